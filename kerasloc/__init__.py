@@ -1,0 +1,28 @@
+"""kerasloc: where in the image is what the classifier saw, and how good is that answer?
+
+The wrappers hold a network and answer people: ``predict``, ``generate_cams``,
+``heatmaps``, ``refine``. They are imported when first used, so that
+``import kerasloc`` alone costs nothing and loads no deep-learning library.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+__all__ = ["FullModel", "HalfModel", "load"]
+
+_MODULES = {"FullModel": "localizers", "HalfModel": "localizers", "load": "localizers"}
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"kerasloc.{_MODULES[name]}"), name)
+    try:
+        return importlib.import_module(f"kerasloc.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"kerasloc.{name}":
+            raise
+    raise AttributeError(f"kerasloc has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

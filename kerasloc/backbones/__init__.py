@@ -1,0 +1,1 @@
+"""Feature extractors that the model families share."""

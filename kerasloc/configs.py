@@ -1,0 +1,74 @@
+"""What a network is, apart from its weights, as it stands in a run folder."""
+
+import dataclasses
+import json
+import pathlib
+
+CONFIG_FILE = "config.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Everything needed to build a network again.
+
+    Attributes:
+        family: Which wrapper: ``half``, ``full``, ...
+        class_names: One name per class, in the order of the logits.
+        im_size: Rows and columns of the images.
+        channels: Of the images.
+        multi_label: Whether an image may have several classes (sigmoid) or has exactly
+            one (softmax).
+        options: Keyword arguments of the family's builder.
+    """
+
+    family: str
+    class_names: tuple[str, ...]
+    im_size: tuple[int, int]
+    channels: int = 3
+    multi_label: bool = False
+    options: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
+        object.__setattr__(self, "im_size", tuple(self.im_size))
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Rows, columns, channels."""
+        return (*self.im_size, self.channels)
+
+    @property
+    def name(self) -> str:
+        """A readable name, such as ``full-4classes-96x96x3-growth8``."""
+        size = "x".join(map(str, self.input_shape))
+        options = [f"{key}{value}" for key, value in sorted(self.options.items())]
+        return "-".join([self.family, f"{self.num_classes}classes", size, *options])
+
+
+def read_network(folder) -> NetworkConfig:
+    """The network that a run folder describes.
+
+    Args:
+        folder: A folder with a ``config.json``.
+
+    Raises:
+        ValueError: If there is none, or it describes no network.
+    """
+    path = pathlib.Path(folder) / CONFIG_FILE
+    try:
+        return NetworkConfig(**json.loads(path.read_text())["network"])
+    except FileNotFoundError:
+        raise ValueError(
+            f"A run folder holds a {CONFIG_FILE}. Received: {folder}, which has none. "
+            "Give the folder of one run, such as results/full/NAME, or a weight file."
+        ) from None
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} does not describe a network ({error!r}). Write the folder again "
+            "with save() or a training script."
+        ) from None

@@ -1,0 +1,247 @@
+"""What every wrapper does in the same way: check images, classify, draw, save."""
+
+import json
+import pathlib
+import warnings
+
+import keras
+import numpy as np
+
+from kerasloc import boxes as box_tools
+from kerasloc import weights as weight_files
+from kerasloc.checks import as_images
+from kerasloc.configs import CONFIG_FILE
+from kerasloc.localizers.resolve import network_and_config
+from kerasloc.metrics import min_max, resize_maps
+
+
+class Localizer:
+    """A network that says what is in an image, and where.
+
+    Images are (rows, cols, channels), gray ones also (rows, cols), or a batch of
+    them; uint8 or float in [0, 1]. One image, or a batch of one, gives answers
+    without the leading axis unless ``squeeze=False``.
+
+    Args:
+        weights: A run folder, a `.keras`, `.weights.h5` or published legacy `.h5`
+            file; None with ``num_classes`` gives an untrained network, None without
+            anything the newest run in ``results/``.
+        num_classes: How many; known from the weights when left out.
+        im_size: Number or (rows, cols); from the run folder, else 224.
+        channels: Of the images; known from the weights when left out.
+        class_names: One per class, in the order of the logits.
+        multi_label: Whether an image may have several classes.
+        **options: Of the family's network.
+
+    Attributes:
+        model: The bare network: normalized images in, named outputs out.
+        config: What describes the network.
+
+    Raises:
+        ValueError: If the weights do not exist or do not fit.
+    """
+
+    family: str
+    commands: tuple[str, ...]
+    outputs: frozenset
+    builder: staticmethod
+
+    def __init__(
+        self,
+        weights=None,
+        *,
+        num_classes=None,
+        im_size=None,
+        channels=None,
+        class_names=None,
+        multi_label=None,
+        **options,
+    ):
+        given = {
+            "num_classes": num_classes,
+            "im_size": im_size,
+            "channels": channels,
+            "class_names": class_names,
+            "multi_label": multi_label,
+            "options": options,
+        }
+        self.model, self.config = network_and_config(type(self), weights, given)
+        self._scores = keras.Model(self.model.input, self.model.output["logits"])
+
+    @classmethod
+    def load(cls, folder_or_weights):
+        """The wrapper with the weights of a run folder or a weight file."""
+        return cls(folder_or_weights)
+
+    def save(self, folder) -> pathlib.Path:
+        """Writes a folder that :meth:`load` and ``kerasloc.load`` read.
+
+        Args:
+            folder: Made when absent; weights and description in it are replaced.
+        """
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weight_files.save_atomically(self.model, folder / "model.weights.h5")
+        text = json.dumps({"network": vars(self.config)}, indent=2)
+        (folder / CONFIG_FILE).write_text(text)
+        return folder
+
+    def summary(self):
+        """Prints Keras' table of the layers."""
+        self.model.summary()
+
+    def logits(self, x, *, squeeze=True) -> np.ndarray:
+        """Scores before softmax or sigmoid, (n, classes)."""
+        images, single = as_images(x, self.config.input_shape)
+        answer = run(self._scores, images)
+        return answer[0] if single and squeeze else answer
+
+    def predict_proba(self, x, *, squeeze=True) -> np.ndarray:
+        """Probabilities (n, classes); each for itself when multi-label."""
+        return self._probabilities(self.logits(x, squeeze=squeeze))
+
+    def predict(self, x, *, squeeze=True):
+        """The class index of every image; multi-label: 0 or 1 per class."""
+        return self._decide(self.logits(x, squeeze=squeeze))
+
+    def predictN(self, x, n: int = 5, *, squeeze=True) -> np.ndarray:  # noqa: N802
+        """Indices of the ``n`` likeliest classes, best first.
+
+        Raises:
+            ValueError: If there are fewer than ``n`` classes, or ``n`` is below 1.
+        """
+        if not 1 <= n <= self.config.num_classes:
+            raise ValueError(
+                f"n lies between 1 and the {self.config.num_classes} classes. "
+                f"Received: {n!r}."
+            )
+        order = np.argsort(-self.logits(x, squeeze=squeeze), axis=-1, kind="stable")
+        return order[..., :n]
+
+    def heatmaps(self, x, classes=None, size=None, *, squeeze=True) -> np.ndarray:
+        """The maps in [0, 1] at the image's size.
+
+        Args:
+            x: Images.
+            classes: As for :meth:`maps`.
+            size: (rows, cols) of the answer; the image's by default.
+            squeeze: Whether one image loses its axis.
+
+        Returns:
+            Array (n, rows, cols, classes), without the last axis for one class. Every
+            map is scaled by its own minimum and maximum; a flat one is 0.
+        """
+        maps = self.maps(x, classes, squeeze=False)
+        one_class = maps.ndim == 3
+        stack = maps[..., None] if one_class else maps
+        count, rows, cols, channels = stack.shape
+        flat = np.moveaxis(stack, -1, 1).reshape(-1, rows, cols)
+        size = tuple(size) if size is not None else self.config.im_size
+        heat = min_max(resize_maps(flat, size))
+        _warn_flat(flat, channels)
+        heat = np.moveaxis(heat.reshape(count, channels, *size), 1, -1)
+        heat = heat[..., 0] if one_class else heat
+        return heat[0] if count == 1 and squeeze else heat
+
+    def boxes(self, x, threshold: float = 0.5, *, custom_class=None, squeeze=True):
+        """Boxes around what is hot in the map of one class per image.
+
+        Args:
+            x: Images.
+            threshold: In [0, 1]; heat above it is hot.
+            custom_class: As for the maps; the predicted class by default.
+            squeeze: Whether one image gives its array alone.
+
+        Returns:
+            For every image an array of rows x, y, w, h, class, score in pixels, the
+            largest part first; the score is the mean heat in the part's box.
+        """
+        images, single = as_images(x, self.config.input_shape)
+        classes = self._classes(custom_class, len(images))
+        maps, chosen = self._chosen_maps(images, classes)
+        heat = min_max(resize_maps(maps, self.config.im_size))
+        answer = [_scored(h, threshold, c) for h, c in zip(heat, chosen, strict=True)]
+        return answer[0] if single and squeeze else answer
+
+    def _probabilities(self, logits):
+        if self.config.multi_label:
+            return 1 / (1 + np.exp(-logits))
+        powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return powers / powers.sum(axis=-1, keepdims=True)
+
+    def _decide(self, logits):
+        if self.config.multi_label:
+            return (logits > 0).astype(int)
+        index = logits.argmax(axis=-1)
+        return int(index) if logits.ndim == 1 else index
+
+    def _class_index(self, one) -> int:
+        """The index of a class given as index or name."""
+        names = self.config.class_names
+        if isinstance(one, str):
+            if one in names:
+                return names.index(one)
+        elif one == int(one) and 0 <= one < len(names):
+            return int(one)
+        raise ValueError(
+            f"A class is an index from 0 to {len(names) - 1} or one of the names "
+            f"{', '.join(names[:20])}. Received: {one!r}."
+        )
+
+    def _classes(self, custom_class, count: int) -> np.ndarray:
+        """One index per image, -1 for the predicted class."""
+        if custom_class is None:
+            return np.full(count, -1, np.int32)
+        if isinstance(custom_class, str) or np.ndim(custom_class) == 0:
+            return np.full(count, self._class_index(custom_class), np.int32)
+        if len(custom_class) != count:
+            raise ValueError(
+                "custom_class is one class, or one per image. Received: "
+                f"{len(custom_class)} classes for {count} images."
+            )
+        return np.array([self._class_index(one) for one in custom_class], np.int32)
+
+
+def run(model: keras.Model, images, *others, batch_size: int = 32):
+    """The model's outputs for all images as arrays, in one forward pass each.
+
+    Args:
+        model: With one output or a dict of them.
+        images: (n, rows, cols, channels).
+        *others: Further inputs with n entries.
+        batch_size: Images at a time.
+    """
+    inputs = [images, *others] if others else images
+    parts = [
+        model.predict_on_batch(_cut(inputs, slice(start, start + batch_size)))
+        for start in range(0, len(images), batch_size)
+    ]
+    if not parts:
+        raise ValueError("There is at least one image. Received: none.")
+    if isinstance(parts[0], dict):
+        return {k: np.concatenate([np.asarray(p[k]) for p in parts]) for k in parts[0]}
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _cut(inputs, where):
+    return [a[where] for a in inputs] if isinstance(inputs, list) else inputs[where]
+
+
+def _warn_flat(maps, channels):
+    flat = np.flatnonzero(np.ptp(maps.reshape(len(maps), -1), axis=1) == 0)
+    if len(flat):
+        images = sorted(set((flat // channels).tolist()))
+        warnings.warn(
+            f"A flat map has no hottest place; its heat map is 0. Images: {images}.",
+            stacklevel=3,
+        )
+
+
+def _scored(heat, threshold, index):
+    """Rows x, y, w, h, class, score of one heat map."""
+    found = box_tools.from_mask(heat > threshold)
+    scores = [
+        heat[int(y) : int(y + h), int(x) : int(x + w)].mean() for x, y, w, h in found
+    ]
+    tail = np.stack([np.full(len(found), float(index)), np.array(scores)], axis=1)
+    return np.concatenate([found, tail], axis=1)

@@ -1,0 +1,169 @@
+"""From what a person gives a wrapper to a network with its weights."""
+
+import pathlib
+
+import keras
+import numpy as np
+
+from kerasloc import weights as weight_files
+from kerasloc.checks import as_size
+from kerasloc.configs import CONFIG_FILE, NetworkConfig, read_network
+
+DEFAULT_SIZE = 224
+
+
+def network_and_config(wrapper, source, given: dict):
+    """The network a wrapper is to hold, with weights, and what describes it.
+
+    Args:
+        wrapper: The wrapper's class: its family, builder and `options_of`.
+        source: A run folder, a `.keras`, `.weights.h5` or legacy `.h5` file, or None.
+        given: What the person said: num_classes, im_size, channels, class_names,
+            multi_label (None where nothing was said) and options.
+
+    Raises:
+        ValueError: If the source is missing, of another family or does not fit.
+    """
+    if source is None and all(
+        given[key] is None for key in ("num_classes", "class_names")
+    ):
+        source = newest_run(wrapper)
+    if source is None:
+        config = _config(wrapper, given, {})
+        return _build(wrapper, config), config
+    path = pathlib.Path(source)
+    if not path.exists():
+        raise ValueError(
+            f"weights is an existing run folder or weight file. Received: {path}, "
+            "which does not exist."
+        )
+    if path.suffix == ".keras":
+        return _from_keras(wrapper, path, given)
+    file = weight_files.weights_of_run(path) if _is_run(path) else path
+    arrays = weight_files.read_arrays(file)
+    known = _known(wrapper, path if path.is_dir() else path.parent, arrays)
+    config = _config(wrapper, given, known)
+    model = _build(wrapper, config)
+    weight_files.assign(model, arrays, source=str(file))
+    return model, config
+
+
+def newest_run(wrapper) -> pathlib.Path:
+    """The newest run of a wrapper's family, here or in a parent folder.
+
+    Raises:
+        ValueError: If there is none; the message says which commands make one.
+    """
+    runs = weight_files.find_runs(wrapper.family)
+    if not runs:
+        raise ValueError(
+            f"{wrapper.__name__}() takes the newest run of results/{wrapper.family}/ "
+            "in the current folder or its parents. Received: none is there. Run "
+            f"{' and then '.join(wrapper.commands)}, give weights=..., or give "
+            "num_classes=... for an untrained network."
+        )
+    return runs[0]
+
+
+def load(folder):
+    """The wrapper that a run folder was written by, with its best weights.
+
+    Args:
+        folder: Such as ``results/full/NAME``.
+
+    Raises:
+        ValueError: If it is no run folder.
+    """
+    from kerasloc.localizers.hrcam import FullModel, HalfModel
+
+    families = {wrapper.family: wrapper for wrapper in (HalfModel, FullModel)}
+    family = read_network(folder).family
+    if family not in families:
+        raise ValueError(
+            f"A run is of one of the families {sorted(families)}. Received: {family!r}."
+        )
+    return families[family](folder)
+
+
+def _is_run(path) -> bool:
+    if path.is_dir():
+        read_network(path)  # says what is wrong with a folder that is no run
+    return path.is_dir()
+
+
+def _known(wrapper, folder, arrays) -> dict:
+    """What the config beside the weights says, or else what their shapes tell."""
+    if (folder / CONFIG_FILE).is_file():
+        config = read_network(folder)
+        if config.family == wrapper.family:
+            return vars(config)
+        raise ValueError(
+            f"{wrapper.__name__} takes weights of its own family, {wrapper.family!r}. "
+            f"Received: {folder}, of the family {config.family!r}."
+        )
+    known = wrapper.describe(arrays)
+    if not known:
+        raise ValueError(
+            f"{wrapper.__name__} takes weights of its own architecture. Received: a "
+            f"file with the layers {', '.join(sorted(arrays)[:8])}, ..."
+        )
+    return known
+
+
+def _config(wrapper, given, known) -> NetworkConfig:
+    """One description: what was said, else what is known, else the defaults."""
+    said = {key: value for key, value in given.items() if value is not None}
+    names = said.get("class_names")
+    count = said.get("num_classes", len(names) if names is not None else None)
+    if names is None:
+        names = known.get("class_names")
+        if names is None or (count is not None and len(names) != count):
+            names = [f"class {index}" for index in range(count or 0)]
+    if not names or (count is not None and len(names) != count):
+        raise ValueError(
+            "There is one class name per class. "
+            f"Received: num_classes={count}, class_names={names!r}."
+        )
+    size = said.get("im_size", known.get("im_size", DEFAULT_SIZE))
+    return NetworkConfig(
+        family=wrapper.family,
+        class_names=tuple(names),
+        im_size=as_size(size),
+        channels=int(said.get("channels", known.get("channels", 3))),
+        multi_label=bool(said.get("multi_label", known.get("multi_label", False))),
+        options={**known.get("options", {}), **said["options"]},
+    )
+
+
+def _build(wrapper, config) -> keras.Model:
+    return wrapper.builder(config.input_shape, config.num_classes, **config.options)
+
+
+def _from_keras(wrapper, path, given):
+    """A saved model, after a look at whether it is what the wrapper needs."""
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    outputs = set(model.output) if isinstance(model.output, dict) else set()
+    if not wrapper.outputs <= outputs:
+        raise ValueError(
+            f"{wrapper.__name__} takes a model with the outputs "
+            f"{sorted(wrapper.outputs)}. Received: {path} with "
+            f"{sorted(outputs) or model.output_names}."
+        )
+    arrays = {
+        layer.name: {v.name: np.empty(v.shape) for v in layer.weights}
+        for layer in model.layers
+        if layer.weights
+    }
+    shape = model.input_shape
+    known = {**wrapper.describe(arrays), "im_size": shape[1:3]}
+    config = _config(wrapper, given, known)
+    if (config.input_shape, config.num_classes) != (
+        tuple(shape[1:]),
+        model.output["logits"].shape[-1],
+    ):
+        raise ValueError(
+            "A saved model keeps its size, channels and classes. Received: "
+            f"{config.name} for a model of input {shape[1:]} and "
+            f"{model.output['logits'].shape[-1]} classes. Leave the arguments out."
+        )
+    return model, config

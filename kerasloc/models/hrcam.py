@@ -1,0 +1,177 @@
+"""HRCAM: the half model classifies, the full model draws at the image's resolution.
+
+Both end in the same 16 channels weighed by the same classifier column: averaged they
+are the score of a class, unaveraged its class activation map.
+
+Reference:
+    Tagaris, Sdraka, Stafylopatis: High Resolution Class Activation Mapping for
+    Discriminative Feature Localization, ICIP 2019.
+"""
+
+import re
+
+import keras
+from keras import layers
+
+from kerasloc.backbones.densenet_fcn import (
+    DenseNetConfig,
+    conv,
+    encode,
+    expand,
+)
+from kerasloc.checks import as_size
+
+CLASSIFIER = "aux_output"
+# With he_normal at full scale the reconstruction starts at an error of 6 to 7 and
+# falls to the zero image; a twentieth of it starts close to there and leaves.
+RECONSTRUCTION_SCALE = 0.05
+
+
+def half_densenet(input_shape, classes: int, **options) -> keras.Model:
+    """Classifier with a low-resolution map: `logits` and `low_features`.
+
+    Args:
+        input_shape: Rows, columns, channels; both sides multiples of 32 (of
+            ``2 ** (blocks + 1)``).
+        classes: How many.
+        **options: Fields of :class:`~kerasloc.backbones.densenet_fcn.DenseNetConfig`:
+            growth, blocks, layers_per_block, initial_filters, momentum, weight_decay.
+
+    Returns:
+        Model of images in [0, 1] with float32 outputs ``logits`` (n, classes) and
+        ``low_features`` (n, rows / 16, cols / 16, growth).
+
+    Raises:
+        ValueError: If a size does not fit.
+        TypeError: If an option is unknown.
+    """
+    config, image = _start(input_shape, classes, options)
+    features, _ = encode(image, config)
+    outputs = _classify(features, classes, config)
+    return keras.Model(image, outputs, name="half_densenet")
+
+
+def full_densenet(input_shape, classes: int, **options) -> keras.Model:
+    """The half model and an expansion network: two maps and a reconstruction.
+
+    Args:
+        input_shape: As for :func:`half_densenet`.
+        classes: How many.
+        **options: As for :func:`half_densenet`.
+
+    Returns:
+        Model of images in [0, 1] with float32 outputs ``logits`` (n, classes),
+        ``low_features`` (n, rows / 16, cols / 16, growth), ``high_features``
+        (n, rows, cols, growth) and ``reconstruction`` (n, rows, cols, channels).
+
+    Raises:
+        ValueError: If a size does not fit.
+        TypeError: If an option is unknown.
+    """
+    config, image = _start(input_shape, classes, options)
+    features, skips = encode(image, config)
+    outputs = _classify(features, classes, config)
+    outputs["high_features"] = _float32(
+        expand(features, skips, config), "high_features"
+    )
+    outputs["reconstruction"] = _reconstruct(outputs["high_features"], image)
+    return keras.Model(image, outputs, name="full_densenet")
+
+
+def _start(input_shape, classes, options):
+    """The checked configuration and the symbolic image."""
+    config = DenseNetConfig(**options)
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"input_shape is (rows, cols, channels). Received: {input_shape!r}."
+        )
+    size = as_size(input_shape[:2], multiple=config.stride)
+    if int(classes) != classes or classes < 1 or input_shape[2] < 1:
+        raise ValueError(
+            "There is at least one class and one channel. "
+            f"Received: {classes!r} classes, {input_shape[2]!r} channels."
+        )
+    return config, keras.Input((*size, int(input_shape[2])), name="image")
+
+
+def _classify(features, classes, config):
+    """The head: `conv_aux`, averaged over the image, weighed for every class."""
+    low = conv(features, config.growth, 1, "conv_aux")  # (n, rows/16, cols/16, growth)
+    low = _float32(low, "low_features")
+    pooled = layers.GlobalAveragePooling2D(dtype="float32", name="gap")(low)
+    logits = layers.Dense(
+        classes, kernel_regularizer=config.l2(), dtype="float32", name=CLASSIFIER
+    )(pooled)
+    return {"logits": logits, "low_features": low}
+
+
+def _float32(features, name):
+    return layers.Activation("linear", dtype="float32", name=name)(features)
+
+
+def _reconstruct(high, image):
+    """The image again, from the features that the high-resolution map weighs."""
+    scale = 2.0 * RECONSTRUCTION_SCALE**2  # he_normal has 2
+    return layers.Conv2D(
+        image.shape[-1],
+        1,
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(
+            scale, "fan_in", "truncated_normal"
+        ),
+        dtype="float32",
+        name="main_output",
+    )(high)
+
+
+def add_alignment(model: keras.Model) -> keras.Model:
+    """The full model with one more output, `alignment`: zero where the CAMs agree.
+
+    ``alignment`` is the high features averaged to the size of the low ones, minus the
+    low ones. Trained towards zero it makes one classifier column mean the same in
+    both maps. Not in the paper.
+    """
+    high, low = model.output["high_features"], model.output["low_features"]
+    step = high.shape[1] // low.shape[1]
+    pooled = layers.AveragePooling2D(step, dtype="float32", name="high_pooled")(high)
+    difference = layers.Subtract(dtype="float32", name="alignment")([pooled, low])
+    outputs = {**model.output, "alignment": difference}
+    return keras.Model(model.input, outputs, name=f"{model.name}_aligned")
+
+
+def half_layers(model: keras.Model, half: keras.Model) -> list:
+    """The layers of the full model that the half model owns, by name."""
+    names = {layer.name for layer in half.layers}
+    return [layer for layer in model.layers if layer.name in names]
+
+
+def describe(arrays) -> dict:
+    """What the shapes of weights tell about the network they were made for.
+
+    Args:
+        arrays: Every layer's arrays by layer name, of either model.
+
+    Returns:
+        ``class_names`` (numbered), ``channels`` and ``options``; empty if the layers
+        are not those of this family.
+    """
+    shapes = {
+        name: next(a.shape for a in values.values() if a.ndim > 1)
+        for name, values in arrays.items()
+        if any(a.ndim > 1 for a in values.values())
+    }
+    if not {"initial_conv2D", "conv_aux", CLASSIFIER} <= set(shapes):
+        return {}
+    names = [name for name in shapes if re.fullmatch(r"dense_0_\d+_conv2D", name)]
+    pools = [name for name in shapes if re.fullmatch(r"tr_\d+_conv2D", name)]
+    options = {
+        "growth": shapes["conv_aux"][-1],
+        "blocks": len(pools),
+        "layers_per_block": len(names),
+        "initial_filters": shapes["initial_conv2D"][-1],
+    }
+    return {
+        "class_names": [f"class {i}" for i in range(shapes[CLASSIFIER][-1])],
+        "channels": shapes["initial_conv2D"][2],
+        "options": {key: int(value) for key, value in options.items()},
+    }

@@ -1,0 +1,169 @@
+"""Weights from files into networks, by layer name, all of them or an error.
+
+Files are read as arrays; nothing that a file contains is run.
+"""
+
+import os
+import pathlib
+
+import keras
+import numpy as np
+
+from kerasloc.configs import CONFIG_FILE
+
+RUN_WEIGHTS = ("best.weights.h5", "model.weights.h5")
+
+
+def read_arrays(path) -> dict[str, dict[str, np.ndarray]]:
+    """Every layer's arrays in an HDF5 weight file, by layer name.
+
+    Understands `.weights.h5` of Keras 3, where a variable's key is its position, and
+    the legacy `.h5` of Keras 1 and 2, where it is its name.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If the file is missing, or no such file.
+    """
+    import h5py
+
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"A weight file exists. Received: {path}, which does not.")
+    try:
+        file = h5py.File(path)
+    except OSError as error:
+        raise ValueError(
+            f"A weight file is HDF5. Received: {path} ({error}). It may be cut short "
+            "or of another kind; take another copy."
+        ) from None
+    with file:
+        arrays = _keras3(file) if "layers" in file else _legacy(file)
+    if not arrays:
+        raise ValueError(f"A weight file holds layers with weights. {path} has none.")
+    return arrays
+
+
+def _keras3(file):
+    arrays = {}
+
+    def visit(path, group):
+        name = group.attrs.get("name")
+        if path.startswith("layers/") and path.endswith("/vars") and len(group):
+            arrays[str(name)] = {key: np.asarray(group[key]) for key in group}
+
+    file.visititems(visit)
+    return arrays
+
+
+def _legacy(file):
+    root = file.get("model_weights", file)
+    arrays = {}
+    for layer in root:
+        names = root[layer].attrs.get("weight_names", [])
+        names = [n.decode() if isinstance(n, bytes) else str(n) for n in names]
+        if names:
+            arrays[layer] = {
+                name.split("/")[-1].split(":")[0]: np.asarray(root[layer][name])
+                for name in names
+            }
+    return arrays
+
+
+def assign(model: keras.Model, arrays, source="the weights"):
+    """Gives a model all of the arrays, matched by layer name.
+
+    Args:
+        model: The network to fill.
+        arrays: As from :func:`read_arrays`.
+        source: What errors call the arrays.
+
+    Raises:
+        ValueError: If a layer or an array is missing, left over or of another shape;
+            the model is then as it was.
+    """
+    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    pairs, missing, unlike = [], [], []
+    for name, layer in layers.items():
+        for position, variable in enumerate(layer.weights):
+            label = f"{name}/{variable.name}"
+            given = arrays.get(name, {})
+            array = given.get(variable.name, given.get(str(position)))
+            if array is None:
+                missing.append(label)
+            elif tuple(array.shape) != tuple(variable.shape):
+                unlike.append(f"{label} {array.shape} for {tuple(variable.shape)}")
+            else:
+                pairs.append((variable, array))
+    surplus = sorted(set(arrays) - set(layers))
+    if missing or unlike or surplus:
+        raise ValueError(_mismatch(source, len(pairs), (missing, surplus, unlike)))
+    for variable, array in pairs:
+        variable.assign(array)
+
+
+def _mismatch(source, matched, problems) -> str:
+    parts = []
+    for title, names in zip(
+        ("missing", "left over", "of another shape"), problems, strict=True
+    ):
+        if names:
+            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+            parts.append(f"{len(names)} {title}: {', '.join(names[:12])}{more}")
+    return (
+        f"Every array of a weight file fits the network. Received: {source}, of which "
+        f"{matched} arrays match; {'; '.join(parts)}. Take the file of this very "
+        "architecture, class count and channel count."
+    )
+
+
+def save_atomically(model: keras.Model, path):
+    """Saves weights so that a killed process leaves the old file or the new one.
+
+    Args:
+        model: Compiled models save their optimizer, too.
+        path: Ends in ``.weights.h5``.
+    """
+    path = pathlib.Path(path)
+    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
+    model.save_weights(partial)
+    os.replace(partial, path)
+
+
+def weights_of_run(folder) -> pathlib.Path:
+    """The best weights in a run folder.
+
+    Raises:
+        ValueError: If the folder holds none.
+    """
+    for name in RUN_WEIGHTS:
+        if (pathlib.Path(folder) / name).is_file():
+            return pathlib.Path(folder) / name
+    raise ValueError(
+        f"A run folder holds {' or '.join(RUN_WEIGHTS)}. Received: {folder}, which has "
+        "neither: its training has not ended a first epoch. Run the same command again."
+    )
+
+
+def find_runs(family: str, start=None) -> list[pathlib.Path]:
+    """Run folders under ``results/FAMILY`` with weights, newest first.
+
+    Looks in a folder and then, while nothing is found, in its parents.
+
+    Args:
+        family: Such as ``half`` or ``full``.
+        start: Where to look first; the current folder by default.
+    """
+    start = pathlib.Path(start or ".").resolve()
+    for folder in (start, *start.parents):
+        runs = [
+            path.parent
+            for path in folder.glob(f"results/{family}/*/{CONFIG_FILE}")
+            if any((path.parent / name).is_file() for name in RUN_WEIGHTS)
+        ]
+        if runs:
+            return sorted(
+                runs, key=lambda run: weights_of_run(run).stat().st_mtime, reverse=True
+            )
+    return []
