@@ -1,0 +1,229 @@
+"""The pipeline against what the published one measured, and at its edges."""
+
+import pathlib
+import warnings
+
+import numpy as np
+import pytest
+
+from kerasloc.postprocess import pipeline
+
+GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
+FILES = ("postprocessing", "postprocessing_b")
+SETTINGS = {
+    "default": {},
+    "local_small": {"focal_scope": "local", "maxima_areas": "small"},
+    "local_large": {"focal_scope": "local", "maxima_areas": "large"},
+    "multiply": {"merge_type": "multiply"},
+    "alpha02_roi70": {"merge_alpha": 0.2, "roi_percentile": 70},
+    "threshold": {"filter_type": "threshold"},
+}
+KEYS = [
+    "blurred",
+    "low",
+    "low_resized",
+    "edges",
+    "roi",
+    "bounds",
+    "focal_points",
+    "segmented",
+    "full_segment",
+    "merged",
+    "result",
+]
+
+
+def inputs(size=(48, 64), channels=3, seed=0):
+    """Image, smooth low CAM with one peak, and a high CAM with a bright square."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[:6, :8]
+    low = 5 - (rows - 2.2) ** 2 - (cols - 3.1) ** 2
+    high = 0.02 * rng.standard_normal(size)
+    high[size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2] += 1
+    shape = (*size, channels) if channels else size
+    return rng.random(shape, np.float32), low, high
+
+
+def measured(file, setting):
+    """Our steps and the published ones, by the same names."""
+    golden = np.load(GOLDENS / f"{file}.npz")
+    ours = pipeline(golden["img"], golden["low"], golden["high"], **SETTINGS[setting])
+    named = {key: f"{setting}/{key}" for key in KEYS}
+    return ours, {k: golden[name] for k, name in named.items() if name in golden}
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_segmentations_equal_the_published_ones(file, setting):
+    ours, published = measured(file, setting)
+    masks = {"roi", "segmented", "full_segment"} & set(published)
+    assert {"segmented", "full_segment"} <= masks
+    for key in masks:
+        assert ours[key].dtype == bool
+        np.testing.assert_array_equal(ours[key], published[key] > 0, key)
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_bounds_and_focal_points_equal_the_published_ones(file, setting):
+    ours, published = measured(file, setting)
+    np.testing.assert_allclose(ours["bounds"], published["bounds"], atol=1e-9)
+    points = [set(map(tuple, steps["focal_points"])) for steps in (ours, published)]
+    assert points[0] == points[1]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_maps_equal_the_published_ones_to_float_accuracy(file):
+    ours, published = measured(file, "default")
+    for key in ("blurred", "edges", "low_resized"):
+        np.testing.assert_allclose(ours[key], published[key], atol=1e-6)
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_merged_is_within_the_published_rounding_to_8_bits(file, setting):
+    ours, published = measured(file, setting)
+    if np.isnan(published["merged"]).any():  # a segment of ones has no min-max there
+        low = ours["low_resized"].astype(float)
+        published["merged"] = (low - low.min()) / np.ptp(low)
+    np.testing.assert_allclose(ours["merged"], published["merged"], atol=2 / 255)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_result_by_threshold_differs_in_half_a_percent_at_most(file):
+    ours, published = measured(file, "threshold")
+    differs = (ours["result"] != published["result"]).any(axis=-1)
+    assert differs.mean() < 0.005
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_result_by_percentage_fills_what_the_published_one_leaves_out(file):
+    ours, published = measured(file, "default")
+    kept = ours["result"].any(axis=-1)
+    assert ours["merged"][kept].min() > ours["merged"][~kept].max()
+    assert published["result"].any(axis=-1).sum() < kept.sum() <= 0.15 * kept.size
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3])
+@pytest.mark.parametrize("size", [(48, 64), (64, 48), (33, 97), (224, 224)])
+def test_steps_have_the_published_names_in_order_and_the_size_of_the_image(
+    size, channels
+):
+    img, low, high = inputs(size, channels)
+    steps = pipeline(img, low, high)
+    assert list(steps) == KEYS
+    assert steps["result"].shape == img.shape
+    assert {steps[key].shape for key in ("roi", "merged", "edges")} == {size}
+    assert all(isinstance(bound, float) for bound in steps["bounds"])
+    assert 0 <= steps["merged"].min() < steps["merged"].max() <= 1
+
+
+def test_leading_and_closing_axes_of_one_change_nothing():
+    img, low, high = inputs()
+    plain, wrapped = (
+        pipeline(img, low, high),
+        pipeline(img[None], low[None, ..., None], high[None]),
+    )
+    for key in KEYS:
+        np.testing.assert_array_equal(plain[key], wrapped[key])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_integer_images_are_brought_to_the_unit_range(kind):
+    img, low, high = inputs()
+    most = np.iinfo(kind).max
+    steps = pipeline((img * most).astype(kind), low, high, filter_percentage=100)
+    np.testing.assert_allclose(steps["result"], img, atol=1 / 255)
+
+
+def test_inputs_are_not_changed():
+    given = inputs()
+    copies = [values.copy() for values in given]
+    pipeline(*given)
+    for values, copy in zip(given, copies, strict=True):
+        np.testing.assert_array_equal(values, copy)
+
+
+@pytest.mark.parametrize("scope", ["global", "local"])
+def test_a_negative_low_map_is_refined_as_its_shifted_self(scope):
+    img, low, high = inputs()
+    steps = pipeline(img, low - 100, high - 100, focal_scope=scope)
+    shifted = pipeline(img, low, high, focal_scope=scope)
+    np.testing.assert_allclose(steps["merged"], shifted["merged"], atol=1e-4)
+
+
+def test_confining_cuts_the_full_segment_to_the_region():
+    img, low, high = inputs(seed=3)
+    free = pipeline(img, low, high)
+    confined = pipeline(img, low, high, confine_to_roi=True)
+    assert (free["full_segment"] & ~free["roi"]).any()
+    expected = free["full_segment"] & free["roi"]
+    np.testing.assert_array_equal(confined["full_segment"], expected)
+
+
+def test_a_flat_high_map_leaves_the_low_map_alone_with_a_warning():
+    img, low, high = inputs()
+    with pytest.warns(UserWarning, match="low CAM alone is refined") as caught:
+        steps = pipeline(img, low, np.full_like(high, 3.0))
+    assert caught[0].filename == __file__
+    assert list(steps) == KEYS
+    assert steps["bounds"] == (0.0, 0.0)
+    assert not steps["segmented"].any()
+    assert not steps["full_segment"].any()
+    low = steps["low_resized"].astype(float)
+    np.testing.assert_allclose(steps["merged"], (low - low.min()) / np.ptp(low))
+
+
+def test_an_ordinary_call_does_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        steps = pipeline(*inputs(), focal_scope="local")
+    assert steps["segmented"].any()
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+@pytest.mark.parametrize("which", ["low", "high"])
+def test_values_that_are_not_finite_are_an_error_that_names_the_map(which, broken):
+    img, low, high = inputs()
+    {"low": low, "high": high}[which][1, 1] = broken
+    with pytest.raises(ValueError, match=f"{which} CAM holds finite.*1 NaN"):
+        pipeline(img, low, high)
+
+
+def test_nan_in_the_image_is_an_error():
+    img, low, high = inputs()
+    img[0, 0] = np.nan
+    with pytest.raises(ValueError, match="finite numbers"):
+        pipeline(img, low, high)
+
+
+def test_a_flat_low_map_is_an_error():
+    img, low, high = inputs()
+    with pytest.raises(ValueError, match=r"no region of interest.*7 everywhere"):
+        pipeline(img, np.full_like(low, 7), high)
+
+
+def test_a_high_map_of_another_size_is_an_error_that_says_both():
+    img, low, high = inputs()
+    with pytest.raises(ValueError, match=r"\(48, 64, 3\), a high CAM of 47 x 64"):
+        pipeline(img, low, high[1:])
+
+
+def test_maps_in_the_wrong_order_are_an_error_that_says_the_order():
+    img, low, high = inputs()
+    with pytest.raises(ValueError, match="img, low, high"):
+        pipeline(img, high, low)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_two_images_at_once_are_an_error(which):
+    given = [values[None] for values in inputs()]
+    given[which] = np.repeat(given[which], 2, axis=0)
+    with pytest.raises(ValueError, match=r"Received: (an image of )?shape|shape \(2"):
+        pipeline(*given)
+
+
+def test_an_image_out_of_range_is_an_error():
+    img, low, high = inputs()
+    with pytest.raises(ValueError, match="Divide by 255"):
+        pipeline(img * 255, low, high)

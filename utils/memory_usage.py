@@ -1,0 +1,83 @@
+"""Prints how much memory an HRCAM model needs, for one or more batch sizes.
+
+Example:
+    python utils/memory_usage.py full --im-size 224 --num-classes 5 --batch-size 8 16
+"""
+
+import argparse
+
+
+def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """The parser and what it made of the arguments (None: the command line's)."""
+    parser = argparse.ArgumentParser(
+        description="Memory of a forward pass of an HRCAM model: the activations of a "
+        "batch and the parameters, in GB (2**30 bytes). Training needs more.",
+        epilog="example: python utils/memory_usage.py full --im-size 224 "
+        "--num-classes 5 --batch-size 8 16",
+    )
+    parser.add_argument("model", choices=("half", "full"), help="which network")
+    parser.add_argument(
+        "--im-size",
+        "--im_size",
+        type=int,
+        nargs="+",
+        default=[224],
+        metavar="PX",
+        help="one side, or rows and columns; multiples of 32 (default 224)",
+    )
+    parser.add_argument(
+        "--channels", type=int, default=3, help="1 gray, 3 color (default %(default)s)"
+    )
+    parser.add_argument(
+        "--num-classes", "--num_classes", type=int, default=5, help="default 5"
+    )
+    parser.add_argument(
+        "--batch-size",
+        "--batch_size",
+        type=int,
+        nargs="+",
+        default=[1, 2, 4, 8, 16, 32],
+        metavar="N",
+        help="images at once, one row each (default 1 2 4 8 16 32)",
+    )
+    return parser, parser.parse_args(arguments)
+
+
+def table(options: argparse.Namespace) -> str:
+    """Lines of text: the model, then batch size and GB.
+
+    Raises:
+        ValueError: If a size, a number of classes or a batch size does not fit.
+    """
+    # Imported here so that --help answers at once.
+    from kerasloc.checks import as_size
+    from kerasloc.debug import get_model_memory_usage
+    from kerasloc.models.hrcam import full_densenet, half_densenet
+
+    sides = options.im_size
+    size = as_size(sides[0] if len(sides) == 1 else sides)
+    build = {"half": half_densenet, "full": full_densenet}[options.model]
+    model = build((*size, options.channels), options.num_classes)
+    lines = [
+        f"{options.model} model, {size[0]} x {size[1]} x {options.channels}, "
+        f"{options.num_classes} classes, {model.count_params():,} parameters",
+        f"{'batch size':>10}  {'GB':>9}",
+    ]
+    lines += [
+        f"{batch:>10}  {get_model_memory_usage(model, batch):>9.3f}"
+        for batch in options.batch_size
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments=None) -> None:
+    """Print the table, or the reason why there is none."""
+    parser, options = parse(arguments)
+    try:
+        print(table(options))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()
