@@ -157,13 +157,16 @@ def find_runs(family: str, start=None) -> list[pathlib.Path]:
     """
     start = pathlib.Path(start or ".").resolve()
     for folder in (start, *start.parents):
-        runs = [
-            path.parent
-            for path in folder.glob(f"results/{family}/*/{CONFIG_FILE}")
-            if any((path.parent / name).is_file() for name in RUN_WEIGHTS)
-        ]
-        if runs:
-            return sorted(
-                runs, key=lambda run: weights_of_run(run).stat().st_mtime, reverse=True
-            )
+        if runs := runs_in(folder / "results" / family):
+            return runs
     return []
+
+
+def runs_in(folder) -> list[pathlib.Path]:
+    """Run folders with weights inside a folder, newest first."""
+    runs = [
+        path.parent
+        for path in pathlib.Path(folder).glob(f"*/{CONFIG_FILE}")
+        if any((path.parent / name).is_file() for name in RUN_WEIGHTS)
+    ]
+    return sorted(runs, key=lambda run: -weights_of_run(run).stat().st_mtime)

@@ -139,10 +139,18 @@ def add_alignment(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, outputs, name=f"{model.name}_aligned")
 
 
-def half_layers(model: keras.Model, half: keras.Model) -> list:
-    """The layers of the full model that the half model owns, by name."""
-    names = {layer.name for layer in half.layers}
-    return [layer for layer in model.layers if layer.name in names]
+def expansion_of(model: keras.Model) -> tuple[list, list]:
+    """The layers that the half model owns, and those of the expansion network.
+
+    Args:
+        model: The full model.
+    """
+    half = keras.Model(model.input, model.output["logits"])
+    owned = {layer.name for layer in half.layers}
+    split = ([], [])
+    for layer in model.layers:
+        split[layer.name not in owned].append(layer)
+    return split
 
 
 def describe(arrays) -> dict:

@@ -1,0 +1,196 @@
+"""From a table to batches: read, resize, augment, batch, prefetch; seeded, parallel.
+
+What epoch e of a training run sees is decided by (seed, e) alone, so a run that was
+killed and goes on sees what it would have seen.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from kerasloc.data.cache import load_cache
+from kerasloc.data.decode import decode, decode_mask, resize
+from kerasloc.data.tables import Table
+
+logger = logging.getLogger(__name__)
+
+FIELDS = ("image", "labels", "boxes", "mask", "index")
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+    """How a table becomes batches.
+
+    Attributes:
+        size: Rows and columns that images are resized to (not keeping their aspect).
+        channels: 1 (gray) or 3.
+        batch_size: Images in a batch; the last batch of an epoch may be smaller.
+        fields: What an element holds: ``image`` (n, rows, cols, channels) in [0, 1],
+            ``labels`` (n, classes), ``boxes`` (n, most, 5) rows x, y, w, h, class in
+            pixels of the resized image, class -1 where an image has fewer, ``mask``
+            (n, rows, cols) boolean, ``index`` (n,) rows of the table.
+        seed: Decides order and augmentation.
+        augment: Function ``(example, seed) -> example``, see ``data.augment``.
+        cache: ``None``, ``"memory"``, or the path of a file: decoded images are kept.
+    """
+
+    size: tuple[int, int]
+    channels: int = 3
+    batch_size: int = 16
+    fields: tuple[str, ...] = ("image", "labels")
+    seed: int = 0
+    augment: Callable | None = None
+    cache: str | None = None
+
+    def __post_init__(self):
+        if self.batch_size < 1 or not set(self.fields) <= set(FIELDS):
+            raise ValueError(
+                f"batch_size is positive and fields are among {FIELDS}. Received: "
+                f"{self.batch_size} and {self.fields}."
+            )
+
+
+def batches(table: Table, config: PipelineConfig) -> tf.data.Dataset:
+    """Every image once, in the table's order, never augmented.
+
+    Args:
+        table: The images.
+        config: Its ``augment`` is ignored.
+    """
+    load = _loader(table, dataclasses.replace(config, augment=None))
+    order = tf.data.Dataset.range(len(table))
+    data = order.map(lambda index: load(index, [0, 0]), tf.data.AUTOTUNE)
+    return data.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def training_batches(
+    table: Table, config: PipelineConfig, first_epoch: int = 0
+) -> tf.data.Dataset:
+    """Epoch after epoch without end, each in its own order and augmented.
+
+    Fit with ``steps_per_epoch=steps(table, config)``.
+
+    Args:
+        table: The images.
+        config: How.
+        first_epoch: Where to begin, from 0.
+    """
+    if config.batch_size > len(table):
+        logger.warning(
+            "A batch of %d is larger than the %d images; every batch holds them all.",
+            config.batch_size,
+            len(table),
+        )
+    load = _loader(table, config)
+    count = len(table)
+
+    def one_epoch(epoch):
+        shuffle = tf.random.experimental.stateless_shuffle
+        order = shuffle(tf.range(count, dtype=tf.int64), [config.seed, epoch])
+        return (
+            tf.data.Dataset.from_tensor_slices(order)
+            .map(
+                lambda index: load(index, [config.seed, epoch * count + index]),
+                tf.data.AUTOTUNE,
+            )
+            .batch(config.batch_size)
+        )
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return epochs.flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)
+
+
+def steps(table: Table, config: PipelineConfig) -> int:
+    """Batches in an epoch."""
+    return -(-len(table) // config.batch_size)
+
+
+def _loader(table, config):
+    """Function (index, seed) -> element with the asked fields."""
+    if not len(table):
+        raise ValueError(
+            "A pipeline needs at least one image. Received: an empty table."
+        )
+    pixels = _pixels(table, config)
+    labels, boxes = tf.constant(table.labels), _padded_boxes(table)
+    masks, turns = tf.constant(table.masks), tf.constant(table.orientations)
+    most = boxes.shape[1]
+
+    def load(index, seed):
+        image, file_size = pixels(index)
+        example = {"image": image}
+        if "boxes" in config.fields:
+            ratio = tf.constant(config.size, tf.float32) / tf.cast(
+                file_size, tf.float32
+            )
+            y, x = ratio[0], ratio[1]
+            rows = tf.gather(boxes, index) * tf.stack([x, y, x, y, 1.0])
+            example["boxes"] = tf.boolean_mask(rows, rows[:, 4] >= 0)
+        if "mask" in config.fields:
+            example["mask"] = _mask(tf.gather(masks, index), turns[index], config.size)
+        if config.augment is not None:
+            example = config.augment(example, tf.cast(tf.stack(seed), tf.int64))
+        if "boxes" in example:
+            example["boxes"] = _pad(example["boxes"], most)
+        example |= {"labels": tf.gather(labels, index), "index": index}
+        return {name: example[name] for name in config.fields}
+
+    return load
+
+
+def _pixels(table, config):
+    """Function index -> resized image and the size of its file's image."""
+    paths, turns = tf.constant(table.paths), tf.constant(table.orientations)
+
+    def read(index):
+        image = decode(tf.gather(paths, index), turns[index], config.channels)
+        size = tf.shape(image)[:2]
+        image = resize(image, config.size)
+        image.set_shape((*config.size, config.channels))
+        return image, size
+
+    if config.cache is None:
+        return read
+    images, sizes = load_cache(table, read, config)
+
+    def recall(index):
+        image = tf.numpy_function(lambda i: images[i], [index], tf.float32)
+        image.set_shape((*config.size, config.channels))
+        return image, tf.gather(tf.constant(sizes), index)
+
+    return recall
+
+
+def _mask(path, orientation, size):
+    """The mask at the image's size, nearest; nothing where there is no file."""
+
+    def read():
+        mask = tf.cast(decode_mask(path, orientation), tf.float32)[..., None]
+        return tf.image.resize(mask, size, method="nearest")[..., 0] > 0.5
+
+    mask = tf.cond(path == "", lambda: tf.zeros(size, tf.bool), read)
+    mask.set_shape(size)
+    return mask
+
+
+def _padded_boxes(table):
+    """Rows x, y, w, h, class of every image, (n, most, 5), class -1 where none."""
+    counts = np.bincount(table.boxes[:, 0].astype(int), minlength=len(table))
+    padded = np.zeros((len(table), max(1, counts.max(initial=0)), 5), np.float32)
+    padded[..., 4] = -1
+    order = np.argsort(table.boxes[:, 0], kind="stable")
+    image = table.boxes[order, 0].astype(int)
+    place = np.arange(len(image)) - (np.cumsum(counts) - counts)[image]
+    padded[image, place] = table.boxes[order, 1:]
+    return tf.constant(padded)
+
+
+def _pad(rows, most):
+    missing = most - tf.shape(rows)[0]
+    padding = tf.tile([[0.0, 0.0, 0.0, 0.0, -1.0]], [missing, 1])
+    padded = tf.concat([rows, padding], axis=0)
+    padded.set_shape((most, 5))
+    return padded

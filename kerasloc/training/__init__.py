@@ -1,0 +1,1 @@
+"""Training runs that resume, and the evaluation of what they made."""

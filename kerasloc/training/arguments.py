@@ -1,0 +1,147 @@
+"""The command line of the training scripts: options, presets, errors for people."""
+
+import argparse
+import dataclasses
+import logging
+import pathlib
+import sys
+
+from kerasloc.training.devices import PRECISIONS
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes every option with dashes or with underscores."""
+
+    def __init__(self, description: str, example: str):
+        super().__init__(
+            description=description,
+            epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse, after ``--an_option`` has become ``--an-option``."""
+        args = sys.argv[1:] if args is None else args
+        return super().parse_known_args([_dashed(word) for word in args], namespace)
+
+
+def _dashed(word: str) -> str:
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def size(text: str):
+    """An image size from the command line: ``96``, ``96x128`` or ``96,128``."""
+    parts = [int(part) for part in text.replace("x", ",").split(",")]
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def add_data_options(parser):
+    """Which images, and how they are read."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data-dir",
+        help="folder with train/CLASS/*.jpg (and test/, val/), or a csv file with the "
+        "columns image and label; without it, synthetic images are made in data/",
+    )
+    group.add_argument("--image-dir", help="where the csv's images lie")
+    group.add_argument(
+        "--val-share",
+        type=float,
+        help="share of the training images kept for validation when there is no val/ "
+        "(default 0.2)",
+    )
+    group.add_argument(
+        "--on-error",
+        choices=("raise", "skip"),
+        help="broken images: stop (default), or leave out and count",
+    )
+    group.add_argument("--im-size", type=size, help="pixels, or rows x cols: 96x128")
+    group.add_argument("--channels", type=int, help="1 (gray) or 3")
+    group.add_argument(
+        "--num-classes", type=int, help="checked against the data; not needed"
+    )
+    group.add_argument(
+        "--augmentation",
+        help="affine (published recipe, in TensorFlow), imgaug (the same through "
+        "imgaug) or none",
+    )
+    group.add_argument(
+        "--cache", help="keep decoded images: memory, or the path of a file"
+    )
+
+
+def add_training_options(parser):
+    """How long, how fast, where."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--results-name", help="name of the run (default: of the data)")
+    group.add_argument(
+        "--results-dir", default="results", help="where runs lie (default results)"
+    )
+    group.add_argument("--epochs", type=int, help="until which epoch")
+    group.add_argument("--batch-size", type=int, help="images in a step")
+    group.add_argument("--optimizer", choices=("adadelta", "adam", "sgd"))
+    group.add_argument("--learning-rate", type=float, help="at the start")
+    group.add_argument("--seed", type=int, help="decides everything drawn (default 0)")
+    group.add_argument(
+        "--gpu", help="number of the GPU; 0,1 for several; -1 for the CPU"
+    )
+    group.add_argument(
+        "--mixed-precision",
+        dest="precision",
+        choices=PRECISIONS,
+        help="number format of the layers (default float32)",
+    )
+
+
+def add_network_options(parser):
+    """Sizes of the DenseNet-FCN."""
+    group = parser.add_argument_group("network (published: 16, 4, 4, 48, 0.99)")
+    group.add_argument("--growth", type=int, help="new channels of a dense layer")
+    group.add_argument("--blocks", type=int, help="dense blocks with pooling")
+    group.add_argument("--layers-per-block", type=int, help="layers in a dense block")
+    group.add_argument("--initial-filters", type=int, help="of the first convolution")
+    group.add_argument("--momentum", type=float, help="of batch normalization")
+
+
+def given(options) -> dict:
+    """The options that were given on the command line."""
+    return {key: value for key, value in vars(options).items() if value is not None}
+
+
+def make(config, values: dict):
+    """A dataclass from those of the values that are its fields.
+
+    Args:
+        config: The dataclass.
+        values: Of any names.
+    """
+    names = {field.name for field in dataclasses.fields(config)}
+    return config(**{key: value for key, value in values.items() if key in names})
+
+
+def run_main(main):
+    """Runs a script's main; a user's mistake ends in one line, not in a traceback.
+
+    Args:
+        main: Function of the list of arguments.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for noisy in ("absl", "tensorflow", "h5py", "matplotlib", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        main()
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        logging.getLogger(__name__).debug("where it happened", exc_info=True)
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on after the last whole epoch")
+
+
+def run_folder(options, family: str, data_name: str) -> pathlib.Path:
+    """``RESULTS_DIR/FAMILY/NAME`` of the options."""
+    return (
+        pathlib.Path(options.results_dir) / family / (options.results_name or data_name)
+    )

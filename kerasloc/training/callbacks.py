@@ -1,0 +1,129 @@
+"""What happens at the end of every epoch: history, best and last weights, pictures."""
+
+import math
+import time
+
+import keras
+import numpy as np
+
+from kerasloc.weights import save_atomically
+
+
+class EpochEnd(keras.callbacks.Callback):
+    """Writes the history, the best weights and the state, in an order that can break.
+
+    History comes first and is cut to the state's epoch on resuming, so every epoch is
+    in it once wherever the process dies.
+
+    Args:
+        run: The open run.
+        network: The model whose weights are kept as the best ones.
+        monitor: Name of the value, and ``"min"`` or ``"max"``.
+        others: Callbacks with a state to be kept: objects with ``get_state`` and
+            ``set_state``.
+    """
+
+    def __init__(self, run, network, monitor: tuple[str, str], others=()):
+        super().__init__()
+        self._run, self._network, self._others = run, network, others
+        self._name, mode = monitor
+        self._sign = {"min": 1.0, "max": -1.0}[mode]
+        state = run.read_state() or {"epoch": 0, "best": math.inf, "others": []}
+        self.first_epoch, self._best = state["epoch"], state["best"]
+        for other, kept in zip(others, state["others"], strict=False):
+            other.set_state(kept)
+        self._rows = [row for row in run.history if row["epoch"] <= self.first_epoch]
+        self._began = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = round(time.monotonic() - self._began, 2)
+        values = {key: float(value) for key, value in (logs or {}).items()}
+        values["learning_rate"] = float(self.model.optimizer.learning_rate)
+        self._rows.append({"epoch": epoch + 1, **values, "seconds": seconds})
+        self._run.write_history(self._rows)
+        score = self._sign * values[self._name]
+        if score < self._best:
+            self._best = score
+            save_atomically(self._network, self._run.folder / "best.weights.h5")
+        state = {
+            "epoch": epoch + 1,
+            "best": self._best,
+            "others": [other.get_state() for other in self._others],
+        }
+        self._run.save_state(self.model, state)
+
+
+class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
+    """Keras' own, with a state that a resumed run takes up."""
+
+    _kept = None
+
+    def get_state(self) -> dict:
+        """What has to survive the process."""
+        return {
+            "best": float(self.best),
+            "wait": int(self.wait),
+            "cooldown": int(self.cooldown_counter),
+        }
+
+    def set_state(self, state: dict):
+        """Takes a state up when training begins."""
+        self._kept = state
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if self._kept is not None:
+            self.best, self.wait = self._kept["best"], self._kept["wait"]
+            self.cooldown_counter = self._kept["cooldown"]
+
+
+class AttentionImages(keras.callbacks.Callback):
+    """Fixed validation images with their maps, in TensorBoard every epoch.
+
+    Args:
+        folder: Of the logs.
+        network: Model with ``logits`` and the features that are weighed.
+        features: Names of the outputs to draw, and the classifier's layer name.
+        images: (n, rows, cols, channels) in [0, 1]; a few.
+        classes: The class to draw on each, (n,).
+    """
+
+    def __init__(self, folder, network, features, images, classes):
+        super().__init__()
+        *self._features, classifier = features
+        self._classifier = network.get_layer(classifier)
+        self._network, self._folder = network, str(folder)
+        self._images, self._classes = images, np.asarray(classes)
+
+    def on_epoch_end(self, epoch, logs=None):
+        import tensorflow as tf
+
+        outputs = self._network.predict_on_batch(self._images)
+        kernel = np.asarray(self._classifier.get_weights()[0])
+        columns = kernel.T[self._classes]  # (n, channels)
+        writer = tf.summary.create_file_writer(self._folder)
+        with writer.as_default(step=epoch + 1):
+            tf.summary.image("image", self._images, max_outputs=len(self._images))
+            for name in self._features:
+                maps = np.einsum("nrck,nk->nrc", np.asarray(outputs[name]), columns)
+                pictures = draw_maps(self._images, maps)
+                tf.summary.image(name, pictures, max_outputs=len(pictures))
+        writer.close()
+
+
+def draw_maps(images, maps) -> np.ndarray:
+    """The images with their maps over them, (n, rows, cols, 3) in [0, 1].
+
+    Args:
+        images: (n, rows, cols, channels) in [0, 1].
+        maps: (n, rows, cols) of any smaller size.
+    """
+    from kerasloc.metrics import min_max, resize_maps
+    from kerasloc.plotting import overlay_image
+
+    heat = min_max(resize_maps(maps, images.shape[1:3]))
+    drawn = [overlay_image(i, h, 0.5) for i, h in zip(images, heat, strict=True)]
+    return np.stack(drawn).astype(np.float32)

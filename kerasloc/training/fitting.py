@@ -1,0 +1,90 @@
+"""Fitting a compiled model over a table, epoch by epoch, resumable."""
+
+import logging
+import math
+import sys
+
+import keras
+
+from kerasloc.data.pipeline import steps, training_batches
+from kerasloc.data.pipeline import batches as ordered_batches
+from kerasloc.training.callbacks import EpochEnd, ReduceLROnPlateau
+
+logger = logging.getLogger(__name__)
+
+
+def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: dict):
+    """Trains until the asked epoch, from wherever the run stands.
+
+    Args:
+        run: The open run.
+        trainer: Compiled model that is fitted.
+        network: Model that shares its layers and whose weights are kept.
+        feed: ``train`` and ``val`` tables, ``train_config`` and ``val_config`` of the
+            pipeline, ``target``: function from an element to (input, target).
+        settings: ``epochs``, ``monitor`` (name, mode), ``callbacks``.
+
+    Returns:
+        Rows of the history, one per epoch.
+    """
+    plateau = ReduceLROnPlateau(
+        monitor="loss", factor=math.sqrt(0.1), patience=10, min_lr=1e-5
+    )
+    end = EpochEnd(run, network, settings["monitor"], others=(plateau,))
+    if end.first_epoch >= settings["epochs"]:
+        logger.info("%s has its %d epochs already.", run.folder, end.first_epoch)
+        return run.history
+    if end.first_epoch:
+        logger.info("%s goes on after epoch %d.", run.folder, end.first_epoch)
+        trainer.load_weights(run.folder / "last.weights.h5")
+    config = feed["train_config"]
+    train = training_batches(feed["train"], config, end.first_epoch)
+    val = ordered_batches(feed["val"], feed["val_config"])
+    trainer.fit(
+        train.map(feed["target"]),
+        validation_data=val.map(feed["target"]),
+        steps_per_epoch=steps(feed["train"], config),
+        initial_epoch=end.first_epoch,
+        epochs=settings["epochs"],
+        shuffle=False,  # the pipeline does
+        callbacks=[plateau, *settings["callbacks"], tensorboard(run), end],
+        verbose="auto" if sys.stdout.isatty() else 2,
+    )
+    return run.history
+
+
+def tensorboard(run):
+    """Curves in the run's logs."""
+    return keras.callbacks.TensorBoard(run.folder / "logs", write_graph=False)
+
+
+def optimizer(name: str, learning_rate: float) -> keras.optimizers.Optimizer:
+    """An optimizer by name; Adadelta has the published rho.
+
+    Args:
+        name: ``adadelta``, ``adam`` or ``sgd``.
+        learning_rate: Above 0.
+
+    Raises:
+        ValueError: If the name is another or the rate is not positive.
+    """
+    makers = {
+        "adadelta": lambda: keras.optimizers.Adadelta(learning_rate, rho=0.95),
+        "adam": lambda: keras.optimizers.Adam(learning_rate),
+        "sgd": lambda: keras.optimizers.SGD(learning_rate, momentum=0.9),
+    }
+    if name not in makers or not learning_rate > 0:
+        raise ValueError(
+            f"An optimizer is one of {', '.join(makers)} with a rate above 0. "
+            f"Received: {name!r} with {learning_rate!r}."
+        )
+    return makers[name]()
+
+
+def jit_compile(strategy=None):
+    """Whether XLA pays: on one GPU of TensorFlow; elsewhere Keras decides."""
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU")) and strategy is None

@@ -1,0 +1,141 @@
+"""Where the images of a run come from: one checked table with train, val and test."""
+
+import dataclasses
+import pathlib
+
+from kerasloc.data import (
+    SyntheticConfig,
+    check,
+    cut_validation,
+    default_folder,
+    read_csv,
+    read_folders,
+)
+from kerasloc.data.tables import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which images a run uses.
+
+    Attributes:
+        data_dir: Image folders, or a csv file.
+        image_dir: Where the csv's images lie; beside the csv by default.
+        val_share: Share of the training images kept for validation when the data has
+            no validation images.
+        on_error: ``raise`` or ``skip`` broken images.
+        seed: Decides which images are kept for validation.
+    """
+
+    data_dir: str
+    image_dir: str | None = None
+    val_share: float = 0.2
+    on_error: str = "raise"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("data_dir", "image_dir"):  # found again from other folders
+            if getattr(self, name) is not None:
+                path = str(pathlib.Path(getattr(self, name)).expanduser().resolve())
+                object.__setattr__(self, name, path)
+
+    @property
+    def name(self) -> str:
+        """A readable name: that of the folder or file."""
+        return pathlib.Path(self.data_dir).stem
+
+
+def embedded_data() -> str:
+    """Path of the embedded synthetic data, made in ``data/`` when absent."""
+    return str(pathlib.Path(default_folder()).resolve())
+
+
+def is_embedded(data_dir) -> bool:
+    """Whether a path is that of the embedded data."""
+    return pathlib.Path(data_dir).name == SyntheticConfig().name
+
+
+def read_table(config: DataConfig, class_names=None) -> Table:
+    """All images of the data with their splits, unchecked.
+
+    Args:
+        config: Which.
+        class_names: The classes of a run, for its evaluation.
+
+    Raises:
+        ValueError: If the data is missing or not as described.
+    """
+    path = pathlib.Path(config.data_dir)
+    if path.suffix.lower() == ".csv":
+        return read_csv(path, config.image_dir)
+    return read_folders(path, class_names)
+
+
+def training_tables(config: DataConfig, channels: int = 3) -> dict[str, Table]:
+    """Checked ``train`` and ``val`` tables; test images are not even opened.
+
+    Args:
+        config: Which data.
+        channels: That the images are read with.
+
+    Raises:
+        ValueError: If files are broken (and not skipped), splits overlap, or there are
+            no training images.
+    """
+    table = read_table(config)
+    if not (table.splits != "").any():  # a csv without a split column
+        table = dataclasses.replace(table, splits=["train"] * len(table))
+    if not (table.splits == "train").any():
+        raise ValueError(
+            f"Training needs training images. Received: {config.data_dir} without any. "
+            "Put them in train/CLASS/, or say train in the csv's column split."
+        )
+    table = table.subset((table.splits == "train") | (table.splits == "val"))
+    table, _ = check(table, on_error=config.on_error, channels=channels)
+    table = cut_validation(table, config.val_share, config.seed)
+    return {name: table.split(name) for name in ("train", "val")}
+
+
+def check_class_count(table: Table, expected: int | None):
+    """Makes sure that the data has as many classes as were expected, if any.
+
+    Raises:
+        ValueError: If not.
+    """
+    names = table.class_names
+    if expected is not None and expected != len(names):
+        raise ValueError(
+            f"--num-classes is the number of classes in the data, {len(names)} here "
+            f"({', '.join(names[:10])}). Received: {expected}. Leave it out."
+        )
+
+
+def check_same_classes(table: Table, expected: tuple[str, ...]):
+    """Makes sure that the data's classes are those of a network, in their order.
+
+    Raises:
+        ValueError: If not.
+    """
+    if table.class_names != tuple(expected):
+        raise ValueError(
+            f"The data has the network's classes, {', '.join(expected[:10])}. "
+            f"Received: {', '.join(table.class_names[:10])}. Use the data that the "
+            "half model was trained on, or train a half model on this data."
+        )
+
+
+def evaluation_table(config: DataConfig, split: str, class_names, channels=3) -> Table:
+    """Checked images of one split: ``test``, or the very ``val`` images of training.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if split == "val":
+        return training_tables(config, channels)["val"]
+    table = read_table(config, class_names).split(split)
+    if not len(table):
+        raise ValueError(
+            f"Evaluation needs {split} images. Received: {config.data_dir} without any."
+        )
+    table, _ = check(table, on_error=config.on_error, channels=channels)
+    return table

@@ -1,0 +1,131 @@
+"""Batches: what they hold, in which order, from which seed."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasloc.data.augment import AffineFlip
+from kerasloc.data.pipeline import (
+    PipelineConfig,
+    batches,
+    steps,
+    training_batches,
+)
+from kerasloc.data.tables import Table
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Seven images of one brightness each, 20 x 10, with boxes and a mask."""
+    paths, masks = [], []
+    for index in range(7):
+        path = tmp_path / f"{index}.png"
+        Image.fromarray(np.full((20, 10, 3), index * 30, np.uint8)).save(path)
+        paths.append(str(path))
+        masks.append("")
+    mask = np.zeros((20, 10), np.uint8)
+    mask[4:8, 2:6] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    masks[2] = str(tmp_path / "mask.png")
+    labels = np.eye(2, dtype="float32")[[0, 1, 0, 1, 0, 1, 0]]
+    boxes = [[2, 2, 4, 4, 4, 0], [2, 0, 0, 10, 20, 0], [5, 1, 1, 2, 2, 1]]
+    return Table(paths, ("a", "b"), labels, boxes=boxes, masks=masks)
+
+
+def order(data, count):
+    found = []
+    for element in data:
+        found.extend(element["index"].numpy().tolist())
+        if len(found) >= count:
+            return found
+    return found
+
+
+def config(**changes):
+    return PipelineConfig(
+        **{"size": (8, 8), "batch_size": 3, "fields": ("image", "index")} | changes
+    )
+
+
+def test_batches_hold_every_image_once_in_order(table):
+    elements = list(batches(table, config()))
+    assert [len(e["index"]) for e in elements] == [3, 3, 1]
+    assert np.concatenate([e["index"] for e in elements]).tolist() == list(range(7))
+    brightness = np.concatenate([e["image"][:, 0, 0, 0] for e in elements])
+    np.testing.assert_allclose(brightness, np.arange(7) * 30 / 255, atol=1e-5)
+
+
+def test_boxes_and_masks_are_scaled_with_the_image(table):
+    fields = ("boxes", "mask", "labels")
+    element = next(iter(batches(table, config(fields=fields, batch_size=7))))
+    expected = [[1.6, 1.6, 3.2, 1.6, 0], [0, 0, 8, 8, 0]]
+    np.testing.assert_allclose(element["boxes"][2], expected, atol=1e-5)
+    assert element["boxes"][5, 1, 4] == -1
+    assert element["boxes"][0, :, 4].numpy().tolist() == [-1, -1]
+    assert not element["mask"][1].numpy().any()
+    assert np.argwhere(element["mask"][2]).min(axis=0).tolist() == [2, 2]
+    np.testing.assert_array_equal(element["labels"], table.labels)
+
+
+def test_training_epochs_hold_every_image_once_in_new_orders(table):
+    found = order(training_batches(table, config()), 14)
+    assert sorted(found[:7]) == sorted(found[7:]) == list(range(7))
+    assert found[:7] != found[7:]
+
+
+def test_an_epoch_is_decided_by_seed_and_number_alone(table):
+    augmented = config(augment=AffineFlip(), seed=5)
+    whole = training_batches(table, augmented).take(6)
+    later = training_batches(table, augmented, first_epoch=1).take(3)
+    tail = [e["image"].numpy() for e in whole][3:]
+    for a, b in zip(tail, later, strict=True):
+        np.testing.assert_array_equal(a, b["image"])
+    other = training_batches(table, config(augment=AffineFlip(), seed=6)).take(3)
+    assert any(
+        not np.array_equal(a, b["image"]) for a, b in zip(tail, other, strict=True)
+    )
+
+
+def test_batch_larger_than_the_data_holds_it_all_and_says_so(table, caplog):
+    large = config(batch_size=100)
+    element = next(iter(training_batches(table, large)))
+    assert len(element["index"]) == 7
+    assert steps(table, large) == 1
+    assert "larger than the 7 images" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_cached_images_equal_the_read_ones(table, tmp_path, kind):
+    cache = "memory" if kind == "memory" else str(tmp_path / "cache")
+    fields = ("image", "boxes", "index")
+    plain = training_batches(table, config(fields=fields)).take(3)
+    for _ in range(2):
+        cached = training_batches(table, config(fields=fields, cache=cache)).take(3)
+        for a, b in zip(plain, cached, strict=True):
+            for name in fields:
+                np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_changed_file_is_cached_anew(table, tmp_path):
+    cached = config(cache=str(tmp_path / "cache"), batch_size=7)
+    next(iter(batches(table, cached)))
+    Image.fromarray(np.full((20, 10, 3), 255, np.uint8)).save(table.paths[0])
+    os.utime(table.paths[0], (1, 1))
+    image = next(iter(batches(table, cached)))["image"][0]
+    np.testing.assert_allclose(image, np.ones((8, 8, 3)), atol=1e-6)
+
+
+def test_gray_batches_have_one_channel(table):
+    element = next(iter(batches(table, config(channels=1))))
+    assert element["image"].shape == (3, 8, 8, 1)
+
+
+def test_wrong_settings_are_refused(table):
+    with pytest.raises(ValueError, match="batch_size is positive"):
+        config(batch_size=0)
+    with pytest.raises(ValueError, match="fields are among"):
+        config(fields=("picture",))
+    with pytest.raises(ValueError, match="at least one image"):
+        batches(table.split("val"), config())
