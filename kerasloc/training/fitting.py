@@ -6,8 +6,8 @@ import sys
 
 import keras
 
-from kerasloc.data.pipeline import steps, training_batches
 from kerasloc.data.pipeline import batches as ordered_batches
+from kerasloc.data.pipeline import steps, training_batches
 from kerasloc.training.callbacks import EpochEnd, ReduceLROnPlateau
 
 logger = logging.getLogger(__name__)

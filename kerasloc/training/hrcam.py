@@ -21,6 +21,7 @@ from kerasloc.models import hrcam
 from kerasloc.training.callbacks import AttentionImages
 from kerasloc.training.devices import scope
 from kerasloc.training.fitting import fit, jit_compile, optimizer
+from kerasloc.training.report import first_of_each_class
 
 logger = logging.getLogger(__name__)
 
@@ -299,18 +300,10 @@ def _attention(run, model, feed, names):
     """Pictures of the first validation images of different classes."""
     val = feed["val"]
     known = np.nan_to_num(val.labels)
-    order = np.argsort(_turns(known), kind="stable")
-    shown = val.subset(order[:SHOWN])
+    shown = val.subset(first_of_each_class(known)[:SHOWN])
     config = dataclasses.replace(feed["val_config"], batch_size=SHOWN, cache=None)
     images = next(iter(batches(shown, config)))["image"].numpy()
     classes = np.nan_to_num(shown.labels).argmax(axis=1)
     return AttentionImages(
         run.folder / "logs" / "images", model, names, images, classes
     )
-
-
-def _turns(labels):
-    """For every image, how many of its class came before it."""
-    index = labels.argmax(axis=1)
-    before = np.cumsum(np.eye(labels.shape[1])[index], axis=0) - 1
-    return before[np.arange(len(index)), index]

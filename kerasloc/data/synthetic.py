@@ -1,0 +1,200 @@
+"""The embedded data: textured shapes on noisy ground, with exact boxes and masks.
+
+Made on the spot, no download: folders ``train/CLASS`` and ``test/CLASS``, ``masks``
+and ``annotations.json``, as ``kerasloc.data.read_folders`` reads them.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from kerasloc.data.drawing import SHAPES, draw
+from kerasloc.data.folders import ANNOTATIONS
+
+SPLIT_NUMBERS = {"train": 0, "test": 1}
+IN_NAME = ("classes", "size", "seed")
+BAR_FROM = 200
+FORMAT = 1
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticConfig:
+    """What synthetic data to make; every image holds one object of its class.
+
+    Args:
+        classes: Number of classes, 2 to 12.
+        size: Sides of the square images, pixels, 16 or more.
+        train: Images for training, spread evenly over the classes.
+        test: Images for testing.
+        seed: An image depends on it, on its split and on its number only.
+        distractors: Most small shapes that lie about in an image (at least half as
+            many do); they can have any hue.
+        object_share: Smallest and largest share of the image that the object covers.
+        noise: Standard deviation of the grain, for values in [0, 1].
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    classes: int = 4
+    size: int = 96
+    train: int = 640
+    test: int = 200
+    seed: int = 0
+    distractors: int = 8
+    object_share: tuple[float, float] = (0.06, 0.16)
+    noise: float = 0.03
+
+    def __post_init__(self):
+        """Check the ranges."""
+        object.__setattr__(self, "object_share", tuple(self.object_share))
+        low, high = self.object_share
+        rules = {
+            f"classes is 2 to {len(SHAPES)}": 2 <= self.classes <= len(SHAPES),
+            "size is 16 pixels or more": self.size >= 16,
+            "train is one image a class or more": self.train >= self.classes,
+            "test is one image a class or more": self.test >= self.classes,
+            "seed is 0 or more": self.seed >= 0,
+            "distractors is 0 or more": self.distractors >= 0,
+            "object_share lies in 0.02..0.2, the smaller first": 0.02
+            <= low
+            <= high
+            <= 0.2,
+            "noise lies in 0..0.5": 0 <= self.noise <= 0.5,
+        }
+        broken = [rule for rule, kept in rules.items() if not kept]
+        if broken:
+            raise ValueError(f"{'; '.join(broken)}. Received: {self}.")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their folders."""
+        return tuple(sorted(shape.name for shape in SHAPES[: self.classes]))
+
+    @property
+    def name(self) -> str:
+        """Name that tells this data from others: synthetic-96px-4classes-seed0."""
+        rest = dataclasses.asdict(self)
+        plain = dataclasses.asdict(SyntheticConfig())
+        own = {k: v for k, v in rest.items() if k not in IN_NAME and v != plain[k]}
+        code = hashlib.md5(json.dumps(own, sort_keys=True).encode()).hexdigest()[:6]
+        name = f"synthetic-{self.size}px-{self.classes}classes-seed{self.seed}"
+        return f"{name}-{code}" if own else name
+
+
+def default_folder(root="data", config: SyntheticConfig | None = None) -> Path:
+    """Folder of the embedded data, made when absent.
+
+    Args:
+        root: Folder that holds it.
+        config: What to make. None: the defaults.
+    """
+    config = SyntheticConfig() if config is None else config
+    return write(Path(root) / config.name, config)
+
+
+def write(folder, config: SyntheticConfig) -> Path:
+    """The folder, with the images of the config, their masks and boxes in it.
+
+    It appears when it is complete. One that is there with the same settings is used
+    as it is.
+
+    Args:
+        folder: Where the data is to lie.
+        config: What to make.
+
+    Raises:
+        ValueError: If the folder holds something else.
+    """
+    folder = Path(folder)
+    if _is_there(folder, config):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        _write_all(unfinished, config)
+        if not _is_there(folder, config):  # another process may have been faster
+            os.replace(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    logger.info("wrote %d images to %s", config.train + config.test, folder)
+    return folder
+
+
+def render(config: SyntheticConfig, split: str, number: int):
+    """Picture uint8 (size, size, 3), mask (size, size) and shape index of one image.
+
+    Args:
+        config: What data it is of.
+        split: "train" or "test".
+        number: Of the image in its split; numbers go through the classes in turn.
+    """
+    rng = np.random.default_rng((config.seed, SPLIT_NUMBERS[split], number))
+    shape = number % config.classes
+    return *draw(rng, config.size, shape, config), shape
+
+
+def _settings(config: SyntheticConfig) -> dict:
+    """What annotations.json remembers of the config."""
+    return json.loads(json.dumps({"format": FORMAT, **dataclasses.asdict(config)}))
+
+
+def _is_there(folder: Path, config: SyntheticConfig) -> bool:
+    """Whether the folder holds this very data; raises if it holds something else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    try:
+        content = json.loads((folder / ANNOTATIONS).read_text(encoding="utf-8"))
+        found = content["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    if found != _settings(config):
+        raise ValueError(
+            "Synthetic data goes into a folder of its own. Received: "
+            f"{folder}, which holds {'other files' if found is None else found} and "
+            f"not {_settings(config)}. Remove it or name another folder."
+        )
+    return True
+
+
+def _write_all(folder: Path, config: SyntheticConfig) -> None:
+    """Write every image and mask, then annotations.json."""
+    from tqdm import tqdm
+
+    jobs = [("train", i) for i in range(config.train)]
+    jobs += [("test", i) for i in range(config.test)]
+    boxes, masks = {}, {}
+    quiet = len(jobs) < BAR_FROM
+    for split, number in tqdm(jobs, "drawing", unit="image", disable=quiet):
+        picture, mask, shape = render(config, split, number)
+        name = SHAPES[shape].name
+        image = f"{split}/{name}/{number:04d}.png"
+        masks[image] = f"masks/{image}"
+        boxes[image] = [[*_box(mask), name]]
+        _save(folder / image, picture)
+        _save(folder / masks[image], mask.astype(np.uint8) * 255)
+    content = {"settings": _settings(config), "boxes": boxes, "masks": masks}
+    (folder / ANNOTATIONS).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _box(mask) -> list[int]:
+    """x, y, w, h around a mask that is true somewhere."""
+    y, x = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return [int(v) for v in (x[0], y[0], x[-1] + 1 - x[0], y[-1] + 1 - y[0])]
+
+
+def _save(path: Path, pixels) -> None:
+    """Write an 8-bit PNG."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, compress_level=1)

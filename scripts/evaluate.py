@@ -1,0 +1,121 @@
+"""Measures a trained model on test images: classes, maps and controls, side by side."""
+
+import logging
+import pathlib
+
+from kerasloc.training import arguments
+
+EXAMPLE = """\
+examples:
+  python scripts/evaluate.py --type half
+  python scripts/evaluate.py --type full
+      the newest run, on the test images of the data that it was trained on
+  python scripts/evaluate.py --type full --weights results/full/a results/full/b
+      several runs, and their mean and deviation
+
+Everything lands in the run's folder evaluation/: csv and json tables, the confusion
+matrix, and the pictures of some test images from image to refined heat map.
+"""
+
+
+def parse(words=None):
+    """The options of the command line."""
+    parser = arguments.Parser(__doc__, EXAMPLE)
+    parser.add_argument("--type", choices=("half", "full"), required=True)
+    parser.add_argument(
+        "--weights", nargs="+", help="run folders (default: the newest run)"
+    )
+    parser.add_argument("--results-name", help="name of one run, instead of --weights")
+    parser.add_argument("--results-dir", default="results", help="where runs lie")
+    parser.add_argument(
+        "--data-dir", help="data (default: that of the run, from its config.json)"
+    )
+    parser.add_argument("--image-dir", help="where a csv's images lie")
+    parser.add_argument("--split", choices=("test", "val"), default="test")
+    parser.add_argument("--on-error", choices=("raise", "skip"), default="raise")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument(
+        "--figures", type=int, default=2, help="test images to draw (default 2)"
+    )
+    return parser.parse_args(words)
+
+
+def run_folders(options) -> list[pathlib.Path]:
+    """The runs to evaluate."""
+    from kerasloc.weights import find_runs, runs_in
+
+    if options.weights:
+        return [pathlib.Path(one) for one in options.weights]
+    place = pathlib.Path(options.results_dir) / options.type
+    if options.results_name:
+        return [place / options.results_name]
+    runs = runs_in(place) or find_runs(options.type)
+    if not runs:
+        raise ValueError(
+            f"Evaluation needs a trained model. Received: no run in {place}. Run "
+            "python scripts/pretrain_half.py and then python scripts/train_full.py."
+        )
+    return runs[:1]
+
+
+def evaluate(folder, options) -> dict:
+    """Evaluates one run and writes its tables and figures.
+
+    Returns:
+        ``classification``: the report, ``localization``: the rows.
+    """
+    from kerasloc.localizers import FullModel, HalfModel
+    from kerasloc.training import evaluation, report, sources
+    from kerasloc.training.runs import read_config
+
+    wrapper = {"half": HalfModel, "full": FullModel}[options.type](folder)
+    values = {**read_config(folder)["data"], **arguments.given(options)}
+    data = arguments.make(sources.DataConfig, values)
+    names, channels = wrapper.config.class_names, wrapper.config.channels
+    table = sources.evaluation_table(data, options.split, names, channels)
+    answers = evaluation.classify(wrapper, table, options.batch_size)
+    logging.info("\n%s, %s images of %s", folder, options.split, data.name)
+    logging.info("%s", report.classification_text(answers))
+    measured = evaluation.localize(
+        wrapper, table, evaluation.REFINEMENTS, options.batch_size
+    )
+    rows = []
+    if measured:
+        val = sources.evaluation_table(data, "val", names, channels)
+        tuning = evaluation.localize(
+            wrapper, val, evaluation.REFINEMENTS, options.batch_size
+        )
+        rows = evaluation.localization_rows(measured, tuning)
+        logging.info("%s", report.localization_text(rows))
+    place = folder / "evaluation"
+    place.mkdir(exist_ok=True)
+    report.write_evaluation(place, answers, rows)
+    report.draw_confusion(place, answers, names)
+    if options.type == "full":
+        report.draw_pipelines(place, wrapper, table, options.figures)
+    logging.info("Tables and figures are in %s", place)
+    return {"classification": answers, "localization": rows}
+
+
+def main(words=None):
+    """Evaluates one run, or several and their mean and deviation."""
+    options = parse(words)
+    results = [evaluate(folder, options) for folder in run_folders(options)]
+    if len(results) < 2:
+        return
+    from kerasloc.training import report
+
+    scores = [[{"run": "all", **each["classification"]}] for each in results]
+    names = [name for name in report.SCORES if name in scores[0][0]]
+    logging.info("\n%s", report.collected_text(report.collect(scores, "run", names)))
+    rows = [each["localization"] for each in results]
+    if all(rows):
+        collected = report.collect(rows, "map", ("point", "iou", "gain"))
+        logging.info("%s", report.collected_text(collected))
+        place = pathlib.Path(options.results_dir) / options.type
+        place.mkdir(parents=True, exist_ok=True)
+        report.write_csv(place / "localization_collected.csv", collected)
+
+
+if __name__ == "__main__":
+    arguments.run_main(main)

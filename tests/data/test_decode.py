@@ -1,0 +1,229 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from kerasloc.data.decode import decode, decode_mask, read_orientation, resize
+
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves a Pillow image and gives its path."""
+
+    def save(image, name="x.png", **options):
+        image.save(tmp_path / name, **options)
+        return str(tmp_path / name)
+
+    return save
+
+
+def in_a_data_set(path, orientation, channels):
+    data = tf.data.Dataset.from_tensors((path, orientation))
+    data = data.map(lambda path, turn: decode(path, turn, channels))
+    assert data.element_spec.shape.as_list() == [None, None, channels]
+    return next(iter(data)).numpy()
+
+
+KINDS = {
+    "rgb.png": lambda rgb: rgb,
+    "gray.png": lambda rgb: rgb.convert("L"),
+    "bits.png": lambda rgb: rgb.convert("1"),
+    "palette.png": lambda rgb: rgb.quantize(16),
+    "alpha.png": lambda rgb: Image.merge("RGBA", (*rgb.split(), rgb.getchannel(1))),
+    "gray_alpha.png": lambda rgb: Image.merge("LA", rgb.split()[:2]),
+    "rgb.bmp": lambda rgb: rgb,
+    "alpha.bmp": lambda rgb: Image.merge("RGBA", (*rgb.split(), rgb.getchannel(1))),
+    "palette.bmp": lambda rgb: rgb.quantize(16),
+    "gray.bmp": lambda rgb: rgb.convert("L"),
+    "bits.bmp": lambda rgb: rgb.convert("1"),
+    "palette.gif": lambda rgb: rgb.quantize(16),
+    "rgb.tif": lambda rgb: rgb,
+    "gray.tif": lambda rgb: rgb.convert("L"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("read", [decode, in_a_data_set])
+def test_every_kind_of_file_gives_its_colors(name, read, pixels, saved):
+    image = KINDS[name](Image.fromarray(pixels))
+    path = saved(image, name)
+    color = np.asarray(image.convert("RGB")) / 255
+    decoded = np.asarray(read(path, 1, 3))
+    assert decoded.dtype == np.float32
+    np.testing.assert_allclose(decoded, color, atol=1e-6)
+    gray = np.asarray(read(path, 1, 1))
+    np.testing.assert_allclose(gray[..., 0], color @ LUMA, atol=1e-6)
+    assert 0 <= decoded.min() <= decoded.max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_gives_its_colors(mode, pixels, saved):
+    smooth = Image.fromarray(pixels[:2, :2]).resize((64, 48)).convert(mode)
+    path = saved(smooth, "x.jpg", quality=95)
+    color = np.asarray(Image.open(path).convert("RGB")) / 255
+    for channels, expected in ((3, color), (1, (color @ LUMA)[..., None])):
+        np.testing.assert_allclose(decode(path, 1, channels), expected, atol=0.03)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_levels_of_16_bits_survive(name, channels, saved):
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    image = decode(saved(Image.fromarray(values), name), 1, channels).numpy()
+    assert image.shape == (256, 256, channels)
+    assert image[-1, -1, 0] == 1
+    step = image[1, :, 0]  # 256 levels between two 8-bit ones
+    assert len(np.unique(step)) == 256
+    np.testing.assert_allclose(image[..., -1], values / 65535, rtol=0, atol=1e-7)
+
+
+def test_16_bits_of_rgb_survive(tmp_path):
+    values = np.array([[[65535, 1, 300], [257, 256, 255]]], np.uint16)
+    path = tmp_path / "x.png"
+    path.write_bytes(tf.io.encode_png(values).numpy())
+    np.testing.assert_allclose(decode(str(path), 1, 3), values / 65535, atol=1e-7)
+
+
+def test_white_is_exactly_one(saved):
+    path = saved(Image.new("RGB", (2, 2), "white"))
+    for channels in (1, 3):
+        assert (decode(path, 1, channels).numpy() == 1).all()
+
+
+def test_a_moving_gif_gives_its_first_frame(saved):
+    frames = [Image.new("RGB", (4, 3), color) for color in ("red", "blue")]
+    path = saved(frames[0], "x.gif", save_all=True, append_images=frames[1:])
+    np.testing.assert_allclose(decode(path, 1, 3), np.full((3, 4, 3), [1, 0, 0]))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("read", [decode, in_a_data_set])
+def test_an_image_is_turned_upright(orientation, read, pixels, saved):
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[274] = orientation
+    path = saved(image, exif=exif)
+    assert read_orientation(path) == orientation
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    decoded = read(path, orientation, 3)
+    assert decoded.shape == upright.shape
+    np.testing.assert_allclose(decoded, upright / 255, atol=1e-6)
+    mask = decode_mask(path, orientation).numpy()
+    np.testing.assert_array_equal(mask, (upright > 0).any(axis=-1))
+
+
+def test_a_tiff_is_turned_once(pixels, saved):
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[274] = 6
+    path = saved(image, "x.tif", exif=exif)
+    decoded = decode(path, read_orientation(path), 3)
+    np.testing.assert_allclose(decoded, np.rot90(pixels, -1) / 255, atol=1e-6)
+
+
+def test_without_a_sensible_tag_nothing_is_turned(pixels, saved, tmp_path):
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[274] = 9
+    assert read_orientation(saved(image, exif=exif)) == 1
+    assert read_orientation(saved(image)) == 1
+    (tmp_path / "x.jpg").write_text("no image")
+    assert read_orientation(tmp_path / "x.jpg") == 1
+
+
+def test_other_channel_counts_are_those_of_the_file(pixels, saved):
+    alpha = Image.fromarray(pixels)
+    alpha.putalpha(Image.fromarray(pixels[..., 0]))
+    decoded = decode(saved(alpha), 1, 4)
+    np.testing.assert_allclose(decoded[..., 3], pixels[..., 0] / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("read", [decode, in_a_data_set])
+def test_channels_that_the_file_lacks_are_an_error(read, pixels, saved):
+    path = saved(Image.fromarray(pixels))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="as many as their file"):
+        read(path, 1, 4)
+
+
+def test_a_32_bit_file_is_an_error(saved):
+    path = saved(Image.fromarray(np.ones((3, 3), np.float32)), "x.tif")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="32-bit pixels"):
+        decode(path, 1, 1)
+
+
+def broken_files(pixels):
+    big = Image.fromarray(np.tile(pixels, (9, 9, 1)))
+    buffers = {kind: io.BytesIO() for kind in ("JPEG", "PNG", "BMP", "TIFF")}
+    for kind, buffer in buffers.items():
+        big.quantize(16).convert("P" if kind == "BMP" else "RGB").save(buffer, kind)
+    whole = {kind: buffer.getvalue() for kind, buffer in buffers.items()}
+    return {f"cut {kind}": data[: len(data) // 2] for kind, data in whole.items()} | {
+        "text": b"this is no image",
+        "empty": b"",
+        "short bmp": b"BM",
+        "short tiff": b"II*\0",
+    }
+
+
+@pytest.mark.parametrize("what", list(broken_files(np.zeros((1, 1, 3), np.uint8))))
+def test_a_broken_file_is_an_error(what, pixels, tmp_path):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(broken_files(pixels)[what])
+    for channels in (1, 3):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode(str(path), 1, channels)
+
+
+@pytest.mark.parametrize("what", ["cut PNG", "cut TIFF"])
+def test_a_broken_file_stops_a_data_set(what, pixels, tmp_path):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(broken_files(pixels)[what])
+    with pytest.raises(tf.errors.OpError, match=r"Invalid PNG|Pillow cannot read it"):
+        in_a_data_set(str(path), 1, 3)
+
+
+def test_a_mask_is_true_where_its_file_is_not_zero(saved):
+    values = np.array([[0, 1, 255], [0, 0, 7]], np.uint8)
+    for image in (
+        Image.fromarray(values),
+        Image.fromarray(values.astype(np.uint16)),
+        Image.merge("RGB", [Image.fromarray(v) for v in (values * 0, values, values)]),
+        Image.merge("LA", [Image.fromarray(v) for v in (values, values * 0 + 255)]),
+    ):
+        mask = decode_mask(saved(image), 1)
+        assert mask.dtype == tf.bool
+        np.testing.assert_array_equal(mask, values > 0)
+
+
+def test_a_jpeg_mask_has_no_blur(saved):
+    values = np.zeros((32, 32), np.uint8)
+    values[5:21, 9:30] = 255
+    path = saved(Image.fromarray(values), "x.jpg", quality=80)
+    assert (np.asarray(Image.open(path)) > 0).sum() > (values > 0).sum()
+    np.testing.assert_array_equal(decode_mask(path, 1), values > 0)
+
+
+def test_resizing_averages_when_it_shrinks():
+    stripes = tf.constant(np.tile([[[0.0], [1.0]]], (16, 8, 1)), tf.float32)
+    small = resize(stripes, (4, 4)).numpy()
+    assert small.shape == (4, 4, 1)
+    np.testing.assert_allclose(small, 0.5, atol=0.06)
+
+
+def test_resizing_keeps_values_within_0_and_1(pixels):
+    image = tf.constant(pixels / 255, tf.float32)
+    resized = resize(image, (31, 3)).numpy()
+    assert resized.shape == (31, 3, 3)
+    assert 0 <= resized.min() < resized.max() <= 1
+    white = resize(tf.ones((7, 5, 3)), (3, 11)).numpy()
+    np.testing.assert_allclose(white, 1, atol=1e-6)
+    assert white.max() <= 1

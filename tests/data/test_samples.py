@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasloc.data import samples
+from kerasloc.data.synthetic import SyntheticConfig, write
+
+TINY = SyntheticConfig(classes=2, size=24, train=2, test=4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("data") / "x", TINY)
+
+
+def test_an_image_is_read_by_its_number(folder):
+    for index, path in enumerate(samples.test_images(folder)):
+        image, label = samples.read_image(index, folder)
+        np.testing.assert_allclose(image, np.asarray(Image.open(path)) / 255, atol=1e-6)
+        assert image.dtype == np.float32
+        assert type(label) is int
+        assert path.split("/")[-2] == TINY.class_names[label]
+
+
+def test_zero_is_an_index(folder):
+    first = samples.read_image(0, folder)[0]
+    for seed in range(5):
+        np.testing.assert_array_equal(
+            first, samples.read_image(0, folder, seed=seed)[0]
+        )
+
+
+def test_the_seed_decides_a_random_image(folder):
+    images = [samples.read_image(data_dir=folder, seed=seed)[0] for seed in range(8)]
+    again = samples.read_image(data_dir=folder, seed=7)[0]
+    np.testing.assert_array_equal(images[7], again)
+    assert any((image != images[0]).any() for image in images)
+
+
+def test_size_and_channels_are_those_asked_for(folder):
+    image, _ = samples.read_image(1, folder, im_size=(8, 12), channels=1)
+    assert image.shape == (8, 12, 1)
+    assert 0 <= image.min() < image.max() <= 1
+    assert samples.read_image(1, folder, im_size=32)[0].shape == (32, 32, 3)
+
+
+def test_images_and_classes_are_counted(folder):
+    assert samples.num_images(folder) == len(samples.test_images(folder)) == 4
+    assert samples.num_classes(folder) == 2
+
+
+@pytest.mark.parametrize("index", [4, -1])
+def test_an_index_out_of_range_is_an_error(folder, index):
+    with pytest.raises(ValueError, match=rf"0\.\.3\. Received: {index}"):
+        samples.read_image(index, folder)
+
+
+def test_an_index_is_a_whole_number(folder):
+    with pytest.raises(TypeError, match="float"):
+        samples.read_image(0.5, folder)
+
+
+def test_without_a_test_folder_there_is_no_image(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "1.png").touch()
+    with pytest.raises(ValueError, match=r"without .*test"):
+        samples.num_images(tmp_path)
+
+
+def test_without_a_folder_the_embedded_data_is_read(folder, monkeypatch):
+    monkeypatch.setattr(samples, "default_folder", lambda: folder)
+    assert samples.test_images() == samples.test_images(folder)
+
+
+def test_a_file_is_loaded_upright(tmp_path):
+    image = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6))
+    exif = image.getexif()
+    exif[274] = 6
+    image.save(tmp_path / "x.png", exif=exif)
+    loaded = samples.load_image(tmp_path / "x.png", channels=1)
+    expected = np.rot90(np.asarray(image), -1) / 255
+    np.testing.assert_allclose(loaded[..., 0], expected, atol=1e-6)
+    assert samples.load_image(str(tmp_path / "x.png"), 5).shape == (5, 5, 3)
+
+
+def test_a_file_that_is_no_image_is_an_error(tmp_path):
+    (tmp_path / "x.jpg").write_text("hello")
+    with pytest.raises(ValueError, match=r"x\.jpg is not an image"):
+        samples.load_image(tmp_path / "x.jpg")
+    with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
+        samples.load_image(tmp_path / "none.jpg")
+
+
+@pytest.mark.parametrize("size", [0, (3,), 2.5])
+def test_a_wrong_size_is_an_error(folder, size):
+    with pytest.raises(ValueError, match="An image size is"):
+        samples.read_image(0, folder, im_size=size)

@@ -1,0 +1,202 @@
+import importlib.util
+import json
+import pathlib
+
+import pytest
+from PIL import Image
+
+from kerasloc.data import check, read_folders
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "make_folders.py"
+NIH = """\
+Image Index,Finding Labels,Follow-up #,Patient ID,OriginalImage[Width,Height]
+1_0.png,Heart,0,1,10,10
+1_1.png,Heart|Fluid,1,1,10,10
+2_0.png,Lung,0,2,10,10
+2_1.png,Lung|Heart,1,2,10,10
+3_0.png,Fluid,0,3,10,10
+4_0.png,Lung|Infiltration,0,4,10,10
+5_0.png,Heart,0,5,10,10
+6_0.png,Lung,0,6,10,10
+"""
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("make_folders", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def nih(tmp_path):
+    """A table in NIH's style with its images in two folders; gives the arguments."""
+    (tmp_path / "table.csv").write_text(NIH)
+    for line in NIH.splitlines()[1:]:
+        name = line.split(",")[0]
+        folder = tmp_path / "images" / f"part{name[0] > '2'}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 20 * int(name[0]) + int(name[2])).save(folder / name)
+    names = {"table": "table.csv", "images": "images", "out": "out"}
+    arguments = [f"--{option}={tmp_path / name}" for option, name in names.items()]
+    return [*arguments, "--classes", "Heart", "Lung"]
+
+
+def tree(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.png"))
+
+
+def test_images_with_exactly_one_of_the_classes_are_taken(tool, nih, tmp_path, capsys):
+    (tmp_path / "test.txt").write_text("5_0.png\n6_0.png\n")
+    tool.main([*nih, "--test-list", str(tmp_path / "test.txt")])
+    assert tree(tmp_path / "out") == [
+        "test/Heart/5_0.png",
+        "test/Lung/6_0.png",
+        "train/Heart/1_0.png",
+        "train/Heart/1_1.png",
+        "train/Lung/2_0.png",
+        "train/Lung/4_0.png",
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert "6 images; 2 rows with none or several" in lines[0]
+    assert [line.split() for line in lines[1:5]] == [
+        ["test", "Heart", "1"],
+        ["test", "Lung", "1"],
+        ["train", "Heart", "2"],
+        ["train", "Lung", "2"],
+    ]
+    assert len(check(read_folders(tmp_path / "out"))[0]) == 6
+
+
+def test_images_with_no_other_label_are_taken_if_asked_for(tool, nih, tmp_path):
+    tool.main([*nih, "--only", "--test-share", "0.5"])
+    names = {path.split("/")[-1] for path in tree(tmp_path / "out")}
+    assert names == {"1_0.png", "2_0.png", "5_0.png", "6_0.png"}
+
+
+def test_a_test_share_keeps_patients_on_one_side(tool, nih, tmp_path):
+    tool.main([*nih, "--test_share", "0.4", "--seed", "1"])
+    sides = {}
+    for path in tree(tmp_path / "out"):
+        split, _, name = path.split("/")
+        sides.setdefault(name[0], set()).add(split)
+    assert all(len(side) == 1 for side in sides.values())
+    assert len(read_folders(tmp_path / "out").split("test").class_names) == 2
+
+
+def test_a_list_that_parts_a_patient_is_an_error(tool, nih, tmp_path, capsys):
+    (tmp_path / "test.txt").write_text("1_0.png\n6_0.png\n")
+    with pytest.raises(SystemExit, match="2"):
+        tool.main([*nih, "--test-list", str(tmp_path / "test.txt")])
+    assert "1: test, train" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_boxes_are_scaled_and_renamed(tool, nih, tmp_path):
+    (tmp_path / "boxes.csv").write_text(
+        "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+        "1_1.png,Heart,2,4,6,8,,,\n"
+        "1_1.png,Fluid,1,1,1,1,,,\n"
+        "4_0.png,Infiltrate,2,2,4,4,,,\n"
+        "9_9.png,Lung,1,1,1,1,,,\n"
+    )
+    boxes = ["--boxes", str(tmp_path / "boxes.csv"), "--box-scale", "0.5"]
+    tool.main([*nih, "--test-share", "0.5", *boxes])
+    content = json.loads((tmp_path / "out/annotations.json").read_text())
+    assert list(content["boxes"].values()) == [[[1.0, 2.0, 3.0, 4.0, "Heart"]]]
+    assert read_folders(tmp_path / "out").boxes[0, 1:].tolist() == [1, 2, 3, 4, 0]
+    boxes = tool.read_boxes(tmp_path / "boxes.csv", 1.0)
+    assert boxes["4_0.png"] == [[2, 2, 4, 4, "Infiltration"]]
+
+
+@pytest.mark.parametrize("link", ["symlink", "hardlink", "copy"])
+def test_files_get_there_as_asked_for(tool, nih, tmp_path, link):
+    tool.main([*nih, "--link", link])
+    (path,) = (tmp_path / "out").rglob("1_0.png")
+    source = tmp_path / "images/partFalse/1_0.png"
+    assert path.read_bytes() == source.read_bytes()
+    assert path.is_symlink() == (link == "symlink")
+    assert path.samefile(source) == (link != "copy")
+
+
+def test_without_links_files_are_copied(tool, nih, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(tool.os, "symlink", refuse)
+    tool.main(nih)
+    (path,) = (tmp_path / "out").rglob("1_0.png")
+    assert not path.is_symlink()
+
+
+def test_a_table_of_ones_own_brings_its_split(tool, nih, tmp_path):
+    (tmp_path / "table.csv").write_text(
+        "image,label,split\n"
+        "partFalse/1_0.png,a,train\npartFalse/2_0.png,b,train\n"
+        "partTrue/5_0.png,a,test\npartTrue/6_0.png,b,test\npartTrue/3_0.png,a,val\n"
+    )
+    tool.main([*nih[:3]])
+    assert tree(tmp_path / "out") == [
+        "test/a/partTrue_5_0.png",
+        "test/b/partTrue_6_0.png",
+        "train/a/partFalse_1_0.png",
+        "train/b/partFalse_2_0.png",
+        "val/a/partTrue_3_0.png",
+    ]
+
+
+def test_missing_images_are_an_error_unless_skipped(tool, nih, tmp_path, capsys):
+    (tmp_path / "images/partFalse/1_0.png").unlink()
+    with pytest.raises(SystemExit, match="2"):
+        tool.main(nih)
+    assert "1 of 6 images are not in" in capsys.readouterr().err
+    tool.main([*nih, "--skip-missing"])
+    assert "1 without an image" in capsys.readouterr().out
+
+
+def test_a_full_folder_is_not_overwritten(tool, nih, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").touch()
+    with pytest.raises(SystemExit, match="2"):
+        tool.main(nih)
+    assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--classes", "Heart"], "Choose two or more classes among Fluid, Heart"),
+        (["--classes", "Heart", "Bone"], "Received: Bone, Heart"),
+        (["--classes", "Heart", "Infiltration", "--only"], "No row fits for Infil"),
+        (["--group-column", "Name"], "no column 'Name'"),
+        (["--test-list", "x", "--test-share", "0.2"], "not both"),
+        (["--test-list", "nowhere.txt"], "nowhere.txt"),
+        (["--test-share", "1.5"], "between 0 and 1"),
+    ],
+)
+def test_what_does_not_fit_is_an_error_with_the_reason(
+    tool, nih, capsys, arguments, message
+):
+    with pytest.raises(SystemExit, match="2"):
+        tool.main([*nih, *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_a_table_with_other_columns_is_an_error(tool, nih, tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("file,class\na.png,x\n")
+    with pytest.raises(SystemExit, match="2"):
+        tool.main(nih)
+    assert "Received: 1 rows with file, class" in capsys.readouterr().err
+
+
+def test_a_broken_box_names_its_line(tool, tmp_path):
+    (tmp_path / "boxes.csv").write_text("head\na.png,x,1,2,3\nb.png,x,1,2,?,4\n")
+    with pytest.raises(ValueError, match="line 2"):
+        tool.read_boxes(tmp_path / "boxes.csv", 1.0)
+
+
+def test_the_help_has_an_example(tool, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        tool.main(["--help"])
+    assert "python utils/make_folders.py --table" in capsys.readouterr().out
