@@ -343,7 +343,7 @@ def test_weights_of_another_architecture_are_refused(full, half, tmp_path):
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
     other.save_weights(tmp_path / "other.weights.h5")
     other.save(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match="own architecture. Received: .*head"):
+    with pytest.raises(ValueError, match=r"own architecture\. Received: .*head"):
         FullModel(tmp_path / "other.weights.h5")
     with pytest.raises(ValueError, match="with the outputs"):
         FullModel(tmp_path / "other.keras")

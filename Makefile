@@ -1,0 +1,37 @@
+# Each target makes its own virtual environment in .venv when there is none.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test test-fast lint clean
+
+$(VENV)/ready: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[imgaug,dev]"
+	@# OpenCV without desktop libraries in the place of the one that imgaug brings:
+	@# the same module, and it imports on bare servers, too.
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python
+	$(BIN)/python -m pip install --quiet "opencv-python-headless>=4.10"
+	touch $@
+
+demo: $(VENV)/ready  ## Trains both models on synthetic images and draws every step.
+	$(BIN)/python scripts/pretrain_half.py
+	$(BIN)/python scripts/train_full.py
+	$(BIN)/python scripts/evaluate.py --type half
+	$(BIN)/python scripts/evaluate.py --type full
+	@echo "Look at results/full/*/evaluation/pipeline-*.png"
+
+test: $(VENV)/ready  ## All tests.
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/ready  ## The tests that take less than five seconds each.
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/ready  ## Style, docstrings, format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

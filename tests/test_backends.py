@@ -1,0 +1,68 @@
+"""Both models under the other backends: build, predict, CAMs, one training step."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CODE = """
+import sys
+import numpy as np
+if {blocked}:
+    sys.modules["tensorflow"] = None  # nothing here needs it
+import keras
+from kerasloc import FullModel, HalfModel
+from kerasloc.models.hrcam import add_alignment
+
+assert keras.backend.backend() == "{backend}"
+keras.utils.set_random_seed(0)
+sizes = dict(growth=4, initial_filters=8, layers_per_block=1, blocks=2)
+x = np.random.default_rng(0).random((4, 16, 16, 3)).astype("float32")
+y = np.eye(2, dtype="float32")[[0, 1, 0, 1]]
+
+half = HalfModel(num_classes=2, im_size=16, **sizes)
+trainer = keras.Model(half.model.input, half.model.output["logits"])
+loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+trainer.compile("adam", loss)
+before = trainer.get_weights()
+assert np.isfinite(trainer.train_on_batch(x, y))
+assert any(not np.array_equal(a, b) for a, b in zip(before, trainer.get_weights()))
+cam, preds = half.generate_cams(x)
+assert cam.shape == (4, 4, 4) and preds.shape == (4,)
+
+full = FullModel(num_classes=2, im_size=16, **sizes)
+aligned = add_alignment(full.model)
+names = ("reconstruction", "alignment")
+trainer = keras.Model(full.model.input, {{n: aligned.output[n] for n in names}})
+trainer.compile("adam", {{n: "mse" for n in names}})
+low = np.zeros(aligned.output["alignment"].shape[1:])
+targets = dict(reconstruction=x, alignment=np.stack([low] * 4))
+assert np.all(np.isfinite(trainer.train_on_batch(x, targets)))
+high, low, preds = full.generate_cams(x[0])
+assert high.shape == (16, 16) and low.shape == (4, 4) and type(preds) is int
+assert full.refine(x[0])["merged"].shape == (16, 16)
+full.save("run")
+np.testing.assert_allclose(FullModel("run").logits(x), full.logits(x), atol=1e-5)
+print("passed")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_models_build_predict_draw_and_train(backend, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: pip install {backend}")
+    code = CODE.format(backend=backend, blocked=backend != "tensorflow")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": backend},
+        check=False,
+    )
+    assert "passed" in done.stdout, done.stderr[-3000:]
