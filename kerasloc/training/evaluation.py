@@ -27,6 +27,7 @@ from kerasloc.metrics import (
 )
 from kerasloc.models.hrcam import CLASSIFIER
 from kerasloc.postprocess import pipeline
+from kerasloc.postprocess.edges import blur
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,11 @@ THRESHOLDS = np.arange(100) / 100
 UNTUNED = 0.5
 REFINEMENTS = {
     "refined": {},
-    "refined, ours": {
+    "refined, confined": {"confine_to_roi": True},
+    "refined, confined, wide": {
+        "confine_to_roi": True,
         "roi_percentile": 60,
         "merge_alpha": 0.2,
-        "confine_to_roi": True,
     },
 }
 GRAY = (0.299, 0.587, 0.114)
@@ -143,9 +145,13 @@ def heat_maps(wrapper, images, classes, options) -> dict[str, np.ndarray]:
     refined = {}
     if "high_features" in outputs:
         high = weigh("high_features", own)
-        raw["high"] = high
-        raw["high, another class"] = weigh("high_features", other)
-        raw["high, random weights"] = weigh("high_features", noise)
+        for name, maps in (
+            ("high", high),
+            ("high, another class", weigh("high_features", other)),
+            ("high, random weights", weigh("high_features", noise)),
+        ):
+            raw[name] = maps
+            raw[f"{name}, blurred"] = np.stack([blur(one) for one in maps])
         gray = images @ GRAY if images.shape[-1] == 3 else images[..., 0]
         for name, choice in options.items():
             refined[name] = refine(images, low, high, choice)

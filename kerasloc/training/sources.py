@@ -67,7 +67,7 @@ def read_table(config: DataConfig, class_names=None) -> Table:
     """
     path = pathlib.Path(config.data_dir)
     if path.suffix.lower() == ".csv":
-        return read_csv(path, config.image_dir)
+        return read_csv(path, config.image_dir, class_names)
     return read_folders(path, class_names)
 
 
