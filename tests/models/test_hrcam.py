@@ -155,3 +155,15 @@ def test_sizes_that_do_not_fit_are_refused(kind, shape, classes, options, messag
 def test_unknown_option_is_refused():
     with pytest.raises(TypeError, match="growht"):
         half_densenet((32, 32, 3), 2, growht=8)
+
+
+@pytest.mark.slow
+def test_exported_saved_model_answers_like_the_network(tiny, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    model = full_densenet((32, 32, 3), 2, **tiny)
+    x = np.random.default_rng(0).random((2, 32, 32, 3), dtype="float32")
+    model.export(tmp_path / "saved", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "saved")
+    answers = loaded.serve(x)
+    for name, expected in model.predict_on_batch(x).items():
+        np.testing.assert_allclose(answers[name], expected, atol=1e-5)
