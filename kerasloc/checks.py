@@ -1,5 +1,7 @@
 """Checks of what people hand in, with errors that say rule, input and way out."""
 
+import numbers
+
 import numpy as np
 
 
@@ -14,7 +16,7 @@ def as_size(size, multiple: int = 1) -> tuple[int, int]:
         ValueError: If a side is not a positive multiple of ``multiple``.
     """
     pair = (size, size) if np.ndim(size) == 0 else tuple(size)
-    if len(pair) != 2 or any(int(side) != side or side < 1 for side in pair):
+    if len(pair) != 2 or not all(_is_count(side) for side in pair):
         raise ValueError(
             f"An image size is a positive number or (rows, cols). Received: {size!r}."
         )
@@ -26,6 +28,10 @@ def as_size(size, multiple: int = 1) -> tuple[int, int]:
             f"Received: {rows} x {cols}. Nearest that fits: {fit[0]} x {fit[1]}."
         )
     return rows, cols
+
+
+def _is_count(side) -> bool:
+    return isinstance(side, numbers.Real) and float(side).is_integer() and side >= 1
 
 
 def as_images(x, input_shape: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
@@ -41,6 +47,7 @@ def as_images(x, input_shape: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
         ValueError: If the shape or the range of values does not fit.
     """
     x = np.asarray(x)
+    received = x.shape
     gray = input_shape[-1] == 1
     if gray and (x.ndim == 2 or (x.ndim == 3 and x.shape[-1] != 1)):
         x = x[..., None]
@@ -50,7 +57,7 @@ def as_images(x, input_shape: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
         expected = " x ".join(map(str, input_shape))
         raise ValueError(
             f"Images are (rows, cols, channels) or a batch of them, here {expected}. "
-            f"Received: shape {x.shape}. Resize them (kerasloc.data.read_image does), "
+            f"Received: shape {received}. Resize them (kerasloc.data.read_image does), "
             "or build the wrapper with another im_size or channels."
         )
     return as_unit_range(batch), single or len(batch) == 1

@@ -32,7 +32,9 @@ def parse(words=None):
     )
     parser.add_argument("--image-dir", help="where a csv's images lie")
     parser.add_argument("--split", choices=("test", "val"), default="test")
-    parser.add_argument("--on-error", choices=("raise", "skip"), default="raise")
+    parser.add_argument(
+        "--on-error", choices=("raise", "skip"), help="default: as in training"
+    )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument(
         "--figures", type=int, default=2, help="test images to draw (default 2)"
@@ -69,8 +71,7 @@ def evaluate(folder, options) -> dict:
     from kerasloc.training.runs import read_config
 
     wrapper = {"half": HalfModel, "full": FullModel}[options.type](folder)
-    values = {**read_config(folder)["data"], **arguments.given(options)}
-    data = arguments.make(sources.DataConfig, values)
+    data = sources.data_of_run(read_config(folder)["data"], arguments.given(options))
     names, channels = wrapper.config.class_names, wrapper.config.channels
     table = sources.evaluation_table(data, options.split, names, channels)
     answers = evaluation.classify(wrapper, table, options.batch_size)
@@ -81,10 +82,12 @@ def evaluate(folder, options) -> dict:
     )
     rows = []
     if measured:
-        val = sources.evaluation_table(data, "val", names, channels)
-        tuning = evaluation.localize(
-            wrapper, val, evaluation.REFINEMENTS, options.batch_size
-        )
+        tuning = {}
+        if sources.has_validation(data, names):
+            val = sources.evaluation_table(data, "val", names, channels)
+            tuning = evaluation.localize(
+                wrapper, val, evaluation.REFINEMENTS, options.batch_size
+            )
         rows = evaluation.localization_rows(measured, tuning)
         logging.info("%s", report.localization_text(rows))
     place = folder / "evaluation"

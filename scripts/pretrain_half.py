@@ -24,7 +24,7 @@ EMBEDDED = {
     "growth": 8,
     "initial_filters": 24,
     "momentum": 0.9,
-    "epochs": 6,
+    "epochs": 4,
     "batch_size": 32,
     "optimizer": "adam",
     "learning_rate": 2e-3,

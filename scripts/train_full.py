@@ -17,7 +17,8 @@ refined heat map. The same command goes on where it was stopped.
 """
 
 DEFAULTS = {"epochs": 50, "optimizer": "adam", "learning_rate": 1e-3}
-EMBEDDED = {"epochs": 4}
+# Why the alignment term: README, "How good are the maps?"
+EMBEDDED = {"epochs": 4, "align_weight": 0.1}
 
 
 def parse(words=None):
@@ -62,20 +63,20 @@ def main(words=None):
     start = half_folder(options)
     half_config = read_config(start)
     half = HalfModel(start)
-    data_dir = options.data_dir or half_config["data"]["data_dir"]
-    values = {**half_config["data"], **half_config["training"], **DEFAULTS}
-    values |= EMBEDDED if sources.is_embedded(data_dir) else {}
+    data = sources.data_of_run(half_config["data"], arguments.given(options))
+    values = {**half_config["training"], **DEFAULTS}
+    values |= EMBEDDED if sources.is_embedded(data.data_dir) else {}
     values |= arguments.given(options)
-    data = arguments.make(sources.DataConfig, values)
     training = arguments.make(TrainingConfig, values)
     devices.set_precision(training.precision)
     network = full_network(half.config, values)
     tables = sources.training_tables(data, network.channels)
+    sources.check_class_count(tables["train"], options.num_classes)
     sources.check_same_classes(tables["train"], network.class_names)
     config = {
         "network": vars(network),
         "data": dataclasses.asdict(data),
-        "training": dataclasses.asdict(training) | {"half": str(start)},
+        "training": dataclasses.asdict(training) | {"half": str(start.resolve())},
     }
     logging.info("Training %s (%s) on %s", network.name, training.name, data.name)
     folder = arguments.run_folder(options, "full", start.name)

@@ -1,5 +1,7 @@
 """What several tests need: golden arrays and tiny networks."""
 
+import functools
+import importlib.util
 import json
 import os
 import pathlib
@@ -13,6 +15,19 @@ import pytest
 
 GOLDENS = pathlib.Path(__file__).parent / "goldens"
 TINY = {"growth": 4, "initial_filters": 8, "layers_per_block": 2}
+HALF_OPTIONS = {
+    "im-size": 32,
+    "growth": 4,
+    "initial-filters": 8,
+    "layers-per-block": 1,
+    "blocks": 1,
+    "momentum": 0.9,
+    "batch-size": 8,
+    "optimizer": "sgd",
+    "learning-rate": 0.05,
+    "augmentation": "none",
+}
+FULL_OPTIONS = {"align-weight": 0.5, "optimizer": "adam", "learning-rate": 0.01}
 
 
 def golden_array(seed, name, shape):
@@ -64,3 +79,68 @@ def images():
 def tiny():
     """Options of a network that builds and runs in a moment."""
     return dict(TINY)
+
+
+def as_words(options):
+    """A command line of options."""
+    return [
+        word for name, value in options.items() for word in (f"--{name}", str(value))
+    ]
+
+
+@pytest.fixture(scope="session")
+def script():
+    """Function from a name to the module of that script."""
+
+    @functools.cache
+    def load(name):
+        path = pathlib.Path(__file__).parents[1] / "scripts" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """Folder of tiny synthetic images of three classes, with boxes and masks."""
+    from kerasloc.data.synthetic import SyntheticConfig, write
+
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    return write(folder, SyntheticConfig(classes=3, size=32, train=24, test=12))
+
+
+@pytest.fixture
+def half_words():
+    """Options of pretrain_half for a network and a training of a moment."""
+    return as_words(HALF_OPTIONS)
+
+
+@pytest.fixture(scope="session")
+def trained(script, shapes, tmp_path_factory):
+    """Folder of results with a half and a full run of two epochs each, as scripts do.
+
+    To be read only.
+    """
+    results = tmp_path_factory.mktemp("trained") / "results"
+    where = ["--results-dir", str(results), "--epochs", "2"]
+    script("pretrain_half").main(
+        [*as_words(HALF_OPTIONS), "--data-dir", str(shapes), *where]
+    )
+    script("train_full").main([*as_words(FULL_OPTIONS), *where])
+    return results
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Steps run op by op, which is the faster way for an epoch of a few steps."""
+    import keras
+
+    compiled = keras.Model.compile
+
+    def compile_eagerly(self, *arguments, **options):
+        compiled(self, *arguments, **{**options, "run_eagerly": True})
+
+    monkeypatch.setattr(keras.Model, "compile", compile_eagerly)

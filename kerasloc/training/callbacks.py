@@ -41,7 +41,6 @@ class EpochEnd(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(time.monotonic() - self._began, 2)
         values = {key: float(value) for key, value in (logs or {}).items()}
-        values["learning_rate"] = float(self.model.optimizer.learning_rate)
         self._rows.append({"epoch": epoch + 1, **values, "seconds": seconds})
         self._run.write_history(self._rows)
         score = self._sign * values[self._name]
@@ -54,6 +53,18 @@ class EpochEnd(keras.callbacks.Callback):
             "others": [other.get_state() for other in self._others],
         }
         self._run.save_state(self.model, state)
+
+
+class FiniteLoss(keras.callbacks.Callback):
+    """Ends a training whose loss is no number any more; comes before what writes."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = float((logs or {})["loss"])
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"A loss is a finite number. Received: {loss} in epoch {epoch + 1}. "
+                "Give a smaller --learning-rate and another --results-name."
+            )
 
 
 class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
@@ -101,14 +112,17 @@ class AttentionImages(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         import tensorflow as tf
 
-        outputs = self._network.predict_on_batch(self._images)
+        # predict_on_batch would answer once for every replica of a strategy
+        outputs = self._network(self._images, training=False)
         kernel = np.asarray(self._classifier.get_weights()[0])
         columns = kernel.T[self._classes]  # (n, channels)
         writer = tf.summary.create_file_writer(self._folder)
-        with writer.as_default(step=epoch + 1):
+        with writer.as_default(step=epoch):  # from 0, as Keras' curves
             tf.summary.image("image", self._images, max_outputs=len(self._images))
             for name in self._features:
-                maps = np.einsum("nrck,nk->nrc", np.asarray(outputs[name]), columns)
+                maps = np.einsum(
+                    "nrck,nk->nrc", keras.ops.convert_to_numpy(outputs[name]), columns
+                )
                 pictures = draw_maps(self._images, maps)
                 tf.summary.image(name, pictures, max_outputs=len(pictures))
         writer.close()

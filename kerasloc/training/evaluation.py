@@ -92,7 +92,7 @@ def localize(wrapper, table, options: dict, batch_size: int = 32) -> dict:
     images, classes = annotated_pairs(table)
     if not len(images):
         return {}
-    config = _config(wrapper, ("image", "boxes", "mask"), batch_size)
+    config = _config(wrapper, ("image", "labels", "boxes", "mask"), batch_size)
     data = batches(table.subset(images), config)
     parts, start = {}, 0
     for tensors in _bar(data, "Localizing", len(images), batch_size):
@@ -192,15 +192,17 @@ def localization_rows(test: dict, val: dict) -> list[dict]:
     """
     rows, reference = [], None
     for name, measured in test.items():
+        curves = val[name].curves if name in val else np.empty((0, len(THRESHOLDS)))
+        curves = curves[~np.isnan(curves).any(axis=1)]  # images with an object
         index = int(np.searchsorted(THRESHOLDS, UNTUNED))
-        if name in val:
-            index = int(np.nanmean(val[name].curves, axis=0).argmax())
+        if len(curves):
+            index = int(curves.mean(axis=0).argmax())
         ious = measured.curves[:, index]
         reference = ious if reference is None else reference
         row = {
             "map": name,
             "threshold": float(THRESHOLDS[index]),
-            "tuned": name in val,
+            "tuned": len(curves) > 0,
             "count": int(np.isfinite(ious).sum()),
         }
         for key, values in (
@@ -217,12 +219,14 @@ def localization_rows(test: dict, val: dict) -> list[dict]:
 def _truth(element, classes) -> np.ndarray:
     """Where the object of each pair is, boolean (n, rows, cols)."""
     size = element["image"].shape[1:3]
+    labels = np.nan_to_num(element["labels"])
+    own = labels[np.arange(len(classes)), classes] * labels.sum(axis=1) == 1
     boxed = [
         box_tools.to_mask(rows[rows[:, 4] == index, :4], size)
         for rows, index in zip(element["boxes"], classes, strict=True)
     ]
-    has_mask = element["mask"].any(axis=(1, 2))[:, None, None]
-    return np.where(has_mask, element["mask"], np.stack(boxed))
+    masked = own & element["mask"].any(axis=(1, 2))  # a mask is of its image's class
+    return np.where(masked[:, None, None], element["mask"], np.stack(boxed))
 
 
 def _config(wrapper, fields, batch_size):

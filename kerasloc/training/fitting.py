@@ -8,7 +8,8 @@ import keras
 
 from kerasloc.data.pipeline import batches as ordered_batches
 from kerasloc.data.pipeline import steps, training_batches
-from kerasloc.training.callbacks import EpochEnd, ReduceLROnPlateau
+from kerasloc.training.callbacks import EpochEnd, FiniteLoss, ReduceLROnPlateau
+from kerasloc.training.devices import scope
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,10 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
 
     Returns:
         Rows of the history, one per epoch.
+
+    Raises:
+        ValueError: If the loss becomes infinite or NaN; the folder keeps the epochs
+            before.
     """
     plateau = ReduceLROnPlateau(
         monitor="loss", factor=math.sqrt(0.1), patience=10, min_lr=1e-5
@@ -36,6 +41,9 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
         return run.history
     if end.first_epoch:
         logger.info("%s goes on after epoch %d.", run.folder, end.first_epoch)
+        with scope(getattr(trainer, "distribute_strategy", None)):
+            # Keras skips the state of an optimizer that has no variables yet.
+            trainer.optimizer.build(trainer.trainable_variables)
         trainer.load_weights(run.folder / "last.weights.h5")
     config = feed["train_config"]
     train = training_batches(feed["train"], config, end.first_epoch)
@@ -47,7 +55,13 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
         initial_epoch=end.first_epoch,
         epochs=settings["epochs"],
         shuffle=False,  # the pipeline does
-        callbacks=[plateau, *settings["callbacks"], tensorboard(run), end],
+        callbacks=[
+            FiniteLoss(),
+            plateau,
+            *settings["callbacks"],
+            tensorboard(run),
+            end,
+        ],
         verbose="auto" if sys.stdout.isatty() else 2,
     )
     return run.history

@@ -7,6 +7,7 @@ Reference:
 
 import dataclasses
 import logging
+import pathlib
 
 import keras
 import numpy as np
@@ -22,6 +23,7 @@ from kerasloc.training.callbacks import AttentionImages
 from kerasloc.training.devices import scope
 from kerasloc.training.fitting import fit, jit_compile, optimizer
 from kerasloc.training.report import first_of_each_class
+from kerasloc.training.scores import KnownLabelAccuracy
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +57,12 @@ class TrainingConfig:
     align_weight: float = 0.0
 
     def __post_init__(self):
-        if self.epochs < 1 or self.batch_size < 1 or self.align_weight < 0:
+        counts, others = (self.epochs, self.batch_size), (self.align_weight, self.seed)
+        if min(counts) < 1 or not min(others) >= 0:
             raise ValueError(
-                "epochs and batch_size are at least 1, align_weight at least 0. "
-                f"Received: {self.epochs}, {self.batch_size}, {self.align_weight}."
+                "epochs and batch_size are at least 1, align_weight and seed at least "
+                f"0. Received: {self.epochs}, {self.batch_size}, {self.align_weight}, "
+                f"{self.seed}."
             )
 
     @property
@@ -266,9 +270,9 @@ def label_loss(network: NetworkConfig) -> keras.losses.Loss:
 
 
 def accuracy(network: NetworkConfig) -> keras.metrics.Metric:
-    """Share of images told right, or of labels when multi-label."""
+    """Share of images told right, or of known labels when multi-label."""
     if network.multi_label:
-        return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
+        return KnownLabelAccuracy("accuracy")
     return keras.metrics.CategoricalAccuracy("accuracy")
 
 
@@ -286,7 +290,9 @@ def _feed(tables, network, config, augment):
         augment = config.augmentation
     cache = {"train": config.cache, "val": config.cache}
     if config.cache not in (None, "memory"):
-        cache = {name: f"{config.cache}-{name}" for name in cache}
+        path = pathlib.Path(config.cache)  # the suffix stays the last thing in it
+        names = {name: f"{path.stem}-{name}{path.suffix}" for name in cache}
+        cache = {name: str(path.with_name(file)) for name, file in names.items()}
     return {
         **tables,
         "train_config": PipelineConfig(

@@ -82,6 +82,7 @@ def write_evaluation(folder, report: dict, rows: list[dict]):
     write_csv(folder / "metrics.csv", [{"images": report["count"], **scores}])
     per_class = [{"class": name, **row} for name, row in report["per_class"].items()]
     write_csv(folder / "per_class.csv", per_class)
+    (folder / "localization.csv").unlink(missing_ok=True)  # of other data
     if rows:
         write_csv(folder / "localization.csv", rows)
     everything = {"classification": report, "localization": rows}

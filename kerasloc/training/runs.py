@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 STATE = "kerasloc_state"
 MAY_GROW = ("epochs",)
+WEIGHTS = ("best.weights.h5", "last.weights.h5", "model.weights.h5")
 
 
 class Run:
@@ -61,6 +62,8 @@ class Run:
         try:
             _own(self._lock, self.folder)
             self._compare()
+            for path in self.folder.glob("partial-*"):
+                path.unlink()  # of a process that died while it wrote
             write_text(self.folder / CONFIG_FILE, json.dumps(self.config, indent=2))
         except BaseException:
             self._lock.close()
@@ -111,8 +114,9 @@ class Run:
             return json.loads(file.attrs[STATE])
 
     def _compare(self):
-        if not (self.folder / CONFIG_FILE).is_file():
-            return
+        begun = any((self.folder / name).is_file() for name in WEIGHTS)
+        if not begun or not (self.folder / CONFIG_FILE).is_file():
+            return  # nothing is lost, and a mistake in the first command can be mended
         old = json.loads((self.folder / CONFIG_FILE).read_text())
         different = [
             f"{section}.{key}: {was.get(key)!r} before, {now.get(key)!r} now"
@@ -169,11 +173,14 @@ def read_history(folder) -> list[dict]:
 def read_config(folder) -> dict:
     """The configuration of a run: sections network, data, training.
 
+    The last two are empty for a folder that a wrapper has saved.
+
     Raises:
         ValueError: If the folder is no run.
     """
     read_network(folder)
-    return json.loads((pathlib.Path(folder) / CONFIG_FILE).read_text())
+    config = json.loads((pathlib.Path(folder) / CONFIG_FILE).read_text())
+    return {"data": {}, "training": {}, **config}
 
 
 @contextlib.contextmanager
@@ -189,5 +196,7 @@ def seeded(seed: int):
         raise ValueError(f"A seed is not negative. Received: {seed}.")
     before = np.random.get_state()  # noqa: NPY002
     keras.utils.set_random_seed(seed)
-    yield
-    np.random.set_state(before)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002

@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 
+import numpy as np
+
 from kerasloc.data import (
     SyntheticConfig,
     check,
@@ -12,6 +14,7 @@ from kerasloc.data import (
     read_folders,
 )
 from kerasloc.data.tables import Table
+from kerasloc.training.arguments import make
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,28 @@ class DataConfig:
         return pathlib.Path(self.data_dir).stem
 
 
+def data_of_run(known: dict, given: dict) -> DataConfig:
+    """The data that a run was made on, or other data in its place.
+
+    Args:
+        known: What the run's configuration says of its data; its seed stays, so that
+            the same images are held out.
+        given: Options by name. Another ``data_dir`` leaves the ``image_dir`` behind.
+
+    Raises:
+        ValueError: If neither says which data.
+    """
+    if "data_dir" in given:
+        known = {**known, "image_dir": None}
+    values = {**known, **given, "seed": known.get("seed", given.get("seed", 0))}
+    if values.get("data_dir") is None:
+        raise ValueError(
+            "A model that was saved without its data is used with other data. "
+            "Received: no data. Give --data-dir."
+        )
+    return make(DataConfig, values)
+
+
 def embedded_data() -> str:
     """Path of the embedded synthetic data, made in ``data/`` when absent."""
     return str(pathlib.Path(default_folder()).resolve())
@@ -71,18 +96,21 @@ def read_table(config: DataConfig, class_names=None) -> Table:
     return read_folders(path, class_names)
 
 
-def training_tables(config: DataConfig, channels: int = 3) -> dict[str, Table]:
+def training_tables(
+    config: DataConfig, channels: int = 3, class_names=None
+) -> dict[str, Table]:
     """Checked ``train`` and ``val`` tables; test images are not even opened.
 
     Args:
         config: Which data.
         channels: That the images are read with.
+        class_names: As for :func:`read_table`.
 
     Raises:
         ValueError: If files are broken (and not skipped), splits overlap, or there are
             no training images.
     """
-    table = read_table(config)
+    table = read_table(config, class_names)
     if not (table.splits != "").any():  # a csv without a split column
         table = dataclasses.replace(table, splits=["train"] * len(table))
     if not (table.splits == "train").any():
@@ -128,14 +156,21 @@ def evaluation_table(config: DataConfig, split: str, class_names, channels=3) ->
     """Checked images of one split: ``test``, or the very ``val`` images of training.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are none, or files are broken (and not skipped).
     """
-    if split == "val":
-        return training_tables(config, channels)["val"]
-    table = read_table(config, class_names).split(split)
+    table = read_table(config, class_names)
+    if split == "val" and (table.splits == "train").any():
+        return training_tables(config, channels, class_names)["val"]
+    table = table.split(split)
     if not len(table):
         raise ValueError(
             f"Evaluation needs {split} images. Received: {config.data_dir} without any."
+            f" Put them in {split}/CLASS/, or say {split} in the csv's column split."
         )
     table, _ = check(table, on_error=config.on_error, channels=channels)
     return table
+
+
+def has_validation(config: DataConfig, class_names=None) -> bool:
+    """Whether the data holds ``val`` images, or ``train`` ones to cut them from."""
+    return bool(np.isin(read_table(config, class_names).splits, ("train", "val")).any())

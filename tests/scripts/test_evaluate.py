@@ -1,0 +1,249 @@
+"""scripts/evaluate.py: what it measures on which images, and what it writes."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from kerasloc.data import read_folders
+from kerasloc.training import arguments, evaluation, sources
+from kerasloc.training.evaluation import THRESHOLDS, Measured
+from kerasloc.training.runs import read_config
+
+
+@pytest.fixture
+def main(script, tmp_path, monkeypatch):
+    """The script's main in a folder with nothing in it."""
+    monkeypatch.chdir(tmp_path)
+    return script("evaluate").main
+
+
+@pytest.fixture
+def failure(main):
+    """Function from words to what the script says when it fails."""
+
+    def fail(*words):
+        with pytest.raises(SystemExit) as end:
+            arguments.run_main(lambda: main([str(word) for word in words]))
+        assert end.value.code.startswith("error: ")
+        return end.value.code
+
+    return fail
+
+
+@pytest.fixture
+def results(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "results")
+
+
+@pytest.fixture
+def folder(shapes, tmp_path):
+    """A copy of the tiny data, to be spoiled."""
+    return shutil.copytree(shapes, tmp_path / "copy")
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Tables that maps are measured on; IoU peaks at 0.2 for the first, 0.6 after."""
+    tables = []
+
+    def localize(wrapper, table, options, batch_size):
+        tables.append(table)
+        curve = 1 - np.abs(THRESHOLDS - (0.2 if len(tables) == 1 else 0.6))
+        return {"low": Measured(np.ones(2), np.stack([curve, curve]))}
+
+    monkeypatch.setattr(evaluation, "localize", localize)
+    return tables
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def change_data(run, **changes):
+    config = json.loads((run / "config.json").read_text())
+    config["data"] |= changes
+    (run / "config.json").write_text(json.dumps(config))
+
+
+# What it writes
+
+
+@pytest.mark.slow
+def test_a_full_model_is_measured_with_tables_and_figures(main, results, caplog):
+    with caplog.at_level("INFO"):
+        main(["--type", "full"])
+    place = results / "full" / "shapes" / "evaluation"
+    assert read(place / "metrics.csv")[0]["images"] == "12"
+    assert len(read(place / "per_class.csv")) == 3
+    rows = {row["map"]: row for row in read(place / "localization.csv")}
+    assert {"low", "high", "refined", "constant centre"} <= set(rows)
+    assert {row["count"] for row in rows.values()} == {"12"}
+    everything = json.loads((place / "evaluation.json").read_text())
+    assert np.sum(everything["classification"]["confusion"]) == 12
+    assert len(everything["localization"]) == len(rows)
+    pictures = sorted(path.name for path in place.glob("*.png"))
+    assert len(pictures) == 3
+    assert pictures[0] == "confusion.png"
+    assert all(name.startswith("pipeline-") for name in pictures[1:])
+    for text in ("12 images", "threshold: the best of validation", "refined"):
+        assert text in caplog.text
+
+
+def test_a_half_model_is_measured_by_its_low_map(main, results):
+    main(["--type", "half"])
+    place = results / "half" / "shapes" / "evaluation"
+    maps = [row["map"] for row in read(place / "localization.csv")]
+    assert maps == ["low", "low, another class", "constant centre"]
+    assert [path.name for path in place.glob("*.png")] == ["confusion.png"]
+
+
+def test_several_runs_are_collected(main, results, measured, caplog):
+    again = shutil.copytree(results / "half" / "shapes", results / "half" / "again")
+    with caplog.at_level("INFO"):
+        main(["--type", "half", "--weights", str(again), "results/half/shapes"])
+    (row,) = read(results / "half" / "localization_collected.csv")
+    assert (row["map"], row["runs"]) == ("low", "2")
+    # the first run is measured at 0.6 with a peak at 0.2, the second at its peak
+    assert float(row["iou_mean"]) == pytest.approx((0.6 + 1.0) / 2)
+    assert float(row["iou_std"]) == pytest.approx(0.4 / np.sqrt(2))
+    assert "over 2 runs" in caplog.text
+
+
+# On which images
+
+
+def test_the_threshold_comes_from_the_images_held_out_of_training(
+    main, results, measured
+):
+    main(["--type", "half"])
+    test, val = measured
+    config = sources.DataConfig(**read_config(results / "half" / "shapes")["data"])
+    assert len(test) == 12
+    assert all("/test/" in path for path in test.paths)
+    assert val.paths.tolist() == sources.training_tables(config)["val"].paths.tolist()
+    (row,) = read(results / "half" / "shapes" / "evaluation" / "localization.csv")
+    assert float(row["threshold"]) == 0.6  # not the 0.2 of the test images
+    assert float(row["iou"]) == pytest.approx(0.6)
+
+
+def test_data_without_masks_and_boxes_is_classified_only(main, results, folder):
+    (folder / "annotations.json").unlink()
+    main(["--type", "half", "--data-dir", str(folder)])
+    place = results / "half" / "shapes" / "evaluation"
+    assert read(place / "metrics.csv")[0]["images"] == "12"
+    assert not (place / "localization.csv").exists()
+
+
+def test_data_of_test_images_alone_has_the_threshold_of_a_half(
+    main, results, folder, measured
+):
+    shutil.rmtree(folder / "train")
+    main(["--type", "half", "--data-dir", str(folder)])
+    assert len(measured) == 1
+    (row,) = read(results / "half" / "shapes" / "evaluation" / "localization.csv")
+    assert (float(row["threshold"]), row["tuned"]) == (0.5, "False")
+
+
+def test_a_csv_is_evaluated_with_the_classes_of_the_run(
+    main, results, shapes, tmp_path
+):
+    table = read_folders(shapes).split("test")
+    lines = ["image,label,split"]
+    for path, index in zip(table.paths, table.class_index, strict=True):
+        if index > 0:
+            lines.append(f"{path},{table.class_names[index]},test")
+    (tmp_path / "some.csv").write_text("\n".join(lines))
+    main(["--type", "half", "--data-dir", "some.csv"])
+    place = results / "half" / "shapes" / "evaluation"
+    support = {row["class"]: row["support"] for row in read(place / "per_class.csv")}
+    assert support == {"circle": "0", "star_3_1": "4", "star_5_2": "4"}
+
+
+def test_validation_images_can_be_asked_for(main, results):
+    main(["--type", "half", "--split", "val"])
+    place = results / "half" / "shapes" / "evaluation"
+    assert read(place / "metrics.csv")[0]["images"] == "6"
+
+
+def test_broken_images_are_treated_as_in_training(
+    main, failure, results, folder, measured
+):
+    broken = sorted(folder.glob("train/*/*.png"))[0].with_suffix(".jpg")
+    broken.write_bytes(b"\xff\xd8\xff no picture")
+    change_data(results / "half" / "shapes", data_dir=str(folder), on_error="skip")
+    main(["--type", "half"])
+    assert (results / "half" / "shapes" / "evaluation" / "localization.csv").is_file()
+    said = failure("--type", "half", "--on-error", "raise")
+    assert str(broken) in said
+
+
+# Which runs
+
+
+def test_a_run_can_be_named(main, results, measured):
+    shutil.copytree(results / "half" / "shapes", results / "half" / "other")
+    main(["--type", "half", "--results-name", "other"])
+    assert (results / "half" / "other" / "evaluation" / "metrics.csv").is_file()
+    assert not (results / "half" / "shapes" / "evaluation").exists()
+
+
+def test_runs_lie_where_they_are_said_to(main, results, measured, tmp_path):
+    results.rename(tmp_path / "elsewhere")
+    main(["--type", "half", "--results-dir", "elsewhere"])
+    place = tmp_path / "elsewhere" / "half" / "shapes" / "evaluation"
+    assert (place / "metrics.csv").is_file()
+
+
+# How it fails
+
+
+def test_without_a_run_it_says_what_to_run_first(failure):
+    said = failure("--type", "full")
+    assert "pretrain_half.py and then python scripts/train_full.py" in said
+
+
+def test_a_run_that_is_not_there_is_named(failure, results):
+    said = failure("--type", "half", "--results-name", "nowhere")
+    assert "results/half/nowhere" in said
+
+
+def test_a_run_of_the_other_family_is_refused(failure, results):
+    said = failure("--type", "half", "--weights", "results/full/shapes")
+    assert "of its own family, 'half'" in said
+
+
+def test_data_of_other_classes_is_refused(failure, results, folder):
+    (folder / "annotations.json").unlink()
+    for split in ("train", "test"):
+        (folder / split / "circle").rename(folder / split / "disc")
+    said = failure("--type", "half", "--data-dir", folder)
+    assert "lacks circle" in said
+    assert "lacks disc" in said
+
+
+def test_data_that_has_moved_is_named(failure, results):
+    change_data(results / "half" / "shapes", data_dir="/moved/away")
+    assert "/moved/away" in failure("--type", "half")
+
+
+def test_a_broken_test_image_is_named(failure, results, folder):
+    broken = sorted(folder.glob("test/*/*.png"))[0].with_suffix(".jpg")
+    broken.write_bytes(b"\xff\xd8\xff no picture")
+    assert str(broken) in failure("--type", "half", "--data-dir", folder)
+
+
+def test_data_without_test_images_is_refused(failure, results, folder):
+    shutil.rmtree(folder / "test")
+    said = failure("--type", "half", "--data-dir", folder)
+    assert "Put them in test/CLASS/" in said
+
+
+def test_the_kind_of_model_has_to_be_said(main, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 2
+    assert "--type" in capsys.readouterr().err

@@ -1,0 +1,394 @@
+"""scripts/pretrain_half.py: what it leaves, how it goes on, how it fails."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from kerasloc import HalfModel
+from kerasloc.training import arguments, hrcam, sources
+from kerasloc.training.runs import Run, read_config, read_history
+from kerasloc.weights import read_arrays
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "pretrain_half.py"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def main(script, tmp_path, monkeypatch):
+    """The script's main in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return script("pretrain_half").main
+
+
+@pytest.fixture
+def failure(main):
+    """Function from words to what the script says when it fails."""
+
+    def fail(*words):
+        with pytest.raises(SystemExit) as end:
+            arguments.run_main(lambda: main([str(word) for word in words]))
+        assert end.value.code.startswith("error: ")
+        return end.value.code
+
+    return fail
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the training is asked for, in the place of a training."""
+    calls = []
+
+    def train(run, tables, network, config, **how):
+        calls.append({"tables": tables, "network": network, "config": config, **how})
+
+    monkeypatch.setattr(hrcam, "train_half", train)
+    return calls
+
+
+@pytest.fixture
+def folder(shapes, tmp_path):
+    """A copy of the tiny data, to be spoiled."""
+    return shutil.copytree(shapes, tmp_path / "copy")
+
+
+def spoil(folder, split):
+    path = sorted(folder.glob(f"{split}/*/*.png"))[0].with_suffix(".jpg")
+    path.write_bytes(b"\xff\xd8\xff no picture")
+    return path
+
+
+# What it leaves
+
+
+def test_a_run_is_a_folder_with_everything(trained, shapes):
+    folder = trained / "half" / "shapes"
+    for name in (
+        "best.weights.h5",
+        "last.weights.h5",
+        "history.csv",
+        "figures/history.png",
+        "logs",
+    ):
+        assert (folder / name).exists(), name
+    config = read_config(folder)
+    assert config["data"]["data_dir"] == str(shapes)
+    assert config["training"]["epochs"] == 2
+    assert config["network"]["class_names"] == ["circle", "star_3_1", "star_5_2"]
+    assert [row["epoch"] for row in read_history(folder)] == [1, 2]
+    assert HalfModel(folder).config.im_size == (32, 32)
+
+
+def test_a_complete_run_started_again_does_nothing(
+    main, trained, tmp_path, half_words, shapes, caplog
+):
+    results = shutil.copytree(trained, tmp_path / "results")
+    files = {
+        name: (results / "half" / "shapes" / name).read_bytes()
+        for name in ("best.weights.h5", "last.weights.h5", "history.csv")
+    }
+    with caplog.at_level("INFO"):
+        main([*half_words, "--data-dir", str(shapes), "--epochs", "2"])
+    assert "has its 2 epochs already" in caplog.text
+    for name, content in files.items():
+        assert (results / "half" / "shapes" / name).read_bytes() == content
+
+
+# What it asks for
+
+
+def test_without_data_it_trains_a_small_network_on_synthetic_images(
+    main, asked, shapes, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(sources, "embedded_data", lambda: str(shapes))
+    main([])
+    (call,) = asked
+    assert call["network"].input_shape == (96, 96, 3)
+    assert call["network"].options["growth"] == 8
+    assert (call["config"].optimizer, call["config"].epochs) == ("adam", 6)
+    assert (tmp_path / "results" / "half" / "shapes" / "config.json").is_file()
+
+
+def test_with_data_it_trains_as_published(main, asked, shapes):
+    main(["--data-dir", str(shapes)])
+    (call,) = asked
+    assert call["network"].input_shape == (224, 224, 3)
+    assert call["network"].options == {}
+    assert call["config"] == hrcam.TrainingConfig()
+    config = call["config"]
+    assert (config.optimizer, config.learning_rate) == ("adadelta", 1.0)
+    assert (config.batch_size, config.epochs) == (16, 50)
+    assert config.augmentation == "affine"
+
+
+def test_underscores_ask_for_the_same(main, asked, shapes):
+    dashed = ["--im-size", "64", "--batch-size=4", "--results-name", "a_b"]
+    underscored = ["--im_size", "64", "--batch_size=4", "--results_name", "a_b"]
+    for words in (dashed, underscored):
+        main([*words, "--data-dir", str(shapes), "--seed", "3"])
+    first, second = asked
+    for call in asked:
+        call.pop("tables")
+    assert first == second
+    assert read_config("results/half/a_b")["training"]["batch_size"] == 4
+
+
+def test_options_reach_the_configuration(main, asked, shapes):
+    words = ["--im-size", "64x96", "--channels", "1", "--seed", "7", "--momentum", ".5"]
+    more = ["--val-share", "0.4", "--num-classes", "3", "--cache", "memory"]
+    main([*words, *more, "--data-dir", str(shapes)])
+    (call,) = asked
+    assert call["network"].input_shape == (64, 96, 1)
+    assert call["network"].options == {"momentum": 0.5}
+    assert (call["config"].seed, call["config"].cache) == (7, "memory")
+    assert len(call["tables"]["val"]) == 9
+    assert read_config("results/half/shapes")["data"]["seed"] == 7
+
+
+# How it goes on
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_the_middle_of_epochs_goes_on(shapes, tmp_path, half_words):
+    folder = tmp_path / "results" / "half" / "shapes"
+    words = [*half_words, "--data-dir", str(shapes), "--epochs", "5"]
+    words += ["--batch-size", "1"]  # epochs long enough to be cut
+
+    def state():
+        """The last whole epoch, with every file in order at this moment."""
+        if not (folder / "last.weights.h5").is_file():
+            return 0
+        for name in ("best", "last"):
+            assert read_arrays(folder / f"{name}.weights.h5")
+        epochs = [row["epoch"] for row in read_history(folder)]
+        assert epochs == list(range(1, len(epochs) + 1))
+        return Run(folder, {}).read_state()["epoch"]
+
+    def start():
+        return subprocess.Popen(
+            [sys.executable, str(SCRIPT), *words],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    for last_epoch in (1, 2, 3):
+        with start() as process:
+            while state() < last_epoch:
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.02)
+            time.sleep(0.1)  # into the next epoch
+            assert process.poll() is None
+            process.kill()
+        assert last_epoch <= state() < 5
+        assert HalfModel(folder).config.num_classes == 3
+    with start() as process:
+        said = process.communicate()[1]
+    assert process.returncode == 0, said
+    assert "goes on after epoch" in said
+    assert [row["epoch"] for row in read_history(folder)] == [1, 2, 3, 4, 5]
+    assert state() == 5
+
+
+def test_two_runs_with_the_same_name_at_once_are_refused(failure, shapes, tmp_path):
+    with Run(tmp_path / "results" / "half" / "shapes", {}):
+        said = failure("--data-dir", shapes)
+    assert "which another process is training" in said
+
+
+def test_a_run_with_other_options_is_refused_by_name(
+    failure, trained, tmp_path, half_words, shapes
+):
+    shutil.copytree(trained, tmp_path / "results")
+    said = failure(*half_words, "--data-dir", shapes, "--learning-rate", 0.5)
+    assert "training.learning_rate: 0.05 before, 0.5 now" in said
+    assert "--results-name" in said
+
+
+def test_a_mistake_in_the_first_command_does_not_block_the_name(
+    failure, main, shapes, monkeypatch
+):
+    assert "multiples of 32" in failure("--data-dir", shapes, "--im-size", 100)
+    called = []
+    monkeypatch.setattr(hrcam, "train_half", lambda *_, **__: called.append(1))
+    main(["--data-dir", str(shapes), "--im-size", "96"])
+    assert called
+
+
+# How it fails
+
+
+@pytest.mark.slow
+def test_a_mistake_is_one_line_and_a_status_of_one(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--data-dir", "nowhere"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert line.startswith("error: The root of the images is a folder. Received: ")
+    assert str(tmp_path / "nowhere") in line
+
+
+def test_a_missing_csv_is_named(failure, tmp_path):
+    assert str(tmp_path / "no.csv") in failure("--data-dir", "no.csv")
+
+
+def test_an_empty_folder_is_shown_the_scheme(failure, tmp_path):
+    said = failure("--data-dir", tmp_path)
+    assert "nothing (an empty folder)" in said
+    assert "train/CLASS_A" in said
+
+
+def test_a_class_without_images_is_named(failure, folder):
+    empty = folder / "train" / "circle"
+    shutil.rmtree(empty)
+    empty.mkdir()
+    assert str(empty) in failure("--data-dir", folder)
+
+
+def test_one_class_is_not_enough(failure, folder):
+    for path in folder.glob("*/star*"):
+        shutil.rmtree(path)
+    (folder / "annotations.json").unlink()
+    assert "two or more. Received: one class, 'circle'" in failure("--data-dir", folder)
+
+
+def test_other_classes_in_train_and_test_are_named(failure, folder):
+    shutil.rmtree(folder / "test" / "circle")
+    assert f"{folder / 'test'} lacks circle" in failure("--data-dir", folder)
+
+
+def test_a_broken_image_is_named_with_the_way_out(failure, folder):
+    broken = spoil(folder, "train")
+    said = failure("--data-dir", folder)
+    assert str(broken) in said
+    assert "skip" in said
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_broken_images_can_be_skipped_and_those_of_the_test_are_not_opened(
+    main, folder, half_words, caplog
+):
+    spoil(folder, "test")
+    broken = spoil(folder, "train")
+    words = ["--data-dir", str(folder), "--on-error", "skip", "--epochs", "1"]
+    with caplog.at_level("INFO"):
+        main([*half_words, *words])
+    assert "24 images are fine, 1 are left out" in caplog.text
+    assert str(broken) in caplog.text
+    assert len(read_history("results/half/copy")) == 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_batch_larger_than_the_data_trains_with_a_warning(
+    main, shapes, half_words, caplog
+):
+    words = ["--data-dir", str(shapes), "--epochs", "1", "--batch-size", "99"]
+    main([*half_words, *words])
+    assert "batch of 99 is larger than the 18 images" in caplog.text
+    assert len(read_history("results/half/shapes")) == 1
+
+
+def test_a_size_that_does_not_fit_comes_with_one_that_does(failure, shapes):
+    said = failure("--data-dir", shapes, "--im-size", 100)
+    assert "Received: 100 x 100. Nearest that fits: 96 x 96" in said
+
+
+def test_the_number_of_classes_is_checked(failure, shapes):
+    said = failure("--data-dir", shapes, "--num-classes", 398)
+    assert "3 here" in said
+    assert "Received: 398" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--gpu", "7"], "TensorFlow sees"),
+        (["--augmentation", "mixup"], "one of affine, imgaug, none. Received: 'mixup'"),
+        (["--epochs", "0"], "at least 1"),
+        (["--learning-rate", "-1"], "rate above 0"),
+        (["--seed", "-1"], "seed at least 0"),
+        (["--val-share", "1"], "between 0 and 1"),
+        (["--growth", "0"], "growth is a positive whole number"),
+        (["--momentum", "1"], "momentum lies in"),
+        (["--channels", "0"], "channel"),
+        (["--im-size", "1x2x3"], r"(rows, cols)"),
+        (["--results-dir", "/proc/1/results"], "Give another --results-dir"),
+    ],
+)
+def test_wrong_options_are_explained(failure, shapes, words, message):
+    assert message in failure("--data-dir", shapes, *words)
+
+
+# Other data and precision
+
+
+def write_multi_label(folder, path):
+    """A csv about the tiny data with two classes, some labels unknown."""
+    rng = np.random.default_rng(0)
+    lines = ["image,round,pointed,split"]
+    for image in sorted(folder.glob("*/*/*.png")):
+        split = image.parts[-3]
+        if split == "masks" or image.parts[-4] == "masks":
+            continue
+        known = ["1" if "circle" in str(image) else "0", str(rng.integers(2))]
+        labels = [label if rng.random() < 0.7 else "" for label in known]
+        lines.append(",".join([str(image), *labels, split]))
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_labels_that_are_partly_unknown_train_and_evaluate(
+    main, script, shapes, tmp_path, half_words
+):
+    data = write_multi_label(shapes, tmp_path / "labels.csv")
+    one = ["--epochs", "1", "--channels", "1"]
+    main([*half_words, "--data-dir", str(data), *one])
+    script("train_full").main(["--epochs", "1"])
+    for family in ("half", "full"):
+        config = read_config(f"results/{family}/labels")
+        assert config["network"]["multi_label"] is True
+        (row,) = read_history(f"results/{family}/labels")
+        assert all(np.isfinite(value) for value in row.values())
+        script("evaluate").main(["--type", family])
+        text = pathlib.Path(f"results/{family}/labels/evaluation/evaluation.json")
+        report = json.loads(text.read_text())["classification"]
+        assert report["count"] == 12
+        assert set(report["per_class"]) == {"round", "pointed"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_mixed_precision_trains_and_evaluates(main, script, shapes, half_words):
+    words = ["--mixed-precision", "mixed_bfloat16", "--epochs", "1"]
+    try:
+        main([*half_words, "--data-dir", str(shapes), *words])
+        script("train_full").main(["--epochs", "1"])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    script("evaluate").main(["--type", "full"])
+    for family in ("half", "full"):
+        config = read_config(f"results/{family}/shapes")
+        assert config["training"]["precision"] == "mixed_bfloat16"
+        (row,) = read_history(f"results/{family}/shapes")
+        assert all(np.isfinite(value) for value in row.values())
+    assert pathlib.Path("results/full/shapes/evaluation/localization.csv").is_file()

@@ -1,0 +1,162 @@
+"""Checks of sizes, images and maps."""
+
+import numpy as np
+import pytest
+
+from kerasloc import checks
+
+SHAPE = (4, 6, 3)
+
+
+@pytest.fixture
+def batch():
+    return np.random.default_rng(0).random((2, *SHAPE), dtype="float32")
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    "size", [(32, 64), [32, 64], np.array([32, 64]), (32.0, np.int64(64))]
+)
+def test_a_pair_is_rows_and_columns(size):
+    answer = checks.as_size(size)
+    assert answer == (32, 64)
+    assert [type(side) for side in answer] == [int, int]
+
+
+def test_one_number_is_both_sides():
+    assert checks.as_size(32) == checks.as_size(np.int32(32)) == (32, 32)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [0, -32, 32.5, (32,), (32, 32, 3), (32, 0), "32", None, np.nan, np.inf, (None, 32)],
+)
+def test_what_is_no_size_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"positive number or \(rows, cols\)"):
+        checks.as_size(wrong)
+
+
+def test_sides_that_are_no_multiples_come_with_the_nearest_that_are():
+    assert checks.as_size((64, 96), multiple=32) == (64, 96)
+    with pytest.raises(ValueError, match=r"multiples of 32. .*100 x 64. .* 96 x 64"):
+        checks.as_size((100, 64), multiple=32)
+    with pytest.raises(ValueError, match="fits: 32 x 32"):
+        checks.as_size(3, multiple=32)
+
+
+# Images
+
+
+def test_one_image_becomes_a_batch_and_is_told(batch):
+    images, single = checks.as_images(batch[0], SHAPE)
+    assert (images.shape, single) == ((1, *SHAPE), True)
+    np.testing.assert_array_equal(images[0], batch[0])
+
+
+def test_a_batch_of_one_counts_as_one_image(batch):
+    assert checks.as_images(batch[:1], SHAPE)[1] is True
+    assert checks.as_images(batch, SHAPE)[1] is False
+
+
+def test_gray_images_need_no_channel_axis(batch):
+    gray = batch[..., 0]
+    for x, count in ((gray[0], 1), (gray, 2), (gray[..., None], 2)):
+        images, single = checks.as_images(x, (4, 6, 1))
+        assert images.shape == (count, 4, 6, 1)
+        assert single is (count == 1)
+
+
+def test_square_gray_images_are_a_batch_of_images_not_of_pixels():
+    square = np.random.default_rng(0).random((4, 4, 4))
+    images, _ = checks.as_images(square, (4, 4, 1))
+    np.testing.assert_allclose(images[1, ..., 0], square[1], rtol=1e-6)
+
+
+def test_lists_are_images_too(batch):
+    images, _ = checks.as_images([batch[0].tolist(), batch[1].tolist()], SHAPE)
+    np.testing.assert_array_equal(images, batch)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((4, 6, 1), SHAPE),
+        ((6, 4, 3), SHAPE),
+        ((4, 6), SHAPE),
+        ((1, 1, 4, 6, 3), SHAPE),
+        ((4, 6, 3), (4, 6, 1)),
+    ],
+)
+def test_another_shape_is_refused_with_both_shapes(shape, wanted):
+    expected = " x ".join(map(str, wanted))
+    received = str(shape).replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(
+        ValueError, match=f"here {expected}. Received: shape {received}"
+    ):
+        checks.as_images(np.zeros(shape), wanted)
+
+
+@pytest.mark.parametrize(("kind", "top"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_integers_are_divided_by_their_types_maximum(kind, top):
+    unit = checks.as_unit_range(np.array([0, top // 5, top], kind))
+    assert unit.dtype == np.float32
+    np.testing.assert_allclose(unit, [0, 0.2, 1], rtol=1e-6)
+
+
+def test_floats_in_range_and_booleans_stay_as_they_are():
+    for values in ([0.0, 0.25, 1.0], np.float16([0, 0.25, 1]), [False, True, True]):
+        unit = checks.as_unit_range(np.array(values))
+        assert unit.dtype == np.float32
+        np.testing.assert_array_equal(unit, np.asarray(values, np.float32))
+
+
+def test_no_images_are_in_range():
+    assert checks.as_unit_range(np.zeros((0, 4, 4, 3))).shape == (0, 4, 4, 3)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.complex64, object])
+def test_other_types_are_refused(kind):
+    with pytest.raises(TypeError, match="astype"):
+        checks.as_unit_range(np.zeros(3, kind))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (255.0, r"to 255. Divide by 255"),
+        (-0.5, r"from -0.5"),
+        (np.nan, "1 NaN or infinite"),
+        (np.inf, "1 NaN or infinite"),
+    ],
+)
+def test_floats_out_of_range_are_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        checks.as_unit_range(np.array([0.5, value]))
+
+
+# Maps
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (1, 4, 6), (4, 6, 1), (1, 4, 6, 1)])
+def test_a_map_may_have_axes_of_one_at_its_ends(shape):
+    values = np.arange(24).reshape(shape)
+    one = checks.as_map(values)
+    assert one.dtype == np.float64
+    np.testing.assert_array_equal(one, values.reshape(4, 6))
+
+
+def test_a_map_of_one_row_keeps_its_row():
+    assert checks.as_map(np.zeros((1, 6))).shape == (1, 6)
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 4, 6), (4, 6, 3), (0, 6)])
+def test_what_is_not_one_map_is_refused(shape):
+    with pytest.raises(ValueError, match=r"low map is one map \(rows, cols\)"):
+        checks.as_map(np.zeros(shape), "low map")
+
+
+def test_a_map_with_nan_is_refused_and_counted():
+    with pytest.raises(ValueError, match="2 NaN or infinite"):
+        checks.as_map([[np.nan, 0], [np.inf, 0]])

@@ -1,0 +1,211 @@
+"""What happens at the end of every epoch."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from kerasloc.training import callbacks
+from kerasloc.training.callbacks import (
+    AttentionImages,
+    EpochEnd,
+    FiniteLoss,
+    ReduceLROnPlateau,
+    draw_maps,
+)
+from kerasloc.training.runs import Run
+
+
+class Training:
+    """Epochs with made-up scores; the weight after epoch n is n."""
+
+    def __init__(self, run, monitor=("val_accuracy", "max"), others=()):
+        self.model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        self.model.compile("sgd", "mse")
+        self.end = EpochEnd(run, self.model, monitor, others)
+        self.monitor = monitor[0]
+        for callback in (self.end, *others):
+            callback.set_model(self.model)
+            callback.on_train_begin()
+
+    def epoch(self, number, score):
+        self.model.set_weights([np.full((1, 1), float(number)), np.zeros(1)])
+        logs = {self.monitor: score}
+        self.end.on_epoch_begin(number - 1)
+        self.end.on_epoch_end(number - 1, logs)
+
+    def epochs(self, scores):
+        for number, score in enumerate(scores, start=1):
+            self.epoch(number, score)
+
+
+@pytest.fixture
+def run(tmp_path):
+    with Run(tmp_path / "run", {}) as run:
+        yield run
+
+
+def kept(run, name="best"):
+    """In which epoch the weights of a file were made."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.load_weights(run.folder / f"{name}.weights.h5")
+    return int(model.get_weights()[0][0, 0])
+
+
+def epochs_in(run):
+    return [row["epoch"] for row in run.history]
+
+
+# History, best and last
+
+
+@pytest.mark.parametrize(
+    ("mode", "scores", "best"),
+    [
+        ("max", [0.5, 0.8, 0.6], 2),
+        ("max", [0.5, 0.8, 0.8], 2),  # of equals the first
+        ("max", [0.0, 0.0], 1),
+        ("min", [0.5, 0.2, 0.3], 2),
+        ("min", [-1.0, -2.0], 2),
+    ],
+)
+def test_best_weights_are_those_of_the_best_score(run, mode, scores, best):
+    Training(run, ("score", mode)).epochs(scores)
+    assert kept(run) == best
+    assert kept(run, "last") == len(scores)
+    assert [row["score"] for row in run.history] == scores
+
+
+def test_every_epoch_ends_with_loadable_files(run):
+    training = Training(run)
+    for number, score in enumerate([0.1, 0.3, 0.2], start=1):
+        training.epoch(number, score)
+        assert kept(run, "last") == run.read_state()["epoch"] == number
+        assert kept(run) == min(number, 2)
+        assert epochs_in(run) == list(range(1, number + 1))
+
+
+def test_history_tells_how_long_an_epoch_took(run):
+    Training(run).epochs([0.1])
+    assert 0 <= run.history[0]["seconds"] < 60
+
+
+def test_a_resumed_run_knows_the_best_score_so_far(run):
+    Training(run).epochs([0.5, 0.8])
+    resumed = Training(run)
+    assert resumed.end.first_epoch == 2
+    resumed.epoch(3, 0.7)
+    assert kept(run) == 2
+    resumed.epoch(4, 0.9)
+    assert kept(run) == 4
+    assert epochs_in(run) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("step", ["write_history", "save_atomically", "save_state"])
+def test_a_process_that_dies_between_two_writes_loses_one_epoch(run, monkeypatch, step):
+    Training(run).epochs([0.5])
+    real = getattr(callbacks if step == "save_atomically" else run, step)
+
+    def dies(*arguments):
+        if step != "save_state":
+            real(*arguments)  # died just after it
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks if step == "save_atomically" else run, step, dies)
+        with pytest.raises(KeyboardInterrupt):
+            Training(run).epoch(2, 0.8)
+    assert run.read_state()["epoch"] == 1
+    assert kept(run) in (1, 2)
+    resumed = Training(run)
+    assert resumed.end.first_epoch == 1
+    resumed.epoch(2, 0.8)
+    resumed.epoch(3, 0.6)
+    assert epochs_in(run) == [1, 2, 3]
+    assert kept(run) == 2
+
+
+def test_a_loss_that_is_no_number_ends_the_training():
+    FiniteLoss().on_epoch_end(0, {"loss": 3.0})
+    for loss in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"Received: {loss} in epoch 5.*learning"):
+            FiniteLoss().on_epoch_end(4, {"loss": loss})
+
+
+# Learning rate
+
+
+def rates(losses, cut=None):
+    """The learning rate after every epoch, by a run that starts anew at ``cut``."""
+    answer, plateau = [], None
+    for epoch, loss in enumerate(losses):
+        if epoch in (0, cut):
+            state, rate = plateau and plateau.get_state(), answer[-1:] or [1.0]
+            model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+            model.compile(keras.optimizers.SGD(rate[0]), "mse")
+            plateau = ReduceLROnPlateau(monitor="loss", factor=0.5, patience=2)
+            if state is not None:
+                plateau.set_state(state)
+            plateau.set_model(model)
+            plateau.on_train_begin()
+        plateau.on_epoch_end(epoch, {"loss": loss})
+        answer.append(float(model.optimizer.learning_rate))
+    return answer
+
+
+def test_rates_fall_as_if_the_run_had_not_stopped():
+    losses = [1.0, 0.5, 0.7, 0.6, 0.6, 0.4, 0.4, 0.4]
+    expected = [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
+    assert rates(losses) == expected
+    for cut in range(1, len(losses)):
+        assert rates(losses, cut) == expected
+
+
+def test_the_state_of_callbacks_is_kept_with_the_run(run):
+    plateau = ReduceLROnPlateau(monitor="val_accuracy", mode="max", patience=9)
+    training = Training(run, others=(plateau,))
+    for number, score in enumerate([0.5, 0.4, 0.4], start=1):
+        plateau.on_epoch_end(number - 1, {"val_accuracy": score})
+        training.epoch(number, score)
+    fresh = ReduceLROnPlateau(monitor="val_accuracy", mode="max", patience=9)
+    Training(run, others=(fresh,))
+    assert fresh.get_state() == {"best": 0.5, "wait": 2, "cooldown": 0}
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_drawn_maps_are_pictures_of_the_images_size(channels):
+    rng = np.random.default_rng(0)
+    drawn = draw_maps(rng.random((2, 8, 12, channels)), rng.random((2, 2, 3)))
+    assert drawn.shape == (2, 8, 12, 3)
+    assert drawn.dtype == np.float32
+    assert 0 <= drawn.min() < drawn.max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_attention_images_are_in_the_logs_at_the_steps_of_the_curves(
+    tmp_path, channels
+):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    x = keras.Input((8, 8, channels))
+    features = keras.layers.Conv2D(4, 3, strides=2, name="features")(x)
+    pooled = keras.layers.GlobalAveragePooling2D()(features)
+    logits = keras.layers.Dense(2, name="head")(pooled)
+    network = keras.Model(x, {"features": features, "logits": logits})
+    images = np.random.default_rng(0).random((3, 8, 8, channels), dtype="float32")
+    pictures = AttentionImages(
+        tmp_path, network, ("features", "head"), images, [0, 1, 1]
+    )
+    for epoch in range(2):
+        pictures.on_epoch_end(epoch)
+    events = EventAccumulator(str(tmp_path), {"tensors": 0, "images": 0}).Reload()
+    tags = events.Tags()["tensors"]
+    assert sorted(tags) == ["features", "image"]
+    for tag in tags:
+        found = events.Tensors(tag)
+        assert [event.step for event in found] == [0, 1]
+        assert len(found[0].tensor_proto.string_val) == 2 + 3  # sizes, then pictures

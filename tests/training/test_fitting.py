@@ -1,0 +1,203 @@
+"""Fitting over a table: what a run that goes on has to have kept."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+
+from kerasloc.data import read_folders
+from kerasloc.data.pipeline import PipelineConfig
+from kerasloc.training import fitting
+from kerasloc.training.fitting import fit, jit_compile, optimizer
+from kerasloc.training.runs import Run, seeded
+
+
+@pytest.fixture
+def feed(shapes):
+    table = read_folders(shapes)
+    config = PipelineConfig(size=(4, 4), batch_size=10, seed=3)
+    return {
+        "train": table.split("train"),
+        "val": table.split("test"),
+        "train_config": config,
+        "val_config": config,
+        "target": lambda element: (element["image"], element["labels"]),
+    }
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """The learning rate falls whenever an epoch brings less than a lot."""
+    real = fitting.ReduceLROnPlateau
+
+    def make(**options):
+        return real(**{**options, "patience": 2, "min_delta": 9.0})
+
+    monkeypatch.setattr(fitting, "ReduceLROnPlateau", make)
+
+
+def train(folder, feed, epochs, maker=keras.optimizers.Adam):
+    """Rows of the history, and the network."""
+    with Run(folder, {}) as run, seeded(0):
+        x = keras.Input((4, 4, 3))
+        y = keras.layers.BatchNormalization()(keras.layers.Flatten()(x))
+        network = keras.Model(x, keras.layers.Dense(3, activation="softmax")(y))
+        network.compile(maker(0.05), "categorical_crossentropy", metrics=["accuracy"])
+        settings = {
+            "epochs": epochs,
+            "monitor": ("val_accuracy", "max"),
+            "callbacks": [],
+        }
+        return fit(run, network, network, feed, settings), network
+
+
+def without_seconds(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def assert_equal_runs(first, second):
+    for a, b in zip(*map(without_seconds, (first[0], second[0])), strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
+    for a, b in zip(first[1].get_weights(), second[1].get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("impatient", "eager")
+def test_a_run_that_goes_on_equals_one_that_never_stopped(tmp_path, feed):
+    maker = keras.optimizers.Adadelta
+    whole = train(tmp_path / "whole", feed, 6, maker)
+    for epochs in (1, 4):
+        train(tmp_path / "parts", feed, epochs, maker)
+    parts = train(tmp_path / "parts", feed, 6, maker)
+    assert [row["epoch"] for row in parts[0]] == [1, 2, 3, 4, 5, 6]
+    rates = {row["learning_rate"] for row in whole[0]}
+    assert len(rates) == 3  # it fell twice, and the parts know
+    assert_equal_runs(whole, parts)
+
+
+@pytest.mark.usefixtures("impatient", "eager")
+def test_history_has_the_rate_that_an_epoch_was_trained_with(tmp_path, feed):
+    rows, network = train(tmp_path, feed, 3)
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.05, 0.05, 0.05])
+    assert float(network.optimizer.learning_rate) == pytest.approx(0.05 * 0.1**0.5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_same_seed_gives_the_same_run(tmp_path, feed):
+    first, second = (train(tmp_path / name, feed, 2) for name in "ab")
+    assert_equal_runs(first, second)
+
+
+def test_every_epoch_sees_every_image_in_its_own_order(tmp_path, feed):
+    seen = []
+
+    def target(element):
+        import tensorflow as tf
+
+        image = element["image"]
+
+        def note(values):
+            seen.extend(values.tolist())
+            return values
+
+        sums = tf.numpy_function(note, [tf.reduce_sum(image, (1, 2, 3))], tf.float32)
+        with tf.control_dependencies([sums]):
+            return tf.identity(image), element["labels"]
+
+    count = len(feed["train"])
+    data = fitting.training_batches(feed["train"], feed["train_config"]).map(target)
+    for _ in data.take(2 * fitting.steps(feed["train"], feed["train_config"])):
+        pass
+    first, second = seen[:count], seen[count : 2 * count]
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+def test_a_complete_run_does_nothing_and_says_so(tmp_path, feed, caplog):
+    rows, _ = train(tmp_path, feed, 2)
+    files = {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in tmp_path.rglob("*")
+        if path.is_file() and path.name not in (".lock", "config.json")
+    }
+    with caplog.at_level(logging.INFO):
+        again, _ = train(tmp_path, feed, 2)
+    assert again == rows
+    assert "has its 2 epochs already" in caplog.text
+    for path, (time, content) in files.items():
+        assert (path.stat().st_mtime_ns, path.read_bytes()) == (time, content)
+
+
+def test_a_run_that_goes_on_says_from_where(tmp_path, feed, caplog):
+    train(tmp_path, feed, 1)
+    with caplog.at_level(logging.INFO):
+        train(tmp_path, feed, 2)
+    assert "goes on after epoch 1" in caplog.text
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_training_that_diverges_keeps_the_epochs_before(tmp_path, feed):
+    def maker(rate):
+        schedules = keras.optimizers.schedules
+        return keras.optimizers.SGD(schedules.PiecewiseConstantDecay([3], [rate, 1e30]))
+
+    with pytest.raises(ValueError, match=r"loss is a finite number.*in epoch 2"):
+        train(tmp_path, feed, 3, maker)
+    with Run(tmp_path, {}) as run:
+        assert [row["epoch"] for row in run.history] == [1]
+        assert run.read_state()["epoch"] == 1
+
+
+def test_a_batch_larger_than_the_data_holds_it_all(tmp_path, feed, caplog):
+    feed["train_config"] = PipelineConfig(size=(4, 4), batch_size=99)
+    rows, network = train(tmp_path, feed, 1)
+    assert "batch of 99 is larger than the 24 images" in caplog.text
+    assert int(network.optimizer.iterations) == 1
+    assert len(rows) == 1
+
+
+def test_curves_are_in_the_logs_once_an_epoch(tmp_path, feed):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    rows, _ = train(tmp_path, feed, 2)
+    for part, key in (("train", "loss"), ("validation", "val_loss")):
+        events = EventAccumulator(str(tmp_path / "logs" / part)).Reload()
+        found = events.Tensors("epoch_loss")
+        assert [event.step for event in found] == [0, 1]
+        values = [float(make_ndarray(event.tensor_proto)) for event in found]
+        assert values == pytest.approx([row[key] for row in rows], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adadelta", "Adadelta"), ("adam", "Adam"), ("sgd", "SGD")]
+)
+def test_an_optimizer_has_its_rate(name, kind):
+    made = optimizer(name, 0.25)
+    assert type(made).__name__ == kind
+    assert float(made.learning_rate) == 0.25
+
+
+def test_adadelta_has_the_published_rho():
+    assert optimizer("adadelta", 1.0).rho == 0.95
+
+
+@pytest.mark.parametrize(("name", "rate"), [("lion", 1), ("adam", 0), ("adam", -1)])
+def test_unknown_optimizers_and_rates_are_refused(name, rate):
+    with pytest.raises(ValueError, match="adadelta, adam, sgd with a rate above 0"):
+        optimizer(name, rate)
+
+
+def test_a_rate_of_nan_is_refused():
+    with pytest.raises(ValueError, match="rate above 0"):
+        optimizer("adam", np.nan)
+
+
+def test_xla_runs_on_a_single_gpu_only(monkeypatch):
+    import tensorflow as tf
+
+    assert jit_compile() is False  # these tests run without a GPU or on its CPU
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert jit_compile() is True
+    assert jit_compile(strategy=object()) is False

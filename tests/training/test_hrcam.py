@@ -1,0 +1,341 @@
+"""The trainings of the half and the full model."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from kerasloc import FullModel, HalfModel
+from kerasloc.data import cut_validation, read_folders
+from kerasloc.models import hrcam
+from kerasloc.training.hrcam import (
+    TrainingConfig,
+    full_network,
+    full_trainer,
+    half_network,
+    train_half,
+    transfer,
+)
+from kerasloc.training.runs import Run, read_history, seeded
+
+SIZES = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 2}
+CONFIG = TrainingConfig(
+    epochs=1, batch_size=8, optimizer="adam", learning_rate=0.01, augmentation="none"
+)
+
+
+@pytest.fixture(scope="module")
+def tables(shapes):
+    table = read_folders(shapes)
+    table = cut_validation(table.subset(table.splits == "train"), 0.25)
+    return {name: table.split(name) for name in ("train", "val")}
+
+
+@pytest.fixture(scope="module")
+def test_table(shapes):
+    return read_folders(shapes).split("test")
+
+
+@pytest.fixture
+def network(tables):
+    values = {"im_size": 16, "channels": 3, **SIZES}
+    return half_network(tables["train"], values)
+
+
+@pytest.fixture
+def batch():
+    """Eight images and the targets of the full model's losses."""
+    rng = np.random.default_rng(0)
+    x = rng.random((8, 16, 16, 3), dtype="float32")
+    targets = {
+        "reconstruction": x,
+        "alignment": np.zeros((8, 4, 4, 4), "float32"),
+        "logits": np.eye(3, dtype="float32")[rng.integers(3, size=8)],
+    }
+    return x, targets
+
+
+def build(kind, network, seed=0, **sizes):
+    keras.utils.set_random_seed(seed)
+    builder = {"half": hrcam.half_densenet, "full": hrcam.full_densenet}[kind]
+    return builder(network.input_shape, network.num_classes, **{**SIZES, **sizes})
+
+
+def by_layer(model):
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def assert_same(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def without_seconds(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+# Configurations
+
+
+def test_a_training_has_a_readable_name():
+    assert TrainingConfig(seed=3).name == "adadelta1-b16-e50-s3"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"align_weight": -0.1}, {"seed": -1}]
+)
+def test_a_training_of_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match="at least 1, align_weight and seed at"):
+        TrainingConfig(**wrong)
+
+
+def test_the_network_follows_the_data_and_the_options(network, tables):
+    assert network.class_names == tables["train"].class_names
+    assert (network.input_shape, network.multi_label) == ((16, 16, 3), False)
+    assert network.options == SIZES
+
+
+def test_data_with_several_labels_makes_a_multi_label_network(tables):
+    labels = np.where(tables["train"].labels == 0, np.nan, 1)
+    table = dataclasses.replace(tables["train"], labels=labels)
+    assert half_network(table, {"im_size": 16, "channels": 1}).multi_label
+
+
+def test_the_full_network_is_the_half_one_at_any_size(network):
+    full = full_network(network, {})
+    assert full == dataclasses.replace(network, family="full")
+    assert full_network(network, {"im_size": 64}).im_size == (64, 64)
+
+
+def test_the_full_network_keeps_the_channels(network):
+    assert full_network(network, {"channels": 3}).channels == 3
+    with pytest.raises(ValueError, match=r"channels, 3. Received: 1"):
+        full_network(network, {"channels": 1})
+
+
+# The half model
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_a_half_run_that_goes_on_equals_one_that_never_stopped(
+    tmp_path, tables, network
+):
+    def train(name, epochs, **changes):
+        changes |= {"epochs": epochs, "augmentation": "affine"}
+        config = dataclasses.replace(CONFIG, optimizer="sgd", **changes)
+        with Run(tmp_path / name, {}) as run, seeded(config.seed):
+            return without_seconds(train_half(run, tables, network, config))
+
+    def weights(name, file):
+        model = build("half", network)
+        trainer = keras.Model(model.input, model.output["logits"])
+        loaded = trainer if file == "last" else model
+        loaded.load_weights(tmp_path / name / f"{file}.weights.h5")
+        return loaded.get_weights()
+
+    whole = train("whole", 3)
+    first = train("parts", 1)
+    assert first == [pytest.approx(whole[0], rel=1e-5)]  # the same seed
+    parts = train("parts", 3)
+    for a, b in zip(whole, parts, strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
+    for file in ("best", "last"):
+        for a, b in zip(weights("whole", file), weights("parts", file), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+    other = train("other", 1, seed=1)
+    assert other[0]["loss"] != pytest.approx(whole[0]["loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_images_from_a_cache_train_the_same(tmp_path, tables, network):
+    def train(name, cache):
+        config = dataclasses.replace(CONFIG, cache=cache)
+        with Run(tmp_path / name, {}) as run, seeded(0):
+            return without_seconds(train_half(run, tables, network, config))
+
+    plain = train("plain", None)
+    for name, cache in (("memory", "memory"), ("file", str(tmp_path / "images.npy"))):
+        assert train(name, cache) == plain
+    cached = sorted(path.name for path in tmp_path.glob("images*.npy"))
+    assert cached == ["images-train.npy", "images-val.npy"]
+
+
+@pytest.mark.usefixtures("eager")
+def test_only_training_images_are_augmented(tmp_path, tables, network):
+    def blank(example, seed):
+        return {**example, "image": example["image"] * 0}
+
+    # nothing moves, so that validation tells what it was shown
+    network = dataclasses.replace(network, options={**SIZES, "momentum": 1 - 1e-7})
+    config = dataclasses.replace(CONFIG, learning_rate=1e-9)
+    rows = {}
+    for name, how in (("blank", {"augment": blank}), ("plain", {})):
+        with Run(tmp_path / name, {}) as run, seeded(0):
+            rows[name] = train_half(run, tables, network, config, **how)[0]
+    assert rows["blank"]["loss"] != pytest.approx(rows["plain"]["loss"], rel=1e-3)
+    shown = {name: row["val_loss"] for name, row in rows.items()}
+    assert shown["blank"] == pytest.approx(shown["plain"], rel=1e-4)
+
+
+def test_the_best_half_weights_have_the_best_validation_accuracy(trained, shapes):
+    rows = read_history(trained / "half" / "shapes")
+    table = read_folders(shapes)
+    val = cut_validation(table.subset(table.splits == "train"), 0.2).split("val")
+    half = HalfModel(trained / "half" / "shapes")
+    images = [keras.utils.img_to_array(keras.utils.load_img(p)) for p in val.paths]
+    right = half.predict(np.stack(images) / 255) == val.class_index
+    assert right.mean() == pytest.approx(max(row["val_accuracy"] for row in rows))
+
+
+# The transfer
+
+
+def test_transferred_weights_are_equal(network):
+    half, full = build("half", network, 1), build("full", network, 2)
+    transfer(half, full)
+    for name, weights in by_layer(half).items():
+        assert_same(weights, by_layer(full)[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"growth": 5}, "dense_0_0_conv2D, which does not fit"),
+        ({"initial_filters": 9}, "initial_conv2D, which does not fit"),
+        ({"layers_per_block": 2}, "tr_0_bn, which does not fit"),
+    ],
+)
+def test_a_full_model_of_other_sizes_is_refused(network, change, message):
+    half, full = build("half", network), build("full", network, **change)
+    with pytest.raises(ValueError, match=message):
+        transfer(half, full)
+
+
+def test_a_full_model_of_other_classes_is_refused(network):
+    other = dataclasses.replace(network, class_names=("a", "b"))
+    with pytest.raises(ValueError, match="aux_output, which does not fit"):
+        transfer(build("half", network), build("full", other))
+
+
+def test_a_transfer_that_did_not_arrive_is_noticed(network, monkeypatch):
+    half, full = build("half", network, 1), build("full", network, 2)
+    monkeypatch.setattr(full.get_layer("conv_aux"), "set_weights", lambda _: None)
+    with pytest.raises(ValueError, match="different ones in conv_aux"):
+        transfer(half, full)
+
+
+# The full model
+
+
+@pytest.fixture
+def trainers(network):
+    """Function from an alignment weight to a full model and its trainer."""
+
+    def make(align_weight):
+        model = build("full", network)
+        config = dataclasses.replace(CONFIG, align_weight=align_weight)
+        return model, full_trainer(model, full_network(network, {}), config)
+
+    return make
+
+
+@pytest.mark.usefixtures("eager")
+def test_only_the_expansion_learns(trainers, batch):
+    model, trainer = trainers(0.5)
+    owned = {layer.name for layer in hrcam.expansion_of(model)[0]}
+    before = by_layer(model)
+    for _ in range(2):
+        trainer.train_on_batch(*batch)
+    after = by_layer(model)
+    assert {"tr_up_1_conv2DT", "dense_4_0_bn", "main_output"} <= set(after) - owned
+    for name in after:
+        if name in owned:  # moving statistics of batch normalization, too
+            assert_same(before[name], after[name])
+        else:
+            assert all(
+                (a != b).any() for a, b in zip(before[name], after[name], strict=True)
+            )
+
+
+@pytest.mark.usefixtures("eager")
+def test_classification_does_not_change_while_the_expansion_learns(trainers, batch):
+    model, trainer = trainers(1.0)
+    before = model.predict_on_batch(batch[0])
+    trainer.train_on_batch(*batch)
+    after = model.predict_on_batch(batch[0])
+    for name in ("logits", "low_features"):
+        np.testing.assert_array_equal(before[name], after[name])
+    assert (before["reconstruction"] != after["reconstruction"]).any()
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_the_loss_is_reconstruction_and_weighted_alignment(trainers, batch, weight):
+    model, trainer = trainers(weight)
+    answer = trainer.test_on_batch(*batch, return_dict=True)
+    outputs = hrcam.add_alignment(model).predict_on_batch(batch[0])
+    error = np.mean((outputs["reconstruction"] - batch[0]) ** 2)
+    pooled = outputs["high_features"].reshape(8, 4, 4, 4, 4, 4).mean(axis=(2, 4))
+    apart = np.mean((pooled - outputs["low_features"]) ** 2)
+    penalty = float(sum(trainer.losses))
+    assert answer["reconstruction_loss"] == pytest.approx(error, rel=1e-4)
+    assert answer["alignment_loss"] == pytest.approx(apart, rel=1e-4)
+    assert answer["loss"] == pytest.approx(error + weight * apart + penalty, rel=1e-4)
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_alignment_term_brings_both_features_together(trainers, batch):
+    ends = {}
+    for weight in (0.0, 1.0):
+        _, trainer = trainers(weight)
+        for _ in range(8):
+            trainer.train_on_batch(*batch)
+        ends[weight] = trainer.test_on_batch(*batch, return_dict=True)["alignment_loss"]
+    assert ends[1.0] < 0.9 * ends[0.0]
+
+
+def test_the_trained_full_model_holds_the_half_model_bit_for_bit(trained):
+    half = HalfModel(trained / "half" / "shapes")
+    full = FullModel(trained / "full" / "shapes")
+    for name, weights in by_layer(half.model).items():
+        assert_same(weights, by_layer(full.model)[name])
+
+
+def test_trained_half_and_full_models_classify_exactly_alike(trained, test_table):
+    images = np.stack(
+        [keras.utils.img_to_array(keras.utils.load_img(p)) for p in test_table.paths]
+    )
+    half = HalfModel(trained / "half" / "shapes")
+    full = FullModel(trained / "full" / "shapes")
+    np.testing.assert_array_equal(half.logits(images / 255), full.logits(images / 255))
+
+
+def test_training_lowers_the_error_of_the_reconstruction(trained):
+    rows = read_history(trained / "full" / "shapes")
+    assert rows[-1]["reconstruction_loss"] < rows[0]["reconstruction_loss"]
+    assert rows[-1]["val_reconstruction_loss"] < rows[0]["val_reconstruction_loss"]
+    assert len({row["val_logits_loss"] for row in rows}) == 1  # it is frozen
+
+
+@pytest.mark.parametrize(
+    ("family", "tags"),
+    [
+        ("half", {"image", "low_features"}),
+        ("full", {"image", "low_features", "high_features"}),
+    ],
+)
+def test_logs_hold_curves_and_attention_images_of_every_epoch(trained, family, tags):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = trained / family / "shapes"
+    epochs = [row["epoch"] - 1 for row in read_history(folder)]
+    events = EventAccumulator(str(folder / "logs" / "images"), {"tensors": 0}).Reload()
+    assert set(events.Tags()["tensors"]) == tags
+    for tag in tags:
+        assert [event.step for event in events.Tensors(tag)] == epochs
+    for part in ("train", "validation"):
+        events = EventAccumulator(str(folder / "logs" / part), {"tensors": 0}).Reload()
+        assert [event.step for event in events.Tensors("epoch_loss")] == epochs

@@ -1,0 +1,93 @@
+"""Trains on one and on two virtual CPU devices; prints how much they differ.
+
+A program for test_devices.py: virtual devices are made before TensorFlow starts.
+"""
+
+import json
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasloc.configs import NetworkConfig
+from kerasloc.data.tables import Table
+from kerasloc.models import hrcam
+from kerasloc.training.hrcam import TrainingConfig, train_full, train_half
+from kerasloc.training.runs import Run, seeded
+
+OPTIONS = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 1}
+
+
+def network(family):
+    names = ("a", "b")
+    return NetworkConfig(family, names, (16, 16), options=OPTIONS)
+
+
+def table(folder, numbers):
+    """Images by number: equal numbers, equal pictures."""
+    paths = []
+    for place, number in enumerate(numbers):
+        picture = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        paths.append(str(folder / f"{len(numbers)}-{place}.png"))
+        keras.utils.save_img(paths[-1], picture, scale=False)
+    return Table(paths, ("a", "b"), np.eye(2)[np.array(numbers) % 2])
+
+
+def train(folder, name, tables, strategy):
+    """Rows of the histories and the weights of both models after a step."""
+    how = {
+        "epochs": 1,
+        "batch_size": 2,
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+        "augmentation": "none",
+    }
+    runs = folder / name
+    with Run(runs / "half", {}) as run, seeded(0):
+        config = TrainingConfig(**how)
+        rows = train_half(run, tables, network("half"), config, strategy=strategy)
+    half = hrcam.half_densenet((16, 16, 3), 2, **OPTIONS)
+    half.load_weights(runs / "half" / "best.weights.h5")
+    with Run(runs / "full", {}) as run, seeded(0):
+        config = TrainingConfig(**how, align_weight=0.5)
+        rows = rows + train_full(
+            run, tables, network("full"), config, strategy=strategy, half=half
+        )
+    full = hrcam.full_densenet((16, 16, 3), 2, **OPTIONS)
+    full.load_weights(runs / "full" / "best.weights.h5")
+    return rows, half.get_weights() + full.get_weights()
+
+
+def difference(first, second):
+    """The largest one, of any of the values, relative to 1 or the value."""
+    return max(
+        float(np.max(np.abs(a - b) / np.maximum(1, np.abs(b))))
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def values(rows):
+    return [v for row in rows for k, v in sorted(row.items()) if k != "seconds"]
+
+
+def main(folder):
+    devices = tf.config.list_physical_devices("CPU")
+    virtual = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(devices[0], virtual)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    # Two equal images: the batch statistics of a replica are those of the batch.
+    equal = {"train": table(folder, [1, 1]), "val": table(folder, [2, 2])}
+    one = train(folder, "one", equal, None)
+    two = train(folder, "two", equal, strategy)
+    answer = {
+        "replicas": strategy.num_replicas_in_sync,
+        "history": difference(values(one[0]), values(two[0])),
+        "weights": difference(one[1], two[1]),
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
