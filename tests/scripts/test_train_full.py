@@ -98,10 +98,10 @@ def test_without_words_it_takes_the_newest_half_model_and_its_data(
     )
 
 
-def test_embedded_data_needs_few_epochs(main, asked, half, monkeypatch):
+def test_embedded_data_needs_few_epochs(main, script, asked, half, monkeypatch):
     monkeypatch.setattr(sources, "is_embedded", lambda path: True)
     main([])
-    assert asked[0]["config"].epochs == 4
+    assert asked[0]["config"].epochs == script("train_full").EMBEDDED["epochs"] < 50
 
 
 def test_options_win_over_those_of_the_half_model(main, asked, half):

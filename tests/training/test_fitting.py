@@ -12,11 +12,13 @@ from kerasloc.training import fitting
 from kerasloc.training.fitting import fit, jit_compile, optimizer
 from kerasloc.training.runs import Run, seeded
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 @pytest.fixture
 def feed(shapes):
     table = read_folders(shapes)
-    config = PipelineConfig(size=(4, 4), batch_size=10, seed=3)
+    config = PipelineConfig(size=(4, 4), batch_size=12, seed=3)
     return {
         "train": table.split("train"),
         "val": table.split("test"),
@@ -63,27 +65,28 @@ def assert_equal_runs(first, second):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.usefixtures("impatient", "eager")
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
 def test_a_run_that_goes_on_equals_one_that_never_stopped(tmp_path, feed):
     maker = keras.optimizers.Adadelta
-    whole = train(tmp_path / "whole", feed, 6, maker)
-    for epochs in (1, 4):
+    whole = train(tmp_path / "whole", feed, 5, maker)
+    for epochs in (2, 4):
         train(tmp_path / "parts", feed, epochs, maker)
-    parts = train(tmp_path / "parts", feed, 6, maker)
-    assert [row["epoch"] for row in parts[0]] == [1, 2, 3, 4, 5, 6]
-    rates = {row["learning_rate"] for row in whole[0]}
-    assert len(rates) == 3  # it fell twice, and the parts know
+    parts = train(tmp_path / "parts", feed, 5, maker)
+    assert [row["epoch"] for row in parts[0]] == [1, 2, 3, 4, 5]
+    rates = [row["learning_rate"] for row in whole[0]]
+    assert rates[2] > rates[3]  # it fell, and fell once more at the end
+    assert float(parts[1].optimizer.learning_rate) < rates[-1]
     assert_equal_runs(whole, parts)
 
 
-@pytest.mark.usefixtures("impatient", "eager")
+@pytest.mark.usefixtures("impatient")
 def test_history_has_the_rate_that_an_epoch_was_trained_with(tmp_path, feed):
     rows, network = train(tmp_path, feed, 3)
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.05, 0.05, 0.05])
     assert float(network.optimizer.learning_rate) == pytest.approx(0.05 * 0.1**0.5)
 
 
-@pytest.mark.usefixtures("eager")
 def test_the_same_seed_gives_the_same_run(tmp_path, feed):
     first, second = (train(tmp_path / name, feed, 2) for name in "ab")
     assert_equal_runs(first, second)
@@ -136,11 +139,10 @@ def test_a_run_that_goes_on_says_from_where(tmp_path, feed, caplog):
     assert "goes on after epoch 1" in caplog.text
 
 
-@pytest.mark.usefixtures("eager")
 def test_a_training_that_diverges_keeps_the_epochs_before(tmp_path, feed):
     def maker(rate):
         schedules = keras.optimizers.schedules
-        return keras.optimizers.SGD(schedules.PiecewiseConstantDecay([3], [rate, 1e30]))
+        return keras.optimizers.SGD(schedules.PiecewiseConstantDecay([1], [rate, 1e30]))
 
     with pytest.raises(ValueError, match=r"loss is a finite number.*in epoch 2"):
         train(tmp_path, feed, 3, maker)

@@ -21,7 +21,7 @@ from kerasloc.training.runs import Run, read_history, seeded
 
 SIZES = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 2}
 CONFIG = TrainingConfig(
-    epochs=1, batch_size=8, optimizer="adam", learning_rate=0.01, augmentation="none"
+    epochs=1, batch_size=9, optimizer="adam", learning_rate=0.01, augmentation="none"
 )
 
 
@@ -163,6 +163,7 @@ def test_images_from_a_cache_train_the_same(tmp_path, tables, network):
     assert cached == ["images-train.npy", "images-val.npy"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_only_training_images_are_augmented(tmp_path, tables, network):
     def blank(example, seed):
