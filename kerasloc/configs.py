@@ -62,7 +62,7 @@ def read_network(folder) -> NetworkConfig:
     path = pathlib.Path(folder) / CONFIG_FILE
     try:
         return NetworkConfig(**json.loads(path.read_text())["network"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"A run folder holds a {CONFIG_FILE}. Received: {folder}, which has none. "
             "Give the folder of one run, such as results/full/NAME, or a weight file."

@@ -1,6 +1,7 @@
 """Layers that Keras lacks, or has in a slower form; `keras.ops` on every backend."""
 
+from kerasloc.layers.accelerator import has_accelerator
 from kerasloc.layers.class_maps import ChosenClassMap
 from kerasloc.layers.normalization import BatchNormalization
 
-__all__ = ["BatchNormalization", "ChosenClassMap"]
+__all__ = ["BatchNormalization", "ChosenClassMap", "has_accelerator"]

@@ -64,6 +64,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         shape = ops.shape(inputs)
         count = ops.cast(shape[0] * shape[1] * shape[2], "float32")
         biased = variance * (count - 1) / count
-        for moving, new in ((self.moving_mean, mean), (self.moving_variance, biased)):
-            old = moving * self.momentum
-            moving.assign(old + ops.cast(new, moving.dtype) * (1.0 - self.momentum))
+        for moving, batch in (
+            (self.moving_mean, mean),
+            (self.moving_variance, biased),
+        ):
+            new = ops.cast(batch, moving.dtype) * (1.0 - self.momentum)
+            new = moving * self.momentum + new
+            # A replica may get no image of a small last batch: nothing to learn from.
+            moving.assign(ops.where(count > 0, new, moving))

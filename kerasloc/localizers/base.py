@@ -11,6 +11,7 @@ from kerasloc import boxes as box_tools
 from kerasloc import weights as weight_files
 from kerasloc.checks import as_images
 from kerasloc.configs import CONFIG_FILE
+from kerasloc.layers import has_accelerator
 from kerasloc.localizers.resolve import network_and_config
 from kerasloc.metrics import min_max, resize_maps
 
@@ -202,15 +203,15 @@ class Localizer:
         return np.array([self._class_index(one) for one in custom_class], np.int32)
 
 
-def run(model: keras.Model, images, *others, batch_size: int = 32):
+def run(model: keras.Model, images, *others):
     """The model's outputs for all images as arrays, in one forward pass each.
 
     Args:
         model: With one output or a dict of them.
         images: (n, rows, cols, channels).
         *others: Further inputs with n entries.
-        batch_size: Images at a time.
     """
+    batch_size = images_at_once(images.shape[1:3])
     inputs = [images, *others] if others else images
     parts = [
         model.predict_on_batch(_cut(inputs, slice(start, start + batch_size)))
@@ -221,6 +222,20 @@ def run(model: keras.Model, images, *others, batch_size: int = 32):
     if isinstance(parts[0], dict):
         return {k: np.concatenate([np.asarray(p[k]) for p in parts]) for k in parts[0]}
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def images_at_once(size) -> int:
+    """How many images of a size to run together.
+
+    A GPU wants many; on a CPU features that leave its cache cost more than what a
+    larger batch saves (measured: 2 at 224 pixels, 4 at 96).
+
+    Args:
+        size: (rows, cols).
+    """
+    if has_accelerator():
+        return 32
+    return max(2, min(32, 40_000 // (size[0] * size[1])))
 
 
 def _cut(inputs, where):

@@ -142,12 +142,13 @@ def _build(wrapper, config) -> keras.Model:
 def _from_keras(wrapper, path, given):
     """A saved model, after a look at whether it is what the wrapper needs."""
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    outputs = set(model.output) if isinstance(model.output, dict) else set()
+    answers = getattr(model, "output", None)  # a Sequential one may have none
+    outputs = set(answers) if isinstance(answers, dict) else set()
     if not wrapper.outputs <= outputs:
         raise ValueError(
             f"{wrapper.__name__} takes a model with the outputs "
             f"{sorted(wrapper.outputs)}. Received: {path} with "
-            f"{sorted(outputs) or model.output_names}."
+            f"{sorted(outputs) or 'no named outputs'}."
         )
     arrays = {
         layer.name: {v.name: np.empty(v.shape) for v in layer.weights}

@@ -9,6 +9,7 @@ import pytest
 
 import kerasloc
 from kerasloc import FullModel, HalfModel, weights
+from kerasloc.localizers import base
 from kerasloc.postprocess import pipeline
 from kerasloc.weights import find_runs
 
@@ -129,6 +130,14 @@ def test_more_images_than_a_batch_come_back_in_order(half, images):
     many = np.concatenate([images] * 14)
     expected = np.concatenate([half.logits(images)] * 14)
     np.testing.assert_allclose(half.logits(many), expected, atol=1e-6)
+
+
+def test_large_images_are_run_few_at_a_time_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(base, "has_accelerator", lambda: False)
+    sizes = [(16, 16), (96, 96), (224, 224), (1024, 512)]
+    assert [base.images_at_once(size) for size in sizes] == [32, 4, 2, 2]
+    monkeypatch.setattr(base, "has_accelerator", lambda: True)
+    assert base.images_at_once((224, 224)) == 32
 
 
 # Classes
