@@ -95,7 +95,8 @@ def evaluate(folder, options) -> dict:
     report.write_evaluation(place, answers, rows)
     report.draw_confusion(place, answers, names)
     if options.type == "full":
-        report.draw_pipelines(place, wrapper, table, options.figures)
+        drawn = evaluation.REFINEMENTS["refined, confined"]
+        report.draw_pipelines(place, wrapper, table, options.figures, **drawn)
     logging.info("Tables and figures are in %s", place)
     return {"classification": answers, "localization": rows}
 

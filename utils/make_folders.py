@@ -48,22 +48,7 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     add("--out", required=True, **path, metavar="DIR", help="folder to write")
     add("--classes", nargs="+", metavar="A", help="two or more (default: all)")
     add("--only", action="store_true", help="take images with no other label at all")
-    add("--test-list", "--test_list", **path, metavar="FILE", help="test images' names")
-    add(
-        "--test-share",
-        "--test_share",
-        type=float,
-        metavar="S",
-        help="share of the images for testing, patients on one side "
-        "(default 0.2 where neither --test-list nor a column split says it)",
-    )
-    add("--seed", type=int, default=0, help="of the test share (default %(default)s)")
-    add(
-        "--group-column",
-        "--group_column",
-        metavar="NAME",
-        help=f"column of the patient (default: {' or '.join(GROUP)}, if there)",
-    )
+    _add_split_options(add, path)
     add(
         "--link",
         choices=("symlink", "hardlink", "copy"),
@@ -92,6 +77,26 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         help="leave out rows whose image is not there",
     )
     return parser, parser.parse_args(arguments)
+
+
+def _add_split_options(add, path) -> None:
+    """Who goes to the test side."""
+    add("--test-list", "--test_list", **path, metavar="FILE", help="test images' names")
+    add(
+        "--test-share",
+        "--test_share",
+        type=float,
+        metavar="S",
+        help="share of the images for testing, patients on one side "
+        "(default 0.2 where neither --test-list nor a column split says it)",
+    )
+    add("--seed", type=int, default=0, help="of the test share (default %(default)s)")
+    add(
+        "--group-column",
+        "--group_column",
+        metavar="NAME",
+        help=f"column of the patient (default: {' or '.join(GROUP)}, if there)",
+    )
 
 
 def main(arguments=None) -> None:

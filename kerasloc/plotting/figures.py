@@ -81,6 +81,8 @@ def _notes(steps: dict, options: postprocess.PipelineOptions) -> list[str]:
     multiply = "segment x low CAM"
     share = f"the highest {options.filter_percentage:g} % of the refined map"
     threshold = f"where the refined map is above {options.filter_threshold:g}"
+    filled = "strong edges of the region added, holes filled"
+    confined = "edges added, filled, confined to the region"
     return [
         "what the network sees",
         "fine structure, raw values",
@@ -90,7 +92,7 @@ def _notes(steps: dict, options: postprocess.PipelineOptions) -> list[str]:
         f"bilinear; focal points: {len(steps['focal_points'])}",
         f"low CAM above its percentile {options.roi_percentile:g}",
         "edges within the bounds, from the points",
-        "strong edges of the region added, holes filled",
+        confined if options.confine_to_roi else filled,
         "refined map: " + (blend if options.merge_type == "blend" else multiply),
         "where the class is",
         share if options.filter_type == "percentage" else threshold,

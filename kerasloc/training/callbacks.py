@@ -36,9 +36,11 @@ class EpochEnd(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
+        """Writes what the epoch gave."""
         seconds = round(time.monotonic() - self._began, 2)
         values = {key: float(value) for key, value in (logs or {}).items()}
         self._rows.append({"epoch": epoch + 1, **values, "seconds": seconds})
@@ -59,6 +61,7 @@ class FiniteLoss(keras.callbacks.Callback):
     """Ends a training whose loss is no number any more; comes before what writes."""
 
     def on_epoch_end(self, epoch, logs=None):
+        """Raises unless the loss is a finite number."""
         loss = float((logs or {})["loss"])
         if not math.isfinite(loss):
             raise ValueError(
@@ -85,6 +88,7 @@ class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
         self._kept = state
 
     def on_train_begin(self, logs=None):
+        """Takes up the state that was kept."""
         super().on_train_begin(logs)
         if self._kept is not None:
             self.best, self.wait = self._kept["best"], self._kept["wait"]
@@ -110,6 +114,7 @@ class AttentionImages(keras.callbacks.Callback):
         self._images, self._classes = images, np.asarray(classes)
 
     def on_epoch_end(self, epoch, logs=None):
+        """Draws the maps as they are now."""
         import tensorflow as tf
 
         # predict_on_batch would answer once for every replica of a strategy

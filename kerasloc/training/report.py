@@ -36,7 +36,7 @@ def draw_confusion(folder, report: dict, class_names):
         figure.savefig(folder / "confusion.png", dpi=110)
 
 
-def draw_pipelines(folder, wrapper, table, count: int):
+def draw_pipelines(folder, wrapper, table, count: int, **options):
     """Writes pipeline-CLASS-NUMBER.png: every step to the refined map of some images.
 
     Args:
@@ -44,6 +44,7 @@ def draw_pipelines(folder, wrapper, table, count: int):
         wrapper: A FullModel.
         table: Images; the first of every class come first.
         count: How many to draw.
+        **options: Of :func:`kerasloc.postprocess.pipeline`.
     """
     from kerasloc.data import load_image
     from kerasloc.plotting import pipeline
@@ -54,7 +55,7 @@ def draw_pipelines(folder, wrapper, table, count: int):
         image = load_image(table.paths[row], network.im_size, network.channels)
         index = int(labels[row].argmax())
         high, low, _ = wrapper.generate_cams(image, index)
-        figure = pipeline(image, low, high)
+        figure = pipeline(image, low, high, **options)
         name = network.class_names[index].replace("/", "-")
         figure.savefig(folder / f"pipeline-{name}-{row}.png", dpi=110)
 

@@ -59,15 +59,14 @@ class Run:
                 f"A run writes to its folder. Received: {self.folder} "
                 f"({error.strerror}). Give another --results-dir."
             ) from error
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._lock.close)
             _own(self._lock, self.folder)
             self._compare()
             for path in self.folder.glob("partial-*"):
                 path.unlink()  # of a process that died while it wrote
             write_text(self.folder / CONFIG_FILE, json.dumps(self.config, indent=2))
-        except BaseException:
-            self._lock.close()
-            raise
+            stack.pop_all()  # all is well: the lock stays until __exit__
         return self
 
     def __exit__(self, *_):

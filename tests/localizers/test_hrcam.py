@@ -10,6 +10,7 @@ import pytest
 import kerasloc
 from kerasloc import FullModel, HalfModel, weights
 from kerasloc.localizers import base
+from kerasloc.localizers import hrcam as wrappers
 from kerasloc.postprocess import pipeline
 from kerasloc.weights import find_runs
 
@@ -130,6 +131,18 @@ def test_more_images_than_a_batch_come_back_in_order(half, images):
     many = np.concatenate([images] * 14)
     expected = np.concatenate([half.logits(images)] * 14)
     np.testing.assert_allclose(half.logits(many), expected, atol=1e-6)
+
+
+def test_cams_and_prediction_come_from_one_forward_pass(full, images, monkeypatch):
+    passes = []
+
+    def counted(model, *inputs):
+        passes.append(model)
+        return base.run(model, *inputs)
+
+    monkeypatch.setattr(wrappers, "run", counted)
+    full.generate_cams(images)
+    assert len(passes) == 1
 
 
 def test_large_images_are_run_few_at_a_time_on_a_cpu(monkeypatch):

@@ -8,29 +8,9 @@ import numpy as np
 import pytest
 
 from kerasloc.data import read_folders
-from kerasloc.training import arguments, evaluation, sources
+from kerasloc.training import evaluation, sources
 from kerasloc.training.evaluation import THRESHOLDS, Measured
 from kerasloc.training.runs import read_config
-
-
-@pytest.fixture
-def main(script, tmp_path, monkeypatch):
-    """The script's main in a folder with nothing in it."""
-    monkeypatch.chdir(tmp_path)
-    return script("evaluate").main
-
-
-@pytest.fixture
-def failure(main):
-    """Function from words to what the script says when it fails."""
-
-    def fail(*words):
-        with pytest.raises(SystemExit) as end:
-            arguments.run_main(lambda: main([str(word) for word in words]))
-        assert end.value.code.startswith("error: ")
-        return end.value.code
-
-    return fail
 
 
 @pytest.fixture

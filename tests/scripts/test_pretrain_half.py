@@ -10,33 +10,13 @@ import time
 import pytest
 
 from kerasloc import HalfModel
-from kerasloc.training import arguments, hrcam, sources
+from kerasloc.training import hrcam, sources
 from kerasloc.training.runs import Run, read_config, read_history
 from kerasloc.weights import read_arrays
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "pretrain_half.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-@pytest.fixture
-def main(script, tmp_path, monkeypatch):
-    """The script's main in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return script("pretrain_half").main
-
-
-@pytest.fixture
-def failure(main):
-    """Function from words to what the script says when it fails."""
-
-    def fail(*words):
-        with pytest.raises(SystemExit) as end:
-            arguments.run_main(lambda: main([str(word) for word in words]))
-        assert end.value.code.startswith("error: ")
-        return end.value.code
-
-    return fail
 
 
 @pytest.fixture
