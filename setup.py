@@ -41,7 +41,6 @@ setup(
         "dev": ["pytest>=8", "ruff>=0.14"],
     },
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],

@@ -66,9 +66,10 @@ class _ClassActivation(Localizer):
         return answer
 
     def _chosen_maps(self, images, classes):
+        """For boxes: the low map, which is of the class however it was trained."""
         answer = run(self._cams, images, classes)
         chosen = np.where(classes < 0, answer["logits"].argmax(axis=-1), classes)
-        return answer[self.features[-1]], chosen
+        return answer["low_features"], chosen
 
     def low_res_cam(self, x, custom_class=None, *, squeeze=True) -> np.ndarray:
         """Maps of a sixteenth of the image's size, (n, rows / 16, cols / 16).
