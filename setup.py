@@ -22,7 +22,7 @@ setup(
         "tensorflow>=2.21",
         "keras>=3.15",
         "numpy>=2.0",
-        "scipy>=1.14",
+        "scipy>=1.15",
         "scikit-image>=0.26",
         "scikit-learn>=1.6",
         "SimpleITK>=2.4",
