@@ -87,8 +87,19 @@ def write_evaluation(folder, report: dict, rows: list[dict]):
     if rows:
         write_csv(folder / "localization.csv", rows)
     everything = {"classification": report, "localization": rows}
-    text = json.dumps(everything, indent=2, default=lambda array: array.tolist())
+    text = json.dumps(without_nan(everything), indent=2, allow_nan=False)
     write_text(folder / "evaluation.json", text)
+
+
+def without_nan(value):
+    """The dicts, lists and arrays with None for NaN, which json does not know."""
+    if isinstance(value, dict):
+        return {key: without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(one) for one in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return without_nan(value.tolist())
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def write_csv(path, rows: list[dict]):

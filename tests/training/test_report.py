@@ -177,3 +177,10 @@ def test_pipelines_are_drawn_class_by_class(trained, shapes, tmp_path, monkeypat
     assert starts == ["pipeline-a", "pipeline-b-c", "pipeline-d", "pipeline-a"]
     report.draw_pipelines(tmp_path, full, table, 0)
     assert len(drawn) == 4
+
+
+def test_what_is_undefined_is_null_in_json(tmp_path, answers):
+    report.write_evaluation(tmp_path, answers, [ROW | {"iou": float("nan")}])
+    text = (tmp_path / "evaluation.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["localization"][0]["iou"] is None
