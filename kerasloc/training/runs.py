@@ -27,7 +27,7 @@ from kerasloc.configs import CONFIG_FILE, read_network
 logger = logging.getLogger(__name__)
 
 STATE = "kerasloc_state"
-MAY_GROW = ("epochs",)
+MAY_CHANGE = ("epochs", "cache")  # neither alters what an epoch gives
 WEIGHTS = ("best.weights.h5", "last.weights.h5", "model.weights.h5")
 
 
@@ -122,7 +122,7 @@ class Run:
             for section in self.config
             for was, now in [(old.get(section, {}), self.config[section])]
             for key in sorted(set(was) | set(now))
-            if was.get(key) != now.get(key) and key not in MAY_GROW
+            if was.get(key) != now.get(key) and key not in MAY_CHANGE
         ]
         if different:
             raise ValueError(

@@ -131,10 +131,11 @@ def test_a_key_that_is_left_out_differs(tmp_path):
         Run(tmp_path, less).__enter__()
 
 
-def test_epochs_may_grow(tmp_path):
+@pytest.mark.parametrize(("name", "value"), [("epochs", 9), ("cache", "memory")])
+def test_what_alters_no_epoch_may_change(tmp_path, name, value):
     begun(tmp_path)
-    with Run(tmp_path, changed(training={"epochs": 9})):
-        assert read_config(tmp_path)["training"]["epochs"] == 9
+    with Run(tmp_path, changed(training={name: value})):
+        assert read_config(tmp_path)["training"][name] == value
 
 
 def test_a_mistake_before_the_first_epoch_can_be_mended(tmp_path):
