@@ -32,7 +32,7 @@ def full(trained):
 
 
 @pytest.fixture(scope="module")
-def test_table(shapes):
+def unseen(shapes):
     return read_folders(shapes).split("test")
 
 
@@ -171,7 +171,7 @@ def test_an_empty_mask_has_no_truth(tmp_path):
 # Kinds of maps
 
 
-def test_every_kind_of_map_stands_next_to_its_controls(full, test_table):
+def test_every_kind_of_map_stands_next_to_its_controls(full, unseen):
     images = np.random.default_rng(0).random((2, *SIZE, 3), dtype="float32")
     classes = np.array([0, 2])
     heat = heat_maps(full, images, classes, {"refined": {}})
@@ -238,15 +238,15 @@ def test_a_flat_low_map_refines_to_nothing():
 # Over a table
 
 
-def test_measures_are_those_of_the_heat_maps(full, test_table, shapes):
-    measured = localize(full, test_table, {}, batch_size=5)
+def test_measures_are_those_of_the_heat_maps(full, unseen, shapes):
+    measured = localize(full, unseen, {}, batch_size=5)
     images, masks = [], []
-    for path, mask in zip(test_table.paths, test_table.masks, strict=True):
+    for path, mask in zip(unseen.paths, unseen.masks, strict=True):
         images.append(keras.utils.img_to_array(keras.utils.load_img(path)) / 255)
         gray = keras.utils.load_img(mask, color_mode="grayscale")
         masks.append(keras.utils.img_to_array(gray)[..., 0] > 0)
     heat = full.heatmaps(np.stack(images), size=SIZE)
-    own = heat[np.arange(len(heat)), ..., test_table.class_index]
+    own = heat[np.arange(len(heat)), ..., unseen.class_index]
     expected = point_hits(own, np.stack(masks))
     np.testing.assert_array_equal(measured["high"].hits, expected)
     np.testing.assert_allclose(
@@ -258,8 +258,8 @@ def test_measures_are_those_of_the_heat_maps(full, test_table, shapes):
     )
 
 
-def test_images_are_classified_in_batches_of_any_size(full, test_table):
-    reports = [classify(full, test_table, size) for size in (5, 12, 99)]
+def test_images_are_classified_in_batches_of_any_size(full, unseen):
+    reports = [classify(full, unseen, size) for size in (5, 12, 99)]
     assert reports[0]["count"] == 12
     assert reports[0]["confusion"].sum() == 12
     for report in reports[1:]:

@@ -33,7 +33,7 @@ def tables(shapes):
 
 
 @pytest.fixture(scope="module")
-def test_table(shapes):
+def unseen(shapes):
     return read_folders(shapes).split("test")
 
 
@@ -305,9 +305,9 @@ def test_the_trained_full_model_holds_the_half_model_bit_for_bit(trained):
         assert_same(weights, by_layer(full.model)[name])
 
 
-def test_trained_half_and_full_models_classify_exactly_alike(trained, test_table):
+def test_trained_half_and_full_models_classify_exactly_alike(trained, unseen):
     images = np.stack(
-        [keras.utils.img_to_array(keras.utils.load_img(p)) for p in test_table.paths]
+        [keras.utils.img_to_array(keras.utils.load_img(p)) for p in unseen.paths]
     )
     half = HalfModel(trained / "half" / "shapes")
     full = FullModel(trained / "full" / "shapes")
