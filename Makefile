@@ -7,6 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: demo test test-fast lint clean
 
 $(VENV)/ready: setup.py
+	@echo "Installing TensorFlow and the rest into $(VENV): a minute or two, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e ".[imgaug,dev]"
