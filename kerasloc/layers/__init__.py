@@ -3,5 +3,13 @@
 from kerasloc.layers.accelerator import has_accelerator
 from kerasloc.layers.class_maps import ChosenClassMap
 from kerasloc.layers.normalization import BatchNormalization
+from kerasloc.layers.pooling import MultipleInstancePooling
+from kerasloc.layers.resize import AlignedResize
 
-__all__ = ["BatchNormalization", "ChosenClassMap", "has_accelerator"]
+__all__ = [
+    "AlignedResize",
+    "BatchNormalization",
+    "ChosenClassMap",
+    "MultipleInstancePooling",
+    "has_accelerator",
+]

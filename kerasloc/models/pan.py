@@ -1,0 +1,74 @@
+"""PAN: pyramid attention and gated skips, its maps max-pooled to logits.
+
+Reference:
+    Li et al., Pyramid Attention Network for Semantic Segmentation, BMVC 2018; as PYLON
+    compares with it (iScience 25(3), 2022).
+"""
+
+import keras
+from keras import layers
+
+from kerasloc.backbones.blocks import (
+    check,
+    conv_bn,
+    conv_bn_relu,
+    global_mean,
+    head,
+    max_pooled,
+    pyramid_attention,
+    resize_like,
+    start,
+)
+from kerasloc.backbones.resnet import resnet
+
+UP_TAPS = {"stage4": "gau3", "stage3": "gau2", "stage2": "gau1"}
+
+
+def pan(
+    input_shape,
+    classes: int,
+    backbone: str = "resnet50",
+    *,
+    decoder_channels: int = 128,
+    use_gap: bool = True,
+) -> keras.Model:
+    """The network: `logits` (n, classes) and `maps` (n, rows / 4, cols / 4, classes).
+
+    Args:
+        input_shape: Rows, columns, channels; both sides multiples of 32.
+        classes: How many.
+        backbone: One of :data:`kerasloc.backbones.resnet.ARCHITECTURES`.
+        decoder_channels: Width of the decoder.
+        use_gap: Whether the means over the whole image take part: the global branch of
+            the attention and the gates of the skips.
+
+    Raises:
+        ValueError: If a size or an option does not fit.
+    """
+    rules = {"decoder_channels is at least 1": decoder_channels >= 1}
+    check(rules, decoder_channels)
+    image = start(input_shape, classes)
+    taps = resnet(image, backbone)
+    deep = taps["stage5"]
+    x = pyramid_attention(deep, decoder_channels, "fpa", deepest="down3_2")
+    if use_gap:
+        whole = global_mean(deep, "fpa_branch1_0")
+        whole = conv_bn_relu(whole, decoder_channels, 1, "fpa_branch1_1")
+        x = layers.Add(name="fpa_add")([x, resize_like(whole, x, "fpa_branch1_up")])
+    for tap, name in UP_TAPS.items():
+        x = _up(x, taps[tap], name, use_gap)
+    return max_pooled(image, head(x, classes, 3), "pan")
+
+
+def _up(coarse, fine, name: str, gated: bool):
+    """The coarser map resized, plus the finer features, gated by the coarser ones."""
+    width = coarse.shape[-1]
+    fine = conv_bn_relu(fine, width, 3, f"{name}_conv2")
+    if gated:
+        gate = global_mean(coarse, f"{name}_conv1_0")
+        gate = conv_bn(gate, width, 1, f"{name}_conv1_1")
+        gate = layers.Activation("sigmoid", name=f"{name}_gate")(gate)
+        fine = layers.Multiply(name=f"{name}_multiply")([fine, gate])
+    return layers.Add(name=f"{name}_add")(
+        [resize_like(coarse, fine, f"{name}_up"), fine]
+    )
