@@ -8,9 +8,21 @@ The wrappers hold a network and answer people: ``predict``, ``generate_cams``,
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["FullModel", "HalfModel", "load"]
 
-_MODULES = {"FullModel": "localizers", "HalfModel": "localizers", "load": "localizers"}
+_LOCALIZERS = (
+    "Baseline",
+    "DeepLabV3Plus",
+    "FPN",
+    "FullModel",
+    "HalfModel",
+    "Li2018",
+    "PAN",
+    "Pylon",
+    "UNet",
+    "load",
+)
+_MODULES = dict.fromkeys(_LOCALIZERS, "localizers")
+__all__ = list(_LOCALIZERS)
 
 
 def __getattr__(name):

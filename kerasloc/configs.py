@@ -4,6 +4,8 @@ import dataclasses
 import json
 import pathlib
 
+import numpy as np
+
 CONFIG_FILE = "config.json"
 
 
@@ -19,6 +21,11 @@ class NetworkConfig:
         multi_label: Whether an image may have several classes (sigmoid) or has exactly
             one (softmax).
         options: Keyword arguments of the family's builder.
+        mean: Of the images, per channel (or one for all), taken off before the network.
+        std: What they are then divided by.
+        thresholds: Probability above which a class is said to be there, one for all
+            or one per class (multi-label only).
+        folded: Whether the batch normalization is folded into the convolutions.
     """
 
     family: str
@@ -27,10 +34,26 @@ class NetworkConfig:
     channels: int = 3
     multi_label: bool = False
     options: dict = dataclasses.field(default_factory=dict)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    thresholds: tuple[float, ...] = (0.5,)
+    folded: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
         object.__setattr__(self, "im_size", tuple(self.im_size))
+        for name, most in (
+            ("mean", self.channels),
+            ("std", self.channels),
+            ("thresholds", len(self.class_names)),
+        ):
+            object.__setattr__(self, name, _numbers(name, getattr(self, name), most))
+        if min(self.std) <= 0:
+            raise ValueError(f"std is above 0. Received: {self.std}.")
+        if not all(0 <= value <= 1 for value in self.thresholds):
+            raise ValueError(
+                f"Thresholds are probabilities, 0 to 1. Received: {self.thresholds}."
+            )
 
     @property
     def num_classes(self) -> int:
@@ -48,6 +71,16 @@ class NetworkConfig:
         size = "x".join(map(str, self.input_shape))
         options = [f"{key}{value}" for key, value in sorted(self.options.items())]
         return "-".join([self.family, f"{self.num_classes}classes", size, *options])
+
+
+def _numbers(name, values, most: int) -> tuple[float, ...]:
+    """One number, or as many as there are channels or classes."""
+    numbers = np.atleast_1d(np.asarray(values, float))
+    if numbers.shape not in ((1,), (most,)) or np.isnan(numbers).any():
+        raise ValueError(
+            f"{name} is one number or {most} of them. Received: {values!r}."
+        )
+    return tuple(numbers.tolist())
 
 
 def read_network(folder) -> NetworkConfig:

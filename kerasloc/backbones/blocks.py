@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from kerasloc.backbones import resnet
 from kerasloc.backbones.resnet import norm
 from kerasloc.checks import as_size
 from kerasloc.layers import AlignedResize
@@ -146,6 +147,38 @@ def check(rules: dict, received):
     broken = [rule for rule, kept in rules.items() if not kept]
     if broken:
         raise ValueError(f"{'; '.join(broken)}. Received: {received}.")
+
+
+def describe(arrays, last: str, options_of) -> dict:
+    """What the shapes of weights tell about the network they were made for.
+
+    Args:
+        arrays: Every layer's arrays by layer name.
+        last: Name of the layer that gives the maps.
+        options_of: Function from kernel shapes (rows, cols, in, out) by layer name to
+            the options of the builder; a missing layer is a KeyError.
+
+    Returns:
+        ``class_names`` (numbered), ``channels`` and ``options``; empty if the layers
+        are not those of the family.
+    """
+    kernels = {
+        name: next(a.shape for a in values.values() if a.ndim == 4)
+        for name, values in arrays.items()
+        if any(a.ndim == 4 for a in values.values())
+    }
+    encoder = resnet.describe(kernels)
+    if not encoder or last not in kernels:
+        return {}
+    try:
+        options = options_of(kernels)
+    except KeyError:
+        return {}
+    return {
+        "class_names": [f"class {index}" for index in range(kernels[last][-1])],
+        "channels": encoder["channels"],
+        "options": {"backbone": encoder["backbone"], **options},
+    }
 
 
 def max_pooled(image, maps, name: str) -> keras.Model:

@@ -149,6 +149,32 @@ def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
     ]
 
 
+def describe(kernels: dict) -> dict:
+    """Which backbone kernels are of, and for how many channels; empty if of none.
+
+    Args:
+        kernels: Shapes (rows, cols, in, out) by layer name.
+    """
+    if "conv1" not in kernels or "layer1_0_conv2" not in kernels:
+        return {}
+    blocks = tuple(
+        sum(
+            re.fullmatch(rf"layer{stage}_\d+_conv1", name) is not None
+            for name in kernels
+        )
+        for stage in (1, 2, 3, 4)
+    )
+    inner = kernels["layer1_0_conv2"][2:]
+    for name, net in ARCHITECTURES.items():
+        width = net.group_width * net.groups
+        expected = (net.group_width, width)
+        if (blocks, "layer1_0_conv3" in kernels) == (net.blocks, net.bottleneck) and (
+            tuple(inner) == expected
+        ):
+            return {"backbone": name, "channels": int(kernels["conv1"][2])}
+    return {}
+
+
 def conv(x, filters: int, size: int, name: str, **options):
     """Convolution without bias, padded symmetrically.
 

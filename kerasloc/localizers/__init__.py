@@ -1,6 +1,37 @@
 """The wrappers: a network that takes images and answers people."""
 
+from kerasloc.localizers.base import Localizer
 from kerasloc.localizers.hrcam import FullModel, HalfModel
+from kerasloc.localizers.maps import (
+    FPN,
+    PAN,
+    Baseline,
+    DeepLabV3Plus,
+    Li2018,
+    MapLocalizer,
+    Pylon,
+    UNet,
+)
 from kerasloc.localizers.resolve import load
 
-__all__ = ["FullModel", "HalfModel", "load"]
+__all__ = [
+    "FPN",
+    "PAN",
+    "Baseline",
+    "DeepLabV3Plus",
+    "FullModel",
+    "HalfModel",
+    "Li2018",
+    "Localizer",
+    "MapLocalizer",
+    "Pylon",
+    "UNet",
+    "load",
+    "wrappers",
+]
+
+
+def wrappers() -> dict[str, type[Localizer]]:
+    """Every wrapper by its family's name."""
+    classes = (HalfModel, FullModel, *MapLocalizer.__subclasses__())
+    return {wrapper.family: wrapper for wrapper in classes}

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasloc.checks import as_images
 from kerasloc.layers import ChosenClassMap
-from kerasloc.localizers.base import Localizer, run
+from kerasloc.localizers.base import Localizer
 from kerasloc.models import hrcam
 
 PRETRAIN = "python scripts/pretrain_half.py"
@@ -22,8 +22,8 @@ class _ClassActivation(Localizer):
     features: tuple[str, ...]
     describe = staticmethod(hrcam.describe)
 
-    def __init__(self, weights=None, **given):
-        super().__init__(weights, **given)
+    def _hold(self, model, config):
+        super()._hold(model, config)
         outputs = self.model.output
         choice = keras.Input((), dtype="int32", name="classes")
         classifier = self.model.get_layer(hrcam.CLASSIFIER)
@@ -51,13 +51,13 @@ class _ClassActivation(Localizer):
             kernel = kernel[:, self._class_index(classes)]
         elif classes is not None:
             kernel = kernel[:, [self._class_index(one) for one in classes]]
-        answer = run(self._fine, images) @ kernel
+        answer = self._run(self._fine, images) @ kernel
         return answer[0] if single and squeeze else answer
 
     def _all(self, x, custom_class, squeeze):
         """The CAMs by feature name and the predictions, from one forward pass."""
         images, single = as_images(x, self.config.input_shape)
-        answer = run(self._cams, images, self._classes(custom_class, len(images)))
+        answer = self._run(self._cams, images, self._classes(custom_class, len(images)))
         answer["preds"] = self._decide(answer.pop("logits"))
         if single and squeeze:
             answer = {key: value[0] for key, value in answer.items()}
@@ -67,7 +67,7 @@ class _ClassActivation(Localizer):
 
     def _chosen_maps(self, images, classes):
         """For boxes: the low map, which is of the class however it was trained."""
-        answer = run(self._cams, images, classes)
+        answer = self._run(self._cams, images, classes)
         chosen = np.where(classes < 0, answer["logits"].argmax(axis=-1), classes)
         return answer["low_features"], chosen
 

@@ -1,5 +1,7 @@
 """From what a person gives a wrapper to a network with its weights."""
 
+import inspect
+import logging
 import pathlib
 
 import keras
@@ -8,8 +10,14 @@ import numpy as np
 from kerasloc import weights as weight_files
 from kerasloc.checks import as_size
 from kerasloc.configs import CONFIG_FILE, NetworkConfig, read_network
+from kerasloc.models.folding import fold
+from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
+from kerasloc.weights.torch_names import bare
 
-DEFAULT_SIZE = 224
+logger = logging.getLogger(__name__)
+
+IMAGENET = "imagenet"
+DEFAULT_BACKBONE = "resnet50"
 
 
 def network_and_config(wrapper, source, given: dict):
@@ -30,7 +38,9 @@ def network_and_config(wrapper, source, given: dict):
         source = newest_run(wrapper)
     if source is None:
         config = _config(wrapper, given, {})
-        return _build(wrapper, config), config
+        return build(wrapper, config), config
+    if str(source) == IMAGENET:
+        return _from_imagenet(wrapper, given)
     path = pathlib.Path(source)
     if not path.exists():
         raise ValueError(
@@ -39,11 +49,13 @@ def network_and_config(wrapper, source, given: dict):
         )
     if path.suffix == ".keras":
         return _from_keras(wrapper, path, given)
+    if path.is_file() and path.suffix in TORCH_SUFFIXES:
+        return _from_torch(wrapper, path, given)
     file = weight_files.weights_of_run(path) if _is_run(path) else path
     arrays = weight_files.read_arrays(file)
     known = _known(wrapper, path if path.is_dir() else path.parent, arrays)
     config = _config(wrapper, given, known)
-    model = _build(wrapper, config)
+    model = build(wrapper, config)
     weight_files.assign(model, arrays, source=str(file))
     return model, config
 
@@ -74,9 +86,9 @@ def load(folder):
     Raises:
         ValueError: If it is no run folder.
     """
-    from kerasloc.localizers.hrcam import FullModel, HalfModel
+    from kerasloc import localizers
 
-    families = {wrapper.family: wrapper for wrapper in (HalfModel, FullModel)}
+    families = localizers.wrappers()
     family = read_network(folder).family
     if family not in families:
         raise ValueError(
@@ -124,19 +136,66 @@ def _config(wrapper, given, known) -> NetworkConfig:
             "There is one class name per class. "
             f"Received: num_classes={count}, class_names={names!r}."
         )
-    size = said.get("im_size", known.get("im_size", DEFAULT_SIZE))
+    size = said.get("im_size", known.get("im_size", wrapper.default_size))
+    channels = int(said.get("channels", known.get("channels", 3)))
+    multi_label = wrapper.default_multi_label
+    normal, kept = wrapper.normalization(channels), ("mean", "std", "thresholds")
     return NetworkConfig(
         family=wrapper.family,
         class_names=tuple(names),
         im_size=as_size(size),
-        channels=int(said.get("channels", known.get("channels", 3))),
-        multi_label=bool(said.get("multi_label", known.get("multi_label", False))),
+        channels=channels,
+        multi_label=bool(
+            said.get("multi_label", known.get("multi_label", multi_label))
+        ),
         options={**known.get("options", {}), **said["options"]},
+        folded=known.get("folded", False),
+        **{**normal, **_of(known, *kept), **_of(said, *kept)},
     )
 
 
-def _build(wrapper, config) -> keras.Model:
-    return wrapper.builder(config.input_shape, config.num_classes, **config.options)
+def _of(values: dict, *names) -> dict:
+    return {name: values[name] for name in names if name in values}
+
+
+def build(wrapper, config: NetworkConfig) -> keras.Model:
+    """The untrained network of a description."""
+    model = wrapper.builder(config.input_shape, config.num_classes, **config.options)
+    return fold(model) if config.folded else model
+
+
+def _from_imagenet(wrapper, given):
+    """A network whose backbone knows ImageNet."""
+    if "backbone" not in inspect.signature(wrapper.builder).parameters:
+        raise ValueError(
+            "ImageNet weights are for networks with a ResNet backbone. Received: "
+            f"{wrapper.__name__}(weights='imagenet'). Train it from scratch."
+        )
+    config = _config(wrapper, given, {})
+    model = build(wrapper, config)
+    weight_files.load_imagenet(model, config.options.get("backbone", DEFAULT_BACKBONE))
+    return model, config
+
+
+def _from_torch(wrapper, path, given):
+    """A network with the weights of a published PyTorch file."""
+    arrays = weight_files.read_torch(path)
+    known = _known(wrapper, path.parent, _by_layer(arrays))
+    config = _config(wrapper, given, known)
+    model = build(wrapper, config)
+    logger.info("%s: %s", path, weight_files.load_torch(model, arrays))
+    return model, config
+
+
+def _by_layer(arrays) -> dict:
+    """Published arrays as a Keras file has them: by layer, kernels with axes last."""
+    layers = {}
+    for name, array in arrays.items():
+        layer, _, parameter = bare(name).rpartition(".")
+        if parameter != "num_batches_tracked":
+            own = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+            layers.setdefault(layer.replace(".", "_"), {})[parameter] = own
+    return layers
 
 
 def _from_keras(wrapper, path, given):

@@ -9,6 +9,7 @@ Reference:
 import keras
 from keras import layers
 
+from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import check, head, start
 from kerasloc.backbones.resnet import resnet
 
@@ -37,3 +38,8 @@ def baseline(
     maps = head(resnet(image, backbone)["stage5"], classes, 1, "out")
     logits = POOLINGS[pooling](dtype="float32", name="logits")(maps)
     return keras.Model(image, {"logits": logits, "maps": maps}, name="baseline")
+
+
+def describe(arrays) -> dict:
+    """What shapes tell (not ``pooling``); see :mod:`kerasloc.backbones.blocks`."""
+    return blocks.describe(arrays, "out", lambda kernels: {})

@@ -5,9 +5,12 @@ Reference:
     Segmentation, ECCV 2018; as PYLON compares with it (iScience 25(3), 2022).
 """
 
+import re
+
 import keras
 from keras import layers
 
+from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import (
     check,
     conv,
@@ -26,6 +29,7 @@ ENCODERS = {
     8: ResNetConfig(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)),
 }
 SKIP_CHANNELS = 48
+ATROUS = r"aspp_0_convs_\d+_0_0"
 
 
 def deeplabv3plus(
@@ -56,6 +60,21 @@ def deeplabv3plus(
     x = layers.Concatenate(name="decoder_concat")([resize_like(x, skip, "up"), skip])
     x = norm_relu(separable(x, width, 3, "block2_0"), "block2_1")
     return max_pooled(image, head(x, classes, 1), "deeplabv3plus")
+
+
+def describe(arrays) -> dict:
+    """What shapes tell (not the stride, and the rates only by their number).
+
+    See :mod:`kerasloc.backbones.blocks`.
+    """
+
+    def options(kernels):
+        width = int(kernels["aspp_0_project_0"][-1])
+        far = [name for name in kernels if re.fullmatch(ATROUS, name)]
+        whole = f"aspp_0_convs_{len(far) + 1}_1" in kernels
+        return {"decoder_channels": width, "aspp": "original" if whole else "nogap"}
+
+    return blocks.describe(arrays, blocks.HEAD, options)
 
 
 def _pyramid(x, config: dict):

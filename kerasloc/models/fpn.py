@@ -8,6 +8,7 @@ Reference:
 import keras
 from keras import layers
 
+from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import check, conv, head, max_pooled, relu, start
 from kerasloc.backbones.resnet import EPSILON, norm, resnet
 from kerasloc.layers import AlignedResize
@@ -41,9 +42,24 @@ def fpn(
         up = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_up")(x)
         x = layers.Add(name=name)([up, lateral])
         pyramid.append(x)
-    blocks = [_block(x, index, config) for index, x in enumerate(pyramid)]
-    x = layers.Add(name="seg_blocks")(blocks)  # (n, rows / 4, cols / 4, width)
+    levels = [_block(x, index, config) for index, x in enumerate(pyramid)]
+    x = layers.Add(name="seg_blocks")(levels)  # (n, rows / 4, cols / 4, width)
     return max_pooled(image, head(x, classes, 1), "fpn")
+
+
+def describe(arrays) -> dict:
+    """What shapes tell (not ``groups``); see :mod:`kerasloc.backbones.blocks`."""
+
+    def options(kernels):
+        first = kernels["seg_blocks_0_block_0_block_0"]
+        kind = "groupnorm" if len(arrays["seg_blocks_0_block_0_block_1"]) == 2 else None
+        return {
+            "pyramid_channels": int(first[2]),
+            "decoder_channels": int(first[3]),
+            "norm": kind or "batchnorm",
+        }
+
+    return blocks.describe(arrays, blocks.HEAD, options)
 
 
 def _block(x, index: int, config: dict):

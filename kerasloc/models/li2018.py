@@ -7,6 +7,7 @@ Reference:
 
 import keras
 
+from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import check, conv, head, norm_relu, start
 from kerasloc.backbones.resnet import resnet
 from kerasloc.layers import AlignedResize, MultipleInstancePooling
@@ -43,3 +44,10 @@ def li2018(
     maps = head(norm_relu(x, "out_2"), classes, 1, "out_4")
     logits = MultipleInstancePooling(min_val, name="logits")(maps)
     return keras.Model(image, {"logits": logits, "maps": maps}, name="li2018")
+
+
+def describe(arrays) -> dict:
+    """What shapes tell; see :mod:`kerasloc.backbones.blocks`."""
+    return blocks.describe(
+        arrays, "out_4", lambda kernels: {"decoder_channels": int(kernels["out_1"][-1])}
+    )

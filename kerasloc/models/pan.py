@@ -8,6 +8,7 @@ Reference:
 import keras
 from keras import layers
 
+from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import (
     check,
     conv_bn,
@@ -58,6 +59,18 @@ def pan(
     for tap, name in UP_TAPS.items():
         x = _up(x, taps[tap], name, use_gap)
     return max_pooled(image, head(x, classes, 3), "pan")
+
+
+def describe(arrays) -> dict:
+    """What shapes tell; see :mod:`kerasloc.backbones.blocks`."""
+
+    def options(kernels):
+        return {
+            "decoder_channels": int(kernels["fpa_mid_0_conv"][-1]),
+            "use_gap": "fpa_branch1_1_conv" in kernels,
+        }
+
+    return blocks.describe(arrays, blocks.HEAD, options)
 
 
 def _up(coarse, fine, name: str, gated: bool):

@@ -8,6 +8,7 @@ Reference:
 import keras
 from keras import layers
 
+from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import (
     check,
     conv_bn_relu,
@@ -52,6 +53,30 @@ def pylon(
         x = _up(x, taps[tap], f"up{3 - index}", config)  # to the tap's size
     maps = head(x, classes, config["head_kernel_size"])
     return max_pooled(image, maps, "pylon")
+
+
+def describe(arrays) -> dict:
+    """What shapes tell; see :mod:`kerasloc.backbones.blocks`."""
+    return blocks.describe(arrays, blocks.HEAD, _options)
+
+
+def _options(kernels) -> dict:
+    two = "up3_conv1_0_conv" in kernels
+    first = kernels.get("up3_conv1_0_conv" if two else "up3_conv1_conv")
+    options = {
+        "decoder_channels": int(kernels["pa_mid_0_conv"][-1]),
+        "use_pa": "pa_down1_1_conv" in kernels,
+        "n_up": sum(
+            any(name.startswith(f"up{up}_") for name in kernels) for up in (1, 2, 3)
+        ),
+        "head_kernel_size": int(kernels[blocks.HEAD][0]),
+    }
+    if first is not None:
+        options |= {
+            "up_type": "2layer" if two else "1layer",
+            "up_kernel_size": int(first[0]),
+        }
+    return options
 
 
 def _up(coarse, fine, name: str, config: dict):

@@ -8,6 +8,7 @@ Reference:
 import keras
 from keras import layers
 
+from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import check, conv, head, max_pooled, norm_relu, start
 from kerasloc.backbones.resnet import resnet
 
@@ -47,3 +48,13 @@ def unet(
             x = conv(x, width, 3, f"{name}_{part}_0", bias=False)
             x = norm_relu(x, f"{name}_{part}_1")
     return max_pooled(image, head(x, classes, 3), "unet")
+
+
+def describe(arrays) -> dict:
+    """What shapes tell; see :mod:`kerasloc.backbones.blocks`."""
+
+    def options(kernels):
+        names = [f"blocks_{index}_conv2_0" for index in range(len(SKIPS))]
+        return {"decoder_channels": [int(kernels[name][-1]) for name in names]}
+
+    return blocks.describe(arrays, blocks.HEAD, options)

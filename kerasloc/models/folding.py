@@ -1,0 +1,87 @@
+"""Batch normalization folded into the convolutions before it, for inference."""
+
+import keras
+import numpy as np
+from keras import layers
+
+CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
+
+
+def fold(model: keras.Model) -> keras.Model:
+    """A copy of a functional model with fewer steps and the same answers.
+
+    Every batch normalization whose input is a convolution that nothing else sees is
+    gone: its scale is in the kernel, its shift in the bias. Layer names stay, so that
+    taps are found as before; where a normalization was is a layer that does nothing.
+
+    Args:
+        model: In inference mode it answers as the copy does; it is left as it is.
+    """
+    pairs = _pairs(model)
+    folded = {convolution.name for convolution in pairs.values()}
+
+    def copy(layer):
+        if layer.name in pairs:
+            return layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+        config = layer.get_config()
+        if layer.name in folded:
+            config["use_bias"] = True
+        return type(layer).from_config(config)
+
+    def call(layer, *args, **kwargs):  # an identity knows neither mask nor training
+        names = set(kwargs) - {"mask", "training"}
+        return layer(*args, **{name: kwargs[name] for name in names})
+
+    answer = keras.models.clone_model(model, clone_function=copy, call_function=call)
+    for layer in model.layers:
+        if layer.weights and layer.name not in folded and layer.name not in pairs:
+            answer.get_layer(layer.name).set_weights(layer.get_weights())
+    for name, convolution in pairs.items():
+        weights = _folded(convolution, model.get_layer(name))
+        answer.get_layer(convolution.name).set_weights(weights)
+    return answer
+
+
+def _pairs(model) -> dict:
+    """The convolution of every batch normalization that can be folded, by name."""
+    seen = {}
+    for layer in model.layers:
+        if not isinstance(layer, layers.InputLayer):
+            for tensor in keras.tree.flatten(layer.input):
+                producer = tensor._keras_history.operation.name
+                seen[producer] = seen.get(producer, 0) + 1
+    for tensor in keras.tree.flatten(model.output):
+        producer = tensor._keras_history.operation.name
+        seen[producer] = seen.get(producer, 0) + 1
+    pairs = {}
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            before = layer.input._keras_history.operation
+            if (
+                isinstance(before, CONVOLUTIONS)
+                and seen[before.name] == 1
+                and before.activation is keras.activations.linear
+                and layer.axis in (-1, 3)
+            ):
+                pairs[layer.name] = before
+    return pairs
+
+
+def _folded(convolution, norm) -> list[np.ndarray]:
+    """Kernel and bias of the convolution and what follows it in one."""
+    kernel, *bias = convolution.get_weights()
+    shift = bias[0] if bias else 0.0
+    mean, variance = (
+        np.asarray(keras.ops.convert_to_numpy(v), np.float64)
+        for v in (norm.moving_mean, norm.moving_variance)
+    )
+    scale = 1.0 / np.sqrt(variance + norm.epsilon)
+    if norm.scale:
+        scale = scale * keras.ops.convert_to_numpy(norm.gamma)
+    shift = (shift - mean) * scale
+    if norm.center:
+        shift = shift + keras.ops.convert_to_numpy(norm.beta)
+    depthwise = isinstance(convolution, layers.DepthwiseConv2D)
+    # (rows, cols, in, out), or (rows, cols, channels, multiplier)
+    factor = scale.reshape(kernel.shape[2:]) if depthwise else scale
+    return [kernel * factor, shift]
