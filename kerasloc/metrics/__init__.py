@@ -1,24 +1,39 @@
 """Numbers that say how good answers and maps are, as plain functions on arrays.
 
 Functions about images answer with one value per image, NaN where there is nothing to
-measure; ``interval`` turns these into a mean with its confidence interval.
+measure; ``interval`` turns these into a mean with its confidence interval. Functions
+about classes answer with a dict: the number of every class, NaN where there is nothing
+to measure, its averages, how much they rest on, and the intervals.
 """
 
 from kerasloc.metrics.bootstrap import interval, paired_difference
 from kerasloc.metrics.classification import classification_report, multi_label_report
+from kerasloc.metrics.localization import (
+    iobb_accuracy,
+    iou_accuracy,
+    point_localization,
+)
 from kerasloc.metrics.overlap import best_threshold, iou_curve, ious, min_max
 from kerasloc.metrics.pointing import point_hits
+from kerasloc.metrics.ranking import auroc, average_precision
 from kerasloc.metrics.resizing import resize_maps
+from kerasloc.metrics.thresholds import best_thresholds
 
 __all__ = [
+    "auroc",
+    "average_precision",
     "best_threshold",
+    "best_thresholds",
     "classification_report",
     "interval",
+    "iobb_accuracy",
+    "iou_accuracy",
     "iou_curve",
     "ious",
     "min_max",
     "multi_label_report",
     "paired_difference",
     "point_hits",
+    "point_localization",
     "resize_maps",
 ]

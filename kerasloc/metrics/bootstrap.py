@@ -1,8 +1,12 @@
 """Confidence intervals over images by the percentile bootstrap."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from kerasloc.metrics.stacks import chunks
+
+RESAMPLES = 1000
 
 
 def interval(
@@ -69,6 +73,56 @@ def paired_difference(
             "Keep images without a value as NaN."
         )
     return interval(first - second, resamples=resamples, seed=seed, level=level)
+
+
+def image_counts(
+    images: int, *, resamples: int = RESAMPLES, seed: int = 0, each: int = 1
+) -> Iterator[np.ndarray]:
+    """How often every draw with replacement holds each image, in parts.
+
+    Args:
+        images: How many there are; every draw has as many.
+        resamples: How many draws.
+        seed: Of the draws.
+        each: Numbers that the caller holds per image and draw, which bounds a part.
+
+    Yields:
+        Whole numbers as float64, (draws of the part, images); every row sums to
+        ``images``.
+
+    Raises:
+        ValueError: If there is no resample.
+    """
+    if resamples < 1:
+        raise ValueError(
+            f"A bootstrap takes at least one resample. Received: resamples={resamples}."
+        )
+    rng = np.random.default_rng(seed)
+    for part in chunks(resamples, images * each):
+        draws = part.stop - part.start
+        drawn = rng.integers(max(images, 1), size=(draws, images))
+        drawn += images * np.arange(draws)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=draws * images)
+        yield counts.reshape(draws, images).astype(float)
+
+
+def middle(draws, level: float = 0.95) -> np.ndarray:
+    """The interval (low, high) that holds the middle ``level`` of the draws.
+
+    Args:
+        draws: (resamples, ...); NaN is left out.
+        level: Share of the draws inside the interval, between 0 and 1.
+
+    Returns:
+        Array (..., 2), NaN where every draw is.
+    """
+    draws = np.asarray(draws, float)
+    defined = ~np.isnan(draws).all(axis=0)
+    answer = np.full((*draws.shape[1:], 2), np.nan)
+    ends = (1 - level) / 2, (1 + level) / 2
+    if defined.any():
+        answer[defined] = np.nanquantile(draws[:, defined], ends, axis=0).T
+    return answer
 
 
 def _as_values(values) -> np.ndarray:

@@ -12,6 +12,7 @@ from kerasloc.metrics.inputs import (
     as_probabilities,
     as_thresholds,
 )
+from kerasloc.metrics.ranking import auroc, average_precision
 
 SCORES = ("precision", "recall", "f1")
 
@@ -90,7 +91,10 @@ def multi_label_report(
         A dict of ``count`` (images), ``accuracy`` (mean over images of the share of
         known labels told right), ``accuracy_interval`` (low, high; 95 %),
         ``precision_macro``, ``precision_micro``, the same of ``recall`` and ``f1``,
-        ``classes_counted``, and ``per_class`` (name: precision, recall, f1, support).
+        ``classes_counted``; ``auroc_macro``, ``auroc_micro``, ``auroc_weighted``,
+        ``auroc_intervals`` (of these three, by name) and ``auroc_classes_counted``,
+        the same of ``average_precision``; and ``per_class`` (name: precision, recall,
+        f1, support, auroc, average_precision).
 
     Raises:
         ValueError: If the shapes do not fit, there is no image, a probability is NaN
@@ -106,12 +110,28 @@ def multi_label_report(
     accuracy, *around = interval(right.filled(np.nan), seed=seed)
     each = [_scores(positive[at, c], answers[at, c]) for c, at in enumerate(known.T)]
     micro = _scores(positive[known], answers[known])
-    return {
+    report = {
         "count": len(labels),
         "accuracy": accuracy,
         "accuracy_interval": tuple(around),
         **_summary(np.transpose(each), micro, positive.sum(axis=0), class_names),
     }
+    for name, score in (("auroc", auroc), ("average_precision", average_precision)):
+        _add_ranking(report, name, score(labels, probabilities, class_names, seed=seed))
+    return report
+
+
+def _add_ranking(report: dict, name: str, ranking: dict):
+    """Puts the averages and the numbers per class of ``auroc`` into a report."""
+    for key in ("macro", "micro", "weighted", "classes_counted"):
+        report[f"{name}_{key}"] = ranking[key]
+    around = ranking["intervals"]
+    report[f"{name}_intervals"] = {
+        key: tuple(around[key].tolist()) for key in ("macro", "micro", "weighted")
+    }
+    pairs = zip(report["per_class"].values(), ranking["per_class"], strict=True)
+    for row, value in pairs:
+        row[name] = float(value)
 
 
 def _scores(truth: np.ndarray, answers: np.ndarray) -> Sequence[float]:

@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from kerasloc.metrics import interval, paired_difference, stacks
+from kerasloc.metrics.bootstrap import image_counts, middle
 
 
 def test_the_interval_agrees_with_scipy():
@@ -68,3 +69,36 @@ def test_values_of_several_axes_are_refused():
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match="at least one resample and a level"):
         interval([1, 2], **options)
+
+
+def test_counts_are_of_draws_with_replacement():
+    counts = np.concatenate(list(image_counts(20, resamples=4000)))
+    assert counts.shape == (4000, 20)
+    assert (counts.sum(axis=1) == 20).all()
+    np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.1)
+    # every count is binomial
+    np.testing.assert_allclose(counts.var(axis=0), 1 - 1 / 20, atol=0.15)
+
+
+def test_the_seed_decides_the_counts_and_chunks_do_not(monkeypatch):
+    (once,) = image_counts(7, resamples=30, seed=3)
+    assert not np.array_equal(once, next(image_counts(7, resamples=30, seed=4)))
+    monkeypatch.setattr(stacks, "VALUES_AT_ONCE", 50)
+    parts = list(image_counts(7, resamples=30, seed=3, each=2))
+    assert max(map(len, parts)) == 3
+    np.testing.assert_array_equal(np.concatenate(parts), once)
+
+
+def test_no_images_are_counted_as_none():
+    assert next(image_counts(0, resamples=3)).shape == (3, 0)
+
+
+def test_the_middle_leaves_out_what_is_undefined():
+    draws = np.stack([np.arange(101.0), np.full(101, np.nan)], axis=1)
+    draws[::2, 0] = np.nan  # 1, 3, ... 99 stay
+    np.testing.assert_allclose(middle(draws, 0.5), [[25.5, 74.5], [np.nan, np.nan]])
+
+
+def test_counts_without_a_resample_are_refused():
+    with pytest.raises(ValueError, match="Received: resamples=0"):
+        next(image_counts(3, resamples=0))

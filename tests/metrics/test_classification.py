@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from kerasloc.metrics import classification_report, multi_label_report
+from kerasloc.metrics import (
+    auroc,
+    average_precision,
+    classification_report,
+    multi_label_report,
+)
 
 NAMES = list("abcdefg")
 AVERAGES = ("precision", "recall", "f1")
@@ -159,6 +164,23 @@ def test_many_labels_agree_with_counts_by_hand(many):
     np.testing.assert_allclose(averages(report, "micro"), pooled)
     assert report["accuracy"] == pytest.approx(np.mean(answers == labels))
     assert np.isnan(scores_per_class(report, "d")).all()
+
+
+@pytest.mark.parametrize("score", [auroc, average_precision])
+def test_many_labels_are_ranked_too(score, many):
+    labels, probabilities = many
+    labels[3, 1] = np.nan
+    report = multi_label_report(labels, probabilities, NAMES[:4], seed=2)
+    name, alone = score.__name__, score(labels, probabilities, seed=2)
+    for key in ("macro", "micro", "weighted"):
+        assert report[f"{name}_{key}"] == alone[key]
+        around = report[f"{name}_intervals"][key]
+        np.testing.assert_array_equal(around, alone["intervals"][key])
+    each = [report["per_class"][one][name] for one in NAMES[:4]]
+    np.testing.assert_array_equal(each, alone["per_class"])
+    assert np.isnan(each[3])  # never positive: undefined, and in no mean
+    assert report[f"{name}_macro"] == pytest.approx(np.mean(each[:3]))
+    assert report[f"{name}_classes_counted"] == 3
 
 
 def test_unknown_labels_are_left_out(many):
