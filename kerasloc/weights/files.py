@@ -96,25 +96,38 @@ def assign(model: keras.Model, arrays, source="the weights"):
                 unlike.append(f"{label} {array.shape} for {tuple(variable.shape)}")
             else:
                 pairs.append((variable, array))
-    surplus = sorted(set(arrays) - set(layers))
-    if missing or unlike or surplus:
-        raise ValueError(_mismatch(source, len(pairs), (missing, surplus, unlike)))
+    problems = {
+        "missing": missing,
+        "left over": sorted(set(arrays) - set(layers)),
+        "of another shape": unlike,
+    }
+    if any(problems.values()):
+        raise ValueError(
+            f"{mismatch(source, len(pairs), problems)} Take the file of this very "
+            "architecture, class count and channel count."
+        )
     for variable, array in pairs:
         variable.assign(array)
 
 
-def _mismatch(source, matched, problems) -> str:
-    parts = []
-    for title, names in zip(
-        ("missing", "left over", "of another shape"), problems, strict=True
-    ):
-        if names:
-            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-            parts.append(f"{len(names)} {title}: {', '.join(names[:12])}{more}")
+def mismatch(source, matched: int, problems: dict, limit: int = 12) -> str:
+    """The sentences that say how weights and a network differ.
+
+    Args:
+        source: What the weights are called.
+        matched: How many arrays fit.
+        problems: What is wrong with the names of each list, such as ``missing``.
+        limit: How many names of each list are shown.
+    """
+    parts = [
+        f"{len(names)} {title}: {', '.join(names[:limit])}"
+        + (f" and {len(names) - limit} more" if len(names) > limit else "")
+        for title, names in problems.items()
+        if names
+    ]
     return (
         f"Every array of a weight file fits the network. Received: {source}, of which "
-        f"{matched} arrays match; {'; '.join(parts)}. Take the file of this very "
-        "architecture, class count and channel count."
+        f"{matched} arrays match; {'; '.join(parts)}."
     )
 
 

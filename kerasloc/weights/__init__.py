@@ -1,0 +1,35 @@
+"""Published, pretrained and trained weights from files into networks.
+
+All of a network's arrays are found or nothing is changed, and nothing that a file
+contains is run.
+"""
+
+from kerasloc.weights.backbone import load_backbone
+from kerasloc.weights.files import (
+    RUN_WEIGHTS,
+    assign,
+    find_runs,
+    read_arrays,
+    runs_in,
+    save_atomically,
+    weights_of_run,
+)
+from kerasloc.weights.imagenet import find_imagenet, load_imagenet
+from kerasloc.weights.torch_files import read_torch
+from kerasloc.weights.torch_match import Matched, load_torch
+
+__all__ = [
+    "RUN_WEIGHTS",
+    "Matched",
+    "assign",
+    "find_imagenet",
+    "find_runs",
+    "load_backbone",
+    "load_imagenet",
+    "load_torch",
+    "read_arrays",
+    "read_torch",
+    "runs_in",
+    "save_atomically",
+    "weights_of_run",
+]

@@ -1,0 +1,88 @@
+"""What the tests of weights need: writers of PyTorch's and safetensors' files."""
+
+import json
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+STORAGES = {"float32": "FloatStorage", "int64": "LongStorage"}
+
+
+def body(value) -> bytes:
+    """The pickled value without the opcodes that begin and end a pickle."""
+    return pickle.dumps(value, 2)[2:-1]
+
+
+def named(module, name) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+def tensor(key, array) -> bytes:
+    """A pickled tensor whose numbers are the whole storage ``key``, in C order."""
+    storage = named("torch", STORAGES[str(array.dtype)])
+    strides = tuple(step // array.itemsize for step in array.strides)
+    facts = b"".join(body(fact) for fact in (0, array.shape, strides, False))
+    hooks = named("collections", "OrderedDict") + b")R"
+    place = b"(" + body("storage") + storage + body(key) + body("cpu")
+    reference = place + body(array.size) + b"tQ"
+    rebuild = named("torch._utils", "_rebuild_tensor_v2")
+    return rebuild + b"(" + reference + facts + hooks + b"tR"
+
+
+def pickled(entries) -> bytes:
+    """A pickled dict; the values are pickled already."""
+    pairs = b"".join(body(name) + value for name, value in entries.items())
+    return b"\x80\x02}(" + pairs + b"u."
+
+
+def write_archive(path, content, storages):
+    """A file as of ``torch.save``.
+
+    Args:
+        path: Of the file.
+        content: A pickle.
+        storages: Bytes by key.
+    """
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        for key, data in storages.items():
+            archive.writestr(f"archive/data/{key}", data)
+    return path
+
+
+def write_torch(path, arrays):
+    """A file as of ``torch.save(state_dict)``."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    entries = {n: tensor(str(k), a) for k, (n, a) in enumerate(arrays.items())}
+    storages = {str(k): a.tobytes() for k, a in enumerate(arrays.values())}
+    return write_archive(path, pickled(entries), storages)
+
+
+def write_safetensors(path, entries, metadata=None):
+    """A safetensors file of (type, shape, bytes) by name."""
+    header, data = {"__metadata__": metadata or {}}, b""
+    for name, (dtype, shape, content) in entries.items():
+        offsets = [len(data), len(data) + len(content)]
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+        data += content
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+@pytest.fixture(scope="session")
+def torch_writer():
+    return write_torch
+
+
+@pytest.fixture(scope="session")
+def archive_writer():
+    return write_archive
+
+
+@pytest.fixture(scope="session")
+def safetensors_writer():
+    return write_safetensors

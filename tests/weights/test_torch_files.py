@@ -1,0 +1,224 @@
+"""Reading of PyTorch's weight files; goldens/torch_*.pt are PyTorch's own."""
+
+import os
+import pathlib
+import pickle
+import re
+import zipfile
+
+import numpy as np
+import pytest
+
+from kerasloc.weights import read_torch
+
+GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
+TYPES = ("float64", "float32", "float16", "bfloat16", "bool")
+TYPES += ("int64", "int32", "int16", "int8", "uint8")
+FILES = ("torch_zip.pt", "torch_legacy.pt")
+
+
+@pytest.fixture(scope="module", params=FILES)
+def arrays(request):
+    return read_torch(GOLDENS / request.param)
+
+
+def expect_damage(path, match="cut short"):
+    with pytest.raises(ValueError, match=match) as error:
+        read_torch(path)
+    assert str(path) in str(error.value)
+
+
+class Command:
+    """Makes a folder when a careless reader loads it."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.target),))
+
+
+# PyTorch's own files
+
+
+def test_tensors_under_net_are_found_and_all_else_is_passed_over(arrays):
+    assert set(arrays) >= {"matrix", "turned", "part", "parameter", "bool"}
+    assert not {"epoch", "step", "exp_avg"} & set(arrays)
+
+
+def test_values_and_shapes_are_those_that_were_saved(arrays):
+    np.testing.assert_array_equal(arrays["matrix"], np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(arrays["parameter"], [1.5, -2.5])
+    assert arrays["scalar"].shape == ()
+    assert arrays["scalar"] == 3.25
+    assert arrays["empty"].shape == (0, 4)
+
+
+def test_transposed_strided_and_expanded_tensors_keep_their_order(arrays):
+    np.testing.assert_array_equal(arrays["turned"], np.arange(12).reshape(3, 4).T)
+    part = np.arange(24).reshape(4, 6)[1:3, ::2]
+    np.testing.assert_array_equal(arrays["part"], part)
+    np.testing.assert_array_equal(arrays["spread"], np.full((2, 3), 7))
+
+
+def test_tensors_of_one_storage_share_its_memory(arrays):
+    assert np.shares_memory(arrays["turned"], arrays["part"])
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_type_is_read(arrays, name):
+    kind = "float32" if name == "bfloat16" else name
+    assert arrays[name].dtype == kind
+    np.testing.assert_array_equal(arrays[name], np.array([0, 1, 100], kind))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.7, 0.99])
+def test_a_file_that_was_cut_short_is_refused(name, share, tmp_path):
+    data = (GOLDENS / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(data[: int(share * len(data))])
+    expect_damage(path)
+
+
+# Files made here
+
+
+def test_a_plain_state_dict_is_read(torch_writer, tmp_path):
+    arrays = {"a.weight": np.ones((2, 3), "float32"), "n": np.array(7)}
+    got = read_torch(torch_writer(tmp_path / "w.pth", arrays))
+    assert set(got) == {"a.weight", "n"}
+    np.testing.assert_array_equal(got["a.weight"], np.ones((2, 3)))
+    assert got["n"] == 7
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_that_runs_something_is_refused_and_not_run(
+    legacy, archive_writer, tmp_path
+):
+    target, path = tmp_path / "was-run", tmp_path / "w.pt"
+    content = pickle.dumps({"state_dict": {"a": Command(target)}}, 2)
+    if legacy:
+        path.write_bytes(content)
+    else:
+        archive_writer(path, content, {})
+    rule = rf"names tensors only.* would run {os.mkdir.__module__}\.mkdir\. Nothing was"
+    with pytest.raises(ValueError, match=rule):
+        read_torch(path)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "posix.system", "builtins.eval", "builtins.getattr", "torch.load"],
+)
+def test_dangerous_names_are_refused_by_name(name, archive_writer, tmp_path):
+    module, _, function = name.rpartition(".")
+    content = f"c{module}\n{function}\n(S'exit 1'\ntR.".encode()
+    path = archive_writer(tmp_path / "w.pt", content, {})
+    with pytest.raises(ValueError, match=f"which would run {re.escape(name)}"):
+        read_torch(path)
+
+
+def test_a_stand_in_cannot_be_changed_by_the_file(archive_writer, tmp_path):
+    content = b"ctorch._utils\n_rebuild_parameter\n(N}S'_function'\nNstb."
+    expect_damage(archive_writer(tmp_path / "w.pt", content, {}), "AttributeError")
+
+
+def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
+    archive_writer, torch_writer, tmp_path
+):
+    path = torch_writer(tmp_path / "w.pt", {"a": np.ones((2, 3), "float32")})
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("archive/data.pkl")
+        data = archive.read("archive/data/0")
+    longer = content.replace(b"K\x02K\x03", b"K\x02K\x09")
+    assert longer != content
+    expect_damage(archive_writer(path, longer, {"0": data}), "reaches out")
+    expect_damage(archive_writer(path, content, {"0": data[:-4]}), "20 bytes")
+    expect_damage(archive_writer(path, content, {}), "KeyError")
+
+
+def test_a_pickle_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "w.pt"
+    path.write_bytes(pickle.dumps({"a": [1, 2]}))
+    expect_damage(path, "not a file of torch.save")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.bin", "w.ckpt", "w.safetensors"])
+def test_a_file_that_holds_no_weights_is_refused(name, tmp_path):
+    (tmp_path / name).write_text("hello\n" * 20)
+    expect_damage(tmp_path / name)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "nowhere.pt", tmp_path):
+        with pytest.raises(ValueError, match="weight file exists"):
+            read_torch(path)
+
+
+def test_a_checkpoint_without_tensors_is_refused(archive_writer, tmp_path):
+    path = archive_writer(tmp_path / "w.pt", pickle.dumps({"epoch": 3}, 2), {})
+    expect_damage(path, "holds tensors by name")
+
+
+def test_an_archive_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "w.pt"
+    np.savez(path.with_suffix(".npz"), a=np.ones(3))
+    path.with_suffix(".npz").rename(path)
+    expect_damage(path, r"without data\.pkl")
+
+
+# safetensors
+
+
+def test_safetensors_of_every_kind_are_read(safetensors_writer, tmp_path):
+    halves = np.array([1.0, -2.5], "float16")
+    upper = (np.array([1.0, -2.5], "float32").view("uint32") >> 16).astype("uint16")
+    entries = {
+        "a.weight": ("F32", [2, 3], np.arange(6, dtype="float32").tobytes()),
+        "half": ("F16", [2], halves.tobytes()),
+        "brain": ("BF16", [2], upper.tobytes()),
+        "count": ("I64", [], np.array(7).tobytes()),
+        "yes": ("BOOL", [2], b"\x01\x00"),
+    }
+    path = safetensors_writer(tmp_path / "w.safetensors", entries, {"format": "pt"})
+    got = read_torch(path)
+    assert list(got) == list(entries)
+    np.testing.assert_array_equal(got["a.weight"], np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(got["half"], halves)
+    np.testing.assert_array_equal(got["brain"], [1.0, -2.5])
+    assert got["count"] == 7
+    np.testing.assert_array_equal(got["yes"], [True, False])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ("F32", [3], b"\x00" * 8),
+        ("F4", [1], b"\x00" * 4),
+        ("F32", [1, 2], b"\x00" * 4),
+    ],
+)
+def test_safetensors_with_a_wrong_length_or_type_are_refused(
+    entry, safetensors_writer, tmp_path
+):
+    expect_damage(safetensors_writer(tmp_path / "w.safetensors", {"a": entry}))
+
+
+def test_safetensors_that_were_cut_short_are_refused(safetensors_writer, tmp_path):
+    entries = {"a": ("F32", [2], b"\x00" * 8)}
+    path = safetensors_writer(tmp_path / "w.safetensors", entries)
+    data = path.read_bytes()
+    for length in (4, 30, len(data) - 1):
+        path.write_bytes(data[:length])
+        expect_damage(path)
+
+
+def test_safetensors_that_begin_before_the_data_are_refused(
+    safetensors_writer, tmp_path
+):
+    entries = {"a": ("F32", [1], b"\x00" * 4)}
+    path = safetensors_writer(tmp_path / "w.safetensors", entries)
+    path.write_bytes(path.read_bytes().replace(b"[0, 4]", b"[-4,4]"))
+    expect_damage(path, "of 4 bytes")

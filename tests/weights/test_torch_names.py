@@ -1,0 +1,196 @@
+"""Which layer, variable and axes a published parameter has."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerasloc.weights.torch_names import (
+    as_numpy,
+    bare,
+    find_layer,
+    find_variable,
+    is_surplus,
+    to_keras,
+)
+
+
+def answers(layer, images, array, bias=None):
+    """What a layer answers once it has a published kernel."""
+    layer.build(images.shape)
+    layer.kernel.assign(to_keras(layer, layer.kernel, array))
+    if bias is not None:
+        layer.bias.assign(bias)
+    return np.asarray(layer(images))
+
+
+def correlate(window, kernel):
+    """Sum over everything of a window (rows, cols, in) times a kernel (in, r, c)."""
+    return (window.transpose(2, 0, 1) * kernel).sum()
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+# Layers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "layer1.0.conv1",
+        "net.encoder.layer1.0.conv1",
+        "module.model.layer1.0.conv1",
+        "encoder.module.net.layer1.0.conv1",
+    ],
+)
+def test_what_holds_the_network_is_stripped(path):
+    layers = {"layer1_0_conv1": "this one", "conv1": "not this one"}
+    assert find_layer(path, layers) == "this one"
+
+
+def test_nothing_is_stripped_from_a_layers_own_name():
+    layers = {"decoder_out": "long", "out": "short"}
+    assert find_layer("net.decoder.out", layers) == "long"
+    assert find_layer("net.encoder.out", layers) == "short"
+
+
+@pytest.mark.parametrize("path", ["", "net", "net.conv9", "head.conv1", "conv1.net"])
+def test_other_names_have_no_layer(path):
+    assert find_layer(path, {"conv1": "a layer"}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "surplus"),
+    [
+        ("bn1.num_batches_tracked", True),
+        ("net.encoder.bn1.num_batches_tracked", True),
+        ("fc.weight", True),
+        ("module.encoder.fc.bias", True),
+        ("fc2.weight", False),
+        ("net.attention.fc.weight", False),
+    ],
+)
+def test_counters_and_the_classifier_are_surplus(name, surplus):
+    assert is_surplus(name) is surplus
+
+
+def test_a_bare_name_keeps_its_last_word():
+    assert bare("module.net.encoder.bn1.weight") == "bn1.weight"
+    assert bare("net.model") == "model"
+
+
+# Variables
+
+
+@pytest.mark.parametrize(
+    ("parameter", "name"),
+    [
+        ("weight", "gamma"),
+        ("bias", "beta"),
+        ("running_mean", "moving_mean"),
+        ("running_var", "moving_variance"),
+        ("gamma", "gamma"),
+        ("kernel", None),
+    ],
+)
+def test_normalization_has_other_words_for_its_variables(parameter, name):
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 4, 4, 2))
+    found = find_variable(layer, parameter)
+    assert (found.name if name else found) == name
+
+
+def test_group_normalization_has_no_statistics():
+    layer = keras.layers.GroupNormalization(2)
+    layer.build((None, 4, 4, 2))
+    assert find_variable(layer, "weight") is layer.gamma
+    assert find_variable(layer, "running_mean") is None
+
+
+def test_a_convolution_without_bias_has_none():
+    layer = keras.layers.Conv2D(2, 1, use_bias=False)
+    layer.build((None, 4, 4, 2))
+    assert find_variable(layer, "weight") is layer.kernel
+    assert find_variable(layer, "bias") is None
+
+
+def test_a_variable_of_its_own_is_found_by_its_name():
+    class Gate(keras.layers.Layer):
+        def build(self, shape):
+            self.gamma = self.add_weight(shape=(1,), name="gamma")
+
+    layer = Gate()
+    layer.build((None, 2))
+    assert find_variable(layer, "gamma") is layer.gamma
+    assert to_keras(layer, layer.gamma, np.ones(1)).shape == (1,)
+
+
+# Axes, by what a kernel answers
+
+
+def test_a_convolution_is_in_rows_and_columns_as_published(rng):
+    images = rng.random((1, 2, 3, 4), dtype="float32")
+    kernels = rng.random((5, 4, 2, 3), dtype="float32")
+    got = answers(keras.layers.Conv2D(5, (2, 3)), images, kernels, np.arange(5))
+    expected = [correlate(images[0], kernel) + i for i, kernel in enumerate(kernels)]
+    np.testing.assert_allclose(got[0, 0, 0], expected, rtol=1e-5)
+
+
+def test_a_grouped_convolution_is_as_published(rng):
+    images = rng.random((1, 2, 3, 4), dtype="float32")
+    kernels = rng.random((6, 2, 2, 3), dtype="float32")
+    got = answers(keras.layers.Conv2D(6, (2, 3), groups=2), images, kernels)
+    expected = [
+        correlate(images[0, ..., :2] if i < 3 else images[0, ..., 2:], kernel)
+        for i, kernel in enumerate(kernels)
+    ]
+    np.testing.assert_allclose(got[0, 0, 0], expected, rtol=1e-5)
+
+
+def test_a_depthwise_convolution_is_as_published(rng):
+    images = rng.random((1, 2, 3, 4), dtype="float32")
+    kernels = rng.random((4, 1, 2, 3), dtype="float32")
+    got = answers(keras.layers.DepthwiseConv2D((2, 3)), images, kernels)
+    expected = [correlate(images[0, ..., i : i + 1], k) for i, k in enumerate(kernels)]
+    np.testing.assert_allclose(got[0, 0, 0], expected, rtol=1e-5)
+
+
+def test_a_transposed_convolution_paints_its_kernel_unflipped(rng):
+    images = rng.random((1, 1, 1, 4), dtype="float32")
+    kernels = rng.random((4, 5, 2, 3), dtype="float32")
+    got = answers(keras.layers.Conv2DTranspose(5, (2, 3)), images, kernels)
+    expected = np.einsum("i,iorc->rco", images[0, 0, 0], kernels)
+    np.testing.assert_allclose(got[0], expected, rtol=1e-5)
+
+
+def test_a_dense_layer_is_transposed(rng):
+    features = rng.random((1, 4), dtype="float32")
+    kernel = rng.random((5, 4), dtype="float32")
+    got = answers(keras.layers.Dense(5), features, kernel)
+    np.testing.assert_allclose(got[0], kernel @ features[0], rtol=1e-5)
+
+
+# Arrays
+
+
+def test_tensors_are_detached_and_brain_floats_widened():
+    class Tensor:
+        dtype = "torch.bfloat16"
+        asked = ()
+
+        def __getattr__(self, name):
+            if name not in ("detach", "cpu", "float"):
+                raise AttributeError(name)
+            self.asked += (name,)
+            return lambda: np.ones(2) if name == "float" else self
+
+    tensor = Tensor()
+    np.testing.assert_array_equal(as_numpy(tensor), [1, 1])
+    assert tensor.asked[-1] == "float"
+    assert {"detach", "cpu"} <= set(tensor.asked)
+
+
+def test_lists_are_arrays_too():
+    np.testing.assert_array_equal(as_numpy([1, 2]), [1, 2])

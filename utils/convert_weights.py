@@ -1,0 +1,208 @@
+"""Converts published PyTorch weights, and says whether the answers agree.
+
+Example:
+    python utils/convert_weights.py --family pylon --backbone resnet50 \
+        --num-classes 14 --channels 1 --im-size 256 net.pt --output pylon_nih
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+LIMIT = 1e-4  # of an output's standard deviation
+ALIASES = {"pred": "logits", "pred_seg": "maps"}  # the published outputs' names
+
+
+def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """The parser and what it made of the arguments (None: the command line's)."""
+    parser = argparse.ArgumentParser(
+        description="Converts published PyTorch weights to Keras, all of them or none. "
+        "With --inputs and --reference it compares the answers and ends with 1 when "
+        f"one differs by more than {LIMIT:g} of its standard deviation; nothing is "
+        "then written.",
+        epilog="example: python utils/convert_weights.py --family pylon --backbone "
+        "resnet50 --num-classes 14 --channels 1 --im-size 256 net.pt --output "
+        "pylon_nih --inputs in.npy --reference out.npz",
+    )
+    add = parser.add_argument
+    path = {"type": pathlib.Path}
+    add("source", **path, help="file: .pt, .pth, .bin, .ckpt or .safetensors")
+    add("--family", required=True, metavar="NAME", help="pylon, baseline, fpn, ...")
+    add("--output", required=True, **path, help="folder, or a file *.weights.h5")
+    add("--backbone", metavar="NAME", help="resnet18, resnet50, ...")
+    add("--num-classes", "--num_classes", type=int, required=True, metavar="N")
+    add("--channels", type=int, default=1, help="1 gray, 3 color (default %(default)s)")
+    add(
+        "--im-size",
+        "--im_size",
+        default="256",
+        metavar="PX",
+        help="one side, or rows x columns: 512x256 (default %(default)s)",
+    )
+    add(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of the network, such as use_pa=false or n_up=2; may be repeated",
+    )
+    add("--inputs", **path, metavar="NPY", help="images as the network takes them")
+    add(
+        "--reference",
+        **path,
+        metavar="NPZ",
+        help="what the published network answers to them: logits (or pred), maps (or "
+        "pred_seg)",
+    )
+    return parser, parser.parse_args(arguments)
+
+
+def main(arguments=None) -> None:
+    """Convert, compare, write; ends with 1 where the answers differ."""
+    parser, options = parse(arguments)
+    try:
+        agrees = convert(options)
+    except (ValueError, TypeError, OSError) as error:
+        parser.error(str(error))
+    if not agrees:
+        sys.exit(1)
+
+
+def convert(options: argparse.Namespace) -> bool:
+    """Whether the answers agree (True without any to compare); then it is written.
+
+    Raises:
+        ValueError: If the options, the weights or the answers do not fit.
+    """
+    # Imported here so that --help answers at once.
+    from kerasloc.weights import load_torch, save_atomically
+
+    if (options.inputs is None) != (options.reference is None):
+        raise ValueError("--inputs and --reference are given together.")
+    wrapper = build(options)
+    print(load_torch(wrapper, options.source))
+    if options.inputs is not None:
+        lines, agrees = compare(wrapper.model, *answers(options))
+        print("\n".join(lines))
+        if not agrees:
+            print("differs; nothing was written")
+            return False
+        print("agrees")
+    if options.output.name.endswith(".weights.h5"):
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        save_atomically(wrapper.model, options.output)
+    else:
+        wrapper.save(options.output)
+    print(f"written to {options.output}")
+    return True
+
+
+def build(options: argparse.Namespace):
+    """The untrained wrapper that the options describe.
+
+    Raises:
+        ValueError: If there is no such family.
+    """
+    import kerasloc
+    from kerasloc.training.arguments import size
+
+    families = {n.lower(): n for n in kerasloc.__all__ if n[0].isupper()}
+    if options.family.lower() not in families:
+        raise ValueError(
+            f"A family is one of {', '.join(sorted(families))}. "
+            f"Received: {options.family!r}."
+        )
+    extra = dict(read_option(text) for text in options.option)
+    if options.backbone is not None:
+        extra["backbone"] = options.backbone
+    return getattr(kerasloc, families[options.family.lower()])(
+        num_classes=options.num_classes,
+        channels=options.channels,
+        im_size=size(options.im_size),
+        **extra,
+    )
+
+
+def read_option(text: str) -> tuple[str, object]:
+    """Name and value of ``name=value``; the value is JSON or else text.
+
+    Raises:
+        ValueError: If there is no ``=``.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--option is NAME=VALUE. Received: {text!r}.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def answers(options: argparse.Namespace) -> tuple[np.ndarray, dict]:
+    """The inputs, and the reference's outputs by our names.
+
+    Raises:
+        ValueError: If the files are of another kind.
+    """
+    inputs = np.load(options.inputs, allow_pickle=False)
+    with np.load(options.reference, allow_pickle=False) as file:
+        outputs = {ALIASES.get(name, name): file[name] for name in file.files}
+    return inputs, outputs
+
+
+def compare(model, inputs, reference: dict) -> tuple[list[str], bool]:
+    """A line per output, and whether all of them agree.
+
+    Args:
+        model: The Keras network.
+        inputs: Images as it takes them, channels last or first.
+        reference: Outputs by name, channels last or first.
+
+    Raises:
+        ValueError: If the network has none of the outputs, or the shapes are others.
+    """
+    images = channels_last(inputs, model.input_shape, "The input")
+    outputs = model.predict_on_batch(np.asarray(images, np.float32))
+    shared = [name for name in outputs if name in reference]
+    if not shared:
+        raise ValueError(
+            f"The reference holds {' or '.join(outputs)}. Received: "
+            f"{', '.join(reference)}."
+        )
+    lines, agree = [], []
+    for name in shared:
+        ours = np.asarray(outputs[name], np.float64)
+        wanted = channels_last(reference[name], ours.shape, f"The output {name}")
+        error = np.abs(ours - wanted).max() / (wanted.std() or 1.0)
+        agree.append(bool(error <= LIMIT))  # NaN differs
+        verdict = "agrees" if agree[-1] else "differs"
+        lines.append(
+            f"{name} {ours.shape}: largest error {error:.2e} of the standard "
+            f"deviation, {verdict}"
+        )
+    return lines, all(agree)
+
+
+def channels_last(array, shape, name: str) -> np.ndarray:
+    """The array with its channels where ``shape`` has them.
+
+    Args:
+        array: Of this shape, or with the channels as second axis.
+        shape: Channels last; None stands for any size.
+        name: What errors call it.
+
+    Raises:
+        ValueError: If it has neither.
+    """
+    for candidate in (array, np.moveaxis(array, 1, -1) if array.ndim > 1 else array):
+        sizes = zip(candidate.shape, shape, strict=False)
+        if candidate.ndim == len(shape) and all(b in (None, a) for a, b in sizes):
+            return candidate
+    raise ValueError(f"{name} is of shape {tuple(shape)}. Received: {array.shape}.")
+
+
+if __name__ == "__main__":
+    main()
