@@ -38,7 +38,8 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "crf": ["pydensecrf2==1.1"],
         "jax": ["jax>=0.6"],
-        "dev": ["pytest>=8", "ruff>=0.14"],
+        "dicom": ["pydicom>=3"],
+        "dev": ["pytest>=8", "ruff>=0.14", "pydicom>=3"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

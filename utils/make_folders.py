@@ -20,7 +20,6 @@ from tqdm import tqdm
 IMAGE = ("Image Index", "image")
 LABEL = ("Finding Labels", "label")
 GROUP = ("Patient ID", "group")
-RENAMED = {"Infiltrate": "Infiltration"}  # NIH's boxes and labels differ here
 
 
 def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -278,24 +277,12 @@ def place(source: pathlib.Path, target: pathlib.Path, link: str) -> None:
 
 
 def read_boxes(path: pathlib.Path, scale: float) -> dict[str, list]:
-    """Boxes [x, y, w, h, label] of each image, scaled.
+    """Boxes [x, y, w, h, label] of each image, scaled."""
+    from kerasloc.data.nih import box_lines
 
-    Columns count by their place, as NIH's header is broken.
-    """
     boxes = collections.defaultdict(list)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
-        next(lines, None)
-        for line in lines:
-            try:
-                image, label, *box = line[:6]
-                x, y, w, h = (round(float(value) * scale, 3) for value in box)
-            except ValueError:
-                raise ValueError(
-                    f"{path}, line {lines.line_num}: a row is image, label, x, y, w, "
-                    f"h. Received: {line}."
-                ) from None
-            boxes[image].append([x, y, w, h, RENAMED.get(label, label)])
+    for _, image, label, box in box_lines(path):
+        boxes[image].append([*(round(value * scale, 3) for value in box), label])
     return boxes
 
 

@@ -15,6 +15,8 @@ NUMBERS = {
     "test": "how many images for testing",
     "seed": "the same seed gives the same images",
     "distractors": "most small shapes that lie about in an image",
+    "most_objects": "most objects of different classes in an image; over 1, images "
+    "have several labels or none, and come with data.csv",
 }
 
 
@@ -25,7 +27,8 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     default = SyntheticConfig()
     parser = argparse.ArgumentParser(
         description="Writes an image-folder tree (train/CLASS, test/CLASS) of textured "
-        "shapes on noisy ground, with masks and annotations.json (boxes, masks).",
+        "shapes on noisy ground, with masks and annotations.json (boxes, masks); or, "
+        "with --most-objects, images/ and data.csv (labels, boxes).",
         epilog="example: python utils/make_synthetic.py --out data/shapes --classes 6 "
         "--size 128",
     )
@@ -37,7 +40,7 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     )
     for name, text in NUMBERS.items():
         parser.add_argument(
-            f"--{name}",
+            *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
             type=int,
             metavar="N",
             default=getattr(default, name),
@@ -80,7 +83,7 @@ def main(arguments=None) -> None:
     print(
         f"{folder}: {config.train} images for training and {config.test} for testing, "
         f"{config.size} x {config.size}, of {', '.join(config.class_names)}; with "
-        "masks/ and annotations.json"
+        + ("data.csv" if config.multi_label else "masks/ and annotations.json")
     )
 
 

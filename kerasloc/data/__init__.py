@@ -15,6 +15,14 @@ _HOME = {
     "CheckReport": "check",
     "read_folders": "folders",
     "read_csv": "csv_table",
+    "read_dataset": "sets",
+    "select_classes": "sets",
+    "NIH_CLASSES": "nih",
+    "read_nih": "nih",
+    "VINDR_CLASSES": "vindr",
+    "read_vindr": "vindr",
+    "VOC_CLASSES": "voc",
+    "read_voc": "voc",
     "SyntheticConfig": "synthetic",
     "default_folder": "synthetic",
     "ClassMapper": "class_mapper",
@@ -26,6 +34,9 @@ _HOME = {
 }
 
 __all__ = [
+    "NIH_CLASSES",
+    "VINDR_CLASSES",
+    "VOC_CLASSES",
     "CheckReport",
     "ClassMapper",
     "SyntheticConfig",
@@ -38,8 +49,13 @@ __all__ = [
     "num_classes",
     "num_images",
     "read_csv",
+    "read_dataset",
     "read_folders",
     "read_image",
+    "read_nih",
+    "read_vindr",
+    "read_voc",
+    "select_classes",
     "test_images",
 ]
 

@@ -16,15 +16,15 @@ def load_cache(table, read, config):
     Args:
         table: The images.
         read: Function index -> image and size, of tensors.
-        config: A pipeline's: size, channels, and ``cache``: ``"memory"`` or the path of
-            a file, which is made when absent or made for other images.
+        config: A pipeline's: size, channels, interpolation, and ``cache``: ``"memory"``
+            or the path of a file, which is made when absent or made for other images.
     """
     shape = (len(table), *config.size, config.channels)
     if config.cache == "memory":
         images = np.empty(shape, np.float32)
         return images, _fill(images, read, "Reading images")
     path = pathlib.Path(config.cache).with_suffix(".npy")
-    key, note = _key(table, shape), path.with_suffix(".json")
+    key, note = _key(table, shape, config.interpolation), path.with_suffix(".json")
     if path.is_file() and note.is_file():
         known = json.loads(note.read_text())
         if known["key"] == key:
@@ -49,9 +49,10 @@ def _fill(images, read, title):
     return sizes
 
 
-def _key(table, shape) -> str:
-    """What changes when a file, its size or date, or the answer's shape does."""
-    digest = hashlib.sha256(repr(shape).encode())
+def _key(table, shape, interpolation) -> str:
+    """What changes when a file, its size or date, or the answer's making does."""
+    made = shape if interpolation == "bilinear" else (*shape, interpolation)
+    digest = hashlib.sha256(repr(made).encode())
     for path, turn in zip(table.paths, table.orientations, strict=True):
         stat = os.stat(path)
         facts = (str(path), int(turn), stat.st_size, stat.st_mtime_ns)

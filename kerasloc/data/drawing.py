@@ -12,6 +12,7 @@ import numpy as np
 
 HUES = np.array([0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11]) / 12
 HUE_JITTER = 0.03
+TRIES = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +102,59 @@ def draw(rng, size: int, shape: int, config) -> tuple[np.ndarray, np.ndarray]:
         shape: Index in ``SHAPES``.
         config: Has ``distractors``, ``object_share`` and ``noise``.
     """
+    picture = _surroundings(rng, size, config.distractors)
+    radius = _radius(rng, size, shape, config.object_share)
+    center = rng.uniform(radius, size - radius, 2)
+    mask = _put_object(rng, picture, shape, center, radius)
+    return _finished(rng, picture, config.noise), mask
+
+
+def draw_several(rng, size: int, shapes, config) -> tuple[np.ndarray, np.ndarray]:
+    """A picture, uint8 (size, size, 3), and the masks (k, size, size) of its shapes.
+
+    Shapes lie as far from one another as some tries allow; where they overlap, the mask
+    of the one below lacks what is hidden.
+
+    Args:
+        rng: NumPy random generator.
+        size: Sides of the picture, pixels.
+        shapes: Indices in ``SHAPES``, (k,).
+        config: As for ``draw``; the shapes share ``object_share``.
+    """
+    picture = _surroundings(rng, size, config.distractors)
+    share = np.array(config.object_share) / max(len(shapes), 1)
+    masks = np.zeros((len(shapes), size, size), bool)
+    taken = np.zeros((0, 3))  # rows: center, radius
+    for number, shape in enumerate(shapes):
+        radius = _radius(rng, size, shape, share)
+        tries = rng.uniform(radius, size - radius, (TRIES, 2))
+        apart = np.linalg.norm(tries[:, None] - taken[:, :2], axis=2) - taken[:, 2]
+        gap = apart.min(axis=1, initial=2 * size) - radius
+        center = tries[np.argmax(np.minimum(gap, 0))]  # the first that is free
+        taken = np.vstack([taken, [*center, radius]])
+        masks[number] = _put_object(rng, picture, shape, center, radius)
+        masks[:number] &= ~masks[number]
+    return _finished(rng, picture, config.noise), masks
+
+
+def _surroundings(rng, size: int, distractors: int) -> np.ndarray:
+    """The ground and what lies about on it."""
     picture = _ground(rng, size)
-    for _ in range(rng.integers(config.distractors // 2, config.distractors + 1)):
+    for _ in range(rng.integers(distractors // 2, distractors + 1)):
         _put_distractor(rng, picture)
-    share = np.exp(rng.uniform(*np.log(config.object_share)))
-    mask = _put_object(rng, picture, shape, share)
-    picture += np.float32(config.noise) * rng.standard_normal(picture.shape, np.float32)
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8), mask
+    return picture
+
+
+def _finished(rng, picture, noise: float) -> np.ndarray:
+    """The picture with its grain, 8 bits."""
+    picture += np.float32(noise) * rng.standard_normal(picture.shape, np.float32)
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _radius(rng, size: int, shape: int, object_share) -> float:
+    """Pixels around a shape that covers a share of the picture."""
+    share = np.exp(rng.uniform(*np.log(object_share)))
+    return size * np.sqrt(share / SHAPES[shape].area)
 
 
 def _ground(rng, size: int) -> np.ndarray:
@@ -154,11 +201,9 @@ def _put_distractor(rng, picture) -> None:
     _blend(picture[window], inside, color)
 
 
-def _put_object(rng, picture, shape: int, share: float) -> np.ndarray:
+def _put_object(rng, picture, shape: int, center, radius: float) -> np.ndarray:
     """Put the shape, whole, on the picture; gives its mask (size, size)."""
     size, kind = len(picture), SHAPES[shape]
-    radius = size * np.sqrt(share / kind.area)
-    center = rng.uniform(radius, size - radius, 2)
     window, distance, angle = _around(center, radius + 2, size)
     inside = kind.inside(distance, angle + rng.uniform(0, WAVE), radius)
     wave = size * rng.uniform(0.06, 0.08)

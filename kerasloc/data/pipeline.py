@@ -1,4 +1,6 @@
-"""From a table to batches: read, resize, augment, batch, prefetch; seeded, parallel.
+"""From a table to batches: read, resize, augment, normalize, batch, prefetch.
+
+All of it is seeded and parallel.
 
 What epoch e of a training run sees is decided by (seed, e) alone, so a run that was
 killed and goes on sees what it would have seen.
@@ -12,12 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from kerasloc.data.cache import load_cache
-from kerasloc.data.decode import decode, decode_mask, resize
+from kerasloc.data.decode import decode_mask, decode_resized
 from kerasloc.data.tables import Table
 
 logger = logging.getLogger(__name__)
 
 FIELDS = ("image", "labels", "boxes", "mask", "index")
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +32,17 @@ class PipelineConfig:
         channels: 1 (gray) or 3.
         batch_size: Images in a batch; the last batch of an epoch may be smaller.
         fields: What an element holds: ``image`` (n, rows, cols, channels) in [0, 1],
+            unless there are ``mean`` and ``std``,
             ``labels`` (n, classes), ``boxes`` (n, most, 5) rows x, y, w, h, class in
             pixels of the resized image, class -1 where an image has fewer, ``mask``
             (n, rows, cols) boolean, ``index`` (n,) rows of the table.
         seed: Decides order and augmentation.
         augment: Function ``(example, seed) -> example``, see ``data.augment``.
         cache: ``None``, ``"memory"``, or the path of a file: decoded images are kept.
+        interpolation: ``"bilinear"`` or ``"bicubic"``, both with antialiasing.
+        mean: Number per channel, taken from the image in [0, 1] as the last step, after
+            augmentation; None for no normalization.
+        std: Number per channel that the rest is divided by; given with ``mean``.
     """
 
     size: tuple[int, int]
@@ -44,12 +52,31 @@ class PipelineConfig:
     seed: int = 0
     augment: Callable | None = None
     cache: str | None = None
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     def __post_init__(self):
         if self.batch_size < 1 or not set(self.fields) <= set(FIELDS):
             raise ValueError(
                 f"batch_size is positive and fields are among {FIELDS}. Received: "
                 f"{self.batch_size} and {self.fields}."
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"interpolation is one of {', '.join(INTERPOLATIONS)}. Received: "
+                f"{self.interpolation!r}."
+            )
+        self._check_normalization()
+
+    def _check_normalization(self):
+        if self.mean is None and self.std is None:
+            return
+        counts = [np.size(v) for v in (self.mean, self.std) if v is not None]
+        if counts != [self.channels] * 2 or not np.min(self.std) > 0:
+            raise ValueError(
+                f"mean and std are both None or both have {self.channels} number(s), "
+                f"one per channel, std above 0. Received: {self.mean} and {self.std}."
             )
 
 
@@ -121,7 +148,7 @@ def _loader(table, config):
 
     def load(index, seed):
         image, file_size = pixels(index)
-        example = {"image": image}
+        example = {"image": image, "file_size": file_size}
         if "boxes" in config.fields:
             ratio = tf.constant(config.size, tf.float32) / tf.cast(
                 file_size, tf.float32
@@ -133,6 +160,9 @@ def _loader(table, config):
             example["mask"] = _mask(tf.gather(masks, index), turns[index], config.size)
         if config.augment is not None:
             example = config.augment(example, tf.cast(tf.stack(seed), tf.int64))
+        if config.mean is not None:
+            mean, std = np.float32(config.mean), np.float32(config.std)
+            example["image"] = (example["image"] - mean) / std
         if "boxes" in example:
             example["boxes"] = _pad(example["boxes"], most)
         example |= {"labels": tf.gather(labels, index), "index": index}
@@ -146,11 +176,10 @@ def _pixels(table, config):
     paths, turns = tf.constant(table.paths), tf.constant(table.orientations)
 
     def read(index):
-        image = decode(tf.gather(paths, index), turns[index], config.channels)
-        size = tf.shape(image)[:2]
-        image = resize(image, config.size)
-        image.set_shape((*config.size, config.channels))
-        return image, size
+        path, turn = tf.gather(paths, index), tf.gather(turns, index)
+        return decode_resized(
+            path, turn, config.channels, config.size, config.interpolation
+        )
 
     if config.cache is None:
         return read

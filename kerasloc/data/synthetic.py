@@ -1,9 +1,11 @@
 """The embedded data: textured shapes on noisy ground, with exact boxes and masks.
 
 Made on the spot, no download: folders ``train/CLASS`` and ``test/CLASS``, ``masks``
-and ``annotations.json``, as ``kerasloc.data.read_folders`` reads them.
+and ``annotations.json``, as ``kerasloc.data.read_folders`` reads them; or, with
+several objects in an image, ``images`` and ``data.csv`` for ``kerasloc.data.read_csv``.
 """
 
+import csv
 import dataclasses
 import hashlib
 import json
@@ -15,20 +17,26 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.drawing import SHAPES, draw
+from kerasloc.data.csv_table import BOX
+from kerasloc.data.drawing import SHAPES, draw, draw_several
 from kerasloc.data.folders import ANNOTATIONS
 
 SPLIT_NUMBERS = {"train": 0, "test": 1}
 IN_NAME = ("classes", "size", "seed")
 BAR_FROM = 200
 FORMAT = 1
+MULTI_LABEL = 3  # most objects of the data that is called just "multilabel"
+CSV_NAME = "data.csv"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticConfig:
-    """What synthetic data to make; every image holds one object of its class.
+    """What synthetic data to make.
+
+    Every image holds one object, of its class; with ``most_objects`` over 1 (data with
+    several labels) it holds none to that many, each of another class.
 
     Args:
         classes: Number of classes, 2 to 12.
@@ -38,8 +46,10 @@ class SyntheticConfig:
         seed: An image depends on it, on its split and on its number only.
         distractors: Most small shapes that lie about in an image (at least half as
             many do); they can have any hue.
-        object_share: Smallest and largest share of the image that the object covers.
+        object_share: Smallest and largest share of the image that the object covers; of
+            several objects, that all of them cover.
         noise: Standard deviation of the grain, for values in [0, 1].
+        most_objects: Most objects in an image; 1 to the number of classes.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -53,6 +63,7 @@ class SyntheticConfig:
     distractors: int = 8
     object_share: tuple[float, float] = (0.06, 0.16)
     noise: float = 0.03
+    most_objects: int = 1
 
     def __post_init__(self):
         """Check the ranges."""
@@ -70,6 +81,9 @@ class SyntheticConfig:
             <= high
             <= 0.2,
             "noise lies in 0..0.5": 0 <= self.noise <= 0.5,
+            "most_objects is 1 to the number of classes": 1
+            <= self.most_objects
+            <= self.classes,
         }
         broken = [rule for rule, kept in rules.items() if not kept]
         if broken:
@@ -85,10 +99,17 @@ class SyntheticConfig:
         """Name that tells this data from others: synthetic-96px-4classes-seed0."""
         rest = dataclasses.asdict(self)
         plain = dataclasses.asdict(SyntheticConfig())
+        plain["most_objects"] = MULTI_LABEL if self.multi_label else 1
         own = {k: v for k, v in rest.items() if k not in IN_NAME and v != plain[k]}
         code = hashlib.md5(json.dumps(own, sort_keys=True).encode()).hexdigest()[:6]
-        name = f"synthetic-{self.size}px-{self.classes}classes-seed{self.seed}"
+        kind = "-multilabel" if self.multi_label else ""
+        name = f"synthetic-{self.size}px-{self.classes}classes{kind}-seed{self.seed}"
         return f"{name}-{code}" if own else name
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether images hold any number of objects up to ``most_objects``."""
+        return self.most_objects > 1
 
 
 def default_folder(root="data", config: SyntheticConfig | None = None) -> Path:
@@ -143,9 +164,31 @@ def render(config: SyntheticConfig, split: str, number: int):
     return *draw(rng, config.size, shape, config), shape
 
 
+def render_several(config: SyntheticConfig, split: str, number: int):
+    """Picture uint8 (size, size, 3), masks (k, size, size) and shape indices (k,).
+
+    Args:
+        config: What data it is of.
+        split: "train" or "test".
+        number: Of the image in its split; the first object's class goes through the
+            classes in turn.
+    """
+    rng = np.random.default_rng((config.seed, SPLIT_NUMBERS[split], number))
+    first = number % config.classes
+    others = rng.permutation(np.delete(np.arange(config.classes), first))
+    count = rng.integers(config.most_objects + 1)
+    shapes = np.array([first, *others])[:count]
+    picture, masks = draw_several(rng, config.size, shapes, config)
+    seen = masks.any(axis=(1, 2))  # tiny ones may cover no pixel
+    return picture, masks[seen], shapes[seen]
+
+
 def _settings(config: SyntheticConfig) -> dict:
     """What annotations.json remembers of the config."""
-    return json.loads(json.dumps({"format": FORMAT, **dataclasses.asdict(config)}))
+    values = dataclasses.asdict(config)
+    if not config.multi_label:
+        del values["most_objects"]  # data of one object is older than the option
+    return json.loads(json.dumps({"format": FORMAT, **values}))
 
 
 def _is_there(folder: Path, config: SyntheticConfig) -> bool:
@@ -167,14 +210,21 @@ def _is_there(folder: Path, config: SyntheticConfig) -> bool:
 
 
 def _write_all(folder: Path, config: SyntheticConfig) -> None:
-    """Write every image and mask, then annotations.json."""
+    """Write every image and what is known of it, last of all annotations.json."""
     from tqdm import tqdm
 
     jobs = [("train", i) for i in range(config.train)]
     jobs += [("test", i) for i in range(config.test)]
+    jobs = tqdm(jobs, "drawing", unit="image", disable=len(jobs) < BAR_FROM)
+    write_images = _write_csv if config.multi_label else _write_folders
+    content = {"settings": _settings(config), **write_images(folder, config, jobs)}
+    (folder / ANNOTATIONS).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _write_folders(folder: Path, config: SyntheticConfig, jobs) -> dict:
+    """Write images and masks of one object each; gives their boxes and masks."""
     boxes, masks = {}, {}
-    quiet = len(jobs) < BAR_FROM
-    for split, number in tqdm(jobs, "drawing", unit="image", disable=quiet):
+    for split, number in jobs:
         picture, mask, shape = render(config, split, number)
         name = SHAPES[shape].name
         image = f"{split}/{name}/{number:04d}.png"
@@ -182,8 +232,24 @@ def _write_all(folder: Path, config: SyntheticConfig) -> None:
         boxes[image] = [[*_box(mask), name]]
         _save(folder / image, picture)
         _save(folder / masks[image], mask.astype(np.uint8) * 255)
-    content = {"settings": _settings(config), "boxes": boxes, "masks": masks}
-    (folder / ANNOTATIONS).write_text(json.dumps(content), encoding="utf-8")
+    return {"boxes": boxes, "masks": masks}
+
+
+def _write_csv(folder: Path, config: SyntheticConfig, jobs) -> dict:
+    """Write images of several objects, and data.csv; there is no more to be said."""
+    names = config.class_names
+    rows = [("image", "split", *names, "box_label", *BOX)]
+    for split, number in jobs:
+        picture, masks, shapes = render_several(config, split, number)
+        image = f"images/{split}/{number:04d}.png"
+        _save(folder / image, picture)
+        own = [SHAPES[shape].name for shape in shapes]
+        labels = [int(name in own) for name in names]
+        boxes = [(name, *_box(mask)) for name, mask in zip(own, masks, strict=True)]
+        rows += [(image, split, *labels, *box) for box in boxes or [("",) * 5]]
+    with (folder / CSV_NAME).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return {}
 
 
 def _box(mask) -> list[int]:

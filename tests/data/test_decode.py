@@ -5,7 +5,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from kerasloc.data.decode import decode, decode_mask, read_orientation, resize
+from kerasloc.data.decode import (
+    decode,
+    decode_mask,
+    decode_resized,
+    read_orientation,
+    resize,
+)
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -227,3 +233,40 @@ def test_resizing_keeps_values_within_0_and_1(pixels):
     white = resize(tf.ones((7, 5, 3)), (3, 11)).numpy()
     np.testing.assert_allclose(white, 1, atol=1e-6)
     assert white.max() <= 1
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_resizing_while_reading_equals_resizing_afterwards(
+    name, channels, pixels, saved
+):
+    path = saved(KINDS[name](Image.fromarray(pixels)), name)
+    image, file_size = decode_resized(path, 6, channels, (4, 3))
+    expected = resize(decode(path, 6, channels), (4, 3))
+    np.testing.assert_allclose(image, expected, atol=1e-5)
+    assert file_size.numpy().tolist() == [7, 5]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_16_bits_survive_resizing_while_reading(interpolation, saved):
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64)  # below 16 of 255
+    path = saved(Image.fromarray(values), "x.png")
+    image, _ = decode_resized(path, 1, 1, (32, 32), interpolation)
+    expected = resize(decode(path, 1, 1), (32, 32), interpolation)
+    np.testing.assert_allclose(image, expected, atol=1e-6)
+    assert len(np.unique(image)) > 500
+
+
+def test_cubic_resizing_is_sharper_and_stays_within_0_and_1():
+    edge = tf.constant(np.repeat([0.0, 1.0], 8)[None, :, None], tf.float32)
+    edge = tf.tile(edge, (16, 1, 1))
+    linear = resize(edge, (4, 8)).numpy()
+    cubic = resize(edge, (4, 8), "bicubic").numpy()
+    assert np.diff(cubic[0, :, 0]).max() > np.diff(linear[0, :, 0]).max()
+    assert 0 <= cubic.min() <= cubic.max() <= 1
+
+
+def test_channels_that_the_file_lacks_are_an_error_when_resizing(pixels, saved):
+    path = saved(Image.fromarray(pixels))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="as many as their file"):
+        decode_resized(path, 1, 4, (4, 4))

@@ -4,9 +4,11 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from kerasloc.data.augment import AffineFlip
+from kerasloc.data.augment import AffineFlip, augmentation
+from kerasloc.data.decode import resize
 from kerasloc.data.pipeline import (
     PipelineConfig,
     batches,
@@ -96,6 +98,62 @@ def test_batch_larger_than_the_data_holds_it_all_and_says_so(table, caplog):
     assert "larger than the 7 images" in caplog.text
 
 
+@pytest.mark.parametrize("read", [batches, training_batches])
+def test_normalizing_is_the_last_step(table, read):
+    means, deviations = (0.5, 0.4, 0.3), (0.2, 0.1, 0.5)
+
+    def darken(example, seed):
+        return {**example, "image": example["image"] * 0.5}
+
+    plain = config(augment=darken)
+    scaled = config(augment=darken, mean=means, std=deviations)
+    for a, b in zip(
+        read(table, plain).take(2), read(table, scaled).take(2), strict=True
+    ):
+        expected = (a["image"].numpy() - means) / deviations
+        np.testing.assert_allclose(b["image"], expected, atol=1e-5)
+        assert b["image"].dtype == np.float32
+    assert b["image"].numpy().min() < 0
+
+
+def test_augmentations_know_the_size_of_the_file(table):
+    seen = []
+
+    def look(example, seed):
+        seen.append(example["file_size"])
+        brightness = tf.cast(example["file_size"][0], tf.float32) / 100
+        return {**example, "image": tf.zeros((8, 8, 3)) + brightness}
+
+    element = next(iter(training_batches(table, config(augment=look))))
+    np.testing.assert_allclose(element["image"], 0.2, atol=1e-6)
+    assert len(seen) == 1  # traced, not called per image
+    assert set(element) == {"image", "index"}
+
+
+@pytest.mark.parametrize("name", ["xray", "voc"])
+def test_named_augmentations_move_boxes_in_a_pipeline(table, name):
+    fields = ("image", "boxes", "mask")
+    how = config(fields=fields, augment=augmentation(name), batch_size=7)
+    element = next(iter(training_batches(table, how)))
+    assert element["image"].shape == (7, 8, 8, 3)
+    assert element["boxes"].shape == (7, 2, 5)
+    assert element["mask"].shape == (7, 8, 8)
+
+
+def test_bicubic_images_differ_from_bilinear_ones(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 24), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    table = Table([str(tmp_path / "x.png")], ("a",), np.ones((1, 1), "float32"))
+    images = {}
+    for kind in ("bilinear", "bicubic"):
+        how = config(interpolation=kind, channels=1, fields=("image",))
+        images[kind] = next(iter(batches(table, how)))["image"][0].numpy()
+        float_image = tf.constant(pixels[..., None] / 255, tf.float32)
+        expected = resize(float_image, (8, 8), kind)
+        np.testing.assert_allclose(images[kind], expected, atol=1e-5)
+    assert np.abs(images["bilinear"] - images["bicubic"]).max() > 0.02
+
+
 @pytest.mark.parametrize("kind", ["memory", "file"])
 def test_cached_images_equal_the_read_ones(table, tmp_path, kind):
     cache = "memory" if kind == "memory" else str(tmp_path / "cache")
@@ -117,6 +175,20 @@ def test_changed_file_is_cached_anew(table, tmp_path):
     np.testing.assert_allclose(image, np.ones((8, 8, 3)), atol=1e-6)
 
 
+def test_another_interpolation_is_cached_anew(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 24), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    table = Table([str(tmp_path / "x.png")], ("a",), np.ones((1, 1), "float32"))
+    images = [
+        next(iter(batches(table, config(cache=cache, interpolation=kind))))["image"]
+        for kind in ("bilinear", "bicubic")
+        for cache in (str(tmp_path / "cache"), None)
+    ]
+    np.testing.assert_array_equal(images[0], images[1])
+    np.testing.assert_array_equal(images[2], images[3])
+    assert np.abs(images[0] - images[2]).max() > 0.02
+
+
 def test_gray_batches_have_one_channel(table):
     element = next(iter(batches(table, config(channels=1))))
     assert element["image"].shape == (3, 8, 8, 1)
@@ -127,5 +199,21 @@ def test_wrong_settings_are_refused(table):
         config(batch_size=0)
     with pytest.raises(ValueError, match="fields are among"):
         config(fields=("picture",))
+    with pytest.raises(ValueError, match="one of bilinear, bicubic"):
+        config(interpolation="nearest")
     with pytest.raises(ValueError, match="at least one image"):
         batches(table.split("val"), config())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mean": (0.5,), "std": (0.2,)},
+        {"mean": (0.5, 0.5, 0.5)},
+        {"std": (0.2, 0.2, 0.2)},
+        {"mean": (0.5, 0.5, 0.5), "std": (0.2, 0.0, 0.2)},
+    ],
+)
+def test_a_normalization_that_does_not_fit_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"both have 3 number\(s\)"):
+        config(**wrong)

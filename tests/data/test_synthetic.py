@@ -5,10 +5,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kerasloc.data.csv_table import read_csv
 from kerasloc.data.folders import read_folders
-from kerasloc.data.synthetic import SyntheticConfig, default_folder, render, write
+from kerasloc.data.synthetic import (
+    SyntheticConfig,
+    default_folder,
+    render,
+    render_several,
+    write,
+)
 
 TINY = SyntheticConfig(classes=3, size=24, train=7, test=3)
+SEVERAL = SyntheticConfig(classes=4, size=48, train=24, test=4, most_objects=3)
+BOXES_BEFORE = {
+    "train/star_5_2/0000.png": [[3, 5, 9, 9, "star_5_2"]],
+    "train/circle/0001.png": [[4, 11, 5, 5, "circle"]],
+    "test/star_5_2/0000.png": [[6, 3, 5, 5, "star_5_2"]],
+    "test/circle/0001.png": [[9, 7, 7, 7, "circle"]],
+}
+MEANS_BEFORE = (106.015625, 114.592448)
 
 
 def test_the_folder_reads_as_a_table_with_boxes_and_masks(tmp_path):
@@ -106,8 +121,83 @@ def test_only_unusual_settings_lengthen_the_name():
         ({"distractors": -1}, "distractors is 0"),
         ({"object_share": (0.1, 0.5)}, "object_share lies in"),
         ({"noise": 2}, "noise lies in"),
+        ({"most_objects": 0}, "most_objects is 1"),
+        ({"most_objects": 5}, "most_objects is 1 to the number of classes"),
     ],
 )
 def test_settings_out_of_their_range_are_errors(settings, message):
     with pytest.raises(ValueError, match=f"{message}.*Received: SyntheticConfig"):
         SyntheticConfig(**settings)
+
+
+def test_data_of_one_object_is_that_of_before_the_option(tmp_path):
+    config = SyntheticConfig(classes=2, size=16, train=2, test=2)
+    content = json.loads(
+        (write(tmp_path / "x", config) / "annotations.json").read_text()
+    )
+    assert "most_objects" not in content["settings"]
+    assert content["boxes"] == BOXES_BEFORE
+    means = [render(config, "train", number)[0].mean() for number in (0, 1)]
+    np.testing.assert_allclose(means, MEANS_BEFORE, atol=0.05)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("data") / "several", SEVERAL)
+
+
+def test_images_of_several_objects_read_as_a_csv(several):
+    table = read_csv(several / "data.csv")
+    assert table.class_names == SEVERAL.class_names
+    assert table.splits.tolist() == ["train"] * 24 + ["test"] * 4
+    assert set(table.labels.sum(axis=1)) == {0, 1, 2, 3}
+    boxed = np.zeros_like(table.labels)
+    np.add.at(boxed, tuple(table.boxes[:, [0, 5]].astype(int).T), 1)
+    np.testing.assert_array_equal(boxed, table.labels)
+    assert table.multi_label
+    assert not (several / "masks").exists()
+
+
+def test_boxes_of_several_objects_are_around_their_masks(several):
+    table = read_csv(several / "data.csv")
+    for row in range(6):
+        picture, masks, _ = render_several(SEVERAL, "train", row)
+        np.testing.assert_array_equal(picture, np.asarray(Image.open(table.paths[row])))
+        boxes = table.boxes[table.boxes[:, 0] == row, 1:5].astype(int)
+        assert len(boxes) == len(masks)
+        for (x, y, w, h), mask in zip(boxes, masks, strict=True):
+            inside = mask[y : y + h, x : x + w]
+            assert inside.sum() == mask.sum() > 0
+            for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]):
+                assert edge.any()
+
+
+def test_objects_of_one_image_are_of_different_classes_and_apart():
+    for number in range(30):
+        _, masks, shapes = render_several(SEVERAL, "train", number)
+        assert len(set(shapes)) == len(shapes) == len(masks) <= 3
+        assert masks.sum(axis=0).max(initial=0) <= 1
+
+
+def test_the_name_says_that_there_are_several_labels(tmp_path):
+    usual = SyntheticConfig(most_objects=3)
+    assert usual.name == "synthetic-96px-4classes-multilabel-seed0"
+    names = {SyntheticConfig(most_objects=most).name for most in (1, 2, 3, 4)}
+    assert len(names) == 4
+    folder = default_folder(tmp_path, SEVERAL)
+    assert folder.name.startswith("synthetic-48px-4classes-multilabel-seed0-")
+    before = os.stat(folder / "data.csv").st_mtime_ns
+    assert default_folder(tmp_path, SEVERAL) == folder
+    assert os.stat(folder / "data.csv").st_mtime_ns == before
+
+
+def test_objects_of_no_pixel_are_not_there():
+    config = SyntheticConfig(
+        classes=12, size=16, most_objects=12, object_share=(0.02, 0.02)
+    )
+    counts = []
+    for number in range(40):
+        _, masks, shapes = render_several(config, "train", number)
+        assert masks.any(axis=(1, 2)).all()
+        counts.append((len(masks), len(shapes)))
+    assert all(many == few for many, few in counts)

@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from kerasloc.data import read_folders
+from kerasloc.data import read_csv, read_folders
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "make_synthetic.py"
 TINY = ["--classes", "3", "--size", "16", "--train", "6", "--test", "3", "--seed", "2"]
@@ -35,6 +35,13 @@ def test_without_a_name_the_folder_is_named_after_the_settings(
     tool.main(TINY)
     (folder,) = (tmp_path / "data").iterdir()
     assert folder.name.startswith("synthetic-16px-3classes-seed2")
+
+
+@pytest.mark.parametrize("option", ["--most-objects", "--most_objects"])
+def test_several_objects_come_with_a_csv(tool, tmp_path, capsys, option):
+    tool.main(["--out", str(tmp_path / "x"), *TINY, option, "2"])
+    assert len(read_csv(tmp_path / "x" / "data.csv")) == 9
+    assert "with data.csv" in capsys.readouterr().out
 
 
 def test_dashes_and_underscores_are_the_same(tool):

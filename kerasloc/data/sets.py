@@ -1,0 +1,90 @@
+"""One way to every data set that can be read: by its name."""
+
+import dataclasses
+import inspect
+from pathlib import Path
+
+import numpy as np
+
+from kerasloc.data.csv_table import read_csv
+from kerasloc.data.folders import read_folders
+from kerasloc.data.nih import read_nih
+from kerasloc.data.tables import Table
+from kerasloc.data.vindr import read_vindr
+from kerasloc.data.voc import read_voc
+
+READERS = {
+    "nih14": read_nih,
+    "vindr": read_vindr,
+    "voc": read_voc,
+    "csv": read_csv,
+    "folders": read_folders,
+}
+CSV_NAME = "data.csv"
+
+
+def read_dataset(name: str, root, class_names=None, **options) -> Table:
+    """Table of a data set, whichever it is.
+
+    Args:
+        name: A key of ``READERS``: "nih14", "vindr", "voc", "csv" or "folders".
+        root: Its folder; for "csv" the file, or the folder of a ``data.csv``.
+        class_names: Some of its classes, in the order that labels are to have; boxes of
+            others are left out. None: all.
+        **options: Of its reader; None is as good as not given. ``on_error`` may be
+            given to every one (``kerasloc.data.check`` acts on it, too).
+
+    Raises:
+        ValueError: If there is no such data set, option or class, or the reader says
+            so.
+    """
+    if name not in READERS:
+        raise ValueError(
+            f"A data set is one of {', '.join(READERS)}. Received: {name!r}."
+        )
+    reader, path = READERS[name], Path(root)
+    known = list(inspect.signature(reader).parameters)[1:]
+    options = {key: value for key, value in options.items() if value is not None}
+    if "on_error" not in known:
+        options.pop("on_error", None)
+    strange = [option for option in options if option not in known]
+    if strange:
+        raise ValueError(
+            f"The options of {name} are {', '.join(known)}. Received: "
+            f"{', '.join(strange)} besides. Leave it out."
+        )
+    if "class_names" in known:
+        path = path / CSV_NAME if name == "csv" and path.is_dir() else path
+        return reader(path, class_names=class_names, **options)
+    table = reader(path, **options)
+    return table if class_names is None else select_classes(table, class_names)
+
+
+def select_classes(table: Table, class_names) -> Table:
+    """The table with some of its classes, in a given order; all images stay.
+
+    Args:
+        table: The data.
+        class_names: Names among those of the table.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    names = tuple(class_names)
+    unknown = [name for name in names if name not in table.class_names]
+    if unknown:
+        raise ValueError(
+            f"The classes are {', '.join(table.class_names)}. Received: "
+            f"{', '.join(map(str, unknown))} besides."
+        )
+    columns = [table.class_names.index(name) for name in names]
+    place = np.full(len(table.class_names), -1)
+    place[columns] = np.arange(len(columns))
+    boxes = table.boxes.copy()
+    boxes[:, 5] = place[boxes[:, 5].astype(int)]
+    return dataclasses.replace(
+        table,
+        class_names=names,
+        labels=table.labels[:, columns],
+        boxes=boxes[boxes[:, 5] >= 0],
+    )

@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasloc.data.vindr import VINDR_CLASSES, read_vindr
+
+HEADER = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max\n"
+ROWS = """\
+a1,Cardiomegaly,3,R1,100,120,300,160
+a1,Cardiomegaly,3,R2,110,120,300,160
+a1,No finding,14,R3,,,,
+b2,No finding,14,R1,,,,
+b2,No finding,14,R2,,,,
+c3,Nodule/Mass,8,R1,0,0,40,40
+"""
+RATIOS = "image_id,ratio,rows,cols\na1,0.5,200,300\nb2,0.25,400,600\nc3,0.25,400,600\n"
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (150, 100)).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Kaggle's csv of three images, and resized images of them."""
+    (tmp_path / "train.csv").write_text(HEADER + ROWS)
+    for name in ("a1", "b2", "c3"):
+        picture(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "images" / "resize.csv").write_text(RATIOS)
+    return tmp_path
+
+
+def findings(table):
+    return [[VINDR_CLASSES[i] for i in np.flatnonzero(row)] for row in table.labels]
+
+
+def test_labels_are_those_of_any_radiologist(root):
+    table = read_vindr(root, test_share=None)
+    assert table.class_names == VINDR_CLASSES
+    assert [path.split("/")[-1] for path in table.paths] == [
+        "a1.png",
+        "b2.png",
+        "c3.png",
+    ]
+    assert findings(table) == [["Cardiomegaly"], [], ["Nodule/Mass"]]
+    assert set(table.splits) == {"train"}
+
+
+def test_boxes_of_all_radiologists_are_scaled_by_the_ratio(root):
+    assert read_vindr(root, test_share=None).boxes.tolist() == [
+        [0, 50, 60, 100, 20, 3],
+        [0, 55, 60, 95, 20, 3],
+        [2, 0, 0, 10, 10, 8],
+    ]
+
+
+def test_a_ratio_alone_scales_too(root):
+    boxes = read_vindr(root, test_share=None).boxes
+    lines = [line.rsplit(",", 2)[0] for line in RATIOS.splitlines()]
+    (root / "images" / "resize.csv").write_text("\n".join(lines))
+    np.testing.assert_array_equal(read_vindr(root, test_share=None).boxes, boxes)
+
+
+def test_images_may_have_been_resized_once_more(root):
+    boxes = read_vindr(root, test_share=None).boxes
+    for path in (root / "images").glob("*.png"):
+        Image.new("L", (30, 20)).save(path)
+    again = read_vindr(root, test_share=None).boxes
+    np.testing.assert_allclose(again[:, 1:5], boxes[:, 1:5] / 5)
+
+
+def test_without_ratios_boxes_cannot_be_scaled(root):
+    (root / "images" / "resize.csv").unlink()
+    with pytest.raises(ValueError, match=r"(?s)a1 \(line 2 .*c3.*dicom_to_png"):
+        read_vindr(root)
+
+
+def test_an_image_without_a_ratio_is_named(root):
+    text = "".join(RATIOS.splitlines(keepends=True)[:3])
+    (root / "images" / "resize.csv").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"(?s)1 that break.*c3 \(line 7 of train\.csv"
+    ):
+        read_vindr(root)
+
+
+def test_ratios_are_not_needed_without_boxes(root):
+    (root / "images" / "resize.csv").unlink()
+    rows = [line for line in ROWS.splitlines() if "No finding" in line]
+    (root / "train.csv").write_text(HEADER + "\n".join(rows))
+    assert len(read_vindr(root, test_share=None)) == 2
+
+
+def test_the_size_of_the_dicom_image_may_stand_in_the_csv(root):
+    (root / "images" / "resize.csv").unlink()
+    lines = (HEADER + ROWS).splitlines()
+    more = [f"{lines[0]},width,height", *(f"{line},300,400" for line in lines[1:])]
+    (root / "train.csv").write_text("\n".join(more))
+    boxes = read_vindr(root, test_share=None).boxes
+    assert boxes[0].tolist() == [0, 50, 30, 100, 10, 3]
+
+
+def test_a_test_share_is_cut_off_with_a_seed(root):
+    rows = "".join(f"i{n},No finding,14,R1,,,,\n" for n in range(20))
+    (root / "train.csv").write_text(HEADER + rows)
+    for n in range(20):
+        picture(root / "images" / f"i{n}.png")
+    cuts = [read_vindr(root, test_share=0.3, seed=s).splits.tolist() for s in (0, 0, 1)]
+    assert cuts[0].count("test") == 6
+    assert cuts[0].count("train") == 14
+    assert cuts[0] == cuts[1] != cuts[2]
+
+
+def test_a_test_file_is_the_test_split(root):
+    (root / "test.csv").write_text(HEADER + "d4,ILD,5,R1,0,0,10,10\n")
+    picture(root / "images" / "d4.png")
+    (root / "images" / "resize.csv").write_text(RATIOS + "d4,0.5,200,300\n")
+    table = read_vindr(root)
+    assert table.splits.tolist() == ["train"] * 3 + ["test"]
+    assert table.boxes[-1].tolist() == [3, 0, 0, 5, 5, 5]
+
+
+def test_a_test_file_without_labels_is_not_used(root):
+    (root / "test.csv").write_text("image_id,width,height\nd4,5,5\n")
+    assert len(read_vindr(root, test_share=None)) == 3
+
+
+def test_an_image_in_both_files_is_an_error(root):
+    (root / "test.csv").write_text(HEADER + "a1,No finding,14,R1,,,,\n")
+    with pytest.raises(ValueError, match=r"(?s)in one of .*train\.csv and .*a1"):
+        read_vindr(root)
+
+
+def test_the_physionet_layout_is_read(tmp_path, caplog):
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    short = "image_id,class_name,x_min,y_min,x_max,y_max"
+    (folder / "annotations_train.csv").write_text(
+        "image_id,rad_id,class_name,x_min,y_min,x_max,y_max\n"
+        "a1,R1,ILD,0,0,10,10\na1,R2,Rib fracture,5,5,9,9\n"
+    )
+    (folder / "annotations_test.csv").write_text(f"{short}\nb2,No finding,,,,\n")
+    (folder / "image_labels_train.csv").write_text(
+        ",".join(["image_id", "rad_id", *VINDR_CLASSES, "COPD"])
+        + "\na1,R1,"
+        + ",".join(["1.0", *["0"] * 14])
+        + "\nc3,R1,"
+        + ",".join(["0", "1", *["0"] * 13])
+    )
+    for split, name in (("train", "a1"), ("train", "c3"), ("test", "b2")):
+        picture(tmp_path / split / f"{name}.png")
+    for split in ("train", "test"):
+        (tmp_path / split / "resize.csv").write_text("image_id,ratio\na1,0.5\n")
+    table = read_vindr(tmp_path)
+    assert findings(table) == [["Aortic enlargement", "ILD"], ["Atelectasis"], []]
+    assert table.splits.tolist() == ["train", "train", "test"]
+    assert table.boxes.tolist() == [[0, 0, 0, 5, 5, 5]]
+    assert "{'Rib fracture': 1}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("c3,Flu,1,R1,1,1,9,9", r"(?s)Aortic enlargement.*unknown.*Flu"),
+        ("c3,ILD,4,R1,1,1,9,9", "class_id.*\n.*line 8: 4 for ILD"),
+        ("c3,ILD,x,R1,1,1,9,9", "class_id.*\n.*line 8: x for ILD"),
+        ("c3,ILD,5,R1,1,1,9,", "four numbers.*\n.*line 8: 1, 1, 9"),
+        ("c3,ILD,5,R1,1,1,9,top", "four numbers.*\n.*line 8: 1, 1, 9, top"),
+    ],
+)
+def test_wrong_rows_are_named(root, row, message):
+    (root / "train.csv").write_text(f"{HEADER}{ROWS}{row}\n")
+    with pytest.raises(ValueError, match=message):
+        read_vindr(root)
+
+
+@pytest.mark.parametrize(
+    ("box", "message"), [("9,9,9,20", "no size"), ("9000,9,9001,20", "lies outside")]
+)
+def test_boxes_that_mark_nothing_are_listed_or_left_out(root, caplog, box, message):
+    (root / "train.csv").write_text(f"{HEADER}{ROWS}c3,ILD,5,R1,{box}\n")
+    with pytest.raises(ValueError, match=rf"c3 \(line 8 of train.csv\).*{message}"):
+        read_vindr(root)
+    assert len(read_vindr(root, test_share=None, on_error="skip").boxes) == 3
+    assert "left out 1" in caplog.text
+
+
+def test_rows_without_an_image_are_listed_or_left_out(root, caplog):
+    (root / "images" / "c3.png").unlink()
+    picture(root / "images" / "z9.png")
+    with pytest.raises(ValueError, match=r"(?s)1 that break.*c3 \(line 7"):
+        read_vindr(root)
+    assert len(read_vindr(root, test_share=None, on_error="skip")) == 2
+    assert "no row has 1 of the images" in caplog.text
+
+
+def test_images_may_lie_elsewhere(root, tmp_path_factory):
+    other = tmp_path_factory.mktemp("disk")
+    (root / "images").rename(other / "png")
+    assert len(read_vindr(root, other / "png", test_share=None).boxes) == 3
+
+
+def test_a_folder_without_labels_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"train\.csv or annotations_train\.csv"):
+        read_vindr(tmp_path)
+
+
+def test_a_wrong_on_error_is_an_error(root):
+    with pytest.raises(ValueError, match="hide"):
+        read_vindr(root, on_error="hide")
