@@ -6,6 +6,15 @@ last value of a notebook's cell; nothing has to be closed.
 
 from kerasloc.plotting.figures import pipeline
 from kerasloc.plotting.overlays import overlay, overlay_image
+from kerasloc.plotting.pages import HeatmapRow, heatmap_page
 from kerasloc.plotting.scores import confusion_matrix, history
 
-__all__ = ["confusion_matrix", "history", "overlay", "overlay_image", "pipeline"]
+__all__ = [
+    "HeatmapRow",
+    "confusion_matrix",
+    "heatmap_page",
+    "history",
+    "overlay",
+    "overlay_image",
+    "pipeline",
+]

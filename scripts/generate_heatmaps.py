@@ -1,0 +1,199 @@
+"""Draws pages of heat maps: image, map with boxes, class, probability, hit or miss."""
+
+import contextlib
+import itertools
+import logging
+import pathlib
+
+from kerasloc.training import arguments
+
+EXAMPLE = """\
+examples:
+  python scripts/generate_heatmaps.py --weights results/pylon/NAME
+      the run's own test images, for every image the classes that it has boxes of
+  python scripts/generate_heatmaps.py --type pylon --limit 50 --pdf
+      the newest run of a family, five pages, and all of them in one pdf
+  python scripts/generate_heatmaps.py --weights results/full/NAME --images 0 17 a.png \\
+      --classes circle
+      some images, one class
+
+The pages land in the run's folder heatmaps/, ten rows each, and heatmaps.csv beside
+them says for every row the image, its label and where the maximum of the map is
+(x, y in pixels of the image at the size that the network sees). Images with boxes come
+first. Every map is scaled by its own minimum and maximum; the probability says how
+sure the model is.
+"""
+DPI = 110
+
+
+def parse(words=None):
+    """The options of the command line."""
+    parser = arguments.Parser(__doc__, EXAMPLE)
+    parser.add_argument(
+        "--weights", help="run folder or weight file (default: newest run of --type)"
+    )
+    parser.add_argument("--type", help="family, such as half, full or pylon")
+    parser.add_argument("--results-dir", default="results", help="where runs lie")
+    data = parser.add_argument_group("data (default: that of the run)")
+    data.add_argument("--data-dir", help="folder of the images, or a csv file")
+    data.add_argument(
+        "--dataset", help="what --data-dir holds: folders, csv, nih14, vindr or voc"
+    )
+    data.add_argument("--image-dir", help="where a csv's images lie")
+    data.add_argument("--split", choices=("test", "val"), default="test")
+    data.add_argument(
+        "--on-error", choices=("raise", "skip"), help="default: as in training"
+    )
+    rows = parser.add_argument_group("rows")
+    rows.add_argument(
+        "--images", nargs="+", default=(), help="file names or indices (default: all)"
+    )
+    rows.add_argument(
+        "--classes",
+        nargs="+",
+        default=(),
+        help="for every image these (default: those it has boxes of, or the true ones)",
+    )
+    rows.add_argument("--limit", type=int, help="how many rows at most")
+    rows.add_argument("--rows-per-page", type=int, default=10)
+    rows.add_argument("--batch-size", type=int, default=16, help="images at a time")
+    parser.add_argument("--output", help="folder (default: RUN/heatmaps)")
+    parser.add_argument(
+        "--pdf", action="store_true", help="also heatmaps.pdf with all pages"
+    )
+    options = parser.parse_args(words)
+    if options.weights is None and options.type is None:
+        parser.error("say which model: --weights RUN, or --type FAMILY")
+    return options
+
+
+def find_weights(options) -> pathlib.Path:
+    """The run folder or weight file of the options."""
+    from kerasloc.weights import find_runs, runs_in
+
+    if options.weights is not None:
+        return pathlib.Path(options.weights)
+    place = pathlib.Path(options.results_dir) / options.type
+    runs = runs_in(place) or find_runs(options.type)
+    if not runs:
+        raise ValueError(
+            f"Heat maps need a trained model. Received: no run in {place}. Train one, "
+            "or give --weights."
+        )
+    return runs[0]
+
+
+def load_wrapper(path: pathlib.Path, family: str | None):
+    """The wrapper of a run folder, or of a weight file in one or of a named family."""
+    from kerasloc import load
+    from kerasloc.configs import read_network
+    from kerasloc.localizers import wrappers
+
+    if path.is_dir():
+        wrapper = load(path)
+        if family not in (None, wrapper.config.family):
+            raise ValueError(
+                f"--type is the family of --weights. Received: {family}, and {path} "
+                f"of the family {wrapper.config.family}. Leave --type out."
+            )
+        return wrapper
+    known = wrappers()
+    family = family or read_network(path.parent).family
+    if family not in known:
+        raise ValueError(
+            f"--type is one of {', '.join(sorted(known))}. Received: {family}."
+        )
+    return known[family](path)
+
+
+def read_data(folder, wrapper, options):
+    """Table of the images: other data when it is given, else that of the run."""
+    from kerasloc.configs import CONFIG_FILE
+    from kerasloc.training import sources
+    from kerasloc.training.runs import read_config
+
+    has_config = (folder / CONFIG_FILE).is_file()
+    known = read_config(folder)["data"] if has_config else {}
+    data = sources.data_of_run(known, arguments.given(options))
+    network = wrapper.config
+    return sources.evaluation_table(
+        data, options.split, network.class_names, network.channels
+    )
+
+
+def draw(answers, place: pathlib.Path, options, title: str) -> list[dict]:
+    """Writes the pages, and says what is on them.
+
+    Args:
+        answers: Of ``heatmap_rows.rows_of``.
+        place: An existing folder; pages of another time in it are removed.
+        options: How many rows a page, and whether there is a pdf.
+        title: Of every page.
+
+    Returns:
+        The lines of heatmaps.csv.
+    """
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    from kerasloc.plotting import heatmap_page
+
+    records, pdf_path = [], place / "heatmaps.pdf"
+    with contextlib.ExitStack() as stack:
+        pdf = stack.enter_context(PdfPages(pdf_path)) if options.pdf else None
+        for page in itertools.count(1):
+            some = list(itertools.islice(answers, options.rows_per_page))
+            if not some:
+                return records
+            shown = [answer.shown for answer in some]
+            figure = heatmap_page(shown, f"{title}, page {page}")
+            figure.savefig(place / f"page-{page:03d}.png", dpi=DPI)
+            if pdf is not None:
+                pdf.savefig(figure, dpi=2 * DPI)
+            records += [
+                answer.record() | {"page": page, "row": row}
+                for row, answer in enumerate(some, start=1)
+            ]
+
+
+def remove_old(place: pathlib.Path):
+    """Removes what an earlier call left in a folder."""
+    for pattern in ("page-[0-9][0-9][0-9]*.png", "heatmaps.pdf", "heatmaps.csv"):
+        for path in place.glob(pattern):
+            path.unlink()
+
+
+def main(words=None):
+    """Draws the pages of one model."""
+    options = parse(words)
+    if options.rows_per_page < 1:
+        raise ValueError(
+            f"--rows-per-page is a positive number. Received: {options.rows_per_page}."
+        )
+    path = find_weights(options)
+    wrapper = load_wrapper(path, options.type)
+    folder = path if path.is_dir() else path.parent
+    table = read_data(folder, wrapper, options)
+    from kerasloc.training import heatmap_rows, report
+
+    choice = arguments.make(
+        heatmap_rows.Choice,
+        vars(options)
+        | {"images": tuple(options.images), "classes": tuple(options.classes)},
+    )
+    answers = heatmap_rows.rows_of(wrapper, table, choice)
+    place = pathlib.Path(options.output or folder / "heatmaps")
+    place.mkdir(parents=True, exist_ok=True)
+    remove_old(place)
+    title = f"{wrapper.config.family}/{folder.resolve().name}, {options.split} images"
+    records = draw(answers, place, options, title)
+    order = ("image", "class", "label", "probability", "hit", "page", "row", "x", "y")
+    lines = [{name: record[name] for name in order} for record in records]
+    report.write_csv(place / "heatmaps.csv", lines)
+    judged = [record["hit"] for record in records if record["hit"] != "-"]
+    logging.info("%d of %d rows with boxes are hits", sum(judged), len(judged))
+    pages = records[-1]["page"]
+    logging.info("%d rows on %d pages are in %s", len(records), pages, place)
+
+
+if __name__ == "__main__":
+    arguments.run_main(main)

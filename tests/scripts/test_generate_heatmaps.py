@@ -1,0 +1,243 @@
+"""scripts/generate_heatmaps.py: which rows it draws of which model, and where."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasloc import HalfModel, Pylon
+from kerasloc.data import load_image, read_folders
+from kerasloc.metrics import point_hits, resize_maps
+
+COLUMNS = ["image", "class", "label", "probability", "hit", "page", "row", "x", "y"]
+
+
+@pytest.fixture(scope="module")
+def half(trained, tmp_path_factory):
+    """Folder of results with a copy of the half run, to be added to."""
+    results = tmp_path_factory.mktemp("copied") / "results"
+    shutil.copytree(trained / "half", results / "half")
+    return results / "half" / "shapes"
+
+
+@pytest.fixture
+def test_images(shapes):
+    return read_folders(shapes).split("test")
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Pages without pictures: what was to be drawn, page by page."""
+    drawn = []
+
+    class Figure:
+        def savefig(self, path, **options):
+            path.write_text(path.name)
+
+    def page(rows, title):
+        drawn.append((title, list(rows)))
+        return Figure()
+
+    monkeypatch.setattr("kerasloc.plotting.heatmap_page", page)
+    return drawn
+
+
+def read(place):
+    with open(place / "heatmaps.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# What it writes
+
+
+def test_pages_table_and_pdf_of_a_run_land_in_its_folder(main, half, caplog):
+    with caplog.at_level("INFO"):
+        main(["--weights", str(half), "--limit", "3", "--rows-per-page", "2", "--pdf"])
+    place = half / "heatmaps"
+    names = sorted(path.name for path in place.iterdir())
+    assert names == ["heatmaps.csv", "heatmaps.pdf", "page-001.png", "page-002.png"]
+    with Image.open(place / "page-001.png") as picture:
+        assert picture.width > 500
+    pdf = (place / "heatmaps.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert pdf.count(b"/Type /Page ") == 2
+    rows = read(place)
+    assert list(rows[0]) == COLUMNS
+    assert [(row["page"], row["row"]) for row in rows] == [
+        ("1", "1"),
+        ("1", "2"),
+        ("2", "1"),
+    ]
+    assert f"3 rows on 2 pages are in {place}" in caplog.text
+    assert "of 3 rows with boxes are hits" in caplog.text
+
+
+def test_the_table_has_what_the_model_answers(main, half, plain, test_images, tmp_path):
+    main(["--weights", str(half), "--output", "out"])
+    model, rows = HalfModel(half), read(tmp_path / "out")
+    assert [row["image"] for row in rows] == test_images.paths.tolist()
+    for row, index in zip(rows, test_images.class_index, strict=True):
+        assert (row["class"], row["label"]) == (test_images.class_names[index], "1")
+        image = load_image(row["image"], (32, 32), 3)
+        chance = model.predict_proba(image)[index]
+        assert float(row["probability"]) == pytest.approx(chance, abs=1e-4)
+        resized = resize_maps(model.maps(image, int(index)), (32, 32))
+        peak = resized[int(row["y"]), int(row["x"])]
+        assert peak == pytest.approx(resized.max(), rel=1e-3)
+
+
+def test_hits_are_those_of_the_boxes(main, half, plain, tmp_path):
+    main(["--weights", str(half), "--output", "out"])
+    assert plain[0][0] == "half/shapes, test images, page 1"
+    shown = [row for _, rows in plain for row in rows]
+    for row, line in zip(shown, read(tmp_path / "out"), strict=True):
+        mask = np.zeros((1, 32, 32), bool)
+        for x, y, w, h in row.boxes:
+            inside = np.s_[int(np.ceil(y)) : int(y + h) + 1]
+            mask[0, inside, int(np.ceil(x)) : int(x + w) + 1] = True
+        point = np.zeros((1, 32, 32))
+        point[0, int(line["y"]), int(line["x"])] = 1
+        assert row.hit == bool(point_hits(point, mask)[0])
+        assert line["hit"] == str(int(row.hit))
+
+
+def test_rows_are_ten_a_page(main, half, plain):
+    main(["--weights", str(half), "--output", "out"])
+    assert [len(rows) for _, rows in plain] == [10, 2]
+
+
+def test_pages_of_an_earlier_call_are_removed(main, half, plain, tmp_path):
+    words = ["--weights", str(half), "--output", "out", "--rows-per-page"]
+    main([*words, "4"])
+    (tmp_path / "out" / "page-of-mine.png").touch()
+    main([*words, "12"])
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["heatmaps.csv", "page-001.png", "page-of-mine.png"]
+
+
+# Which rows
+
+
+def test_images_and_classes_are_picked(main, half, plain, test_images, tmp_path):
+    path = test_images.paths[7]
+    main(
+        [
+            *("--weights", str(half), "--output", "out"),
+            *("--images", path, "2", "--classes", "star_5_2", "circle"),
+        ]
+    )
+    rows = [(row["image"], row["class"]) for row in read(tmp_path / "out")]
+    other = test_images.paths[2]
+    assert rows == [
+        (path, "star_5_2"),
+        (path, "circle"),
+        (other, "star_5_2"),
+        (other, "circle"),
+    ]
+
+
+def test_validation_images_can_be_asked_for(main, half, plain, tmp_path):
+    main(["--weights", str(half), "--split", "val", "--output", "out"])
+    rows = read(tmp_path / "out")
+    assert len(rows) == 6
+    assert all("/train/" in row["image"] for row in rows)
+
+
+def test_other_data_without_boxes_has_neither_hit_nor_miss(
+    main, half, plain, shapes, tmp_path
+):
+    other = shutil.copytree(shapes, tmp_path / "other")
+    (other / "annotations.json").unlink()
+    main(["--weights", str(half), "--data-dir", "other", "--output", "out"])
+    rows = read(tmp_path / "out")
+    assert all(row["image"].startswith(str(other)) for row in rows)
+    assert {row["hit"] for row in rows} == {"-"}
+
+
+# Which model
+
+
+def test_the_newest_run_of_a_family_is_taken(main, half, plain, monkeypatch):
+    monkeypatch.chdir(half.parents[2])
+    main(["--type", "half", "--limit", "1", "--output", "out"])
+    assert plain[0][0].startswith("half/shapes, ")
+
+
+def test_a_weight_file_of_a_run_is_taken(main, half, plain):
+    main(
+        ["--weights", str(half / "best.weights.h5"), "--limit", "1", "--output", "out"]
+    )
+    assert plain[0][0].startswith("half/shapes, ")
+
+
+def test_a_full_model_shows_its_fine_map(main, trained, tmp_path):
+    run = trained / "full" / "shapes"
+    main(["--weights", str(run), "--limit", "1", "--output", "out"])
+    assert (tmp_path / "out" / "page-001.png").is_file()
+
+
+@pytest.mark.slow
+def test_pylon_shows_its_maps(main, shapes, test_images, tmp_path):
+    names = test_images.class_names
+    options = {"backbone": "resnet18", "decoder_channels": 8, "n_up": 1}
+    model = Pylon(class_names=names, im_size=64, channels=1, **options)
+    model.save(tmp_path / "run")
+    words = ("--weights", "run", "--data-dir", str(shapes), "--images", "0", "5")
+    main([*words, "--classes", *names])
+    rows = read(tmp_path / "run" / "heatmaps")
+    assert [row["class"] for row in rows] == [*names, *names]
+    image = load_image(test_images.paths[5], (64, 64), 1)
+    for row, chance in zip(rows[3:], model.predict_proba(image), strict=True):
+        assert float(row["probability"]) == pytest.approx(chance, abs=1e-4)
+        assert row["hit"] in ("0", "1") if row["label"] == "1" else row["hit"] == "-"
+
+
+# How it fails
+
+
+def test_the_model_has_to_be_said(main, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 2
+    assert "say which model" in capsys.readouterr().err
+
+
+def test_without_a_run_it_says_so(failure):
+    assert "no run in results/pylon" in failure("--type", "pylon")
+
+
+def test_another_family_than_that_of_the_run_is_refused(failure, half):
+    said = failure("--weights", half, "--type", "full")
+    assert "of the family half. Leave --type out" in said
+
+
+def test_an_unknown_family_of_a_file_is_named(failure, half):
+    said = failure("--weights", half / "best.weights.h5", "--type", "none")
+    assert "Received: none" in said
+    assert "full, half" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--images", "nowhere.png"), "nowhere.png: no image has this name or index"),
+        (("--classes", "square"), "Received: 'square'"),
+        (("--limit", "0"), "limit is a positive number"),
+        (("--rows-per-page", "0"), "--rows-per-page is a positive number"),
+    ],
+)
+def test_what_is_not_there_is_named_and_leaves_the_folder(
+    failure, half, tmp_path, words, message
+):
+    assert message in failure("--weights", half, "--output", "out", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_was_saved_without_data_is_told_so(failure, half, tmp_path):
+    HalfModel(half).save(tmp_path / "saved")
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    assert "data" not in config
+    assert "Give --data-dir" in failure("--weights", "saved")
