@@ -12,16 +12,40 @@ examples:
       the newest run, on the test images of the data that it was trained on
   python scripts/evaluate.py --type full --weights results/full/a results/full/b
       several runs, and their mean and deviation
+  python scripts/evaluate.py --weights results/pylon/nih14-s0 results/pylon/nih14-s1
+      AUROC, point localization, IoBB and IoU accuracy of each, mean and deviation
 
 Everything lands in the run's folder evaluation/: csv and json tables, the confusion
 matrix, and the pictures of some test images from image to refined heat map.
 """
 
 
+HRCAM = ("half", "full")
+FAMILIES = (
+    *HRCAM,
+    "pylon",
+    "baseline",
+    "li2018",
+    "fpn",
+    "unet",
+    "deeplabv3plus",
+    "pan",
+)
+BASELINE = ("python scripts/train_baseline.py --model NAME",)
+HALF = "python scripts/pretrain_half.py"
+COMMANDS = {
+    "half": (HALF,),
+    "full": (HALF, "python scripts/train_full.py"),
+    "pylon": ("python scripts/train_pylon.py",),
+}
+
+
 def parse(words=None):
     """The options of the command line."""
     parser = arguments.Parser(__doc__, EXAMPLE)
-    parser.add_argument("--type", choices=("half", "full"), required=True)
+    parser.add_argument(
+        "--type", choices=FAMILIES, help="family (default: that of --weights)"
+    )
     parser.add_argument(
         "--weights", nargs="+", help="run folders (default: the newest run)"
     )
@@ -30,6 +54,7 @@ def parse(words=None):
     parser.add_argument(
         "--data-dir", help="data (default: that of the run, from its config.json)"
     )
+    parser.add_argument("--dataset", choices=arguments.DATASETS, help="what it is")
     parser.add_argument("--image-dir", help="where a csv's images lie")
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument(
@@ -39,7 +64,10 @@ def parse(words=None):
     parser.add_argument(
         "--figures", type=int, default=2, help="test images to draw (default 2)"
     )
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.type is None and not options.weights:
+        parser.error("give --type, or --weights")
+    return options
 
 
 def run_folders(options) -> list[pathlib.Path]:
@@ -55,13 +83,13 @@ def run_folders(options) -> list[pathlib.Path]:
     if not runs:
         raise ValueError(
             f"Evaluation needs a trained model. Received: no run in {place}. Run "
-            "python scripts/pretrain_half.py and then python scripts/train_full.py."
+            f"{' and then '.join(COMMANDS.get(options.type, BASELINE))}."
         )
     return runs[:1]
 
 
-def evaluate(folder, options) -> dict:
-    """Evaluates one run and writes its tables and figures.
+def evaluate_hrcam(folder, family, options) -> dict:
+    """Evaluates one run of HRCAM and writes its tables and figures.
 
     Returns:
         ``classification``: the report, ``localization``: the rows.
@@ -70,7 +98,7 @@ def evaluate(folder, options) -> dict:
     from kerasloc.training import evaluation, report, sources
     from kerasloc.training.runs import read_config
 
-    wrapper = {"half": HalfModel, "full": FullModel}[options.type](folder)
+    wrapper = {"half": HalfModel, "full": FullModel}[family](folder)
     data = sources.data_of_run(read_config(folder)["data"], arguments.given(options))
     names, channels = wrapper.config.class_names, wrapper.config.channels
     table = sources.evaluation_table(data, options.split, names, channels)
@@ -94,19 +122,15 @@ def evaluate(folder, options) -> dict:
     place.mkdir(exist_ok=True)
     report.write_evaluation(place, answers, rows)
     report.draw_confusion(place, answers, names)
-    if options.type == "full":
+    if family == "full":
         drawn = evaluation.REFINEMENTS["refined, confined"]
         report.draw_pipelines(place, wrapper, table, options.figures, **drawn)
     logging.info("Tables and figures are in %s", place)
     return {"classification": answers, "localization": rows}
 
 
-def main(words=None):
-    """Evaluates one run, or several and their mean and deviation."""
-    options = parse(words)
-    results = [evaluate(folder, options) for folder in run_folders(options)]
-    if len(results) < 2:
-        return
+def collect_hrcam(results, place):
+    """Mean and deviation over several runs of HRCAM."""
     from kerasloc.training import report
 
     scores = [[{"run": "all", **each["classification"]}] for each in results]
@@ -116,9 +140,34 @@ def main(words=None):
     if all(rows):
         collected = report.collect(rows, "map", ("point", "iou", "gain"))
         logging.info("%s", report.collected_text(collected))
-        place = pathlib.Path(options.results_dir) / options.type
         place.mkdir(parents=True, exist_ok=True)
         report.write_csv(place / "localization_collected.csv", collected)
+
+
+def main(words=None):
+    """Evaluates one run, or several and their mean and deviation."""
+    options = parse(words)
+    from kerasloc.configs import read_network
+    from kerasloc.training import experiments, map_evaluation
+
+    folders = run_folders(options)
+    families = {options.type or read_network(folder).family for folder in folders}
+    if len(families) > 1:
+        raise ValueError(
+            "Runs of one family are evaluated together. Received: "
+            f"{', '.join(sorted(families))}. Call the script once for each."
+        )
+    family = families.pop()
+    place = pathlib.Path(options.results_dir) / family
+    if family in HRCAM:
+        results = [evaluate_hrcam(folder, family, options) for folder in folders]
+        if len(results) > 1:
+            collect_hrcam(results, place)
+        return
+    given = arguments.given(options)
+    rows = [experiments.evaluate_run(folder, given) for folder in folders]
+    if len(rows) > 1:
+        map_evaluation.collect(rows, place / "collected")
 
 
 if __name__ == "__main__":

@@ -45,16 +45,16 @@ def main(words=None):
     """Trains one run, or goes on with it."""
     options = parse(words)
     from kerasloc.training import devices, report, sources
-    from kerasloc.training.hrcam import TrainingConfig, half_network, train_half
+    from kerasloc.training.configs import HrcamTraining
+    from kerasloc.training.hrcam import half_network, train_half
     from kerasloc.training.runs import Run, seeded
 
     values = {**(PUBLISHED if options.data_dir else EMBEDDED)}
     values |= arguments.given(options)
-    data = arguments.make(
-        sources.DataConfig,
-        values | {"data_dir": options.data_dir or sources.embedded_data()},
-    )
-    training = arguments.make(TrainingConfig, values)
+    if options.data_dir is None:
+        values |= sources.embedded_data()
+    data = arguments.make(sources.DataConfig, values)
+    training = arguments.make(HrcamTraining, values)
     strategy = devices.select(options.gpu)
     devices.set_precision(training.precision)
     tables = sources.training_tables(data, values["channels"])

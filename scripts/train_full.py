@@ -56,7 +56,8 @@ def main(words=None):
     options = parse(words)
     from kerasloc.localizers import HalfModel
     from kerasloc.training import devices, report, sources
-    from kerasloc.training.hrcam import TrainingConfig, full_network, train_full
+    from kerasloc.training.configs import HrcamTraining
+    from kerasloc.training.hrcam import full_network, train_full
     from kerasloc.training.runs import Run, read_config, seeded
 
     strategy = devices.select(options.gpu)
@@ -67,7 +68,7 @@ def main(words=None):
     values = {**half_config["training"], **DEFAULTS}
     values |= EMBEDDED if sources.is_embedded(data.data_dir) else {}
     values |= arguments.given(options)
-    training = arguments.make(TrainingConfig, values)
+    training = arguments.make(HrcamTraining, values)
     devices.set_precision(training.precision)
     network = full_network(half.config, values)
     tables = sources.training_tables(data, network.channels)

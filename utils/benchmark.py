@@ -146,8 +146,10 @@ def training_step(family: str, side: int, options) -> Callable:
 
     from kerasloc.configs import NetworkConfig
     from kerasloc.models import hrcam
+    from kerasloc.training.configs import HrcamTraining
+    from kerasloc.training.feeds import label_loss
     from kerasloc.training.fitting import jit_compile, optimizer
-    from kerasloc.training.hrcam import TrainingConfig, full_trainer, label_loss
+    from kerasloc.training.hrcam import full_trainer
 
     names = tuple(map(str, range(CLASSES)))
     network = NetworkConfig(family, names, (side, side), options=NETWORK)
@@ -160,7 +162,7 @@ def training_step(family: str, side: int, options) -> Callable:
         adadelta = optimizer("adadelta", 1.0)
         trainer.compile(adadelta, label_loss(network), jit_compile=jit_compile())
     else:
-        trainer = full_trainer(model, network, TrainingConfig())
+        trainer = full_trainer(model, network, HrcamTraining())
         zeros = np.zeros((len(images), *trainer.output["alignment"].shape[1:]))
         labels = {"reconstruction": images, "alignment": zeros, "logits": labels}
     return functools.partial(trainer.train_on_batch, images, labels)

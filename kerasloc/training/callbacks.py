@@ -100,37 +100,46 @@ class AttentionImages(keras.callbacks.Callback):
 
     Args:
         folder: Of the logs.
-        network: Model with ``logits`` and the features that are weighed.
-        features: Names of the outputs to draw, and the classifier's layer name.
+        maps: Function that gives the maps as they are now, by name, (n, rows, cols).
         images: (n, rows, cols, channels) in [0, 1]; a few.
-        classes: The class to draw on each, (n,).
     """
 
-    def __init__(self, folder, network, features, images, classes):
+    def __init__(self, folder, maps, images):
         super().__init__()
-        *self._features, classifier = features
-        self._classifier = network.get_layer(classifier)
-        self._network, self._folder = network, str(folder)
-        self._images, self._classes = images, np.asarray(classes)
+        self._folder, self._maps, self._images = str(folder), maps, images
 
     def on_epoch_end(self, epoch, logs=None):
         """Draws the maps as they are now."""
         import tensorflow as tf
 
-        # predict_on_batch would answer once for every replica of a strategy
-        outputs = self._network(self._images, training=False)
-        kernel = np.asarray(self._classifier.get_weights()[0])
-        columns = kernel.T[self._classes]  # (n, channels)
         writer = tf.summary.create_file_writer(self._folder)
         with writer.as_default(step=epoch):  # from 0, as Keras' curves
             tf.summary.image("image", self._images, max_outputs=len(self._images))
-            for name in self._features:
-                maps = np.einsum(
-                    "nrck,nk->nrc", keras.ops.convert_to_numpy(outputs[name]), columns
-                )
+            for name, maps in self._maps().items():
                 pictures = draw_maps(self._images, maps)
                 tf.summary.image(name, pictures, max_outputs=len(pictures))
         writer.close()
+
+
+class StopAtRate(keras.callbacks.Callback):
+    """Ends a training whose learning rate has fallen far enough; before what writes.
+
+    Args:
+        rate: The end is the first epoch after which the rate is not above this.
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self._rate = rate
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the rate."""
+        if self.reached(self.model.optimizer):
+            self.model.stop_training = True
+
+    def reached(self, optimizer) -> bool:
+        """Whether the optimizer's rate is not above the last one."""
+        return float(optimizer.learning_rate) <= self._rate
 
 
 def draw_maps(images, maps) -> np.ndarray:

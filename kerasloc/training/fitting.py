@@ -8,10 +8,17 @@ import keras
 
 from kerasloc.data.pipeline import batches as ordered_batches
 from kerasloc.data.pipeline import steps, training_batches
-from kerasloc.training.callbacks import EpochEnd, FiniteLoss, ReduceLROnPlateau
+from kerasloc.training.callbacks import (
+    EpochEnd,
+    FiniteLoss,
+    ReduceLROnPlateau,
+    StopAtRate,
+)
 from kerasloc.training.devices import scope
 
 logger = logging.getLogger(__name__)
+
+PLATEAU = {"monitor": "loss", "factor": math.sqrt(0.1), "patience": 10, "min_lr": 1e-5}
 
 
 def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: dict):
@@ -23,7 +30,9 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
         network: Model that shares its layers and whose weights are kept.
         feed: ``train`` and ``val`` tables, ``train_config`` and ``val_config`` of the
             pipeline, ``target``: function from an element to (input, target).
-        settings: ``epochs``, ``monitor`` (name, mode), ``callbacks``.
+        settings: ``epochs``, ``monitor`` (name, mode), ``callbacks``; optional
+            ``plateau``: arguments of Keras' ReduceLROnPlateau (default: HRCAM's), and
+            ``stop_rate``: the learning rate at which training ends.
 
     Returns:
         Rows of the history, one per epoch.
@@ -32,9 +41,8 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
         ValueError: If the loss becomes infinite or NaN; the folder keeps the epochs
             before.
     """
-    plateau = ReduceLROnPlateau(
-        monitor="loss", factor=math.sqrt(0.1), patience=10, min_lr=1e-5
-    )
+    plateau = ReduceLROnPlateau(**settings.get("plateau", PLATEAU))
+    stop = StopAtRate(settings.get("stop_rate", 0.0))
     end = EpochEnd(run, network, settings["monitor"], others=(plateau,))
     if end.first_epoch >= settings["epochs"]:
         logger.info("%s has its %d epochs already.", run.folder, end.first_epoch)
@@ -45,6 +53,9 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
             # Keras skips the state of an optimizer that has no variables yet.
             trainer.optimizer.build(trainer.trainable_variables)
         trainer.load_weights(run.folder / "last.weights.h5")
+        if stop.reached(trainer.optimizer):
+            logger.info("%s has ended: its learning rate fell far enough.", run.folder)
+            return run.history
     config = feed["train_config"]
     train = training_batches(feed["train"], config, end.first_epoch)
     val = ordered_batches(feed["val"], feed["val_config"])
@@ -58,6 +69,7 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
         callbacks=[
             FiniteLoss(),
             plateau,
+            stop,
             *settings["callbacks"],
             tensorboard(run),
             end,

@@ -6,8 +6,6 @@ Reference:
 """
 
 import dataclasses
-import logging
-import pathlib
 
 import keras
 import numpy as np
@@ -15,66 +13,12 @@ import numpy as np
 from kerasloc.backbones.densenet_fcn import DenseNetConfig
 from kerasloc.checks import as_size
 from kerasloc.configs import NetworkConfig
-from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.debug import check_weights
-from kerasloc.losses import MaskedBinaryCrossentropy
 from kerasloc.models import hrcam
-from kerasloc.training.callbacks import AttentionImages
+from kerasloc.training.configs import HrcamTraining
 from kerasloc.training.devices import scope
+from kerasloc.training.feeds import accuracy, attention, feed, label_loss
 from kerasloc.training.fitting import fit, jit_compile, optimizer
-from kerasloc.training.report import first_of_each_class
-from kerasloc.training.scores import KnownLabelAccuracy
-
-logger = logging.getLogger(__name__)
-
-SHOWN = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained.
-
-    Attributes:
-        epochs: Until which epoch.
-        batch_size: Images in a step.
-        optimizer: ``adadelta``, ``adam`` or ``sgd``.
-        learning_rate: Of the optimizer at the start.
-        seed: Decides weights, order and augmentation.
-        precision: See :mod:`kerasloc.training.devices`.
-        augmentation: Name of one in :mod:`kerasloc.data.augment`.
-        cache: See :class:`kerasloc.data.pipeline.PipelineConfig`.
-        align_weight: Of the alignment term (full model only; not in the paper).
-    """
-
-    epochs: int = 50
-    batch_size: int = 16
-    optimizer: str = "adadelta"
-    learning_rate: float = 1.0
-    seed: int = 0
-    precision: str = "float32"
-    augmentation: str = "affine"
-    cache: str | None = None
-    align_weight: float = 0.0
-
-    def __post_init__(self):
-        counts, others = (self.epochs, self.batch_size), (self.align_weight, self.seed)
-        if min(counts) < 1 or not min(others) >= 0:
-            raise ValueError(
-                "epochs and batch_size are at least 1, align_weight and seed at least "
-                f"0. Received: {self.epochs}, {self.batch_size}, {self.align_weight}, "
-                f"{self.seed}."
-            )
-
-    @property
-    def name(self) -> str:
-        """A readable name, such as ``adadelta1.0-b16-e50-s0``."""
-        parts = [
-            f"{self.optimizer}{self.learning_rate:g}",
-            f"b{self.batch_size}",
-            f"e{self.epochs}",
-            f"s{self.seed}",
-        ]
-        return "-".join(parts)
 
 
 def half_network(table, values: dict) -> NetworkConfig:
@@ -114,7 +58,7 @@ def full_network(half: NetworkConfig, values: dict) -> NetworkConfig:
     return dataclasses.replace(half, family="full", im_size=size)
 
 
-def train_half(run, tables, network: NetworkConfig, config: TrainingConfig, **how):
+def train_half(run, tables, network: NetworkConfig, config: HrcamTraining, **how):
     """The half model trained on labels; the best by validation accuracy is kept.
 
     Args:
@@ -140,15 +84,16 @@ def train_half(run, tables, network: NetworkConfig, config: TrainingConfig, **ho
             metrics=[accuracy(network)],
             jit_compile=jit_compile(strategy),
         )
-    feed = _feed(tables, network, config, how.get("augment"))
-    feed["target"] = lambda element: (element["image"], element["labels"])
+    fed = feed(tables, network, config, how.get("augment"))
+    fed["target"] = lambda element: (element["image"], element["labels"])
     monitor = ("val_loss", "min") if network.multi_label else ("val_accuracy", "max")
-    pictures = _attention(run, model, feed, ("low_features", hrcam.CLASSIFIER))
+    maps_of = _maps_of(model, ("low_features", hrcam.CLASSIFIER))
+    pictures = attention(run, fed, maps_of)
     settings = {"epochs": config.epochs, "monitor": monitor, "callbacks": [pictures]}
-    return fit(run, trainer, model, feed, settings)
+    return fit(run, trainer, model, fed, settings)
 
 
-def train_full(run, tables, network: NetworkConfig, config: TrainingConfig, **how):
+def train_full(run, tables, network: NetworkConfig, config: HrcamTraining, **how):
     """The expansion network trained to reconstruct; the half model stays as it is.
 
     The best by training loss is kept.
@@ -171,18 +116,18 @@ def train_full(run, tables, network: NetworkConfig, config: TrainingConfig, **ho
         )
         transfer(how["half"], model)
         trainer = full_trainer(model, network, config, strategy)
-    feed = _feed(tables, network, config, how.get("augment"))
-    feed["target"] = full_target(model)
+    fed = feed(tables, network, config, how.get("augment"))
+    fed["target"] = full_target(model)
     names = ("low_features", "high_features", hrcam.CLASSIFIER)
     settings = {
         "epochs": config.epochs,
         "monitor": ("loss", "min"),
-        "callbacks": [_attention(run, model, feed, names)],
+        "callbacks": [attention(run, fed, _maps_of(model, names))],
     }
-    return fit(run, trainer, model, feed, settings)
+    return fit(run, trainer, model, fed, settings)
 
 
-def full_trainer(model, network, config: TrainingConfig, strategy=None) -> keras.Model:
+def full_trainer(model, network, config: HrcamTraining, strategy=None) -> keras.Model:
     """The full model with its half frozen, compiled for the expansion's losses.
 
     Args:
@@ -262,54 +207,15 @@ def transfer(half: keras.Model, full: keras.Model):
         )
 
 
-def label_loss(network: NetworkConfig) -> keras.losses.Loss:
-    """Cross-entropy from logits: of one class per image, or of every known label."""
-    if network.multi_label:
-        return MaskedBinaryCrossentropy()
-    return keras.losses.CategoricalCrossentropy(from_logits=True)
+def _maps_of(model, names):
+    """Function from images and classes to maps: the named features, weighed."""
+    *features, classifier = names
 
+    def maps(images, classes):
+        # predict_on_batch would answer once for every replica of a strategy
+        outputs = model(images, training=False)
+        columns = np.asarray(model.get_layer(classifier).get_weights()[0]).T[classes]
+        arrays = {name: keras.ops.convert_to_numpy(outputs[name]) for name in features}
+        return {k: np.einsum("nrck,nk->nrc", a, columns) for k, a in arrays.items()}
 
-def accuracy(network: NetworkConfig) -> keras.metrics.Metric:
-    """Share of images told right, or of known labels when multi-label."""
-    if network.multi_label:
-        return KnownLabelAccuracy("accuracy")
-    return keras.metrics.CategoricalAccuracy("accuracy")
-
-
-def _feed(tables, network, config, augment):
-    """Tables and pipelines; validation images are never augmented."""
-    from kerasloc.data.augment import augmentation
-
-    common = {
-        "size": network.im_size,
-        "channels": network.channels,
-        "batch_size": config.batch_size,
-        "seed": config.seed,
-    }
-    if augment is None:
-        augment = config.augmentation
-    cache = {"train": config.cache, "val": config.cache}
-    if config.cache not in (None, "memory"):
-        path = pathlib.Path(config.cache)  # the suffix stays the last thing in it
-        names = {name: f"{path.stem}-{name}{path.suffix}" for name in cache}
-        cache = {name: str(path.with_name(file)) for name, file in names.items()}
-    return {
-        **tables,
-        "train_config": PipelineConfig(
-            **common, cache=cache["train"], augment=augmentation(augment)
-        ),
-        "val_config": PipelineConfig(**common, cache=cache["val"]),
-    }
-
-
-def _attention(run, model, feed, names):
-    """Pictures of the first validation images of different classes."""
-    val = feed["val"]
-    known = np.nan_to_num(val.labels)
-    shown = val.subset(first_of_each_class(known)[:SHOWN])
-    config = dataclasses.replace(feed["val_config"], batch_size=SHOWN, cache=None)
-    images = next(iter(batches(shown, config)))["image"].numpy()
-    classes = np.nan_to_num(shown.labels).argmax(axis=1)
-    return AttentionImages(
-        run.folder / "logs" / "images", model, names, images, classes
-    )
+    return maps

@@ -16,6 +16,10 @@ SCORES = (
     "f1_macro",
     "f1_micro",
     "top_5",
+    "auroc_macro",
+    "auroc_micro",
+    "auroc_weighted",
+    "average_precision_macro",
 )
 
 
@@ -87,8 +91,12 @@ def write_evaluation(folder, report: dict, rows: list[dict]):
     if rows:
         write_csv(folder / "localization.csv", rows)
     everything = {"classification": report, "localization": rows}
-    text = json.dumps(without_nan(everything), indent=2, allow_nan=False)
-    write_text(folder / "evaluation.json", text)
+    write_json(folder / "evaluation.json", everything)
+
+
+def write_json(path, value):
+    """Writes dicts, lists and arrays as strict json: NaN is null."""
+    write_text(path, json.dumps(without_nan(value), indent=2, allow_nan=False))
 
 
 def without_nan(value):

@@ -27,7 +27,8 @@ from kerasloc.configs import CONFIG_FILE, read_network
 logger = logging.getLogger(__name__)
 
 STATE = "kerasloc_state"
-MAY_CHANGE = ("epochs", "cache")  # neither alters what an epoch gives
+# none of them alters what an epoch gives
+MAY_CHANGE = ("epochs", "cache", "thresholds")
 WEIGHTS = ("best.weights.h5", "last.weights.h5", "model.weights.h5")
 
 
@@ -72,6 +73,11 @@ class Run:
     def __exit__(self, *_):
         """Gives the folder free."""
         self._lock.close()
+
+    def set_thresholds(self, thresholds):
+        """Writes the thresholds that the trained network is to be used with."""
+        self.config["network"]["thresholds"] = [float(value) for value in thresholds]
+        write_text(self.folder / CONFIG_FILE, json.dumps(self.config, indent=2))
 
     @property
     def history(self) -> list[dict]:

@@ -10,9 +10,9 @@ from kerasloc.data import (
     check,
     cut_validation,
     default_folder,
-    read_csv,
-    read_folders,
+    read_dataset,
 )
+from kerasloc.data.synthetic import MULTI_LABEL
 from kerasloc.data.tables import Table
 from kerasloc.training.arguments import make
 
@@ -22,8 +22,10 @@ class DataConfig:
     """Which images a run uses.
 
     Attributes:
-        data_dir: Image folders, or a csv file.
+        data_dir: Image folders, a csv file, or the folder of a known data set.
         image_dir: Where the csv's images lie; beside the csv by default.
+        dataset: A key of :data:`kerasloc.data.sets.READERS`; by the path by default:
+            ``csv`` for a file, ``folders`` for a folder.
         val_share: Share of the training images kept for validation when the data has
             no validation images.
         on_error: ``raise`` or ``skip`` broken images.
@@ -35,6 +37,7 @@ class DataConfig:
     val_share: float = 0.2
     on_error: str = "raise"
     seed: int = 0
+    dataset: str | None = None
 
     def __post_init__(self):
         for name in ("data_dir", "image_dir"):  # found again from other folders
@@ -54,13 +57,14 @@ def data_of_run(known: dict, given: dict) -> DataConfig:
     Args:
         known: What the run's configuration says of its data; its seed stays, so that
             the same images are held out.
-        given: Options by name. Another ``data_dir`` leaves the ``image_dir`` behind.
+        given: Options by name. Another ``data_dir`` leaves ``image_dir`` and
+            ``dataset`` behind.
 
     Raises:
         ValueError: If neither says which data.
     """
     if "data_dir" in given:
-        known = {**known, "image_dir": None}
+        known = {**known, "image_dir": None, "dataset": None}
     values = {**known, **given, "seed": known.get("seed", given.get("seed", 0))}
     if values.get("data_dir") is None:
         raise ValueError(
@@ -70,13 +74,22 @@ def data_of_run(known: dict, given: dict) -> DataConfig:
     return make(DataConfig, values)
 
 
-def embedded_data() -> str:
-    """Path of the embedded synthetic data, made in ``data/`` when absent."""
-    return str(pathlib.Path(default_folder()).resolve())
+def embedded_data(multi_label: bool = False) -> dict:
+    """Where the embedded synthetic data lies, made in ``data/`` when absent.
+
+    Args:
+        multi_label: Whether images hold any number of objects, or exactly one.
+
+    Returns:
+        ``data_dir`` and ``dataset`` of a :class:`DataConfig`.
+    """
+    config = SyntheticConfig(most_objects=MULTI_LABEL if multi_label else 1)
+    folder = str(pathlib.Path(default_folder(config=config)).resolve())
+    return {"data_dir": folder, "dataset": "csv" if multi_label else "folders"}
 
 
 def is_embedded(data_dir) -> bool:
-    """Whether a path is that of the embedded data."""
+    """Whether a path is that of the embedded data with one object an image."""
     return pathlib.Path(data_dir).name == SyntheticConfig().name
 
 
@@ -91,9 +104,9 @@ def read_table(config: DataConfig, class_names=None) -> Table:
         ValueError: If the data is missing or not as described.
     """
     path = pathlib.Path(config.data_dir)
-    if path.suffix.lower() == ".csv":
-        return read_csv(path, config.image_dir, class_names)
-    return read_folders(path, class_names)
+    by_path = "csv" if path.suffix.lower() == ".csv" else "folders"
+    options = {"image_dir": config.image_dir, "on_error": config.on_error}
+    return read_dataset(config.dataset or by_path, path, class_names, **options)
 
 
 def training_tables(

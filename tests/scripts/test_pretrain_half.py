@@ -11,6 +11,7 @@ import pytest
 
 from kerasloc import HalfModel
 from kerasloc.training import hrcam, sources
+from kerasloc.training.configs import HrcamTraining
 from kerasloc.training.runs import Run, read_config, read_history
 from kerasloc.weights import read_arrays
 
@@ -85,7 +86,7 @@ def test_a_complete_run_started_again_does_nothing(
 def test_without_data_it_trains_a_small_network_on_synthetic_images(
     main, script, asked, shapes, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(sources, "embedded_data", lambda: str(shapes))
+    monkeypatch.setattr(sources, "embedded_data", lambda: {"data_dir": str(shapes)})
     main([])
     (call,) = asked
     embedded = script("pretrain_half").EMBEDDED
@@ -100,7 +101,7 @@ def test_with_data_it_trains_as_published(main, asked, shapes):
     (call,) = asked
     assert call["network"].input_shape == (224, 224, 3)
     assert call["network"].options == {}
-    assert call["config"] == hrcam.TrainingConfig()
+    assert call["config"] == HrcamTraining()
     config = call["config"]
     assert (config.optimizer, config.learning_rate) == ("adadelta", 1.0)
     assert (config.batch_size, config.epochs) == (16, 50)
@@ -299,10 +300,10 @@ def test_the_number_of_classes_is_checked(failure, shapes):
     ("words", "message"),
     [
         (["--gpu", "7"], "TensorFlow sees"),
-        (["--augmentation", "mixup"], "one of affine, imgaug, none. Received: 'mixup'"),
+        (["--augmentation", "mixup"], "xray, voc, none. Received: 'mixup'"),
         (["--epochs", "0"], "at least 1"),
         (["--learning-rate", "-1"], "rate above 0"),
-        (["--seed", "-1"], "seed at least 0"),
+        (["--seed", "-1"], "seed is at least 0"),
         (["--val-share", "1"], "between 0 and 1"),
         (["--growth", "0"], "growth is a positive whole number"),
         (["--momentum", "1"], "momentum lies in"),

@@ -66,8 +66,15 @@ def test_the_name_is_that_of_the_folder_or_file():
 
 def test_embedded_data_is_made_and_known_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sources, "default_folder", lambda: "data/synthetic")
-    assert sources.embedded_data() == str(tmp_path / "data" / "synthetic")
+    monkeypatch.setattr(
+        sources, "default_folder", lambda config: f"data/{config.most_objects}"
+    )
+    assert sources.embedded_data() == {
+        "data_dir": str(tmp_path / "data" / "1"),
+        "dataset": "folders",
+    }
+    several = sources.embedded_data(multi_label=True)
+    assert several == {"data_dir": str(tmp_path / "data" / "3"), "dataset": "csv"}
     assert sources.is_embedded("/x/synthetic-96px-4classes-seed0")
     assert not sources.is_embedded("/x/animals")
 

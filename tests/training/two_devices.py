@@ -15,7 +15,8 @@ import tensorflow as tf
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.tables import Table
 from kerasloc.models import hrcam
-from kerasloc.training.hrcam import TrainingConfig, train_full, train_half
+from kerasloc.training.configs import HrcamTraining
+from kerasloc.training.hrcam import train_full, train_half
 from kerasloc.training.runs import Run, seeded
 
 OPTIONS = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 1}
@@ -55,12 +56,12 @@ def train(folder, name, tables, strategy):
     }
     runs = folder / name
     with Run(runs / "half", {}) as run, seeded(0):
-        config = TrainingConfig(**how)
+        config = HrcamTraining(**how)
         rows = train_half(run, tables, network("half"), config, strategy=strategy)
     half = hrcam.half_densenet((16, 16, 3), 2, **OPTIONS)
     half.load_weights(runs / "half" / "best.weights.h5")
     with Run(runs / "full", {}) as run, seeded(0):
-        config = TrainingConfig(**how, align_weight=0.5)
+        config = HrcamTraining(**how, align_weight=0.5)
         rows = rows + train_full(
             run, tables, network("full"), config, strategy=strategy, half=half
         )

@@ -1,0 +1,154 @@
+"""An experiment with a network of maps: its seeds, phases, and their table."""
+
+import dataclasses
+import logging
+import pathlib
+
+from kerasloc import weights as weight_files
+from kerasloc.configs import NetworkConfig, read_network
+from kerasloc.models.registry import BUILDERS
+from kerasloc.training import arguments, devices, map_evaluation, report, sources
+from kerasloc.training.configs import MapTraining
+from kerasloc.training.maps import map_network, train_maps
+from kerasloc.training.runs import Run, read_config, seeded
+
+logger = logging.getLogger(__name__)
+
+# What is trained without --data-dir: small enough for minutes on two CPU cores.
+EMBEDDED = {
+    "im_size": 96,
+    "channels": 3,
+    "backbone": "resnet18",
+    "epochs": 12,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "patience": 2,
+    "augmentation": "none",
+}
+XRAY = {"im_size": 256, "channels": 1, "augmentation": "xray"}
+COLOR = {"im_size": 256, "channels": 3, "augmentation": "voc"}
+PUBLISHED = {"nih14": XRAY, "vindr": XRAY}
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What all runs of an experiment share.
+
+    Attributes:
+        family: Of the network.
+        values: Every option by name.
+        data: Which images.
+        place: Folder of the family's runs.
+        name: Of the experiment, and of its run when there is one seed.
+    """
+
+    family: str
+    values: dict
+    data: sources.DataConfig
+    place: pathlib.Path
+    name: str
+
+
+def run_experiment(family: str, options) -> list[pathlib.Path]:
+    """Trains every seed, or goes on with it, and measures them all.
+
+    Args:
+        family: A key of :data:`kerasloc.models.registry.BUILDERS`.
+        options: Of the command line, as ``arguments.add_map_options`` and its
+            neighbors define them.
+
+    Returns:
+        The run folders.
+    """
+    experiment = _experiment(family, options)
+    values = experiment.values
+    strategy = devices.select(options.gpu)
+    devices.set_precision(values.get("precision", "float32"))
+    tables = sources.training_tables(experiment.data, values["channels"])
+    sources.check_class_count(tables["train"], options.num_classes)
+    network = map_network(family, tables["train"], values)
+    seeds = options.seeds or [values.get("seed", 0)]
+    folders = []
+    for seed in seeds:
+        name = f"{experiment.name}-s{seed}" if len(seeds) > 1 else experiment.name
+        folders.append(_train(experiment, network, tables, (name, seed, strategy)))
+    if options.evaluation:
+        _evaluate(experiment, folders)
+    return folders
+
+
+def _experiment(family, options) -> Experiment:
+    """The options, over the published or the embedded values."""
+    values = arguments.given(options)
+    if options.data_dir is None:
+        values = {**EMBEDDED, **sources.embedded_data(multi_label=True), **values}
+    else:
+        values = {**PUBLISHED.get(options.dataset, COLOR), **values}
+    data = arguments.make(sources.DataConfig, values)
+    place = pathlib.Path(options.results_dir) / family
+    return Experiment(family, values, data, place, options.results_name or data.name)
+
+
+def _train(experiment: Experiment, network: NetworkConfig, tables, what):
+    """One seed's run, or its two; the folder of the last."""
+    name, seed, strategy = what
+    values = {**experiment.values, "seed": seed}
+    start = values.get("start")
+    start = None if start in (None, "none") else start.replace("{seed}", str(seed))
+    phases = [(name, {"start": start})]
+    if values.get("phases") == 2:
+        first = f"{name}-phase1"
+        phases = [
+            (first, {"start": start, "freeze_encoder": True}),
+            (name, {"start": str((experiment.place / first).resolve())}),
+        ]
+    for run_name, phase in phases:
+        training = arguments.make(MapTraining, {**values, **phase})
+        config = {
+            "network": vars(network),
+            "data": dataclasses.asdict(experiment.data),
+            "training": dataclasses.asdict(training),
+        }
+        folder = experiment.place / run_name
+        logger.info("Training %s (%s) in %s", network.name, training.name, folder)
+        with Run(folder, config) as run, seeded(seed):
+            train_maps(run, tables, network, training, strategy=strategy)
+            report.draw_history(run)
+    return folder
+
+
+def _evaluate(experiment: Experiment, folders):
+    """The table of every run, and their mean and deviation."""
+    table = sources.read_table(experiment.data)
+    if not (table.splits == "test").any():
+        logger.info("The data has no test images; nothing is measured.")
+        return
+    rows = [evaluate_run(folder) for folder in folders]
+    if len(rows) > 1:
+        where = experiment.place / f"{experiment.name}-collected"
+        map_evaluation.collect(rows, where)
+        logger.info("Every seed's rows, their mean and deviation are in %s", where)
+
+
+def evaluate_run(folder, options: dict | None = None) -> list[dict]:
+    """Measures a run of a network of maps on the test images of its data.
+
+    Args:
+        folder: Of the run.
+        options: Other data, ``split`` and ``batch_size``, as of scripts/evaluate.py.
+
+    Returns:
+        The rows of its table.
+    """
+    options = options or {}
+    network = read_network(folder)
+    data = sources.data_of_run(read_config(folder)["data"], options)
+    split = options.get("split", "test")
+    table = sources.evaluation_table(data, split, network.class_names, network.channels)
+    model = BUILDERS[network.family](
+        network.input_shape, network.num_classes, **network.options
+    )
+    best = weight_files.weights_of_run(folder)
+    weight_files.assign(model, weight_files.read_arrays(best), source=str(best))
+    size = options.get("batch_size", 16)
+    return map_evaluation.evaluate(folder, model, network, table, size)

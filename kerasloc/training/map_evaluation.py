@@ -1,0 +1,270 @@
+"""AUROC and localization of networks that answer with logits and maps.
+
+Every figure has a bootstrap interval over images, and the maps stand next to a
+control that knows nothing of the image: a bump in the middle.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import pathlib
+import tempfile
+
+import numpy as np
+from tqdm import tqdm
+
+from kerasloc.data.pipeline import PipelineConfig, batches
+from kerasloc.metrics import (
+    auroc,
+    average_precision,
+    iobb_accuracy,
+    iou_accuracy,
+    multi_label_report,
+    point_localization,
+)
+from kerasloc.training import report
+from kerasloc.training.evaluation import centre_map
+from kerasloc.training.feeds import normalization
+
+logger = logging.getLogger(__name__)
+
+THRESHOLDS = (0.1, 0.25, 0.5)
+IN_MEMORY = 2**28  # numbers; more maps than this are kept in a temporary file
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What a network says of a table.
+
+    Attributes:
+        logits: (n, classes).
+        maps: Raw maps of the images with boxes, (k, rows, cols, classes).
+        boxes: Rows image (0 to k - 1), x, y, w, h, class, in pixels of the network's
+            images.
+    """
+
+    logits: np.ndarray
+    maps: np.ndarray
+    boxes: np.ndarray
+
+
+@contextlib.contextmanager
+def answers(model, network, table, batch_size: int = 16):
+    """A network's :class:`Answers`; its maps may lie in a file while it is open.
+
+    Args:
+        model: With outputs ``logits`` and ``maps``.
+        network: Its :class:`~kerasloc.configs.NetworkConfig`.
+        table: Images.
+        batch_size: Images at a time.
+    """
+    config = PipelineConfig(
+        size=network.im_size,
+        channels=network.channels,
+        batch_size=batch_size,
+        fields=("image", "boxes", "index"),
+        **normalization(network),
+    )
+    boxed = np.unique(table.boxes[:, 0].astype(int))
+    number = {image: k for k, image in enumerate(boxed)}
+    shape = (len(boxed), *model.output["maps"].shape[1:])
+    logits, rows = [], []
+    with contextlib.ExitStack() as stack:
+        maps = _array(stack, shape)
+        data = tqdm(
+            batches(table, config),
+            "Answering",
+            -(-len(table) // batch_size),
+            unit="batch",
+            leave=False,
+        )
+        for element in data:
+            outputs = model.predict_on_batch(element["image"])
+            logits.append(np.asarray(outputs["logits"]))
+            indices = element["index"].numpy()
+            for place in np.flatnonzero(np.isin(indices, boxed)):
+                image = number[int(indices[place])]
+                maps[image] = outputs["maps"][place]
+                own = element["boxes"].numpy()[place]
+                own = own[own[:, 4] >= 0]
+                rows.append(np.column_stack([np.full(len(own), image), own]))
+        boxes = np.concatenate(rows) if rows else np.empty((0, 6))
+        yield Answers(np.concatenate(logits), maps, boxes)
+
+
+def _array(stack, shape) -> np.ndarray:
+    if np.prod(shape) <= IN_MEMORY:
+        return np.empty(shape, np.float32)
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    path = pathlib.Path(folder) / "maps.npy"
+    return np.lib.format.open_memmap(path, "w+", np.float32, shape)
+
+
+def measure(found: Answers, network, table) -> dict:
+    """Every figure of a network on a table.
+
+    Args:
+        found: Its answers.
+        network: Its classes, size and thresholds.
+        table: The same images.
+
+    Returns:
+        ``classification`` (at the network's thresholds), ``auroc``,
+        ``average_precision``; with boxes also ``point``, ``iobb``, ``iou`` and
+        ``center_point``, the control. See :mod:`kerasloc.metrics`.
+    """
+    labels, size = table.labels, network.im_size
+    probabilities = 0.5 * (1 + np.tanh(0.5 * found.logits.astype(float)))
+    thresholds = np.broadcast_to(network.thresholds, network.num_classes)
+    figures = {
+        "classification": multi_label_report(
+            labels, probabilities, network.class_names, thresholds
+        ),
+        "auroc": auroc(labels, found.logits, network.class_names),
+        "average_precision": average_precision(
+            labels, found.logits, network.class_names
+        ),
+    }
+    if len(found.boxes):
+        middle = centre_map(size)[None, :, :, None]
+        middle = np.broadcast_to(middle, (len(found.maps), *size, network.num_classes))
+        figures |= {
+            "point": point_localization(found.maps, found.boxes, size),
+            "iobb": iobb_accuracy(found.maps, found.boxes, size, THRESHOLDS),
+            "iou": iou_accuracy(found.maps, found.boxes, size, THRESHOLDS),
+            "center_point": point_localization(middle, found.boxes, size),
+        }
+    return figures
+
+
+def rows(figures: dict, class_names) -> list[dict]:
+    """The table of all figures: a row per class, then macro, micro and weighted.
+
+    For localization, micro and weighted are the mean over all pairs of an image and
+    a class with boxes.
+
+    Args:
+        figures: As from :func:`measure`.
+        class_names: In their order.
+    """
+    answer = []
+    for place, name in [*enumerate(class_names), *zip(AVERAGES, AVERAGES, strict=True)]:
+        row = {"class": name, **_support(figures, place)}
+        for key in ("auroc", "average_precision", "point", "center_point"):
+            if key in figures:
+                row |= _figure(key, figures[key], place)
+        for key in ("iobb", "iou"):
+            if key in figures:
+                values = _pick(figures[key], place)
+                row |= {
+                    f"{key}_{threshold:g}": float(value)
+                    for threshold, value in zip(THRESHOLDS, values, strict=True)
+                }
+        answer.append(row)
+    return answer
+
+
+AVERAGES = ("macro", "micro", "weighted")
+
+
+def _pick(figure: dict, place):
+    """The value of a class (by number) or of an average (by name)."""
+    if isinstance(place, str):
+        known = place if place in figure else "weighted"
+        return figure[known]
+    return figure["per_class"][..., place]
+
+
+def _figure(key: str, figure: dict, place) -> dict:
+    around = figure["intervals"]
+    if isinstance(place, str):
+        low, high = around[place if place in around else "weighted"]
+    else:
+        low, high = around["per_class"][place]
+    names = (key, f"{key}_low", f"{key}_high")
+    values = (_pick(figure, place), low, high)
+    return dict(zip(names, map(float, values), strict=True))
+
+
+def _support(figures: dict, place) -> dict:
+    """How many images, positives and pairs a row rests on."""
+    counts = {
+        "images": figures["auroc"]["count"],
+        "positives": figures["auroc"]["positives"],
+    }
+    if "point" in figures:
+        counts["pairs"] = figures["point"]["count"]
+    if isinstance(place, str):
+        return {name: int(np.sum(count)) for name, count in counts.items()}
+    return {name: int(count[place]) for name, count in counts.items()}
+
+
+def text(table: list[dict]) -> str:
+    """The table for a terminal, with 95 % bootstrap intervals over images."""
+    width = max(len(row["class"]) for row in table)
+    columns = [k for k in ("auroc", "point", "center_point") if k in table[0]]
+    titles = {"auroc": "AUROC", "point": "point accuracy", "center_point": "center"}
+    shares = [k for k in table[0] if k.startswith(("iobb_", "iou_"))]
+    head = f"{'':{width}s} positives  " + "  ".join(
+        f"{titles[key]:20s}" for key in columns
+    )
+    lines = [head + "  ".join(f"{key:>9s}" for key in shares)]
+    for row in table:
+        cells = [
+            f"{row[key]:.3f} [{row[f'{key}_low']:.3f}, {row[f'{key}_high']:.3f}]"
+            for key in columns
+        ]
+        line = f"{row['class']:{width}s} {row['positives']:9d}  "
+        line += "  ".join(f"{cell:20s}" for cell in cells)
+        lines.append(line + "  ".join(f"{row[key]:9.3f}" for key in shares))
+    return "\n".join(lines)
+
+
+def evaluate(folder, model, network, table, batch_size: int = 16) -> list[dict]:
+    """Measures a run and writes its evaluation/; the rows of the table.
+
+    Args:
+        folder: Of the run.
+        model: With the run's weights.
+        network: What it is.
+        table: Images to measure on.
+        batch_size: Images at a time.
+    """
+    with answers(model, network, table, batch_size) as found:
+        figures = measure(found, network, table)
+    measured = rows(figures, network.class_names)
+    place = pathlib.Path(folder) / "evaluation"
+    place.mkdir(parents=True, exist_ok=True)
+    report.write_csv(place / "metrics.csv", measured)
+    everything = {"images": len(table), "rows": measured, **figures}
+    report.write_json(place / "evaluation.json", everything)
+    logger.info("%s: %d images\n%s", folder, len(table), text(measured))
+    return measured
+
+
+def collect(runs: list[list[dict]], folder) -> list[dict]:
+    """Mean and deviation over several runs' rows, written as collected.csv.
+
+    Args:
+        runs: The rows of every run.
+        folder: Where the file goes.
+    """
+    columns = [
+        name
+        for name, value in runs[0][0].items()
+        if isinstance(value, float) and not name.endswith(("_low", "_high"))
+    ]
+    collected = report.collect(runs, "class", columns)
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write_csv(folder / "collected.csv", collected)
+    every = [{"run": number, **row} for number, each in enumerate(runs) for row in each]
+    report.write_csv(folder / "runs.csv", every)
+    shown = [name for name in ("auroc", "point", "iobb_0.25") if name in columns]
+    logger.info("%s", report.collected_text(_only(collected, shown)))
+    return collected
+
+
+def _only(collected, columns):
+    wanted = ["class", "runs", *(f"{c}_{k}" for c in columns for k in ("mean", "std"))]
+    return [{name: row[name] for name in wanted} for row in collected]
