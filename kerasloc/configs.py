@@ -75,8 +75,11 @@ class NetworkConfig:
 
 def _numbers(name, values, most: int) -> tuple[float, ...]:
     """One number, or as many as there are channels or classes."""
-    numbers = np.atleast_1d(np.asarray(values, float))
-    if numbers.shape not in ((1,), (most,)) or np.isnan(numbers).any():
+    try:
+        numbers = np.atleast_1d(np.asarray(values, float))
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape not in ((1,), (most,)) or not np.isfinite(numbers).all():
         raise ValueError(
             f"{name} is one number or {most} of them. Received: {values!r}."
         )

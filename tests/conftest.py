@@ -27,6 +27,12 @@ HALF_OPTIONS = {
     "learning-rate": 0.05,
     "augmentation": "none",
 }
+TORCH_KINDS = {
+    "weight": ("kernel", "gamma"),
+    "bias": ("bias", "beta"),
+    "running_mean": ("moving_mean",),
+    "running_var": ("moving_variance",),
+}
 FULL_OPTIONS = {"align-weight": 0.5, "optimizer": "adam", "learning-rate": 0.01}
 
 
@@ -144,3 +150,82 @@ def eager(monkeypatch):
         compiled(self, *arguments, **{**options, "run_eagerly": True})
 
     monkeypatch.setattr(keras.Model, "compile", compile_eagerly)
+
+
+def torch_array(seed, name, shape):
+    """As `golden_array`, for the names of PyTorch and its order of axes."""
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    if name.endswith("running_var"):
+        values = rng.uniform(0.5, 1.5, shape)
+    elif name.endswith(("running_mean", "bias")):
+        values = 0.1 * rng.standard_normal(shape)
+    elif len(shape) == 1:
+        values = rng.uniform(0.3, 0.9, shape)
+    else:
+        values = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+    return values.astype("float32")
+
+
+class NetworkGolden:
+    """Weights by rule, the input, and what a published PyTorch network answered."""
+
+    def __init__(self, name, facts, answers):
+        self.facts = facts
+        self.logits = answers[f"{name}/logits"]
+        self.maps = answers[f"{name}/maps"]  # every k-th row and column
+        rows, cols, channels = facts["input_shape"][1:]
+        shape = (facts["input_shape"][0], channels, rows, cols)
+        rng = np.random.default_rng(
+            [facts["seed"], zlib.crc32(f"input:{name}".encode())]
+        )
+        images = rng.standard_normal(shape).astype("float32")
+        self.images = images.transpose(0, 2, 3, 1)
+
+    def arrays(self):
+        """The published state: arrays by published parameter name."""
+        return {
+            name: torch_array(self.facts["seed"], name, shape)
+            for name, shape in self.facts["parameters"].items()
+        }
+
+    def build(self):
+        """The network of this package with the golden weights."""
+        from kerasloc.models.registry import BUILDERS
+
+        facts = self.facts
+        model = BUILDERS[facts["builder"]](
+            facts["input_shape"][1:],
+            facts["classes"],
+            facts["backbone"],
+            **facts["options"],
+        )
+        fill(model, self.arrays())
+        return model
+
+
+def fill(model, arrays):
+    """Assigns arrays of a published PyTorch state; every one and every weight once."""
+    free = {
+        (layer.name, weight.name): (layer, weight)
+        for layer in model.layers
+        for weight in layer.weights
+    }
+    for name, array in arrays.items():
+        *path, kind = name.removeprefix("net.").split(".")
+        path = path[1:] if path[0] in ("encoder", "decoder") else path
+        keys = [("_".join(path), variable) for variable in TORCH_KINDS[kind]]
+        layer, weight = next(free.pop(key) for key in keys if key in free)
+        depthwise = "Depthwise" in type(layer).__name__
+        axes = (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)
+        # assign refuses another shape
+        weight.assign(array.transpose(axes) if array.ndim == 4 else array)
+    if free:
+        raise KeyError(f"no array for {sorted(free)}")
+
+
+@pytest.fixture(scope="session")
+def network_golden():
+    """Function from a name to what that published network answered."""
+    facts = json.loads((GOLDENS / "networks.json").read_text())
+    answers = np.load(GOLDENS / "networks.npz")
+    return lambda name: NetworkGolden(name, facts[name], answers)

@@ -1,4 +1,4 @@
-"""Both models under the other backends: build, predict, CAMs, one training step."""
+"""The models under the other backends: build, predict, CAMs, one training step."""
 
 import importlib.util
 import os
@@ -50,13 +50,48 @@ np.testing.assert_allclose(FullModel("run").logits(x), full.logits(x), atol=1e-5
 print("passed")
 """
 
+# The networks over a ResNet, and the one layer with a way of its own on TensorFlow.
+NETWORKS = """
+import sys
+import numpy as np
+if {blocked}:
+    sys.modules["tensorflow"] = None  # nothing here needs it
+import keras
+from kerasloc.layers import AlignedResize
+from kerasloc.models.registry import BUILDERS
+
+assert keras.backend.backend() == "{backend}"
+keras.utils.set_random_seed(0)
+rows = np.array([[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]], "float32")[None, :, :, None]
+wide = [[0, 1, 2, 3, 4], [3, 4, 5, 6, 7], [6, 7, 8, 9, 10]]
+resized = keras.ops.convert_to_numpy(AlignedResize(size=(3, 5))(rows))
+np.testing.assert_allclose(resized[0, :, :, 0], wide, atol=1e-5)
+
+x = np.random.default_rng(0).standard_normal((2, 32, 32, 1)).astype("float32")
+y = np.eye(2, dtype="float32")
+for name in ("pylon", "pan"):
+    model = BUILDERS[name]((32, 32, 1), 2, "resnet18")
+    outputs = model.predict(x, verbose=0)
+    assert outputs["maps"].shape == (2, 8, 8, 2)
+    assert np.isfinite(outputs["maps"]).all()
+    highest = outputs["maps"].max(axis=(1, 2))
+    np.testing.assert_allclose(outputs["logits"], highest, rtol=1e-5)
+    trainer = keras.Model(model.input, model.output["logits"])
+    trainer.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    before = model.get_layer("conv1").get_weights()[0]
+    assert np.isfinite(trainer.train_on_batch(x, y))
+    assert np.any(model.get_layer("conv1").get_weights()[0] != before)
+print("passed")
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_models_build_predict_draw_and_train(backend, tmp_path):
+@pytest.mark.parametrize("code", [CODE, NETWORKS], ids=["hrcam", "networks"])
+def test_models_build_predict_draw_and_train(code, backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: pip install {backend}")
-    code = CODE.format(backend=backend, blocked=backend != "tensorflow")
+    code = code.format(backend=backend, blocked=backend != "tensorflow")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         capture_output=True,

@@ -62,3 +62,57 @@ def test_a_file_that_describes_no_network_is_refused(tmp_path, text):
     (tmp_path / CONFIG_FILE).write_text(text)
     with pytest.raises(ValueError, match="does not describe a network"):
         read_network(tmp_path)
+
+
+# Normalization and thresholds
+
+
+def test_numbers_for_all_stay_one_and_lists_become_tuples(network):
+    other = dataclasses.replace(network, mean=0.5, std=[0.1, 0.2, 0.3], thresholds=0)
+    assert (other.mean, other.std) == ((0.5,), (0.1, 0.2, 0.3))
+    assert other.thresholds == (0.0,)
+
+
+def test_defaults_leave_images_alone_and_decide_at_a_half(network):
+    assert (network.mean, network.std) == ((0.0,), (1.0,))
+    assert (network.thresholds, network.folded) == ((0.5,), False)
+
+
+def test_normalization_thresholds_and_folding_come_back(network, tmp_path):
+    new = dataclasses.replace(
+        network, mean=[0.1, 0.2, 0.3], std=0.25, thresholds=[0.1, 0.9], folded=True
+    )
+    (tmp_path / CONFIG_FILE).write_text(json.dumps({"network": vars(new)}))
+    assert read_network(tmp_path) == new
+
+
+def test_descriptions_of_earlier_versions_can_be_read(network, tmp_path):
+    old = dict(vars(network))
+    for name in ("mean", "std", "thresholds", "folded"):
+        old.pop(name)
+    (tmp_path / CONFIG_FILE).write_text(json.dumps({"network": old}))
+    assert read_network(tmp_path) == network
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"mean": [0.1, 0.2]}, "mean is one number or 3"),
+        ({"mean": float("nan")}, "mean is one number or 3"),
+        ({"mean": [[0.1, 0.2, 0.3]]}, "mean is one number or 3"),
+        ({"mean": []}, "mean is one number or 3"),
+        ({"std": [1, 2]}, "std is one number or 3"),
+        ({"std": 0}, "std is above 0"),
+        ({"std": [0.1, 0.1, -0.1]}, "std is above 0"),
+        ({"std": float("inf")}, "std"),
+        ({"mean": float("-inf")}, "mean"),
+        ({"thresholds": [0.5, 0.5, 0.5]}, "thresholds is one number or 2"),
+        ({"thresholds": 1.5}, "probabilities, 0 to 1"),
+        ({"thresholds": [0.5, -0.1]}, "probabilities, 0 to 1"),
+        ({"thresholds": "half"}, "thresholds"),
+        ({"thresholds": None}, "thresholds"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(network, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(network, **wrong)

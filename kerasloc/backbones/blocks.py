@@ -27,7 +27,8 @@ def start(input_shape, classes: int, multiple: int = 32):
             f"input_shape is (rows, cols, channels). Received: {input_shape!r}."
         )
     size = as_size(input_shape[:2], multiple=multiple)
-    if int(classes) != classes or classes < 1 or input_shape[2] < 1:
+    counts = (classes, input_shape[2])
+    if any(int(count) != count or count < 1 for count in counts):
         raise ValueError(
             "There is at least one class and one channel. "
             f"Received: {classes!r} classes, {input_shape[2]!r} channels."

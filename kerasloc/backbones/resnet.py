@@ -85,6 +85,12 @@ class ResNetConfig:
                 "Strides and dilations are four whole numbers from 1 each. Received: "
                 f"{self.strides!r} and {self.dilations!r}."
             )
+        pairs = zip(self.strides, self.dilations, strict=True)
+        if any(dilation > 1 and dilation % stride for stride, dilation in pairs):
+            raise ValueError(
+                "A dilation is 1 or a multiple of its stage's stride. Received: "
+                f"{self.strides!r} and {self.dilations!r}."
+            )
         if self.dilate not in ("every", "first"):
             raise ValueError(
                 f"dilate is 'every' or 'first'. Received: {self.dilate!r}."
@@ -186,6 +192,10 @@ def conv(x, filters: int, size: int, name: str, **options):
         **options: ``stride``, ``dilation`` and ``groups``, 1 each by default.
     """
     stride, dilation = options.get("stride", 1), options.get("dilation", 1)
+    if stride > 1 and dilation % stride == 0:
+        # Keras refuses both at once; dilated, every stride-th pixel is all that counts
+        x = layers.MaxPooling2D(1, stride, name=f"{name}_stride")(x)
+        stride, dilation = 1, dilation // stride
     padding = dilation * (size - 1) // 2
     if stride > 1 and padding:  # "same" would pad less on the upper left
         x = layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)

@@ -25,9 +25,8 @@ class AlignedResize(keras.layers.Layer):
     def __init__(self, size=None, scale: int | None = None, **kwargs):
         super().__init__(**kwargs)
         wanted = (*size,) if size is not None else (scale,) if scale is not None else ()
-        if (size is not None and scale is not None) or any(
-            int(value) != value or value < 1 for value in wanted
-        ):
+        ambiguous = size is not None and (scale is not None or len(wanted) != 2)
+        if ambiguous or any(int(value) != value or value < 1 for value in wanted):
             raise ValueError(
                 "A resize has a size (rows, cols) or a scale, whole numbers from 1. "
                 f"Received: size={size!r}, scale={scale!r}."
@@ -37,8 +36,9 @@ class AlignedResize(keras.layers.Layer):
 
     def call(self, features, like=None):
         """The resized features (n, rows, cols, channels)."""
-        size = self._target(ops.shape(features), None if like is None else like)
-        if tuple(features.shape[1:3]) == size:
+        size = self._target(ops.shape(features), like)
+        known = all(isinstance(side, int) for side in size)
+        if known and tuple(features.shape[1:3]) == size:
             return features
         if keras.backend.backend() == "tensorflow":
             resized = _with_tensorflow(features, size)

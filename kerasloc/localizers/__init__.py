@@ -33,5 +33,6 @@ __all__ = [
 
 def wrappers() -> dict[str, type[Localizer]]:
     """Every wrapper by its family's name."""
-    classes = (HalfModel, FullModel, *MapLocalizer.__subclasses__())
+    rivals = (Baseline, Li2018, FPN, UNet, DeepLabV3Plus, PAN)
+    classes = (HalfModel, FullModel, Pylon, *rivals)
     return {wrapper.family: wrapper for wrapper in classes}

@@ -174,8 +174,9 @@ class Localizer:
             squeeze: Whether one image loses its axis.
 
         Returns:
-            Array (n, rows, cols, classes), without the last axis for one class. Every
-            map is scaled by its own minimum and maximum; a flat one is 0.
+            Array (n, rows, cols, classes), without the last axis for one class. Where
+            maps are pooled to logits it is the probability at every place; HRCAM's
+            maps are scaled by their own minimum and maximum, a flat one to 0.
         """
         maps = self.maps(x, classes, squeeze=False)
         one_class = maps.ndim == 3
@@ -184,7 +185,7 @@ class Localizer:
         flat = np.moveaxis(stack, -1, 1).reshape(-1, rows, cols)
         size = tuple(size) if size is not None else self.config.im_size
         heat = self._heat(flat, size)
-        _warn_flat(flat, channels)
+        _warn_flat(heat, channels)
         heat = np.moveaxis(heat.reshape(count, channels, *size), 1, -1)
         heat = heat[..., 0] if one_class else heat
         return heat[0] if count == 1 and squeeze else heat
@@ -305,8 +306,8 @@ def _cut(inputs, where):
     return [a[where] for a in inputs] if isinstance(inputs, list) else inputs[where]
 
 
-def _warn_flat(maps, channels):
-    flat = np.flatnonzero(np.ptp(maps.reshape(len(maps), -1), axis=1) == 0)
+def _warn_flat(heat, channels):
+    flat = np.flatnonzero(~heat.any(axis=(1, 2)))
     if len(flat):
         images = sorted(set((flat // channels).tolist()))
         warnings.warn(

@@ -15,11 +15,9 @@ from kerasloc.models import (
     li2018,
     pan,
     pylon,
+    registry,
     unet,
 )
-
-XRAY = {"mean": (0.4984,), "std": (0.2483,)}
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 class MapLocalizer(Localizer):
@@ -38,7 +36,7 @@ class MapLocalizer(Localizer):
     @classmethod
     def normalization(cls, channels: int) -> dict:
         """Mean and deviation of a network that is not told any."""
-        return IMAGENET if channels == 3 else XRAY
+        return registry.normalization(channels)
 
     def _hold(self, model, config):
         super()._hold(model, config)
@@ -93,6 +91,8 @@ class MapLocalizer(Localizer):
         """
         images, single = as_images(x, self.config.input_shape)
         classes = self._classes(custom_class, len(images))
+        if not len(images):
+            raise ValueError("There is at least one image. Received: none.")
         step = images_at_once(images.shape[1:3])
         parts = [
             self._both(images[start : start + step], classes[start : start + step])

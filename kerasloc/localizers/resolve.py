@@ -10,7 +10,7 @@ import numpy as np
 from kerasloc import weights as weight_files
 from kerasloc.checks import as_size
 from kerasloc.configs import CONFIG_FILE, NetworkConfig, read_network
-from kerasloc.models.folding import fold
+from kerasloc.models.folding import fold, is_folded
 from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
 from kerasloc.weights.torch_names import bare
 
@@ -111,15 +111,26 @@ def _known(wrapper, folder, arrays) -> dict:
             return vars(config)
         raise ValueError(
             f"{wrapper.__name__} takes weights of its own family, {wrapper.family!r}. "
-            f"Received: {folder}, of the family {config.family!r}."
+            f"Received: {folder}, of the family {config.family!r}. "
+            "kerasloc.load(folder) gives a run the wrapper that it needs."
         )
     known = wrapper.describe(arrays)
     if not known:
         raise ValueError(
             f"{wrapper.__name__} takes weights of its own architecture. Received: a "
-            f"file with the layers {', '.join(sorted(arrays)[:8])}, ..."
+            f"file with the layers {', '.join(sorted(arrays)[:8])}, ... "
+            f"It looks like: {_likely(arrays)}."
         )
     return known
+
+
+def _likely(arrays) -> str:
+    """The families whose wrappers know arrays as their own."""
+    from kerasloc import localizers
+
+    families = localizers.wrappers().items()
+    found = [family for family, wrapper in families if wrapper.describe(arrays)]
+    return ", ".join(found) or "none of the families here"
 
 
 def _config(wrapper, given, known) -> NetworkConfig:
@@ -216,6 +227,7 @@ def _from_keras(wrapper, path, given):
     }
     shape = model.input_shape
     known = {**wrapper.describe(arrays), "im_size": shape[1:3]}
+    known["folded"] = is_folded(model)
     config = _config(wrapper, given, known)
     if (config.input_shape, config.num_classes) != (
         tuple(shape[1:]),

@@ -49,7 +49,7 @@ def deeplabv3plus(
         ValueError: If a size or an option does not fit.
         TypeError: If an option is unknown.
     """
-    config = _config(**options)
+    config = settings(**options)
     image = start(input_shape, classes)
     taps = resnet(image, backbone, ENCODERS[config["output_stride"]])
     width = config["decoder_channels"]
@@ -97,7 +97,7 @@ def _pyramid(x, config: dict):
     return layers.Dropout(0.5, name="aspp_0_dropout")(joined)
 
 
-def _config(
+def settings(
     *,
     decoder_channels=256,
     output_stride=16,

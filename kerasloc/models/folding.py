@@ -1,5 +1,7 @@
 """Batch normalization folded into the convolutions before it, for inference."""
 
+import collections
+
 import keras
 import numpy as np
 from keras import layers
@@ -22,7 +24,7 @@ def fold(model: keras.Model) -> keras.Model:
 
     def copy(layer):
         if layer.name in pairs:
-            return layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+            return layers.Identity(name=layer.name, dtype=layer.dtype_policy.name)
         config = layer.get_config()
         if layer.name in folded:
             config["use_bias"] = True
@@ -42,24 +44,25 @@ def fold(model: keras.Model) -> keras.Model:
     return answer
 
 
+def is_folded(model: keras.Model) -> bool:
+    """Whether a model is an answer of :func:`fold` that had something to fold."""
+    return any(isinstance(layer, layers.Identity) for layer in model.layers)
+
+
 def _pairs(model) -> dict:
     """The convolution of every batch normalization that can be folded, by name."""
-    seen = {}
-    for layer in model.layers:
-        if not isinstance(layer, layers.InputLayer):
-            for tensor in keras.tree.flatten(layer.input):
-                producer = tensor._keras_history.operation.name
-                seen[producer] = seen.get(producer, 0) + 1
-    for tensor in keras.tree.flatten(model.output):
-        producer = tensor._keras_history.operation.name
-        seen[producer] = seen.get(producer, 0) + 1
+    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    calls = collections.Counter(id(node.operation) for node in nodes)
+    tensors = [tensor for node in nodes for tensor in node.input_tensors]
+    tensors += keras.tree.flatten(model.output)
+    seen = collections.Counter(id(one._keras_history.operation) for one in tensors)
     pairs = {}
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             before = layer.input._keras_history.operation
             if (
                 isinstance(before, CONVOLUTIONS)
-                and seen[before.name] == 1
+                and calls[id(layer)] == calls[id(before)] == seen[id(before)] == 1
                 and before.activation is keras.activations.linear
                 and layer.axis in (-1, 3)
             ):

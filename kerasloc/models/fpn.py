@@ -13,6 +13,7 @@ from kerasloc.backbones.blocks import check, conv, head, max_pooled, relu, start
 from kerasloc.backbones.resnet import EPSILON, norm, resnet
 from kerasloc.layers import AlignedResize
 
+NORM = "seg_blocks_0_block_0_block_1"  # absent where it is folded
 LATERALS = {"stage4": "p4", "stage3": "p3", "stage2": "p2"}
 
 
@@ -32,7 +33,7 @@ def fpn(
         ValueError: If a size or an option does not fit.
         TypeError: If an option is unknown.
     """
-    config = _config(**options)
+    config = settings(**options)
     image = start(input_shape, classes)
     taps = resnet(image, backbone)
     x = conv(taps["stage5"], config["pyramid_channels"], 1, "p5")
@@ -52,7 +53,7 @@ def describe(arrays) -> dict:
 
     def options(kernels):
         first = kernels["seg_blocks_0_block_0_block_0"]
-        kind = "groupnorm" if len(arrays["seg_blocks_0_block_0_block_1"]) == 2 else None
+        kind = "groupnorm" if len(arrays.get(NORM, ())) == 2 else None
         return {
             "pyramid_channels": int(first[2]),
             "decoder_channels": int(first[3]),
@@ -81,7 +82,7 @@ def _norm(x, name: str, config: dict):
     return layers.GroupNormalization(groups, epsilon=EPSILON, name=name)(x)
 
 
-def _config(
+def settings(
     *, pyramid_channels=256, decoder_channels=128, norm="batchnorm", groups=32
 ) -> dict:
     """The checked options."""

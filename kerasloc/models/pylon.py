@@ -41,7 +41,7 @@ def pylon(
         ValueError: If a size or an option does not fit.
         TypeError: If an option is unknown.
     """
-    config = _config(**options)
+    config = settings(**options)
     image = start(input_shape, classes)
     taps = resnet(image, backbone)  # stage5: (n, rows / 32, cols / 32, 512 or 2048)
     width = config["decoder_channels"]
@@ -91,7 +91,7 @@ def _up(coarse, fine, name: str, config: dict):
     return layers.Add(name=f"{name}_add")([fine, resized])
 
 
-def _config(
+def settings(
     *,
     decoder_channels=128,
     use_pa=True,
@@ -106,7 +106,9 @@ def _config(
         "decoder_channels is at least 1": decoder_channels >= 1,
         "up_type is '2layer' or '1layer'": up_type in ("2layer", "1layer"),
         "n_up is 0, 1, 2 or 3": n_up in (0, 1, 2, 3),
-        "kernel sizes are odd": up_kernel_size % 2 == head_kernel_size % 2 == 1,
+        "kernel sizes are odd": all(
+            size > 0 and size % 2 == 1 for size in (up_kernel_size, head_kernel_size)
+        ),
     }
     check(rules, config)
     return config

@@ -10,7 +10,6 @@ import pytest
 import kerasloc
 from kerasloc import FullModel, HalfModel, weights
 from kerasloc.localizers import base
-from kerasloc.localizers import hrcam as wrappers
 from kerasloc.metrics import min_max, resize_maps
 from kerasloc.postprocess import pipeline
 from kerasloc.weights import find_runs
@@ -137,11 +136,13 @@ def test_more_images_than_a_batch_come_back_in_order(half, images):
 def test_cams_and_prediction_come_from_one_forward_pass(full, images, monkeypatch):
     passes = []
 
+    run = base.run
+
     def counted(model, *inputs):
         passes.append(model)
-        return base.run(model, *inputs)
+        return run(model, *inputs)
 
-    monkeypatch.setattr(wrappers, "run", counted)
+    monkeypatch.setattr(base, "run", counted)
     full.generate_cams(images)
     assert len(passes) == 1
 
@@ -257,6 +258,55 @@ def test_multi_label_predicts_every_class_for_itself(tiny, images):
     rows = model.predict(images)
     np.testing.assert_array_equal(rows, (model.predict_proba(images) > 0.5))
     assert model.generate_cams(images)[1].shape == (3, 3)
+
+
+# Normalization and inference
+
+
+def fill(model):
+    """Weights that make every normalization do something."""
+    rng = np.random.default_rng(5)
+    for weight in model.weights:
+        low, high = (-0.5, 0.5)
+        if weight.name == "moving_variance":
+            low, high = 0.5, 1.5
+        elif weight.name == "gamma":
+            low, high = 0.3, 0.9
+        weight.assign(rng.uniform(low, high, weight.shape))
+
+
+def test_images_are_taken_as_they_are_unless_a_normalization_is_given(
+    half, images, tiny
+):
+    assert (half.config.mean, half.config.std) == ((0.0,), (1.0,))
+    expected = half.model.predict_on_batch(images)["logits"]
+    np.testing.assert_allclose(half.logits(images), expected, atol=1e-6)
+    given = HalfModel(**SMALL, mean=[0.1, 0.2, 0.3], std=0.5, **tiny)
+    normal = ((images - [0.1, 0.2, 0.3]) / 0.5).astype("float32")
+    expected = given.model.predict_on_batch(normal)["logits"]
+    np.testing.assert_allclose(given.logits(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["half", "full"])
+def test_optimized_models_answer_the_same(kind, images, tmp_path, tiny):
+    model = WRAPPERS[kind](**SMALL, **tiny)
+    fill(model.model)
+    before = model.model.get_weights()
+    fast = model.optimize()
+    assert len(fast.model.weights) < len(before)
+    expected = model.generate_cams(images, 1)
+    loaded = kerasloc.load(fast.save(tmp_path / "run"))
+    assert loaded.config == fast.config
+    for other in (fast, fast.optimize(), loaded):
+        for a, b in zip(other.generate_cams(images, 1), expected, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4 * max(1, np.abs(b).max()))
+    for a, b in zip(model.model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_imagenet_weights_are_for_other_families():
+    with pytest.raises(ValueError, match=r"ResNet backbone.*Train it from scratch"):
+        HalfModel("imagenet", num_classes=3)
 
 
 # Wrong images

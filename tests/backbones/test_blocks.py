@@ -1,0 +1,175 @@
+"""What decoders share: blocks, attention, head, start, checks."""
+
+import keras
+import numpy as np
+import pytest
+
+from kerasloc.backbones import blocks
+
+
+def noise(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype("float32")
+
+
+def made(build, shape=(8, 8, 4)):
+    """A model of one block, the last batch normalization telling what it got."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input(shape)
+    return keras.Model(image, build(image))
+
+
+def weighted(model):
+    return [layer.name for layer in model.layers if layer.weights]
+
+
+def test_conv_bn_relu_has_a_bias_the_published_names_and_nothing_below_0():
+    model = made(lambda x: blocks.conv_bn_relu(x, 5, 3, "up1_conv1"))
+    assert weighted(model) == ["up1_conv1_conv", "up1_conv1_bn"]
+    assert model.get_layer("up1_conv1_conv").use_bias
+    y = np.asarray(model(noise(2, 8, 8, 4)))
+    assert y.shape == (2, 8, 8, 5)
+    assert y.min() == 0 < y.max()
+
+
+def test_conv_bn_may_be_below_0():
+    model = made(lambda x: blocks.conv_bn(x, 5, 1, "gate"))
+    assert weighted(model) == ["gate_conv", "gate_bn"]
+    assert np.asarray(model(noise(2, 8, 8, 4))).min() < 0
+
+
+def test_decoder_starts_he_uniform_by_fan_in_and_the_head_glorot_uniform():
+    model = made(lambda x: blocks.conv(x, 64, 3, "conv"), (8, 8, 32))
+    kernel, bias = model.get_layer("conv").get_weights()
+    assert np.abs(kernel).max() == pytest.approx(np.sqrt(6 / (9 * 32)), rel=0.01)
+    assert not bias.any()
+    model = made(lambda x: blocks.head(x, 40, 1), (8, 8, 128))
+    kernel, bias = model.get_layer("segmentation_head_0").get_weights()
+    assert np.abs(kernel).max() == pytest.approx(np.sqrt(6 / 168), rel=0.01)
+    assert not bias.any()
+
+
+def test_separable_convolution_is_depthwise_then_1x1_with_nothing_between():
+    model = made(lambda x: blocks.separable(x, 6, 3, "aspp", dilation=2))
+    depthwise, pointwise = model.get_layer("aspp_0"), model.get_layer("aspp_1")
+    assert weighted(model) == ["aspp_0", "aspp_1"]
+    assert depthwise.dilation_rate == (2, 2)
+    assert not depthwise.use_bias
+    assert not pointwise.use_bias
+    x = noise(1, 8, 8, 4)
+    kernel, mix = depthwise.get_weights()[0], pointwise.get_weights()[0]
+    padded = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    spread = sum(
+        padded[:, 2 * i : 2 * i + 8, 2 * j : 2 * j + 8] * kernel[i, j, :, 0]
+        for i in range(3)
+        for j in range(3)
+    )
+    np.testing.assert_allclose(model(x), spread @ mix[0, 0], atol=1e-4)
+
+
+def test_global_mean_keeps_four_axes():
+    model = made(lambda x: blocks.global_mean(x, "mean"), (3, 5, 4))
+    x = noise(2, 3, 5, 4)
+    expected = x.mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(model(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (3, 2), (1, 1), (5, 12)])
+def test_attention_keeps_the_size_of_any_features(size):
+    model = made(lambda x: blocks.pyramid_attention(x, 6, "pa"), (*size, 4))
+    y = np.asarray(model(noise(2, *size, 4)))
+    assert y.shape == (2, *size, 6)
+    assert np.isfinite(y).all()
+
+
+def test_attention_pools_to_a_half_rounded_up():
+    model = made(lambda x: blocks.pyramid_attention(x, 6, "pa"), (5, 12, 4))
+    sizes = [model.get_layer(f"pa_down{n}_0").output.shape[1:3] for n in (1, 2, 3)]
+    assert sizes == [(3, 6), (2, 3), (1, 2)]
+
+
+def test_attention_multiplies_the_features_place_by_place():
+    model = made(lambda x: blocks.pyramid_attention(x, 6, "pa"))
+    names = ("pa_mid_0_relu", "pa_up")
+    parts = keras.Model(model.input, [model.get_layer(n).output for n in names])
+    x = noise(2, 8, 8, 4)
+    mid, attention = parts(x)
+    assert attention.shape == (2, 8, 8, 1)
+    expected = np.asarray(mid) * np.asarray(attention)
+    np.testing.assert_allclose(model(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("deepest", ["conv3", "down3_2"])
+def test_attention_has_the_published_names(deepest):
+    model = made(lambda x: blocks.pyramid_attention(x, 6, "pa", deepest))
+    sizes = {
+        layer.name: layer.kernel_size[0]
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    assert sizes == {
+        "pa_mid_0_conv": 1,
+        "pa_down1_1_conv": 7,
+        "pa_down2_1_conv": 5,
+        "pa_down3_1_conv": 3,
+        f"pa_{deepest}_conv": 3,
+        "pa_conv2_conv": 5,
+        "pa_conv1_conv": 7,
+    }
+
+
+def test_features_take_the_size_of_others():
+    image, other = keras.Input((2, 3, 4)), keras.Input((7, 5, 1))
+    assert blocks.resize_like(image, other, "up").shape == (None, 7, 5, 4)
+
+
+def test_head_is_float32_in_mixed_precision():
+    image = keras.Input((8, 8, 4), dtype="bfloat16")
+    assert blocks.head(image, 3, 1).dtype == "float32"
+
+
+def test_logits_are_the_maxima_of_the_maps():
+    image = keras.Input((3, 5, 4))
+    model = blocks.max_pooled(image, keras.layers.Identity(name="maps")(image), "m")
+    x = noise(2, 3, 5, 4)
+    outputs = model(x)
+    assert list(outputs) == ["logits", "maps"]
+    np.testing.assert_array_equal(outputs["logits"], x.max(axis=(1, 2)))
+
+
+def test_start_is_the_image_of_the_shape():
+    image = blocks.start([64, 32, 1], 3)
+    assert (image.shape, image.name) == ((None, 64, 32, 1), "image")
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "message"),
+    [
+        ((64, 64), 2, "rows, cols, channels"),
+        ((1, 64, 64, 3), 2, "rows, cols, channels"),
+        ((64, 100, 3), 2, "multiples of 32. Received: 64 x 100.*64 x 96"),
+        ((None, None, 3), 2, "positive number or"),
+        ((64, 64, 0), 2, "at least one class and one channel.*2 classes, 0 channels"),
+        ((64, 64, 1.5), 2, "at least one class and one channel"),
+        ((64, 64, 3), 0, "at least one class and one channel"),
+        ((64, 64, 3), 1.5, "at least one class and one channel"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(shape, classes, message):
+    with pytest.raises(ValueError, match=message):
+        blocks.start(shape, classes)
+
+
+def test_a_start_may_ask_for_another_multiple():
+    with pytest.raises(ValueError, match="multiples of 64"):
+        blocks.start((96, 64, 3), 2, multiple=64)
+
+
+def test_check_names_every_broken_rule_and_what_came():
+    blocks.check({"a is 1": True}, "a=1")
+    with pytest.raises(ValueError, match=r"^b is 2; c is 3. Received: a=1\.$"):
+        blocks.check({"a is 1": True, "b is 2": False, "c is 3": False}, "a=1")
+
+
+def test_shapes_of_another_family_tell_nothing():
+    arrays = {"conv1": {"kernel": np.zeros((7, 7, 3, 64))}}
+    assert blocks.describe(arrays, "out", lambda kernels: {}) == {}
