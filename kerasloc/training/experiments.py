@@ -95,6 +95,8 @@ def _train(experiment: Experiment, network: NetworkConfig, tables, what):
     values = {**experiment.values, "seed": seed}
     start = values.get("start")
     start = None if start in (None, "none") else start.replace("{seed}", str(seed))
+    if start is not None and pathlib.Path(start).exists():
+        start = str(pathlib.Path(start).resolve())  # found again from other folders
     phases = [(name, {"start": start})]
     if values.get("phases") == 2:
         first = f"{name}-phase1"
@@ -123,6 +125,7 @@ def _evaluate(experiment: Experiment, folders):
     if not (table.splits == "test").any():
         logger.info("The data has no test images; nothing is measured.")
         return
+    devices.set_precision("float32")  # as scripts/evaluate.py measures
     rows = [evaluate_run(folder) for folder in folders]
     if len(rows) > 1:
         where = experiment.place / f"{experiment.name}-collected"

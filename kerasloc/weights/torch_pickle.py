@@ -47,6 +47,11 @@ class Unpickler(pickle.Unpickler):
         self.storages = {}
 
     def find_class(self, module, name):
+        """The stand-in for a name of the pickle; nothing else is ever called.
+
+        Raises:
+            RefusedPickleError: If it names anything but tensors and containers.
+        """
         known = _known(module, name)
         if known is None:
             raise RefusedPickleError(
@@ -57,6 +62,11 @@ class Unpickler(pickle.Unpickler):
         return known
 
     def persistent_load(self, pid):
+        """The storage that a reference of the pickle means.
+
+        Raises:
+            pickle.UnpicklingError: If it is a reference to something else.
+        """
         if pid[0] == "module":  # the source code of a pickled network, long ago
             return pid[1]
         kind, dtype, key, _, count, *view = pid

@@ -24,7 +24,7 @@ def half(trained, tmp_path_factory):
 
 
 @pytest.fixture
-def test_images(shapes):
+def unseen(shapes):
     return read_folders(shapes).split("test")
 
 
@@ -75,12 +75,12 @@ def test_pages_table_and_pdf_of_a_run_land_in_its_folder(main, half, caplog):
     assert "of 3 rows with boxes are hits" in caplog.text
 
 
-def test_the_table_has_what_the_model_answers(main, half, plain, test_images, tmp_path):
+def test_the_table_has_what_the_model_answers(main, half, plain, unseen, tmp_path):
     main(["--weights", str(half), "--output", "out"])
     model, rows = HalfModel(half), read(tmp_path / "out")
-    assert [row["image"] for row in rows] == test_images.paths.tolist()
-    for row, index in zip(rows, test_images.class_index, strict=True):
-        assert (row["class"], row["label"]) == (test_images.class_names[index], "1")
+    assert [row["image"] for row in rows] == unseen.paths.tolist()
+    for row, index in zip(rows, unseen.class_index, strict=True):
+        assert (row["class"], row["label"]) == (unseen.class_names[index], "1")
         image = load_image(row["image"], (32, 32), 3)
         chance = model.predict_proba(image)[index]
         assert float(row["probability"]) == pytest.approx(chance, abs=1e-4)
@@ -121,8 +121,8 @@ def test_pages_of_an_earlier_call_are_removed(main, half, plain, tmp_path):
 # Which rows
 
 
-def test_images_and_classes_are_picked(main, half, plain, test_images, tmp_path):
-    path = test_images.paths[7]
+def test_images_and_classes_are_picked(main, half, plain, unseen, tmp_path):
+    path = unseen.paths[7]
     main(
         [
             *("--weights", str(half), "--output", "out"),
@@ -130,7 +130,7 @@ def test_images_and_classes_are_picked(main, half, plain, test_images, tmp_path)
         ]
     )
     rows = [(row["image"], row["class"]) for row in read(tmp_path / "out")]
-    other = test_images.paths[2]
+    other = unseen.paths[2]
     assert rows == [
         (path, "star_5_2"),
         (path, "circle"),
@@ -180,8 +180,8 @@ def test_a_full_model_shows_its_fine_map(main, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_pylon_shows_its_maps(main, shapes, test_images, tmp_path):
-    names = test_images.class_names
+def test_pylon_shows_its_maps(main, shapes, unseen, tmp_path):
+    names = unseen.class_names
     options = {"backbone": "resnet18", "decoder_channels": 8, "n_up": 1}
     model = Pylon(class_names=names, im_size=64, channels=1, **options)
     model.save(tmp_path / "run")
@@ -189,7 +189,7 @@ def test_pylon_shows_its_maps(main, shapes, test_images, tmp_path):
     main([*words, "--classes", *names])
     rows = read(tmp_path / "run" / "heatmaps")
     assert [row["class"] for row in rows] == [*names, *names]
-    image = load_image(test_images.paths[5], (64, 64), 1)
+    image = load_image(unseen.paths[5], (64, 64), 1)
     for row, chance in zip(rows[3:], model.predict_proba(image), strict=True):
         assert float(row["probability"]) == pytest.approx(chance, abs=1e-4)
         assert row["hit"] in ("0", "1") if row["label"] == "1" else row["hit"] == "-"

@@ -22,10 +22,11 @@ def arrays(request):
     return read_torch(GOLDENS / request.param)
 
 
-def expect_damage(path, match="cut short"):
-    with pytest.raises(ValueError, match=match) as error:
+def refusal(path):
+    """What the reader says of a file that it refuses; it names the file."""
+    with pytest.raises(ValueError, match=re.escape(str(path))) as error:
         read_torch(path)
-    assert str(path) in str(error.value)
+    return str(error.value)
 
 
 class Command:
@@ -78,7 +79,7 @@ def test_a_file_that_was_cut_short_is_refused(name, share, tmp_path):
     data = (GOLDENS / name).read_bytes()
     path = tmp_path / name
     path.write_bytes(data[: int(share * len(data))])
-    expect_damage(path)
+    assert "cut short" in refusal(path)
 
 
 # Files made here
@@ -122,7 +123,7 @@ def test_dangerous_names_are_refused_by_name(name, archive_writer, tmp_path):
 
 def test_a_stand_in_cannot_be_changed_by_the_file(archive_writer, tmp_path):
     content = b"ctorch._utils\n_rebuild_parameter\n(N}S'_function'\nNstb."
-    expect_damage(archive_writer(tmp_path / "w.pt", content, {}), "AttributeError")
+    assert "AttributeError" in refusal(archive_writer(tmp_path / "w.pt", content, {}))
 
 
 def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
@@ -134,21 +135,21 @@ def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
         data = archive.read("archive/data/0")
     longer = content.replace(b"K\x02K\x03", b"K\x02K\x09")
     assert longer != content
-    expect_damage(archive_writer(path, longer, {"0": data}), "reaches out")
-    expect_damage(archive_writer(path, content, {"0": data[:-4]}), "20 bytes")
-    expect_damage(archive_writer(path, content, {}), "KeyError")
+    assert "reaches out" in refusal(archive_writer(path, longer, {"0": data}))
+    assert "20 bytes" in refusal(archive_writer(path, content, {"0": data[:-4]}))
+    assert "KeyError" in refusal(archive_writer(path, content, {}))
 
 
 def test_a_pickle_of_something_else_is_refused(tmp_path):
     path = tmp_path / "w.pt"
     path.write_bytes(pickle.dumps({"a": [1, 2]}))
-    expect_damage(path, "not a file of torch.save")
+    assert "not a file of torch.save" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.bin", "w.ckpt", "w.safetensors"])
 def test_a_file_that_holds_no_weights_is_refused(name, tmp_path):
     (tmp_path / name).write_text("hello\n" * 20)
-    expect_damage(tmp_path / name)
+    assert "cut short" in refusal(tmp_path / name)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
@@ -159,14 +160,14 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 def test_a_checkpoint_without_tensors_is_refused(archive_writer, tmp_path):
     path = archive_writer(tmp_path / "w.pt", pickle.dumps({"epoch": 3}, 2), {})
-    expect_damage(path, "holds tensors by name")
+    assert "holds tensors by name" in refusal(path)
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path):
     path = tmp_path / "w.pt"
     np.savez(path.with_suffix(".npz"), a=np.ones(3))
     path.with_suffix(".npz").rename(path)
-    expect_damage(path, r"without data\.pkl")
+    assert "without data.pkl" in refusal(path)
 
 
 # safetensors
@@ -203,7 +204,9 @@ def test_safetensors_of_every_kind_are_read(safetensors_writer, tmp_path):
 def test_safetensors_with_a_wrong_length_or_type_are_refused(
     entry, safetensors_writer, tmp_path
 ):
-    expect_damage(safetensors_writer(tmp_path / "w.safetensors", {"a": entry}))
+    assert "cut short" in refusal(
+        safetensors_writer(tmp_path / "w.safetensors", {"a": entry})
+    )
 
 
 def test_safetensors_that_were_cut_short_are_refused(safetensors_writer, tmp_path):
@@ -212,7 +215,7 @@ def test_safetensors_that_were_cut_short_are_refused(safetensors_writer, tmp_pat
     data = path.read_bytes()
     for length in (4, 30, len(data) - 1):
         path.write_bytes(data[:length])
-        expect_damage(path)
+        assert "cut short" in refusal(path)
 
 
 def test_safetensors_that_begin_before_the_data_are_refused(
@@ -221,4 +224,4 @@ def test_safetensors_that_begin_before_the_data_are_refused(
     entries = {"a": ("F32", [1], b"\x00" * 4)}
     path = safetensors_writer(tmp_path / "w.safetensors", entries)
     path.write_bytes(path.read_bytes().replace(b"[0, 4]", b"[-4,4]"))
-    expect_damage(path, "of 4 bytes")
+    assert "of 4 bytes" in refusal(path)

@@ -38,15 +38,15 @@ def arrays():
     return {name: rng.random(shape, "float32") for name, shape in SHAPES.items()}
 
 
-def refuses(model, source, *parts):
-    """Loading fails, says all of the parts, and leaves the model as it was."""
+def refusal(model, source):
+    """What is said of arrays that are refused; the model stays as it was."""
     before = model.get_weights()
     with pytest.raises(ValueError, match="Every array of a weight file fits") as error:
         load_torch(model, source)
-    for part in (*parts, "backbone, options, class count and channel count"):
-        assert part in str(error.value)
+    assert "backbone, options, class count and channel count" in str(error.value)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+    return str(error.value)
 
 
 def test_every_array_reaches_its_variable(model, arrays):
@@ -96,47 +96,51 @@ def test_surplus_entries_are_counted_and_named(model, arrays):
 def test_unknown_names_are_listed(model, arrays):
     arrays["net.encoder.layer9.conv.weight"] = np.ones(1)
     part = "8 arrays match; 1 unknown to the network: net.encoder.layer9.conv.weight"
-    refuses(model, arrays, "the mapping", part)
+    said = refusal(model, arrays)
+    assert "the mapping" in said
+    assert part in said
 
 
 def test_an_unknown_parameter_of_a_known_layer_is_listed(model, arrays):
     arrays["net.encoder.conv1.bias"] = np.ones(2)
-    refuses(model, arrays, "1 unknown to the network: net.encoder.conv1.bias")
+    assert "1 unknown to the network: net.encoder.conv1.bias" in refusal(model, arrays)
 
 
 def test_arrays_of_the_network_that_get_nothing_are_listed(model, arrays):
     del arrays["net.head.0.bias"], arrays["net.encoder.bn1.running_var"]
     part = "2 of the network that got nothing: bn1/moving_variance, head_0/bias"
-    refuses(model, arrays, "6 arrays match", part)
+    said = refusal(model, arrays)
+    assert "6 arrays match" in said
+    assert part in said
 
 
 def test_other_shapes_are_listed_as_the_file_has_them(model, arrays):
     arrays["net.encoder.conv1.weight"] = np.ones((2, 1, 3, 3), "float32")
     arrays["net.head.0.bias"] = np.ones(14, "float32")
     arrays["net.decoder.up.0.weight"] = np.ones(2, "float32")
-    refuses(
-        model,
-        arrays,
+    assert (
         "5 arrays match; 3 of another shape: "
         "net.encoder.conv1.weight (2, 1, 3, 3) for (2, 3, 3, 3), "
         "net.decoder.up.0.weight (2,) for (2, 1, 3, 3), "
-        "net.head.0.bias (14,) for (4,)",
-    )
+        "net.head.0.bias (14,) for (4,)"
+    ) in refusal(model, arrays)
 
 
 def test_two_names_for_one_layer_are_listed(model, arrays):
     arrays["module.head.0.bias"] = arrays["net.head.0.bias"]
     part = "for a layer that has another: module.head.0.bias (as net.head.0 is)"
-    refuses(model, arrays, part)
+    assert part in refusal(model, arrays)
 
 
 def test_long_lists_are_shortened(model, arrays):
     arrays |= {f"block.{i}.weight": np.ones(1) for i in range(20)}
-    refuses(model, arrays, "20 unknown to the network: block.0.weight", "and 8 more")
+    said = refusal(model, arrays)
+    assert "20 unknown to the network: block.0.weight" in said
+    assert "and 8 more" in said
 
 
 def test_weights_of_nothing_at_all_are_refused(model):
-    refuses(model, {}, "0 arrays match; 8 of the network that got nothing")
+    assert "0 arrays match; 8 of the network that got nothing" in refusal(model, {})
 
 
 def test_what_is_no_model_or_no_source_is_refused(model, arrays):
