@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo demo-pylon test test-fast lint clean
 
 $(VENV)/ready: setup.py
 	@echo "Installing TensorFlow and the rest into $(VENV): a minute or two, once."
@@ -23,6 +23,11 @@ demo: $(VENV)/ready  ## Trains both models on synthetic images and draws every s
 	$(BIN)/python scripts/evaluate.py --type half
 	$(BIN)/python scripts/evaluate.py --type full
 	@echo "Look at results/full/*/evaluation/pipeline-*.png"
+
+demo-pylon: $(VENV)/ready  ## Trains PYLON on synthetic images, measures and draws it.
+	$(BIN)/python scripts/train_pylon.py
+	$(BIN)/python scripts/generate_heatmaps.py --type pylon --limit 40
+	@echo "Look at results/pylon/*/heatmaps/page-001.png"
 
 test: $(VENV)/ready  ## All tests.
 	$(BIN)/python -m pytest

@@ -194,7 +194,7 @@ def _from_torch(wrapper, path, given):
     known = _known(wrapper, path.parent, _by_layer(arrays))
     config = _config(wrapper, given, known)
     model = build(wrapper, config)
-    logger.info("%s: %s", path, weight_files.load_torch(model, arrays))
+    logger.info("%s: %s", path, weight_files.load_torch(model, path))
     return model, config
 
 
@@ -238,4 +238,27 @@ def _from_keras(wrapper, path, given):
             f"{config.name} for a model of input {shape[1:]} and "
             f"{model.output['logits'].shape[-1]} classes. Leave the arguments out."
         )
+    _check_options(wrapper, model, config, path)
     return model, config
+
+
+def _check_options(wrapper, model, config, path):
+    """Raises unless the options that are known build a network such as the model."""
+    shapes = [
+        {layer.name: (type(layer).__name__, _steps(layer)) for layer in one.layers}
+        for one in (model, build(wrapper, config))
+    ]
+    different = sorted(k for k in shapes[0] if shapes[0][k] != shapes[1].get(k))
+    if different:
+        raise ValueError(
+            "A saved model is used with the options it was built with. Received: "
+            f"{path}, whose layers {', '.join(different[:5])} differ from those of "
+            f"{config.name}. Give the options as well, such as pooling='avg'."
+        )
+
+
+def _steps(layer) -> dict:
+    """What of a layer's configuration weights do not tell."""
+    names = ("strides", "dilation_rate", "groups", "size", "scale", "min_val")
+    config = layer.get_config()
+    return {name: config[name] for name in names if name in config}

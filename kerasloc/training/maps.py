@@ -171,7 +171,8 @@ def tuned_thresholds(trainer, table, config) -> np.ndarray:
     logits = trainer.predict(
         batches(table, config).map(lambda element: element["image"]), verbose=0
     )
-    return best_thresholds(table.labels, 1 / (1 + np.exp(-logits.astype(float))))
+    probabilities = 0.5 * (1 + np.tanh(0.5 * logits.astype(float)))
+    return best_thresholds(table.labels, probabilities)
 
 
 def _maps_of(model):

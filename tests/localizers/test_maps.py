@@ -409,12 +409,22 @@ def test_lone_weights_tell_what_they_are_of(wrapper, xrays, tmp_path):
 
 def test_keras_files_answer_as_before(wrapper, xrays, tmp_path):
     wrapper.model.save(tmp_path / "model.keras")
-    loaded = type(wrapper)(tmp_path / "model.keras", class_names=NAMES)
+    options = wrapper.config.options
+    loaded = type(wrapper)(tmp_path / "model.keras", class_names=NAMES, **options)
     assert loaded.config.im_size == SIZE
     np.testing.assert_allclose(loaded.maps(xrays), wrapper.maps(xrays), atol=1e-6)
     np.testing.assert_allclose(
         loaded.low_res_cam(xrays), wrapper.low_res_cam(xrays), atol=1e-4
     )
+
+
+def test_options_that_weights_do_not_tell_are_asked_for(xrays, tmp_path):
+    average = make("baseline", pooling="avg")
+    average.model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"logits differ.*Give the options"):
+        kerasloc.Baseline(tmp_path / "model.keras")
+    loaded = kerasloc.Baseline(tmp_path / "model.keras", pooling="avg")
+    np.testing.assert_allclose(loaded.logits(xrays), average.logits(xrays), atol=1e-6)
 
 
 def test_files_of_another_family_are_refused(baseline, tmp_path):
