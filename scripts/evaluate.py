@@ -151,7 +151,9 @@ def main(words=None):
     from kerasloc.training import experiments, map_evaluation
 
     folders = run_folders(options)
-    families = {options.type or read_network(folder).family for folder in folders}
+    families = {read_network(folder).family for folder in folders}
+    if options.type is not None:
+        families.add(options.type)
     if len(families) > 1:
         raise ValueError(
             "Runs of one family are evaluated together. Received: "

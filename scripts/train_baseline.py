@@ -21,7 +21,7 @@ TensorBoard logs, evaluation/. The same command goes on where it was stopped.
 
 def parse(words=None):
     """The options of the command line."""
-    finder = arguments.Parser(__doc__, EXAMPLE, add_help=False, allow_abbrev=False)
+    finder = arguments.Parser(__doc__, EXAMPLE, add_help=False)
     finder.add_argument("--config")
     finder.add_argument("--model", choices=MODELS, default=MODELS[0])
     model = finder.parse_known_args(words)[0].model

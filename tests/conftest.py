@@ -229,3 +229,81 @@ def network_golden():
     facts = json.loads((GOLDENS / "networks.json").read_text())
     answers = np.load(GOLDENS / "networks.npz")
     return lambda name: NetworkGolden(name, facts[name], answers)
+
+
+PYLON_OPTIONS = {
+    "dataset": "csv",
+    "im-size": 32,
+    "channels": 3,
+    "backbone": "resnet18",
+    "decoder-channels": 8,
+    "batch-size": 10,
+    "learning-rate": 0.001,
+    "augmentation": "none",
+}
+
+
+@pytest.fixture(scope="session")
+def several(tmp_path_factory):
+    """Folder of tiny synthetic images with any number of shapes, and their boxes."""
+    from kerasloc.data.synthetic import SyntheticConfig, write
+
+    folder = tmp_path_factory.mktemp("data") / "several"
+    config = SyntheticConfig(classes=3, size=32, train=24, test=12, most_objects=3)
+    return write(folder, config)
+
+
+@pytest.fixture
+def pylon_words(several):
+    """Options of train_pylon for a training of a moment on that data."""
+    return as_words({"data-dir": several, **PYLON_OPTIONS})
+
+
+@pytest.fixture(scope="session")
+def trained_pylon(script, several, tmp_path_factory):
+    """Folder of a run of PYLON over ResNet-18, one epoch, as its script leaves it.
+
+    To be read only.
+    """
+    import keras
+
+    compiled = keras.Model.compile
+    results = tmp_path_factory.mktemp("trained") / "results"
+    words = as_words({"data-dir": several, **PYLON_OPTIONS, "epochs": 1})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            keras.Model,
+            "compile",
+            lambda *args, **how: compiled(*args, **{**how, "run_eagerly": True}),
+        )
+        script("train_pylon").main([*words, "--results-dir", str(results)])
+    return results / "pylon" / "several"
+
+
+def small_network(input_shape, classes, backbone="resnet50", **options):
+    """In the place of PYLON: a backbone of one convolution, a decoder of another."""
+    import keras
+
+    from kerasloc.backbones import blocks, resnet
+    from kerasloc.models import pylon
+
+    resnet.architecture(backbone)
+    config = pylon.settings(**options)
+    image = blocks.start(input_shape, classes)
+    x = blocks.relu(resnet.norm(resnet.conv(image, 8, 5, "conv1", stride=4), "bn1"), "")
+    x = blocks.conv_bn_relu(x, config["decoder_channels"], 3, "pa_mid_0")
+    maps = blocks.head(x, classes, config["head_kernel_size"])
+    logits = keras.layers.GlobalMaxPooling2D(name="logits")(maps)
+    return keras.Model(image, {"logits": logits, "maps": maps}, name="small")
+
+
+@pytest.fixture
+def small_pylon(monkeypatch, eager):
+    """PYLON is a network that builds and trains in a moment; its builder."""
+    from kerasloc import Pylon
+    from kerasloc.models.registry import BUILDERS
+
+    monkeypatch.setattr(small_network, "__module__", "kerasloc.models.pylon")
+    monkeypatch.setitem(BUILDERS, "pylon", small_network)
+    monkeypatch.setattr(Pylon, "builder", staticmethod(small_network))
+    return small_network

@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         command line win.
         """
         args = [_dashed(word) for word in (sys.argv[1:] if args is None else args)]
-        finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        finder = argparse.ArgumentParser(add_help=False)
         finder.add_argument("--config")
         path = finder.parse_known_args(args)[0].config
         words = [] if path is None else self._words_of(path)

@@ -139,7 +139,8 @@ class StopAtRate(keras.callbacks.Callback):
 
     def reached(self, optimizer) -> bool:
         """Whether the optimizer's rate is not above the last one."""
-        return float(optimizer.learning_rate) <= self._rate
+        rate = keras.ops.convert_to_numpy(optimizer.learning_rate)  # of any strategy
+        return float(rate) <= self._rate
 
 
 def draw_maps(images, maps) -> np.ndarray:

@@ -80,6 +80,11 @@ def run_experiment(family: str, options) -> list[pathlib.Path]:
 def _experiment(family, options) -> Experiment:
     """The options, over the published or the embedded values."""
     values = arguments.given(options)
+    if options.data_dir is None and options.dataset is not None:
+        raise ValueError(
+            "--dataset says what lies in --data-dir. Received: --dataset "
+            f"{options.dataset} alone. Give --data-dir, too."
+        )
     if options.data_dir is None:
         values = {**EMBEDDED, **sources.embedded_data(multi_label=True), **values}
     else:

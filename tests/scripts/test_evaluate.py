@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -193,7 +194,7 @@ def test_a_run_that_is_not_there_is_named(failure, results):
 
 def test_a_run_of_the_other_family_is_refused(failure, results):
     said = failure("--type", "half", "--weights", "results/full/shapes")
-    assert "of its own family, 'half'" in said
+    assert "Runs of one family are evaluated together. Received: full, half" in said
 
 
 def test_data_of_other_classes_is_refused(failure, results, folder):
@@ -227,3 +228,117 @@ def test_the_kind_of_model_has_to_be_said(main, capsys):
         main([])
     assert end.value.code == 2
     assert "--type" in capsys.readouterr().err
+
+
+# Networks of maps
+
+
+@pytest.fixture
+def map_run(small_pylon, several, tmp_path):
+    """Function that leaves a run of a small network, untrained, in results/."""
+
+    def leave(name, seed=0, family="pylon", classes=("circle", "star_3_1", "star_5_2")):
+        network = {"family": family, "class_names": classes, "im_size": (32, 32)}
+        network |= {"multi_label": True, "thresholds": (0.3, 0.4, 0.5)}
+        network["options"] = {"backbone": "resnet18", "decoder_channels": 4}
+        data = {"data_dir": str(several), "dataset": "csv", "seed": 0}
+        folder = tmp_path / "results" / family / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(
+            json.dumps({"network": network, "data": data})
+        )
+        keras.utils.set_random_seed(seed)
+        model = small_pylon((32, 32, 3), len(classes), decoder_channels=4)
+        model.save_weights(folder / "best.weights.h5")
+        return folder
+
+    return leave
+
+
+def test_a_network_of_maps_is_measured_by_its_family(main, map_run, caplog):
+    folder = map_run("a")
+    with caplog.at_level("INFO"):
+        main(["--type", "pylon"])
+    rows = read(folder / "evaluation" / "metrics.csv")
+    names = ["circle", "star_3_1", "star_5_2", "macro", "micro", "weighted"]
+    assert [row["class"] for row in rows] == names
+    assert {"auroc", "point", "point_low", "center_point", "iobb_0.25", "iou_0.5"} <= (
+        set(rows[0])
+    )
+    assert "12 images" in caplog.text
+    assert not (folder.parent / "collected").exists()
+
+
+def test_a_run_of_maps_knows_its_family_itself(main, map_run):
+    folder = map_run("a")
+    main(["--weights", str(folder), "--batch-size", "5"])
+    everything = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    assert everything["images"] == 12
+    assert len(everything["rows"]) == 6
+
+
+def test_several_runs_of_maps_are_collected(main, map_run):
+    folders = [map_run(f"s{seed}", seed) for seed in range(3)]
+    main(["--weights", *map(str, folders)])
+    place = folders[0].parent / "collected"
+    runs = [read(folder / "evaluation" / "metrics.csv") for folder in folders]
+    for number, row in enumerate(read(place / "collected.csv")):
+        values = [float(run[number]["auroc"]) for run in runs]
+        assert float(row["auroc_mean"]) == pytest.approx(np.mean(values))
+        assert float(row["auroc_std"]) == pytest.approx(np.std(values, ddof=1))
+        assert row["runs"] == "3"
+    assert len(read(place / "runs.csv")) == 18
+
+
+def test_runs_of_different_families_are_refused(failure, map_run):
+    folders = [map_run("a"), map_run("a", family="fpn")]
+    said = failure("--weights", *folders)
+    assert "of one family are evaluated together. Received: fpn, pylon" in said
+    said = failure("--type", "pylon", "--weights", folders[1])
+    assert "Received: fpn, pylon" in said
+    assert not (folders[1] / "evaluation").exists()
+
+
+def test_validation_images_can_be_asked_for_of_a_run_of_maps(main, map_run):
+    folder = map_run("a")
+    main(["--type", "pylon", "--split", "val"])
+    everything = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    assert everything["images"] == 4  # held out of the 24 for training
+
+
+def test_data_without_boxes_has_no_columns_of_localization(
+    main, map_run, several, tmp_path
+):
+    folder = map_run("a")
+    lines = (several / "data.csv").read_text().splitlines()
+    rows = list(csv.DictReader(lines))
+    kept = {row["image"]: row for row in rows if row["split"] == "test"}
+    columns = ["image", "split", "circle", "star_3_1", "star_5_2"]
+    text = [",".join(columns)]
+    for row in kept.values():
+        text.append(
+            ",".join([str(several / row["image"])] + [row[c] for c in columns[1:]])
+        )
+    (tmp_path / "plain.csv").write_text("\n".join(text))
+    main(["--type", "pylon", "--data-dir", "plain.csv"])
+    rows = read(folder / "evaluation" / "metrics.csv")
+    assert rows[0]["images"] == "12"
+    assert not any(
+        key.startswith(("point", "iobb", "iou", "center")) for key in rows[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "command"),
+    [
+        ("pylon", "python scripts/train_pylon.py"),
+        ("fpn", "python scripts/train_baseline.py --model"),
+    ],
+)
+def test_without_a_run_of_maps_it_says_what_to_run(failure, family, command):
+    assert command in failure("--type", family)
+
+
+def test_data_of_other_classes_than_the_maps_is_refused(failure, map_run):
+    map_run("a", classes=("circle", "star_3_1", "disc"))
+    assert "disc" in failure("--type", "pylon")

@@ -79,6 +79,115 @@ def test_wrong_words_end_with_the_usage(parser, words, capsys):
     assert "usage:" in capsys.readouterr().err
 
 
+# A file of options
+
+
+@pytest.fixture
+def maps_parser(parser):
+    arguments.add_map_options(parser, "pylon")
+    return parser
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Function that writes lines into a file of options."""
+
+    def write(*lines):
+        (tmp_path / "c.toml").write_text("\n".join(lines))
+        return str(tmp_path / "c.toml")
+
+    return write
+
+
+def test_a_file_of_options_is_as_good_as_words(maps_parser, config):
+    path = config(
+        'dataset = "nih14"  # of a kind',
+        "im_size = 64",
+        "learning-rate = 1e-6",
+        "seeds = [0, 4]",
+        "use_pa = false",
+        "gpu = -1",
+        'mixed_precision = "mixed_bfloat16"',
+        'start = "results/a b-s{seed}"',
+    )
+    words = ["--dataset", "nih14", "--im-size", "64", "--learning-rate", "1e-6"]
+    words += ["--seeds", "0", "4", "--no-use-pa", "--gpu", "-1"]
+    words += ["--mixed-precision", "mixed_bfloat16", "--start", "results/a b-s{seed}"]
+    found = vars(maps_parser.parse_args(["--config", path]))
+    assert found == {**vars(maps_parser.parse_args(words)), "config": path}
+    assert found["seeds"] == [0, 4]
+    assert found["use_pa"] is False
+
+
+def test_the_command_line_wins_over_the_file(maps_parser, config):
+    path = config("epochs = 5", "seeds = [0, 1, 2]", "use_pa = false", "im_size = 64")
+    words = ["--epochs", "9", "--seeds", "7", "--use-pa"]
+    for given in ([*words, "--config", path], [f"--config={path}", *words]):
+        options = maps_parser.parse_args(given)
+        assert (options.epochs, options.seeds, options.use_pa) == (9, [7], True)
+        assert options.im_size == 64
+
+
+def test_true_is_the_option_and_false_its_opposite(maps_parser, config):
+    assert maps_parser.parse_args(["--config", config("use_pa = true")]).use_pa is True
+    options = maps_parser.parse_args(["--config", config("evaluation = false")])
+    assert options.evaluation is False
+    assert options.use_pa is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["wings = 2"], "unrecognized arguments: --wings 2"),
+        (["pooling = 'max'"], "unrecognized arguments: --pooling max"),  # not PYLON's
+        (["[training]", "epochs = 2"], "unrecognized arguments: --training"),
+        (["epochs = 'many'"], "argument --epochs: invalid int value: 'many'"),
+        (["cache = false"], "unrecognized arguments: --no-cache"),
+        (["epochs ="], "--config takes a readable toml file"),
+    ],
+)
+def test_a_wrong_file_of_options_is_explained(
+    maps_parser, config, capsys, lines, message
+):
+    with pytest.raises(SystemExit) as end:
+        maps_parser.parse_args(["--config", config(*lines)])
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_of_options_that_is_not_there_is_named(maps_parser, capsys):
+    with pytest.raises(SystemExit):
+        maps_parser.parse_args(["--config", "nowhere.toml"])
+    assert "nowhere.toml: [Errno 2] No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--conf", "--con"])
+def test_an_abbreviated_config_is_not_passed_over(maps_parser, config, flag):
+    assert maps_parser.parse_args([flag, config("epochs = 5")]).epochs == 5
+    assert (
+        maps_parser.parse_args(["--channels", "3", "--cache", "memory"]).epochs is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "words", "options"),
+    [
+        ("pylon", ["--n-up", "2", "--up-type", "1layer"], {"n_up": 2}),
+        ("baseline", ["--pooling", "avg"], {"pooling": "avg"}),
+        ("li2018", ["--min-val", "0.9", "--out-size", "12"], {"min_val": 0.9}),
+        ("unet", ["--decoder-channels", "8", "4"], {"decoder_channels": [8, 4]}),
+        ("deeplabv3plus", ["--atrous-rates", "6", "12"], {"atrous_rates": [6, 12]}),
+        ("pan", ["--no-use-gap"], {"use_gap": False}),
+        ("fpn", ["--norm", "groupnorm", "--groups", "8"], {"groups": 8}),
+    ],
+)
+def test_a_family_has_its_own_options(parser, family, words, options):
+    arguments.add_map_options(parser, family)
+    found = vars(parser.parse_args(words))
+    assert options.items() <= found.items()
+    assert found["backbone"] is None  # so the published one
+
+
 def test_the_cpu_can_be_asked_for(parser):
     assert parser.parse_args(["--gpu", "-1"]).gpu == "-1"
 

@@ -12,6 +12,7 @@ from kerasloc.training.callbacks import (
     EpochEnd,
     FiniteLoss,
     ReduceLROnPlateau,
+    StopAtRate,
     draw_maps,
 )
 from kerasloc.training.runs import Run
@@ -171,6 +172,31 @@ def test_the_state_of_callbacks_is_kept_with_the_run(run):
     fresh = ReduceLROnPlateau(monitor="val_accuracy", mode="max", patience=9)
     Training(run, others=(fresh,))
     assert fresh.get_state() == {"best": 0.5, "wait": 2, "cooldown": 0}
+
+
+@pytest.mark.parametrize(
+    ("rate", "last", "ends"),
+    [(1e-3, 1e-4, False), (1e-4, 1e-4, True), (1e-5, 1e-4, True), (1e-9, 0.0, False)],
+)
+def test_training_ends_once_the_rate_has_fallen_far_enough(rate, last, ends):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(rate), "mse")
+    model.stop_training = False
+    stop = StopAtRate(last)
+    stop.set_model(model)
+    stop.on_epoch_end(0)
+    assert model.stop_training is ends
+    assert stop.reached(model.optimizer) is ends
+
+
+def test_the_published_rates_end_after_three_falls():
+    rate, falls, model = 1e-4, 0, keras.Sequential([keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(rate), "mse")
+    stop = StopAtRate(1e-6)
+    while not stop.reached(model.optimizer):
+        falls, rate = falls + 1, rate * 0.2
+        model.optimizer.learning_rate = rate
+    assert falls == 3
 
 
 # Pictures

@@ -97,6 +97,8 @@ def test_a_step_on_two_devices_equals_one_on_a_single_device(tmp_path):
     assert answer["replicas"] == 2
     assert answer["history"] < 1e-5  # losses, scores and rate of both models
     assert answer["weights"] < 1e-5
+    assert answer["history of maps"] < 1e-5
+    assert answer["weights of maps"] < 1e-5
 
 
 def test_a_replica_without_images_in_the_last_batch_keeps_its_statistics():

@@ -39,7 +39,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(fitting, "ReduceLROnPlateau", make)
 
 
-def train(folder, feed, epochs, maker=keras.optimizers.Adam):
+def train(folder, feed, epochs, maker=keras.optimizers.Adam, **more):
     """Rows of the history, and the network."""
     with Run(folder, {}) as run, seeded(0):
         x = keras.Input((4, 4, 3))
@@ -50,6 +50,7 @@ def train(folder, feed, epochs, maker=keras.optimizers.Adam):
             "epochs": epochs,
             "monitor": ("val_accuracy", "max"),
             "callbacks": [],
+            **more,
         }
         return fit(run, network, network, feed, settings), network
 
@@ -85,6 +86,31 @@ def test_history_has_the_rate_that_an_epoch_was_trained_with(tmp_path, feed):
     rows, network = train(tmp_path, feed, 3)
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.05, 0.05, 0.05])
     assert float(network.optimizer.learning_rate) == pytest.approx(0.05 * 0.1**0.5)
+
+
+PATIENT = {"monitor": "loss", "factor": 0.1, "patience": 1, "min_delta": 9.0}
+
+
+def test_a_training_ends_with_the_epoch_after_which_the_rate_is_reached(tmp_path, feed):
+    rows, network = train(tmp_path, feed, 9, plateau=PATIENT, stop_rate=0.001)
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.05, 0.05, 0.005])
+    assert float(network.optimizer.learning_rate) == pytest.approx(0.0005)
+    with Run(tmp_path, {}) as run:
+        assert run.read_state()["epoch"] == 3  # the last one is kept, too
+
+
+def test_a_run_whose_rate_is_reached_does_not_go_on(tmp_path, feed, caplog):
+    how = {"plateau": PATIENT, "stop_rate": 0.001}
+    rows, _ = train(tmp_path, feed, 9, **how)
+    with caplog.at_level(logging.INFO):
+        again, _ = train(tmp_path, feed, 20, **how)
+    assert again == rows
+    assert "has ended: its learning rate fell far enough" in caplog.text
+
+
+def test_without_a_last_rate_a_training_has_all_its_epochs(tmp_path, feed):
+    rows, _ = train(tmp_path, feed, 4, plateau={**PATIENT, "min_lr": 0})
+    assert len(rows) == 4
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path, feed):

@@ -138,6 +138,32 @@ def test_what_alters_no_epoch_may_change(tmp_path, name, value):
         assert read_config(tmp_path)["training"][name] == value
 
 
+def test_thresholds_are_written_and_the_same_command_goes_on(tmp_path):
+    from kerasloc.configs import read_network
+
+    begun(tmp_path)
+    with Run(tmp_path, CONFIG) as run:
+        run.set_thresholds(np.array([0.25, 0.75]))
+        assert read_network(tmp_path).thresholds == (0.25, 0.75)
+        assert run.config["network"]["thresholds"] == [0.25, 0.75]
+    rest = read_config(tmp_path)
+    assert rest["training"] == CONFIG["training"]
+    assert rest["data"] == CONFIG["data"]
+    with Run(tmp_path, CONFIG) as run:
+        run.set_thresholds([0.5, 0.125])
+    assert read_network(tmp_path).thresholds == (0.5, 0.125)
+    assert "thresholds" not in CONFIG["network"]  # a run has a copy
+
+
+def test_thresholds_of_another_process_do_not_make_another_run(tmp_path):
+    begun(tmp_path)
+    with Run(tmp_path, CONFIG) as run:
+        run.set_thresholds([0.25, 0.75])
+    with pytest.raises(ValueError, match=r"learning_rate: 0\.1 before, 0\.2 now"):
+        Run(tmp_path, changed(training={"learning_rate": 0.2})).__enter__()
+    assert read_config(tmp_path)["network"]["thresholds"] == [0.25, 0.75]
+
+
 def test_a_mistake_before_the_first_epoch_can_be_mended(tmp_path):
     with Run(tmp_path, changed(network={"im_size": (100, 100)})):
         pass

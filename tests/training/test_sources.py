@@ -102,6 +102,36 @@ def test_other_data_has_its_own_image_folder():
     assert sources.data_of_run(known, both).image_dir == "/others"
 
 
+def test_other_data_is_no_longer_of_the_runs_data_set():
+    known = {"data_dir": "/a", "dataset": "nih14", "image_dir": "/images"}
+    assert sources.data_of_run(known, {}).dataset == "nih14"
+    other = sources.data_of_run(known, {"data_dir": "/b"})
+    assert (other.dataset, other.image_dir) == (None, None)
+    given = {"data_dir": "/b", "dataset": "vindr"}
+    assert sources.data_of_run(known, given).dataset == "vindr"
+
+
+def test_the_data_set_says_how_a_path_is_read(several):
+    table = sources.read_table(DataConfig(str(several), dataset="csv"))
+    assert (len(table), table.class_names) == (36, NAMES)
+    assert len(table.boxes)
+    assert table.multi_label
+    file = sources.read_table(DataConfig(str(several / "data.csv")))
+    assert file.paths.tolist() == table.paths.tolist()
+    turned = sources.read_table(DataConfig(str(several), dataset="csv"), NAMES[::-1])
+    np.testing.assert_array_equal(turned.labels, table.labels[:, ::-1])
+
+
+def test_an_unknown_data_set_is_refused(several):
+    with pytest.raises(ValueError, match=r"one of nih14, vindr.*Received: 'mimic'"):
+        sources.read_table(DataConfig(str(several), dataset="mimic"))
+
+
+def test_a_data_set_that_is_not_there_is_refused(several):
+    with pytest.raises(ValueError, match="labels of ChestX-ray14 are in one of"):
+        sources.training_tables(DataConfig(str(several), dataset="nih14"))
+
+
 def test_a_model_saved_without_data_asks_for_some():
     with pytest.raises(ValueError, match="Give --data-dir"):
         sources.data_of_run({}, {"batch_size": 4})

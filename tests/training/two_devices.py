@@ -3,6 +3,7 @@
 A program for test_devices.py: virtual devices are made before TensorFlow starts.
 """
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -12,11 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasloc.backbones import blocks, resnet
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.tables import Table
 from kerasloc.models import hrcam
-from kerasloc.training.configs import HrcamTraining
+from kerasloc.models.registry import BUILDERS
+from kerasloc.training.configs import HrcamTraining, MapTraining
 from kerasloc.training.hrcam import train_full, train_half
+from kerasloc.training.maps import train_maps
 from kerasloc.training.runs import Run, seeded
 
 OPTIONS = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 1}
@@ -35,14 +39,22 @@ def network(family):
     return NetworkConfig(family, names, (16, 16), options=OPTIONS)
 
 
-def table(folder, numbers):
+def small(input_shape, classes, **_):
+    """In the place of PYLON: a backbone of one convolution, and the head."""
+    image = blocks.start(input_shape, classes)
+    x = resnet.norm(resnet.conv(image, 4, 3, "conv1", stride=2), "bn1")
+    return blocks.max_pooled(image, blocks.head(x, classes, 1), "small")
+
+
+def table(folder, numbers, labels=None):
     """Images by number: equal numbers, equal pictures."""
     paths = []
     for place, number in enumerate(numbers):
         picture = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
         paths.append(str(folder / f"{len(numbers)}-{place}.png"))
         keras.utils.save_img(paths[-1], picture, scale=False)
-    return Table(paths, ("a", "b"), np.eye(2)[np.array(numbers) % 2])
+    labels = np.eye(2)[np.array(numbers) % 2] if labels is None else labels
+    return Table(paths, ("a", "b"), labels)
 
 
 def train(folder, name, tables, strategy):
@@ -70,6 +82,20 @@ def train(folder, name, tables, strategy):
     return rows, half.get_weights() + full.get_weights()
 
 
+def train_networks_of_maps(folder, name, tables, strategy):
+    """Rows of the history, weights and thresholds after a step."""
+    own = NetworkConfig("pylon", ("a", "b"), (32, 32), multi_label=True)
+    config = MapTraining(epochs=1, batch_size=2, learning_rate=0.05, optimizer="sgd")
+    config = dataclasses.replace(config, augmentation="none")
+    patch = unittest.mock.patch.dict(BUILDERS, {"pylon": small})
+    with patch, Run(folder / name / "maps", {"network": vars(own)}) as run, seeded(0):
+        rows = train_maps(run, tables, own, config, strategy=strategy)
+        thresholds = np.array(run.config["network"]["thresholds"])
+    model = small((32, 32, 3), 2)
+    model.load_weights(folder / name / "maps" / "best.weights.h5")
+    return rows, [*model.get_weights(), thresholds]
+
+
 def difference(first, second):
     """The largest one, of any of the values, relative to 1 or the value."""
     return max(
@@ -92,10 +118,18 @@ def main(folder):
     with unittest.mock.patch.object(keras.Model, "compile", eagerly):
         one = train(folder, "one", equal, None)
     two = train(folder, "two", equal, strategy)
+    # ... and other labels: the replicas' gradients differ.
+    equal["train"] = table(folder, [1, 1], np.array([[1, 0], [1, 1]]))
+    equal["val"] = table(folder, [1, 1], np.eye(2))
+    with unittest.mock.patch.object(keras.Model, "compile", eagerly):
+        one_of_maps = train_networks_of_maps(folder, "one", equal, None)
+    two_of_maps = train_networks_of_maps(folder, "two", equal, strategy)
     answer = {
         "replicas": strategy.num_replicas_in_sync,
         "history": difference(values(one[0]), values(two[0])),
         "weights": difference(one[1], two[1]),
+        "history of maps": difference(values(one_of_maps[0]), values(two_of_maps[0])),
+        "weights of maps": difference(one_of_maps[1], two_of_maps[1]),
     }
     print(json.dumps(answer))
 

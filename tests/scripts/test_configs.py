@@ -1,0 +1,126 @@
+"""scripts/configs/*.toml: each is an experiment that its script understands."""
+
+import pathlib
+import re
+import tomllib
+
+import pytest
+
+from kerasloc.backbones.resnet import ARCHITECTURES
+from kerasloc.models.registry import BUILDERS, option_defaults
+from kerasloc.training.arguments import given, make
+from kerasloc.training.configs import MapTraining
+
+SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
+FILES = sorted((SCRIPTS / "configs").glob("*.toml"))
+PUBLISHED = {
+    "epochs": 40,
+    "batch_size": 64,
+    "optimizer": "adam",
+    "learning_rate": 1e-4,
+    "patience": 1,
+    "factor": 0.2,
+    "stop_rate": 1e-6,
+}
+
+
+def header(path):
+    """The comment at the top, as one text."""
+    lines = path.read_text().splitlines()
+    return "\n".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+
+
+def command(path):
+    """The words of the command in the header."""
+    said = header(path).replace("\\\n", " ")
+    (line,) = re.findall(r"^python (scripts/.*)$", said, re.MULTILINE)
+    return line.split()
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+def family_of(path):
+    return re.match(r"[a-z0-9]+", path.stem).group()
+
+
+@pytest.fixture
+def options(path, script, monkeypatch):
+    """What the header's command asks for."""
+    monkeypatch.chdir(SCRIPTS.parent)
+    program, *words = command(path)
+    return script(pathlib.Path(program).stem).parse(words)
+
+
+def test_there_is_one_for_every_model():
+    assert {family_of(path) for path in FILES} == set(BUILDERS)
+
+
+def test_the_command_names_the_script_the_file_and_the_data(path):
+    program, *words = command(path)
+    family = family_of(path)
+    own = family == "pylon"
+    assert program == f"scripts/train_{'pylon' if own else 'baseline'}.py"
+    assert ("--model" not in words) if own else words[:2] == ["--model", family]
+    place = words.index("--config")
+    assert words[place + 1] == f"scripts/configs/{path.name}"
+    assert words[place + 2] == "--data-dir"
+
+
+def test_the_header_says_what_was_published(path):
+    assert "Published" in header(path)
+
+
+def test_the_experiment_is_the_published_one(path, options):
+    training = make(MapTraining, given(options))
+    for name, value in PUBLISHED.items():
+        assert getattr(training, name) == value, name
+    assert options.seeds == [0, 1, 2, 3, 4]
+    assert options.backbone == "resnet50"
+    assert options.results_name.startswith(options.dataset)
+    assert f"_{options.im_size}" in path.stem or "to_vindr" in path.stem
+    gray = {"channels": 1, "augmentation": "xray"}
+    colored = {"channels": 3, "augmentation": "voc"}
+    expected = colored if options.dataset == "voc" else gray
+    assert expected.items() <= vars(options).items()
+
+
+def test_the_network_takes_every_option(path, options):
+    family = family_of(path)
+    names = ("backbone", *option_defaults(family))
+    values = {name: v for name, v in given(options).items() if name in names}
+    assert values["backbone"] in ARCHITECTURES
+    values["backbone"] = "resnet18"
+    size = (64, 64, options.channels)
+    assert BUILDERS[family](size, 2, **values).output["logits"].shape == (None, 2)
+
+
+def test_a_transfer_starts_from_the_runs_of_another_file(path, options):
+    if "_to_" not in path.stem:
+        assert options.start == "imagenet"
+        return
+    source = path.with_name(f"{family_of(path)}_nih14_256.toml")
+    assert source.name in header(path)
+    name = tomllib.loads(source.read_text())["results_name"]
+    assert options.start == f"results/{family_of(path)}/{name}-s{{seed}}"
+    assert options.phases == int(re.search(r"(\d)phase", path.stem).group(1))
+
+
+def test_runs_of_one_family_have_different_names():
+    names = [
+        (family_of(path), tomllib.loads(path.read_text())["results_name"])
+        for path in FILES
+    ]
+    assert len(set(names)) == len(names)
+
+
+def test_a_file_of_another_model_is_not_trained_by_mistake(path, script, capsys):
+    if family_of(path) == "pylon":
+        return  # its script trains nothing else
+    words = ["--config", str(path)]
+    assert script("train_baseline").parse(words).model == family_of(path)
+    with pytest.raises(SystemExit):
+        script("train_pylon").parse(words)
+    assert "--model" in capsys.readouterr().err
