@@ -29,11 +29,11 @@ demo-pylon: $(VENV)/ready  ## Trains PYLON on synthetic images, measures and dra
 	$(BIN)/python scripts/generate_heatmaps.py --type pylon --limit 40
 	@echo "Look at results/pylon/*/heatmaps/page-001.png"
 
-test: $(VENV)/ready  ## All tests.
-	$(BIN)/python -m pytest
+test: $(VENV)/ready  ## All tests, on all cores.
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-fast: $(VENV)/ready  ## The tests that take less than five seconds each.
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
 lint: $(VENV)/ready  ## Style, docstrings, format.
 	$(BIN)/ruff check .

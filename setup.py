@@ -39,7 +39,7 @@ setup(
         "crf": ["pydensecrf2==1.1"],
         "jax": ["jax>=0.6"],
         "dicom": ["pydicom>=3"],
-        "dev": ["pytest>=8", "ruff>=0.14", "pydicom>=3"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.14", "pydicom>=3"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

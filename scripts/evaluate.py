@@ -15,8 +15,9 @@ examples:
   python scripts/evaluate.py --weights results/pylon/nih14-s0 results/pylon/nih14-s1
       AUROC, point localization, IoBB and IoU accuracy of each, mean and deviation
 
-Everything lands in the run's folder evaluation/: csv and json tables, the confusion
-matrix, and the pictures of some test images from image to refined heat map.
+Everything lands in the run's folder evaluation/ (evaluation-val/ of --split val): csv
+and json tables, the confusion matrix, and the pictures of some test images from image
+to refined heat map.
 """
 
 
@@ -118,7 +119,8 @@ def evaluate_hrcam(folder, family, options) -> dict:
             )
         rows = evaluation.localization_rows(measured, tuning)
         logging.info("%s", report.localization_text(rows))
-    place = folder / "evaluation"
+    name = "evaluation" if options.split == "test" else f"evaluation-{options.split}"
+    place = folder / name
     place.mkdir(exist_ok=True)
     report.write_evaluation(place, answers, rows)
     report.draw_confusion(place, answers, names)
@@ -169,7 +171,8 @@ def main(words=None):
     given = arguments.given(options)
     rows = [experiments.evaluate_run(folder, given) for folder in folders]
     if len(rows) > 1:
-        map_evaluation.collect(rows, place / "collected")
+        names = [folder.name for folder in folders]
+        map_evaluation.collect(rows, place / "collected", names)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trains one of the networks that PYLON is compared with, in the same way."""
 
-from kerasloc.training import arguments
+from kerasloc.training import arguments, map_arguments
 
 MODELS = ("baseline", "li2018", "fpn", "unet", "deeplabv3plus", "pan")
 EXAMPLE = """\
@@ -31,7 +31,7 @@ def parse(words=None):
     )
     arguments.add_data_options(parser)
     arguments.add_training_options(parser)
-    arguments.add_map_options(parser, model)
+    map_arguments.add_map_options(parser, model)
     return parser.parse_args(words)
 
 

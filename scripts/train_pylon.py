@@ -1,6 +1,6 @@
 """Trains PYLON: a classifier of image labels with accurate, high-resolution maps."""
 
-from kerasloc.training import arguments
+from kerasloc.training import arguments, map_arguments
 
 EXAMPLE = """\
 examples:
@@ -22,7 +22,7 @@ def parse(words=None):
     parser = arguments.Parser(__doc__, EXAMPLE)
     arguments.add_data_options(parser)
     arguments.add_training_options(parser)
-    arguments.add_map_options(parser, "pylon")
+    map_arguments.add_map_options(parser, "pylon")
     return parser.parse_args(words)
 
 

@@ -69,18 +69,18 @@ np.testing.assert_allclose(resized[0, :, :, 0], wide, atol=1e-5)
 
 x = np.random.default_rng(0).standard_normal((2, 32, 32, 1)).astype("float32")
 y = np.eye(2, dtype="float32")
-for name in ("pylon", "pan"):
+for name in ("pan", "pylon"):
     model = BUILDERS[name]((32, 32, 1), 2, "resnet18")
     outputs = model.predict(x, verbose=0)
     assert outputs["maps"].shape == (2, 8, 8, 2)
     assert np.isfinite(outputs["maps"]).all()
     highest = outputs["maps"].max(axis=(1, 2))
     np.testing.assert_allclose(outputs["logits"], highest, rtol=1e-5)
-    trainer = keras.Model(model.input, model.output["logits"])
-    trainer.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
-    before = model.get_layer("conv1").get_weights()[0]
-    assert np.isfinite(trainer.train_on_batch(x, y))
-    assert np.any(model.get_layer("conv1").get_weights()[0] != before)
+trainer = keras.Model(model.input, model.output["logits"])
+trainer.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+before = model.get_layer("conv1").get_weights()[0]
+assert np.isfinite(trainer.train_on_batch(x, y))
+assert np.any(model.get_layer("conv1").get_weights()[0] != before)
 print("passed")
 """
 

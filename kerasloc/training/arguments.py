@@ -142,60 +142,6 @@ def add_network_options(parser):
     group.add_argument("--momentum", type=float, help="of batch normalization")
 
 
-def add_map_options(parser, family: str):
-    """Networks over a ResNet, and their trainings.
-
-    Args:
-        parser: To add to.
-        family: Whose options to add.
-    """
-    from kerasloc.backbones.resnet import ARCHITECTURES
-    from kerasloc.models.registry import option_defaults
-
-    parser.add_argument(
-        "--config", help="toml file of options, such as scripts/configs/*.toml"
-    )
-    group = parser.add_argument_group(f"network ({family})")
-    group.add_argument("--backbone", choices=tuple(ARCHITECTURES))
-    for name, default in option_defaults(family).items():
-        flag = f"--{name.replace('_', '-')}"
-        text = f"published: {default}"
-        if isinstance(default, bool):
-            action = argparse.BooleanOptionalAction
-            group.add_argument(flag, action=action, default=None, help=text)
-        elif isinstance(default, tuple):
-            group.add_argument(flag, type=int, nargs="+", help=text)
-        else:
-            group.add_argument(flag, type=type(default), help=text)
-    group = parser.add_argument_group("experiment")
-    group.add_argument(
-        "--seeds",
-        type=int,
-        nargs="+",
-        help="several runs, one per seed, collected with mean and deviation",
-    )
-    group.add_argument(
-        "--start",
-        help="weights to start from: imagenet (fetched once), a run folder ({seed} "
-        "stands for the seed), or a PyTorch file",
-    )
-    group.add_argument(
-        "--phases",
-        type=int,
-        choices=(1, 2),
-        help="2: first with the backbone frozen, then everything (default 1)",
-    )
-    group.add_argument("--patience", type=int, help="epochs before the rate falls")
-    group.add_argument("--factor", type=float, help="by which it falls")
-    group.add_argument("--stop-rate", type=float, help="rate at which training ends")
-    group.add_argument(
-        "--evaluation",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="measure the runs on the test images at the end (default: yes)",
-    )
-
-
 def given(options) -> dict:
     """The options that were given on the command line."""
     return {key: value for key, value in vars(options).items() if value is not None}

@@ -9,7 +9,7 @@ from kerasloc.configs import NetworkConfig, read_network
 from kerasloc.models.registry import BUILDERS
 from kerasloc.training import arguments, devices, map_evaluation, report, sources
 from kerasloc.training.configs import MapTraining
-from kerasloc.training.maps import map_network, train_maps
+from kerasloc.training.maps import IMAGENET, map_network, train_maps
 from kerasloc.training.runs import Run, read_config, seeded
 
 logger = logging.getLogger(__name__)
@@ -54,8 +54,8 @@ def run_experiment(family: str, options) -> list[pathlib.Path]:
 
     Args:
         family: A key of :data:`kerasloc.models.registry.BUILDERS`.
-        options: Of the command line, as ``arguments.add_map_options`` and its
-            neighbors define them.
+        options: Of the command line, as ``map_arguments.add_map_options`` and
+            ``arguments`` define them.
 
     Returns:
         The run folders.
@@ -67,10 +67,9 @@ def run_experiment(family: str, options) -> list[pathlib.Path]:
     tables = sources.training_tables(experiment.data, values["channels"])
     sources.check_class_count(tables["train"], options.num_classes)
     network = map_network(family, tables["train"], values)
-    seeds = options.seeds or [values.get("seed", 0)]
     folders = []
-    for seed in seeds:
-        name = f"{experiment.name}-s{seed}" if len(seeds) > 1 else experiment.name
+    for seed in options.seeds or [values.get("seed", 0)]:
+        name = f"{experiment.name}-s{seed}" if options.seeds else experiment.name
         folders.append(_train(experiment, network, tables, (name, seed, strategy)))
     if options.evaluation:
         _evaluate(experiment, folders)
@@ -85,6 +84,11 @@ def _experiment(family, options) -> Experiment:
             "--dataset says what lies in --data-dir. Received: --dataset "
             f"{options.dataset} alone. Give --data-dir, too."
         )
+    if options.seeds and (options.seed is not None or _twice(options.seeds)):
+        raise ValueError(
+            "--seeds takes each seed once, and stands for --seed. Received: --seeds "
+            f"{' '.join(map(str, options.seeds))}, --seed {options.seed}."
+        )
     if options.data_dir is None:
         values = {**EMBEDDED, **sources.embedded_data(multi_label=True), **values}
     else:
@@ -94,13 +98,17 @@ def _experiment(family, options) -> Experiment:
     return Experiment(family, values, data, place, options.results_name or data.name)
 
 
+def _twice(values) -> bool:
+    return len(set(values)) < len(values)
+
+
 def _train(experiment: Experiment, network: NetworkConfig, tables, what):
     """One seed's run, or its two; the folder of the last."""
     name, seed, strategy = what
     values = {**experiment.values, "seed": seed}
     start = values.get("start")
     start = None if start in (None, "none") else start.replace("{seed}", str(seed))
-    if start is not None and pathlib.Path(start).exists():
+    if start not in (None, IMAGENET) and pathlib.Path(start).exists():
         start = str(pathlib.Path(start).resolve())  # found again from other folders
     phases = [(name, {"start": start})]
     if values.get("phases") == 2:
@@ -134,7 +142,7 @@ def _evaluate(experiment: Experiment, folders):
     rows = [evaluate_run(folder) for folder in folders]
     if len(rows) > 1:
         where = experiment.place / f"{experiment.name}-collected"
-        map_evaluation.collect(rows, where)
+        map_evaluation.collect(rows, where, [folder.name for folder in folders])
         logger.info("Every seed's rows, their mean and deviation are in %s", where)
 
 
@@ -159,4 +167,6 @@ def evaluate_run(folder, options: dict | None = None) -> list[dict]:
     best = weight_files.weights_of_run(folder)
     weight_files.assign(model, weight_files.read_arrays(best), source=str(best))
     size = options.get("batch_size", 16)
-    return map_evaluation.evaluate(folder, model, network, table, size)
+    with map_evaluation.answers(model, network, table, size) as found:
+        figures = map_evaluation.measure(found, network, table)
+    return map_evaluation.write(folder, figures, network.class_names, split)

@@ -195,7 +195,8 @@ def _support(figures: dict, place) -> dict:
     if "point" in figures:
         counts["pairs"] = figures["point"]["count"]
     if isinstance(place, str):
-        return {name: int(np.sum(count)) for name, count in counts.items()}
+        totals = {name: int(np.sum(count)) for name, count in counts.items()}
+        return totals | {"images": figures["classification"]["count"]}
     return {name: int(count[place]) for name, count in counts.items()}
 
 
@@ -220,34 +221,35 @@ def text(table: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def evaluate(folder, model, network, table, batch_size: int = 16) -> list[dict]:
-    """Measures a run and writes its evaluation/; the rows of the table.
+def write(folder, figures: dict, class_names, split: str = "test") -> list[dict]:
+    """Writes the tables of a run; the rows.
 
     Args:
-        folder: Of the run.
-        model: With the run's weights.
-        network: What it is.
-        table: Images to measure on.
-        batch_size: Images at a time.
+        folder: Of the run. Figures of test images go to ``evaluation``, those of others
+            to ``evaluation-SPLIT``.
+        figures: As from :func:`measure`.
+        class_names: In their order.
+        split: Of the images.
     """
-    with answers(model, network, table, batch_size) as found:
-        figures = measure(found, network, table)
-    measured = rows(figures, network.class_names)
-    place = pathlib.Path(folder) / "evaluation"
+    measured = rows(figures, class_names)
+    name = "evaluation" if split == "test" else f"evaluation-{split}"
+    place = pathlib.Path(folder) / name
     place.mkdir(parents=True, exist_ok=True)
     report.write_csv(place / "metrics.csv", measured)
-    everything = {"images": len(table), "rows": measured, **figures}
+    count = figures["classification"]["count"]
+    everything = {"split": split, "images": count, "rows": measured, **figures}
     report.write_json(place / "evaluation.json", everything)
-    logger.info("%s: %d images\n%s", folder, len(table), text(measured))
+    logger.info("%s: %d %s images\n%s", folder, count, split, text(measured))
     return measured
 
 
-def collect(runs: list[list[dict]], folder) -> list[dict]:
+def collect(runs: list[list[dict]], folder, names) -> list[dict]:
     """Mean and deviation over several runs' rows, written as collected.csv.
 
     Args:
         runs: The rows of every run.
-        folder: Where the file goes.
+        folder: Where the file goes, and runs.csv, every run's rows.
+        names: Of the runs.
     """
     columns = [
         name
@@ -258,7 +260,8 @@ def collect(runs: list[list[dict]], folder) -> list[dict]:
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     report.write_csv(folder / "collected.csv", collected)
-    every = [{"run": number, **row} for number, each in enumerate(runs) for row in each]
+    named = zip(names, runs, strict=True)
+    every = [{"run": name, **row} for name, each in named for row in each]
     report.write_csv(folder / "runs.csv", every)
     shown = [name for name in ("auroc", "point", "iobb_0.25") if name in columns]
     logger.info("%s", report.collected_text(_only(collected, shown)))

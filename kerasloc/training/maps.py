@@ -39,8 +39,8 @@ def map_network(family: str, table, values: dict) -> NetworkConfig:
             ``mean`` and ``std`` where they are not the published ones.
     """
     names = ("backbone", *option_defaults(family))
-    normal = normalization(values["channels"])
-    normal |= {key: values[key] for key in ("mean", "std") if key in values}
+    given = {key: values[key] for key in ("mean", "std") if key in values}
+    normal = {**normalization(values["channels"]), **given}
     return NetworkConfig(
         family=family,
         class_names=table.class_names,
@@ -74,7 +74,8 @@ def train_maps(run, tables, network: NetworkConfig, config: MapTraining, **how):
         model = BUILDERS[network.family](
             network.input_shape, network.num_classes, **network.options
         )
-        start_from(model, network, config.start)
+        if run.read_state() is None:  # a run that goes on has its own weights
+            start_from(model, network, config.start)
         trainer = map_trainer(model, network, config, strategy)
     fed = feed(tables, network, config, how.get("augment"))
     fed["target"] = lambda element: (element["image"], element["labels"])
@@ -125,8 +126,8 @@ def start_from(model: keras.Model, network: NetworkConfig, start: str | None):
     Args:
         model: Of the network.
         network: What it is.
-        start: A run folder of the same family, a PyTorch file of the same classes,
-            ``imagenet`` (the backbone), or None for none.
+        start: A run folder of the same family, a `.weights.h5` or PyTorch file of the
+            same network, ``imagenet`` (the backbone), or None for none.
 
     Raises:
         ValueError: If the weights are missing or do not fit.
@@ -137,6 +138,14 @@ def start_from(model: keras.Model, network: NetworkConfig, start: str | None):
         weight_files.load_imagenet(model, network.options.get("backbone", "resnet50"))
         return
     path = pathlib.Path(start)
+    if not path.exists():
+        raise ValueError(
+            "A training starts from imagenet, a run folder or a weight file. "
+            f"Received: --start {start}, which does not exist."
+        )
+    if path.suffix == ".h5":
+        weight_files.assign(model, weight_files.read_arrays(path), source=str(path))
+        return
     if not path.is_dir():
         logger.info("%s: %s", path, weight_files.load_torch(model, path))
         return

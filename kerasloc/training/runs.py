@@ -136,6 +136,9 @@ class Run:
                 f"{self.folder}: {'; '.join(different)}. Give another --results-name, "
                 "or delete the folder."
             )
+        tuned = old.get("network", {}).get("thresholds")
+        if tuned is not None:  # those of the last epochs count until this run ends
+            self.config["network"]["thresholds"] = tuned
 
 
 def _own(lock, folder):

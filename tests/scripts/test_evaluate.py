@@ -146,7 +146,7 @@ def test_a_csv_is_evaluated_with_the_classes_of_the_run(
 
 def test_validation_images_can_be_asked_for(main, results):
     main(["--type", "half", "--split", "val"])
-    place = results / "half" / "shapes" / "evaluation"
+    place = results / "half" / "shapes" / "evaluation-val"
     assert read(place / "metrics.csv")[0]["images"] == "6"
 
 
@@ -302,7 +302,8 @@ def test_runs_of_different_families_are_refused(failure, map_run):
 def test_validation_images_can_be_asked_for_of_a_run_of_maps(main, map_run):
     folder = map_run("a")
     main(["--type", "pylon", "--split", "val"])
-    everything = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    everything = json.loads((folder / "evaluation-val/evaluation.json").read_text())
+    assert everything["split"] == "val"
     assert everything["images"] == 4  # held out of the 24 for training
 
 

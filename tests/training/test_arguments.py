@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from kerasloc.training import arguments
+from kerasloc.training import arguments, map_arguments
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPTS = ("pretrain_half", "train_full", "evaluate")
@@ -84,7 +84,7 @@ def test_wrong_words_end_with_the_usage(parser, words, capsys):
 
 @pytest.fixture
 def maps_parser(parser):
-    arguments.add_map_options(parser, "pylon")
+    map_arguments.add_map_options(parser, "pylon")
     return parser
 
 
@@ -182,7 +182,7 @@ def test_an_abbreviated_config_is_not_passed_over(maps_parser, config, flag):
     ],
 )
 def test_a_family_has_its_own_options(parser, family, words, options):
-    arguments.add_map_options(parser, family)
+    map_arguments.add_map_options(parser, family)
     found = vars(parser.parse_args(words))
     assert options.items() <= found.items()
     assert found["backbone"] is None  # so the published one

@@ -151,6 +151,20 @@ def test_a_start_of_a_file_may_be_taken_back(main, asked, pylon_words):
     assert asked[0]["config"].start is None
 
 
+def test_one_of_several_seeds_is_called_as_with_the_others(main, asked, pylon_words):
+    main([*pylon_words, "--seeds", "4", NO])
+    assert asked[0]["folder"].name == "several-s4"
+
+
+@pytest.mark.parametrize(
+    "words", [["--seeds", "1", "1"], ["--seeds", "1", "--seed", "2"]]
+)
+def test_seeds_that_mean_two_things_are_refused(main, asked, pylon_words, words):
+    with pytest.raises(ValueError, match="each seed once"):
+        main([*pylon_words, *words, NO])
+    assert not asked
+
+
 @pytest.mark.slow
 def test_seeds_are_collected_with_mean_and_deviation(
     main, pylon_words, small_pylon, caplog
@@ -173,7 +187,8 @@ def test_seeds_are_collected_with_mean_and_deviation(
             assert float(row[f"{name}_std"]) == pytest.approx(variance**0.5, abs=1e-12)
     assert any(float(row["auroc_std"]) > 0 for row in collected)
     every = read(place / "several-collected" / "runs.csv")
-    assert [row["run"] for row in every] == [str(k) for k in (0, 1, 2) for _ in classes]
+    names = [f"several-s{seed}" for seed in range(3) for _ in classes]
+    assert [row["run"] for row in every] == names
     assert [row["auroc"] for row in every] == [row["auroc"] for r in runs for row in r]
     assert "over 3 runs" in caplog.text
 

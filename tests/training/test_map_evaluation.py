@@ -15,10 +15,10 @@ from kerasloc.training.map_evaluation import (
     Answers,
     answers,
     collect,
-    evaluate,
     measure,
     rows,
     text,
+    write,
 )
 from kerasloc.training.sources import DataConfig, evaluation_table
 
@@ -222,7 +222,9 @@ def test_a_run_gets_its_tables_as_csv_and_strict_json(model, table, tmp_path, ca
     labels[:, 2] = 0
     table = dataclasses.replace(table, labels=labels, boxes=None)
     with caplog.at_level("INFO"):
-        measured = evaluate(tmp_path, model, network(), table, 5)
+        with answers(model, network(), table, 5) as found:
+            figures = measure(found, network(), table)
+        measured = write(tmp_path, figures, NAMES)
     written = read(tmp_path / "evaluation" / "metrics.csv")
     assert [row["class"] for row in written] == [row["class"] for row in measured]
     assert float(written[0]["auroc"]) == measured[0]["auroc"]
@@ -232,7 +234,7 @@ def test_a_run_gets_its_tables_as_csv_and_strict_json(model, table, tmp_path, ca
     assert everything["images"] == 12
     assert everything["rows"][2]["auroc"] is None
     assert everything["rows"][0]["auroc"] == measured[0]["auroc"]
-    assert "12 images" in caplog.text
+    assert "12 test images" in caplog.text
     assert "macro" in caplog.text
 
 
@@ -246,7 +248,7 @@ def run_of(*aurocs):
 def test_runs_are_collected_with_their_mean_and_deviation(tmp_path):
     runs = [run_of(0.5, np.nan), run_of(0.7, np.nan), run_of(0.9, 0.6)]
     place = tmp_path / "all" / "collected"
-    collected = collect(runs, place)
+    collected = collect(runs, place, ["s0", "s1", "s2"])
     written = read(place / "collected.csv")
     assert set(written[0]) == {"class", "runs", "auroc_mean", "auroc_std"}
     assert float(written[0]["auroc_mean"]) == pytest.approx(0.7)
@@ -255,4 +257,5 @@ def test_runs_are_collected_with_their_mean_and_deviation(tmp_path):
     assert collected[0]["runs"] == 3
     every = read(place / "runs.csv")
     assert [float(row["auroc"]) for row in every[::2]] == [0.5, 0.7, 0.9]
+    assert [row["run"] for row in every[::2]] == ["s0", "s1", "s2"]
     assert len(every) == 6

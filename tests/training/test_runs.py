@@ -155,6 +155,15 @@ def test_thresholds_are_written_and_the_same_command_goes_on(tmp_path):
     assert "thresholds" not in CONFIG["network"]  # a run has a copy
 
 
+def test_a_run_that_goes_on_keeps_its_thresholds_until_it_ends(tmp_path):
+    begun(tmp_path)
+    with Run(tmp_path, CONFIG) as run:
+        run.set_thresholds([0.25, 0.75])
+    with Run(tmp_path, changed(network={"thresholds": [0.5]})) as run:
+        assert read_config(tmp_path)["network"]["thresholds"] == [0.25, 0.75]
+        assert run.config["network"]["thresholds"] == [0.25, 0.75]
+
+
 def test_thresholds_of_another_process_do_not_make_another_run(tmp_path):
     begun(tmp_path)
     with Run(tmp_path, CONFIG) as run:
