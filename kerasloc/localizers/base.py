@@ -210,6 +210,29 @@ class Localizer:
         answer = [_scored(h, threshold, c) for h, c in zip(heat, chosen, strict=True)]
         return answer[0] if single and squeeze else answer
 
+    def refine(self, x, custom_class=None, *, squeeze=True, **options):
+        """Every step of HRCAM's post-processing on the model's own maps.
+
+        Args:
+            x: Images.
+            custom_class: As for the maps; the predicted class by default.
+            squeeze: Whether one image gives its dict alone.
+            **options: Of :func:`kerasloc.postprocess.pipeline`.
+
+        Returns:
+            A dict of the steps for one image, a list of them for several.
+        """
+        from kerasloc.postprocess import pipeline
+
+        images, single = as_images(x, self.config.input_shape)
+        high, low, _ = self.generate_cams(images, custom_class, squeeze=False)
+        high = resize_maps(high, self.config.im_size)
+        steps = [
+            pipeline(image, low_map, high_map, **options)
+            for image, low_map, high_map in zip(images, low, high, strict=True)
+        ]
+        return steps[0] if single and squeeze else steps
+
     def _run(self, model, images, *others):
         """The model's outputs for checked images in [0, 1]."""
         mean, std = (np.float32(v) for v in (self.config.mean, self.config.std))

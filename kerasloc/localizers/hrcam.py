@@ -151,28 +151,6 @@ class FullModel(_ClassActivation):
         answer = self._all(x, custom_class, squeeze)
         return answer["high_features"], answer["low_features"], answer["preds"]
 
-    def refine(self, x, custom_class=None, *, squeeze=True, **options):
-        """Every step of the post-processing pipeline on the model's own maps.
-
-        Args:
-            x: Images.
-            custom_class: As for :meth:`generate_cams`.
-            squeeze: Whether one image gives its dict alone.
-            **options: Of :func:`kerasloc.postprocess.pipeline`.
-
-        Returns:
-            A dict of the steps for one image, a list of them for several.
-        """
-        from kerasloc.postprocess import pipeline
-
-        images, single = as_images(x, self.config.input_shape)
-        high, low, _ = self.generate_cams(images, custom_class, squeeze=False)
-        steps = [
-            pipeline(image, low_map, high_map, **options)
-            for image, low_map, high_map in zip(images, low, high, strict=True)
-        ]
-        return steps[0] if single and squeeze else steps
-
 
 _NO_HIGH = (
     "A high-resolution map comes from the expansion network. Received: a HalfModel, "

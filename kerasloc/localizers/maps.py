@@ -102,31 +102,6 @@ class MapLocalizer(Localizer):
         preds = self._decide(logits[0] if single and squeeze else logits)
         return (high[0], low[0], preds) if single and squeeze else (high, low, preds)
 
-    def refine(self, x, custom_class=None, *, squeeze=True, **options):
-        """Every step of HRCAM's post-processing on the model's own maps.
-
-        The map, resized to the image, is the high-resolution one and Grad-CAM the low.
-
-        Args:
-            x: Images.
-            custom_class: As for :meth:`high_res_cam`.
-            squeeze: Whether one image gives its dict alone.
-            **options: Of :func:`kerasloc.postprocess.pipeline`.
-
-        Returns:
-            A dict of the steps for one image, a list of them for several.
-        """
-        from kerasloc.postprocess import pipeline
-
-        images, single = as_images(x, self.config.input_shape)
-        high, low, _ = self.generate_cams(images, custom_class, squeeze=False)
-        high = resize_maps(high, self.config.im_size)
-        steps = [
-            pipeline(image, low_map, high_map, **options)
-            for image, low_map, high_map in zip(images, low, high, strict=True)
-        ]
-        return steps[0] if single and squeeze else steps
-
     def _heat(self, maps, size):
         """The published heat map: the probability at every place."""
         return resize_maps(sigmoid(maps), size)

@@ -6,6 +6,7 @@ import pathlib
 
 from kerasloc import weights as weight_files
 from kerasloc.configs import NetworkConfig, read_network
+from kerasloc.models.folding import fold
 from kerasloc.models.registry import BUILDERS
 from kerasloc.training import arguments, devices, map_evaluation, report, sources
 from kerasloc.training.configs import MapTraining
@@ -164,6 +165,7 @@ def evaluate_run(folder, options: dict | None = None) -> list[dict]:
     model = BUILDERS[network.family](
         network.input_shape, network.num_classes, **network.options
     )
+    model = fold(model) if network.folded else model
     best = weight_files.weights_of_run(folder)
     weight_files.assign(model, weight_files.read_arrays(best), source=str(best))
     size = options.get("batch_size", 16)

@@ -293,6 +293,22 @@ def test_validation_images_may_be_measured(trained_pylon, tmp_path):
     assert positives == val.labels.sum(axis=0).tolist()
 
 
+def test_an_optimized_model_is_measured_as_the_one_it_was(
+    trained_pylon, several, tmp_path
+):
+    from kerasloc import load
+
+    folder = load(trained_pylon).optimize().save(tmp_path / "fast")
+    data = {"data_dir": str(several), "dataset": "csv"}
+    fast = experiments.evaluate_run(folder, data)
+    plain = experiments.evaluate_run(
+        shutil.copytree(trained_pylon, tmp_path / "run"), data
+    )
+    for one, other in zip(fast, plain, strict=True):
+        assert one["class"] == other["class"]
+        assert one["auroc"] == pytest.approx(other["auroc"], abs=0.05, nan_ok=True)
+
+
 def test_a_run_is_measured_in_full_precision_however_it_was_trained(
     main, pylon_words, small_pylon
 ):
