@@ -24,7 +24,7 @@ EMBEDDED = {
     "batch_size": 32,
     "learning_rate": 1e-3,
     "patience": 2,
-    "augmentation": "none",
+    "augmentation": "voc",  # without flips maps learn to lie beside the object
 }
 XRAY = {"im_size": 256, "channels": 1, "augmentation": "xray"}
 COLOR = {"im_size": 256, "channels": 3, "augmentation": "voc"}
