@@ -72,7 +72,7 @@ def test_without_words_the_embedded_data_is_trained_on_within_minutes(
     assert call["network"].options == {"backbone": "resnet18"}
     assert call["network"].multi_label
     assert call["config"].epochs == experiments.EMBEDDED["epochs"] < 40
-    assert call["config"].augmentation == "none"
+    assert call["config"].augmentation == "voc"
     assert call["strategy"] is None
 
 
