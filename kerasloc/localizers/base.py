@@ -7,6 +7,7 @@ import warnings
 
 import keras
 import numpy as np
+from scipy.special import expit
 
 from kerasloc import boxes as box_tools
 from kerasloc import weights as weight_files
@@ -248,7 +249,7 @@ class Localizer:
 
     def _probabilities(self, logits):
         if self.config.multi_label:
-            return sigmoid(logits)
+            return expit(logits)
         powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return powers / powers.sum(axis=-1, keepdims=True)
 
@@ -283,11 +284,6 @@ class Localizer:
                 f"{len(custom_class)} classes for {count} images."
             )
         return np.array([self._class_index(one) for one in custom_class], np.int32)
-
-
-def sigmoid(values) -> np.ndarray:
-    """1 / (1 + exp(-values)), without overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * np.asarray(values)))
 
 
 def run(model: keras.Model, images, *others):

@@ -2,11 +2,12 @@
 
 import keras
 import numpy as np
+from scipy.special import expit
 
 from kerasloc.backbones.resnet import STAGES
 from kerasloc.cams import FeatureGradient, grad_cam
 from kerasloc.checks import as_images
-from kerasloc.localizers.base import Localizer, images_at_once, sigmoid
+from kerasloc.localizers.base import Localizer, images_at_once
 from kerasloc.metrics import resize_maps
 from kerasloc.models import (
     baseline,
@@ -104,7 +105,7 @@ class MapLocalizer(Localizer):
 
     def _heat(self, maps, size):
         """The published heat map: the probability at every place."""
-        return resize_maps(sigmoid(maps), size)
+        return resize_maps(expit(maps), size)
 
     def _relative_heat(self, maps, size):
         """Heat maps over their maxima, as the published accuracy has them."""
@@ -112,9 +113,7 @@ class MapLocalizer(Localizer):
         return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-30)
 
     def _chosen_maps(self, images, classes):
-        answer = self._run(self.model, images)
-        chosen = np.where(classes < 0, answer["logits"].argmax(axis=-1), classes)
-        return answer["maps"][np.arange(len(images)), :, :, chosen], chosen
+        return _of_classes(self._run(self.model, images), classes)
 
     def _both(self, images, classes):
         """Chosen maps, Grad-CAMs and logits of a few images."""
@@ -124,9 +123,14 @@ class MapLocalizer(Localizer):
         features = self._run(encoder, images)
         features = [features[name] for name in STAGES]
         outputs, gradients = head(features, classes)
-        chosen = np.where(classes < 0, outputs["logits"].argmax(axis=-1), classes)
-        maps = outputs["maps"][np.arange(len(images)), :, :, chosen]
+        maps, _ = _of_classes(outputs, classes)
         return maps, grad_cam(features[-1], gradients), outputs["logits"]
+
+
+def _of_classes(outputs, classes):
+    """One map per image, (n, rows, cols), and its class; below 0: the likeliest."""
+    chosen = np.where(classes < 0, outputs["logits"].argmax(axis=-1), classes)
+    return outputs["maps"][np.arange(len(chosen)), :, :, chosen], chosen
 
 
 def _parts(model):

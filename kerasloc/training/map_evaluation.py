@@ -11,6 +11,7 @@ import pathlib
 import tempfile
 
 import numpy as np
+from scipy.special import expit
 from tqdm import tqdm
 
 from kerasloc.data.pipeline import PipelineConfig, batches
@@ -114,7 +115,7 @@ def measure(found: Answers, network, table) -> dict:
         ``center_point``, the control. See :mod:`kerasloc.metrics`.
     """
     labels, size = table.labels, network.im_size
-    probabilities = 0.5 * (1 + np.tanh(0.5 * found.logits.astype(float)))
+    probabilities = expit(found.logits.astype(float))
     thresholds = np.broadcast_to(network.thresholds, network.num_classes)
     figures = {
         "classification": multi_label_report(

@@ -10,6 +10,7 @@ import pathlib
 
 import keras
 import numpy as np
+from scipy.special import expit
 
 from kerasloc import weights as weight_files
 from kerasloc.backbones import resnet
@@ -180,8 +181,7 @@ def tuned_thresholds(trainer, table, config) -> np.ndarray:
     logits = trainer.predict(
         batches(table, config).map(lambda element: element["image"]), verbose=0
     )
-    probabilities = 0.5 * (1 + np.tanh(0.5 * logits.astype(float)))
-    return best_thresholds(table.labels, probabilities)
+    return best_thresholds(table.labels, expit(logits.astype(float)))
 
 
 def _maps_of(model):
