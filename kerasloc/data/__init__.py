@@ -19,6 +19,9 @@ _HOME = {
     "select_classes": "sets",
     "NIH_CLASSES": "nih",
     "read_nih": "nih",
+    "read_ham": "ham_files",
+    "CHEXPERT_CLASSES": "chexpert",
+    "read_chexpert": "chexpert",
     "VINDR_CLASSES": "vindr",
     "read_vindr": "vindr",
     "VOC_CLASSES": "voc",
@@ -34,6 +37,7 @@ _HOME = {
 }
 
 __all__ = [
+    "CHEXPERT_CLASSES",
     "NIH_CLASSES",
     "VINDR_CLASSES",
     "VOC_CLASSES",
@@ -48,9 +52,11 @@ __all__ = [
     "load_image",
     "num_classes",
     "num_images",
+    "read_chexpert",
     "read_csv",
     "read_dataset",
     "read_folders",
+    "read_ham",
     "read_image",
     "read_nih",
     "read_vindr",

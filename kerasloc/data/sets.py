@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasloc.data.chexpert import read_chexpert
 from kerasloc.data.csv_table import read_csv
 from kerasloc.data.folders import read_folders
+from kerasloc.data.ham_files import read_ham
 from kerasloc.data.nih import read_nih
 from kerasloc.data.tables import Table
 from kerasloc.data.vindr import read_vindr
@@ -15,6 +17,8 @@ from kerasloc.data.voc import read_voc
 
 READERS = {
     "nih14": read_nih,
+    "ham": read_ham,
+    "chexpert": read_chexpert,
     "vindr": read_vindr,
     "voc": read_voc,
     "csv": read_csv,
@@ -27,7 +31,8 @@ def read_dataset(name: str, root, class_names=None, **options) -> Table:
     """Table of a data set, whichever it is.
 
     Args:
-        name: A key of ``READERS``: "nih14", "vindr", "voc", "csv" or "folders".
+        name: A key of ``READERS``: "nih14", "ham", "chexpert", "vindr", "voc",
+            "csv" or "folders".
         root: Its folder; for "csv" the file, or the folder of a ``data.csv``.
         class_names: Some of its classes, in the order that labels are to have; boxes of
             others are left out. None: all.

@@ -14,7 +14,8 @@ def several(tmp_path_factory):
 
 
 def test_every_reader_has_a_name():
-    assert list(READERS) == ["nih14", "vindr", "voc", "csv", "folders"]
+    names = ["nih14", "ham", "chexpert", "vindr", "voc", "csv", "folders"]
+    assert list(READERS) == names
 
 
 def test_a_csv_is_read_by_its_path_or_its_folder(several):
@@ -40,7 +41,11 @@ def test_options_go_to_the_reader(tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("mnist", {}, "nih14, vindr, voc, csv, folders. Received: 'mnist'"),
+        (
+            "mnist",
+            {},
+            "nih14, ham, chexpert, vindr, voc, csv, folders. Received: 'mnist'",
+        ),
         ("voc", {"image_dir": "x"}, "options of voc are year.*Received: image_dir"),
         ("folders", {"labels": "x"}, "Received: labels besides"),
     ],

@@ -1,0 +1,321 @@
+import logging
+
+import numpy as np
+import pytest
+
+from kerasloc.data import splits
+from kerasloc.data.image_lists import (
+    apply_lists,
+    has_boxes,
+    image_names,
+    keep_boxes,
+    read_lists,
+    write_lists,
+)
+from kerasloc.data.tables import Table
+
+
+def table_of(paths, boxed=(), **columns):
+    """One class; a box on each of some rows."""
+    return Table(
+        paths=paths,
+        class_names=("a",),
+        labels=np.ones((len(paths), 1)),
+        boxes=[[row, 1, 2, 3, 4, 0] for row in boxed],
+        **columns,
+    )
+
+
+def put(folder, **texts):
+    """Files by name: ``Main__train`` is Main/train.txt."""
+    for name, text in texts.items():
+        path = folder / f"{name.replace('__', '/')}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def boxed_paths(table):
+    return sorted(table.paths[has_boxes(table)])
+
+
+LETTERS = [f"data/{letter}.png" for letter in "abcdef"]
+
+
+def test_names_are_lines_without_blank_ones_or_repetitions(tmp_path):
+    put(tmp_path, train="\ufeffb b.png \n\na.png\r\nb b.png\n", test="c.png", val="\n")
+    assert read_lists(tmp_path) == {
+        "train": ["b b.png", "a.png"],
+        "val": [],
+        "test": ["c.png"],
+    }
+
+
+def test_the_published_folders_are_read(tmp_path):
+    put(tmp_path, Main__train="a\nb", Main__val="c", Main__test="d")
+    put(tmp_path, bbox__fold1="a\nd\n", bbox__fold2="d\nb", bbox__none="")
+    assert read_lists(str(tmp_path)) == {
+        "train": ["a", "b"],
+        "val": ["c"],
+        "test": ["d"],
+        "annotated": ["a", "d", "b"],
+    }
+
+
+def test_valid_is_another_word_for_val(tmp_path):
+    put(tmp_path, train="a", valid="b")
+    assert read_lists(tmp_path) == {"train": ["a"], "val": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({}, "which has none. utils/make_splits"),
+        ({"other": "a"}, "which has none"),
+        ({"fold0__train": "a", "fold1__train": "a"}, "Name one of fold0, fold1 in it"),
+        (
+            {"train": "a", "val": "b", "valid": "b"},
+            "val is one file.*valid.txt. Remove",
+        ),
+        ({"train": "a", "Main__train": "a"}, "train is one file"),
+        ({"train": " \n"}, '"train" names images. Received: an empty one'),
+        ({"test": "a"}, '"train" names images. Received: only test'),
+        ({"train": "a", "annotated": "\n"}, "an empty one.*Remove it.*--box-share 0"),
+        ({"train": "a", "bbox__x": ""}, "boxes are learned from.*an empty one"),
+        ({"train": "a\nb\nc", "test": "c\nb"}, r"2 that.*\n  b: train, test\n  c:"),
+        ({"train": "a", "val": "b", "test": "b"}, "b: val, test"),
+    ],
+)
+def test_lists_that_do_not_fit_are_an_error(tmp_path, texts, message):
+    put(tmp_path, **texts)
+    with pytest.raises(ValueError, match=message):
+        read_lists(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="nowhere, which has none"):
+        read_lists(tmp_path / "nowhere")
+
+
+def test_lists_are_written_sorted_and_read_again(tmp_path):
+    lists = {"train": ["b.png", "a.png", "ü 1.png"], "test": [], "annotated": ["b.png"]}
+    write_lists(tmp_path / "new" / "fold0", lists)
+    files = {p.name: p.read_bytes() for p in (tmp_path / "new" / "fold0").iterdir()}
+    assert files == {
+        "train.txt": "a.png\nb.png\nü 1.png\n".encode(),
+        "test.txt": b"",
+        "annotated.txt": b"b.png\n",
+    }
+    again = read_lists(tmp_path / "new" / "fold0")
+    assert again == lists | {"train": sorted(lists["train"])}
+
+
+def test_the_same_lists_may_be_written_again(tmp_path):
+    write_lists(tmp_path, {"train": ["a", "b"], "test": ["c"]})
+    before = (tmp_path / "train.txt").stat().st_mtime_ns
+    write_lists(tmp_path, {"train": ["b", "a", "a"], "test": ["c"]})
+    assert (tmp_path / "train.txt").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("lists", "other"),
+    [
+        ({"train": ["a"], "test": ["c"]}, "train.txt"),
+        ({"train": ["a", "b"]}, "test.txt"),
+        ({"train": ["a", "b"], "val": ["d"], "test": []}, "test.txt"),
+    ],
+)
+def test_other_lists_are_not_overwritten(tmp_path, lists, other):
+    put(tmp_path, train="a\nb\n", test="c\n")
+    with pytest.raises(ValueError, match=rf"1 that break this:\n.*{other}\nRemove"):
+        write_lists(tmp_path, lists)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["test.txt", "train.txt"]
+    assert (tmp_path / "train.txt").read_text() == "a\nb\n"
+
+
+def test_a_write_that_breaks_off_leaves_no_list(tmp_path, monkeypatch):
+    def broken(*_):
+        raise OSError("full")
+
+    monkeypatch.setattr("kerasloc.data.image_lists.os.replace", broken)
+    with pytest.raises(OSError, match="full"):
+        write_lists(tmp_path, {"train": ["a"]})
+    with pytest.raises(ValueError, match="which has none"):
+        read_lists(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"train": ["a"], "annotated": []}, "an empty one in the lists"),
+        ({"train": ["a"], "test": ["a"]}, "a: train, test"),
+        ({"train": []}, "an empty one in the lists"),
+        ({}, "Received: none in the lists"),
+        ({"train": ["a"], "trian": ["b"]}, "Received: trian"),
+        ({"train": ["a\nb"]}, r"no line breaks.*\n  'a\\nb'"),
+        ({"train": [" a", ""]}, r"2 that break this:\n  ' a'\n  ''"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path, lists, message):
+    with pytest.raises(ValueError, match=message):
+        write_lists(tmp_path / "x", lists)
+    assert not (tmp_path / "x").exists()
+
+
+def test_lists_set_the_splits_and_nothing_else():
+    old = ["test"] * 6
+    table = table_of(LETTERS, boxed=[0, 2, 5], splits=old, groups=list("uvwxyz"))
+    lists = {"train": ["c.png", "a.png"], "val": ["b.png"], "test": ["f.png"]}
+    new = apply_lists(table, lists)
+    assert new.splits.tolist() == ["train", "val", "train", "", "", "test"]
+    np.testing.assert_array_equal(new.boxes, table.boxes)
+    assert new.groups.tolist() == list("uvwxyz")
+    assert table.splits.tolist() == old
+
+
+def test_only_training_images_off_the_annotated_list_lose_their_boxes():
+    table = table_of(LETTERS, boxed=[0, 1, 1, 2, 3, 4])
+    lists = {"train": ["a.png", "b.png", "f.png"], "val": ["c.png"], "test": ["d.png"]}
+    assert boxed_paths(apply_lists(table, lists)) == LETTERS[:5]
+    new = apply_lists(table, lists | {"annotated": ["b.png"]})
+    assert boxed_paths(new) == LETTERS[1:5]
+    assert len(new.boxes) == 5
+
+
+def test_annotated_images_without_boxes_are_told_about(caplog):
+    lists = {"train": ["a.png", "b.png"], "test": ["c.png"]}
+    lists["annotated"] = ["a.png", "b.png", "c.png"]
+    with caplog.at_level(logging.WARNING):
+        apply_lists(table_of(LETTERS, boxed=[0]), lists)
+    message = "1 training images on the list annotated have no boxes:\n  data/b.png"
+    assert caplog.messages == [message]
+
+
+def test_any_end_of_a_path_is_a_name():
+    paths = [f"/d/train/p{p}/s1/view{v}.jpg" for p in (1, 2) for v in (1, 2)]
+    paths += ["/d/valid/p3/s1/only.jpg"]
+    lists = {
+        "train": ["train/p1/s1/view1.jpg", "./p2/s1/view2.jpg"],
+        "val": ["only.jpg"],
+        "test": ["/d/train/p1/s1/view2.jpg"],
+    }
+    new = apply_lists(table_of(paths), lists)
+    assert new.splits.tolist() == ["train", "test", "", "train", "val"]
+
+
+def test_a_name_begins_at_a_folder():
+    with pytest.raises(ValueError, match=r"9\.png \(train\)"):
+        apply_lists(table_of(["x/19.png"]), {"train": ["9.png"]})
+
+
+def test_a_name_of_several_images_is_an_error():
+    paths = ["p1/view1.jpg", "p2/view1.jpg"]
+    message = r"one image\. Received: 1 .*\n  view1.jpg: p1/view1.jpg, p2/view1.jpg\n"
+    for on_error in ("raise", "skip"):
+        with pytest.raises(ValueError, match=message):
+            apply_lists(table_of(paths), {"train": ["view1.jpg"]}, on_error)
+
+
+def test_an_image_by_two_names_is_on_two_lists():
+    lists = {"train": ["a.png"], "test": ["data/a.png"]}
+    with pytest.raises(ValueError, match=r"whatever name.*\n  data/a.png: train, test"):
+        apply_lists(table_of(LETTERS), lists)
+
+
+def test_images_that_the_table_lacks_are_an_error_unless_skipped(caplog):
+    lists = {"train": ["a.png", "x.png"], "test": ["y.png"], "annotated": ["a.png"]}
+    message = r"2 that break this:\n  x.png \(train\)\n  y.png \(test\)\nTake"
+    with pytest.raises(ValueError, match=message):
+        apply_lists(table_of(LETTERS, boxed=[0]), lists)
+    with caplog.at_level(logging.WARNING):
+        new = apply_lists(table_of(LETTERS, boxed=[0]), lists, "skip")
+    assert new.splits.tolist() == ["train", "", "", "", "", ""]
+    assert "left out 2: Images on a list are in the table" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["train", "annotated"])
+def test_lists_of_other_data_are_an_error_even_if_skipping(name):
+    lists = {"train": ["a.png"]} | {name: ["x.png", "y.png"]}
+    with pytest.raises(ValueError, match=f'"{name}" .*none of 2 is there. Are these'):
+        apply_lists(table_of(LETTERS), lists, "skip")
+
+
+@pytest.mark.parametrize(
+    ("lists", "on_error", "message"),
+    [
+        ({"train": ["a.png"], "annotated": []}, "raise", "an empty one"),
+        ({"train": ["a.png"]}, "ignore", 'on_error is "raise" or "skip"'),
+    ],
+)
+def test_wrong_lists_are_not_applied(lists, on_error, message):
+    with pytest.raises(ValueError, match=message):
+        apply_lists(table_of(LETTERS), lists, on_error)
+
+
+def test_names_are_as_short_as_they_can_be():
+    assert image_names(table_of(LETTERS)).tolist() == [f"{x}.png" for x in "abcdef"]
+    paths = ["r/p1/s1/v.jpg", "r/p1/s2/v.jpg", "r/p2/s1/w.jpg"]
+    names = ["s1/v.jpg", "s2/v.jpg", "s1/w.jpg"]
+    assert image_names(table_of(paths)).tolist() == names
+    assert image_names(table_of(["a/x.png", "x.png"])).tolist() == ["a/x.png", "x.png"]
+    assert len(image_names(table_of([]))) == 0
+
+
+def test_one_path_twice_has_no_name():
+    with pytest.raises(ValueError, match=r"path of its own.*\n  a.png\nRemove"):
+        image_names(table_of(["a.png", "a.png", "b.png"]))
+
+
+def many(count=40):
+    names = ("train", "train", "train", "test", "val")
+    splits = [names[row % 5] for row in range(count)]
+    paths = [f"{row:03}.png" for row in range(count)]
+    return table_of(paths, boxed=range(0, count, 2), splits=splits)
+
+
+@pytest.mark.parametrize(
+    ("share", "kept"), [(0, 0), (1e-9, 1), (0.25, 3), (0.5, 6), (1, 12)]
+)
+def test_a_share_of_the_training_images_keeps_its_boxes(share, kept):
+    table = many()
+    new = keep_boxes(table, share)
+    assert len(new.split("train").boxes) == kept
+    for split in ("val", "test"):
+        assert boxed_paths(new.split(split)) == boxed_paths(table.split(split))
+    assert new.splits.tolist() == table.splits.tolist()
+
+
+def test_images_keep_all_of_their_boxes_or_none():
+    table = table_of(
+        LETTERS[:4], boxed=[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], splits=["train"] * 4
+    )
+    for seed in range(4):
+        boxes = keep_boxes(table, 0.5, seed).boxes
+        assert np.bincount(boxes[:, 0].astype(int)).tolist().count(3) == 2
+        assert len(boxes) == 6
+
+
+def test_which_keep_them_hangs_on_the_seed_not_on_the_order():
+    table = many()
+    mixed = table.subset(np.random.default_rng(5).permutation(len(table)))
+    kept = boxed_paths(keep_boxes(table, 0.5, 3))
+    assert boxed_paths(keep_boxes(mixed, 0.5, 3)) == kept
+    assert boxed_paths(keep_boxes(table, 0.5, 4)) != kept
+    assert set(boxed_paths(keep_boxes(table, 0.25, 3))) < set(kept)
+
+
+def test_without_boxes_there_is_nothing_to_keep():
+    table = table_of(LETTERS, splits=["train"] * 6)
+    assert len(keep_boxes(table, 0.5).boxes) == 0
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.01, float("nan")])
+def test_a_share_outside_0_to_1_is_an_error(share):
+    with pytest.raises(ValueError, match=rf"lies in \[0, 1\]\. Received: {share}"):
+        keep_boxes(many(), share)
+
+
+def test_all_of_it_is_reached_through_splits():
+    assert splits.read_lists is read_lists
+    assert splits.write_lists is write_lists
+    assert splits.apply_lists is apply_lists
+    assert splits.keep_boxes is keep_boxes

@@ -1,0 +1,303 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kerasloc.data.image_lists import apply_lists, has_boxes, image_names
+from kerasloc.data.splits import FOLDED, FOLDS, PROTOCOLS, make_lists
+from kerasloc.data.tables import Table, check_disjoint
+
+CASES = [
+    (protocol, fold)
+    for protocol in PROTOCOLS
+    for fold in range(FOLDS if protocol in FOLDED else 1)
+]
+SPLITS = ("train", "val", "test")
+
+
+def made_up(count, annotated=0.1, seed=0, most=20):
+    """Patients of 1 to ``most`` images, five labels from frequent to rare."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, most + 1, size=count)
+    groups = np.repeat(np.arange(count), sizes)[:count]
+    boxed = np.flatnonzero(rng.random(count) < annotated)
+    boxes = np.zeros((len(boxed), 6))
+    boxes[:, 0], boxes[:, 3:5] = boxed, 1
+    return Table(
+        paths=[f"images_{row % 3}/{row:05}.png" for row in range(count)],
+        class_names=tuple("abcde"),
+        labels=rng.random((count, 5)) < np.geomspace(0.3, 0.01, 5),
+        boxes=boxes,
+        splits=np.where(rng.random(count) < 0.25, "test", "train")[groups],
+        groups=[f"p{group}" for group in groups],
+    )
+
+
+def small(boxed, groups, **columns):
+    """Ten images or so, some with a box."""
+    boxes = [[row, 0, 0, 1, 1, 0] for row in boxed]
+    return Table(
+        paths=[f"{row:02}.png" for row in range(len(groups))],
+        class_names=("a",),
+        labels=np.ones((len(groups), 1)),
+        boxes=boxes,
+        groups=list(groups),
+        **columns,
+    )
+
+
+@pytest.fixture(scope="module")
+def table():
+    return made_up(5000)
+
+
+def masks(table, lists):
+    """Whether each image is on a list, by list."""
+    names = image_names(table)
+    return {name: np.isin(names, images) for name, images in lists.items()}
+
+
+def shares(table, lists):
+    """Share of the images with boxes, and of those without, on train, val, test."""
+    boxed, on = has_boxes(table), masks(table, lists)
+    return [
+        [(on[split] & kind).sum() / kind.sum() for split in SPLITS]
+        for kind in (boxed, ~boxed)
+    ]
+
+
+@pytest.mark.parametrize("fold", range(FOLDS))
+def test_classification_parts_both_kinds_70_10_20(table, fold):
+    lists = make_lists(table, "classification", fold)
+    np.testing.assert_allclose(shares(table, lists), [[0.7, 0.1, 0.2]] * 2, atol=0.02)
+    assert sum(len(lists[split]) for split in SPLITS) == 5000
+
+
+@pytest.mark.parametrize("fold", range(FOLDS))
+def test_localization_learns_from_80_and_50_percent(table, fold):
+    expected = [[0.72, 0.08, 0.2], [0.45, 0.05, 0]]
+    lists = make_lists(table, "localization", fold)
+    np.testing.assert_allclose(shares(table, lists), expected, atol=0.02)
+
+
+def test_a_tenth_of_official_training_images_validates(table):
+    lists = make_lists(table, "official")
+    on = masks(table, lists)
+    np.testing.assert_array_equal(on["test"], table.splits == "test")
+    np.testing.assert_array_equal(on["train"] | on["val"], table.splits == "train")
+    assert on["val"].sum() / (table.splits == "train").sum() == pytest.approx(
+        0.1, abs=0.02
+    )
+
+
+def test_without_boxes_no_patient_of_a_test_image_is_learned_from(table):
+    lists = make_lists(table, "no-boxes")
+    on, boxed = masks(table, lists), has_boxes(table)
+    np.testing.assert_array_equal(on["test"], boxed)
+    others = ~np.isin(table.groups, table.groups[boxed])
+    np.testing.assert_array_equal(on["train"] | on["val"], others)
+    assert on["val"].sum() / others.sum() == pytest.approx(0.1, abs=0.02)
+    assert "annotated" not in lists
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_another_validation_share_holds(table, protocol):
+    lists = make_lists(table, protocol, val_share=0.25)
+    sizes = {split: len(lists[split]) for split in SPLITS}
+    whole = 5000 if protocol == "classification" else sizes["train"] + sizes["val"]
+    assert sizes["val"] / whole == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize(("protocol", "fold"), CASES)
+def test_patients_are_on_one_side(table, protocol, fold):
+    lists = make_lists(table, protocol, fold)
+    listed = apply_lists(table, lists)
+    check_disjoint(listed)
+    assert set(listed.splits) >= set(SPLITS)
+
+
+@pytest.mark.parametrize(("protocol", "fold"), CASES)
+def test_annotated_are_the_training_images_with_boxes(table, protocol, fold):
+    lists = make_lists(table, protocol, fold)
+    on = masks(table, lists)
+    learned = on["train"] & has_boxes(table)
+    np.testing.assert_array_equal(on.get("annotated", 0 * learned), learned)
+    np.testing.assert_array_equal(apply_lists(table, lists).boxes, table.boxes)
+
+
+def test_test_folds_partition_the_images(table):
+    for protocol, wanted in (
+        ("classification", np.ones(5000, bool)),
+        ("localization", has_boxes(table)),
+    ):
+        folds = [make_lists(table, protocol, fold)["test"] for fold in range(FOLDS)]
+        images = [image for fold in folds for image in fold]
+        assert sorted(images) == sorted(image_names(table)[wanted])
+
+
+def test_rare_labels_are_spread_over_the_folds(table):
+    rare = table.labels[:, 4] == 1
+    counts = [
+        (masks(table, make_lists(table, "classification", fold))["test"] & rare).sum()
+        for fold in range(FOLDS)
+    ]
+    assert max(counts) - min(counts) <= 3
+    assert sum(counts) == rare.sum()
+
+
+@pytest.mark.parametrize(("protocol", "fold"), CASES)
+def test_the_order_of_the_rows_does_not_matter(protocol, fold):
+    table = made_up(300, 0.3, most=6)
+    mixed = table.subset(np.random.default_rng(1).permutation(300))
+    assert make_lists(mixed, protocol, fold, 7) == make_lists(table, protocol, fold, 7)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_another_seed_gives_other_lists(protocol):
+    table = made_up(300, 0.3, most=6)
+    assert make_lists(table, protocol, seed=1) != make_lists(table, protocol, seed=2)
+
+
+def test_names_on_the_lists_are_sorted():
+    lists = make_lists(made_up(300, 0.3, most=6), "localization")
+    assert all(images == sorted(images) for images in lists.values())
+
+
+def test_images_without_a_group_are_patients_of_their_own():
+    table = dataclasses.replace(made_up(200, 0.5), groups=[""] * 200)
+    lists = make_lists(table, "classification", 2)
+    assert [len(lists[split]) for split in SPLITS] == [140, 20, 40]
+
+
+def test_a_group_called_like_an_image_is_not_its_group():
+    table = small([], ["05.png"] * 5 + [""] * 4)  # five patients, or four if mixed up
+    lists = make_lists(table, "classification")
+    assert sorted(map(len, lists.values())) == [1, 3, 5]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    table = small([0, 1, 2, 3, 4], "uvwxy")
+    paths = [f"root/p{row}/view1.png" for row in range(5)]
+    lists = make_lists(dataclasses.replace(table, paths=paths), "localization")
+    images = [image for split in SPLITS for image in lists[split]]
+    assert sorted(images) == [f"p{row}/view1.png" for row in range(5)]
+
+
+@pytest.mark.parametrize("fold", range(FOLDS))
+def test_localization_needs_no_images_without_boxes(fold):
+    table = made_up(200, annotated=2)
+    lists = make_lists(table, "localization", fold)
+    assert sum(len(lists[split]) for split in SPLITS) == 200
+    assert lists["annotated"] == lists["train"]
+
+
+@pytest.mark.parametrize("fold", range(FOLDS))
+def test_classification_needs_no_boxes(fold):
+    lists = make_lists(made_up(200, annotated=0), "classification", fold)
+    assert "annotated" not in lists
+    assert sum(len(lists[split]) for split in SPLITS) == 200
+
+
+@pytest.mark.parametrize("fold", range(FOLDS))
+@pytest.mark.parametrize("protocol", FOLDED)
+def test_five_unlike_patients_are_enough(protocol, fold):
+    table = small([0, 30, 34, 37, 38], "u" * 30 + "vvvv" + "www" + "x" + "y")
+    lists = make_lists(table, protocol, fold)
+    on, boxed = masks(table, lists), has_boxes(table)
+    assert [(on[split] & boxed).sum() for split in SPLITS] == [3, 1, 1]
+
+
+@pytest.mark.parametrize("fold", range(FOLDS))
+def test_every_side_of_localization_has_boxes_with_few_annotated_patients(fold):
+    groups = [str(row // 2) for row in range(60)]
+    table = small([0, 2, 4, 6, 8], groups)
+    on = masks(table, make_lists(table, "localization", fold))
+    assert [(on[split] & has_boxes(table)).sum() for split in SPLITS] == [3, 1, 1]
+
+
+def test_official_validation_images_stay():
+    splits = ["train", "train", "val", "test", ""]
+    table = small([0], "uvwxy", splits=splits)
+    assert make_lists(table, "official") == {
+        "train": ["00.png", "01.png"],
+        "val": ["02.png"],
+        "test": ["03.png"],
+        "annotated": ["00.png"],
+    }
+
+
+@pytest.mark.parametrize("missing", ["train", "test"])
+def test_official_without_its_splits_is_an_error(missing):
+    other = {"train": "test", "test": "train"}[missing]
+    with pytest.raises(ValueError, match=f"a table without {missing} images. Put"):
+        make_lists(small([], "uvwxy", splits=[other] * 5), "official")
+
+
+def test_official_lists_that_part_a_patient_are_an_error():
+    splits = ["train", "train", "train", "test", "test"]
+    with pytest.raises(ValueError, match="u: test, train"):
+        make_lists(small([], "uvwux", splits=splits), "official")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "fold", "message"),
+    [
+        ("official", 1, "A fold of official is a number from 0 to 0. Received: 1"),
+        ("no-boxes", 4, "from 0 to 0. Received: 4"),
+        ("classification", 5, "from 0 to 4. Received: 5"),
+        ("localization", -1, "from 0 to 4. Received: -1"),
+        ("localization", 0.5, "from 0 to 4. Received: 0.5"),
+        ("detection", 0, "one of official, classification.*Received: 'detection'"),
+    ],
+)
+def test_unknown_protocols_and_folds_are_errors(protocol, fold, message):
+    with pytest.raises(ValueError, match=message):
+        make_lists(small(range(6), "uvwxyz"), protocol, fold)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, -1, float("nan")])
+def test_validation_shares_out_of_range_are_errors(share):
+    with pytest.raises(ValueError, match=f"0 and 0.5. Received: {share}"):
+        make_lists(small(range(6), "uvwxyz"), "localization", val_share=share)
+
+
+@pytest.mark.parametrize("protocol", ["no-boxes", "localization"])
+def test_a_table_without_boxes_is_an_error_where_they_are_needed(protocol):
+    with pytest.raises(ValueError, match=f"{protocol} needs .*6 images, none with"):
+        make_lists(small([], "uvwxyz"), protocol)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "boxed", "groups", "message"),
+    [
+        (
+            "classification",
+            [0],
+            "uuvwwx",
+            r"need 5 patients, or more. Received: 4 \(of",
+        ),
+        ("localization", [0, 1, 2, 3], "uvwxyz", "image with boxes.* Received: 4"),
+        (
+            "no-boxes",
+            range(6),
+            "uvwxyz",
+            "6 of 6 images with boxes, 0 patients without",
+        ),
+        ("no-boxes", [0, 1], "uvuvxx", "2 of 6 images with boxes, 1 patients without"),
+    ],
+)
+def test_too_few_patients_are_an_error(protocol, boxed, groups, message):
+    with pytest.raises(ValueError, match=message):
+        make_lists(small(boxed, groups), protocol)
+
+
+def test_one_official_training_patient_cannot_be_parted():
+    splits = ["train", "train", "test"]
+    with pytest.raises(ValueError, match="too few patients for val"):
+        make_lists(small([], "uuv", splits=splits), "official")
+
+
+def test_images_that_cannot_be_named_are_an_error():
+    table = small([], "uvwxyz").subset([0, 0, 1, 2, 3, 4, 5])
+    with pytest.raises(ValueError, match="path of its own"):
+        make_lists(table, "classification")

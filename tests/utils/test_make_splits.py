@@ -1,0 +1,146 @@
+import importlib.util
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from kerasloc.data import check_disjoint, read_nih
+from kerasloc.data.splits import apply_lists, make_lists, read_lists
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "make_splits.py"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("make_splits", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def nih(tmp_path):
+    """Twenty patients with two images each; half of the patients have boxes."""
+    root = tmp_path / "nih"
+    (root / "images").mkdir(parents=True)
+    names = [f"{p:08}_{v:03}.png" for p in range(1, 21) for v in (0, 1)]
+    for name in names:
+        Image.new("L", (8, 8)).save(root / "images" / name)
+    rows = "".join(f"{name},Mass,{name[:8]}\n" for name in names)
+    head = "Image Index,Finding Labels,Patient ID\n"
+    (root / "Data_Entry_2017.csv").write_text(head + rows)
+    (root / "train_val_list.txt").write_text("\n".join(names[:32]))
+    (root / "test_list.txt").write_text("\n".join(names[32:]))
+    boxes = "".join(f"{name},Mass,0,0,512,512,,,\n" for name in names[:40:4])
+    (root / "BBox_List_2017.csv").write_text("a,b,c,,,\n" + boxes)
+    return root
+
+
+def words(nih, protocol, *more):
+    data = ["--dataset", "nih14", "--data-dir", str(nih)]
+    output = str(nih.parent / "lists")
+    return [*data, "--protocol", protocol, "--output", output, *more]
+
+
+def cells(text):
+    return [line.split() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("protocol", ["classification", "localization"])
+def test_every_fold_gets_a_folder(tool, nih, protocol):
+    tool.main(words(nih, protocol, "--seed", "3"))
+    table, output = read_nih(nih), nih.parent / "lists"
+    assert sorted(p.name for p in output.iterdir()) == [f"fold{i}" for i in range(5)]
+    for fold in range(5):
+        lists = read_lists(output / f"fold{fold}")
+        assert lists == make_lists(table, protocol, fold, 3)
+        check_disjoint(apply_lists(table, lists))
+
+
+@pytest.mark.parametrize("protocol", ["official", "no-boxes"])
+def test_protocols_without_folds_get_the_folder_itself(tool, nih, protocol):
+    tool.main(words(nih, protocol, "--val-share", "0.2"))
+    lists = read_lists(nih.parent / "lists")
+    assert lists == make_lists(read_nih(nih), protocol, val_share=0.2)
+
+
+def test_the_counts_of_each_list_are_printed(tool, nih, capsys):
+    tool.main(words(nih, "no-boxes"))
+    lines = cells(capsys.readouterr().out)
+    assert lines[0] == ["no-boxes,", "seed", "0:", str(nih)]
+    assert lines[1:] == [
+        ["list", "images", "with", "boxes", "patients"],
+        ["all", "40", "10", "20"],
+        [f"{nih.parent / 'lists'}:"],
+        ["train", "18", "0", "9"],
+        ["val", "2", "0", "1"],
+        ["test", "10", "10", "10"],
+        ["on", "no", "list", "10", "0", "10"],
+    ]
+
+
+def test_some_folds_only(tool, nih, capsys):
+    tool.main(words(nih, "localization", "--folds", "4", "1"))
+    output = nih.parent / "lists"
+    assert sorted(p.name for p in output.iterdir()) == ["fold1", "fold4"]
+    assert f"{output / 'fold1'}:\n  train" in capsys.readouterr().out
+
+
+def test_the_same_again_is_fine_and_another_seed_an_error(tool, nih):
+    tool.main(words(nih, "localization"))
+    tool.main(words(nih, "localization", "--seed=0"))
+    with pytest.raises(ValueError, match=r"not overwritten[^/]*/.*train\.txt"):
+        tool.main(words(nih, "localization", "--seed", "1"))
+
+
+def test_images_elsewhere_and_missing_ones(tool, nih, capsys):
+    (nih / "images").rename(nih.parent / "elsewhere")
+    (nih.parent / "elsewhere" / "00000020_001.png").unlink()
+    more = ["--image_dir", str(nih.parent / "elsewhere")]
+    with pytest.raises(ValueError, match=r"every row has its image.*\n  00000020_001"):
+        tool.main(words(nih, "official", *more))
+    tool.main(words(nih, "official", *more, "--on-error", "skip"))
+    assert ["test", "7", "2", "4"] in cells(capsys.readouterr().out)
+
+
+def test_folds_of_a_protocol_without_them_are_an_error(tool, nih):
+    with pytest.raises(ValueError, match="--folds with official, which has none"):
+        tool.main(words(nih, "official", "--folds", "0"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--folds", "5"), "invalid choice: 5"),
+        (("--protocol", "detection"), "invalid choice: 'detection'"),
+    ],
+)
+def test_what_is_not_there_cannot_be_asked_for(tool, nih, capsys, change, message):
+    with pytest.raises(SystemExit, match="2"):
+        tool.main(words(nih, "localization", *change))
+    assert message in capsys.readouterr().err
+
+
+def test_errors_end_with_status_1_and_a_line(nih):
+    (nih / "BBox_List_2017.csv").unlink()
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *words(nih, "localization")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    error = "error: The protocol localization needs images with boxes to test on."
+    assert done.stderr.splitlines()[-1].startswith(error)
+    assert not (nih.parent / "lists").exists()
+
+
+def test_the_help_has_examples(tool, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        tool.main(["--help"])
+    out = capsys.readouterr().out
+    assert "python utils/make_splits.py --dataset nih14" in out
+    assert "no-boxes        test on all images with boxes" in out
