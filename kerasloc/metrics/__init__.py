@@ -6,6 +6,12 @@ about classes answer with a dict: the number of every class, NaN where there is 
 to measure, its averages, how much they rest on, and the intervals.
 """
 
+from kerasloc.metrics.attention import (
+    attention_overlaps,
+    overlap_accuracy,
+    tior,
+    tiou,
+)
 from kerasloc.metrics.bootstrap import interval, paired_difference
 from kerasloc.metrics.classification import classification_report, multi_label_report
 from kerasloc.metrics.localization import (
@@ -20,6 +26,7 @@ from kerasloc.metrics.resizing import resize_maps
 from kerasloc.metrics.thresholds import best_thresholds
 
 __all__ = [
+    "attention_overlaps",
     "auroc",
     "average_precision",
     "best_threshold",
@@ -32,8 +39,11 @@ __all__ = [
     "ious",
     "min_max",
     "multi_label_report",
+    "overlap_accuracy",
     "paired_difference",
     "point_hits",
     "point_localization",
     "resize_maps",
+    "tior",
+    "tiou",
 ]
