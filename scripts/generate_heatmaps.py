@@ -1,4 +1,7 @@
-"""Draws pages of heat maps: image, map with boxes, class, probability, hit or miss."""
+"""Draws pages of heat maps: image, map with boxes, class, probability, hit or miss.
+
+Or writes them as a page for a browser.
+"""
 
 import contextlib
 import itertools
@@ -16,12 +19,19 @@ examples:
   python scripts/generate_heatmaps.py --weights results/full/NAME --images 0 17 a.png \\
       --classes circle
       some images, one class
+  python scripts/generate_heatmaps.py --type pylon --html
+      a page for a browser, of every test image: input, boxes, masks, attention,
+      probabilities; to be filtered by class and by hit or miss
 
 The pages land in the run's folder heatmaps/, ten rows each, and heatmaps.csv beside
 them says for every row the image, its label and where the maximum of the map is
 (x, y in pixels of the image at the size that the network sees). Images with boxes come
 first. Every map is scaled by its own minimum and maximum; the probability says how
 sure the model is.
+
+With --html only heatmaps/html/index.html is written, with its pictures beside it; it
+needs no network, the folder can be moved or packed. Its maps are as the model answers
+them, in [0, 1], and the page can also scale each by its own minimum and maximum.
 """
 DPI = 110
 
@@ -37,7 +47,7 @@ def parse(words=None):
     data = parser.add_argument_group("data (default: that of the run)")
     data.add_argument("--data-dir", help="folder of the images, or a csv file")
     data.add_argument(
-        "--dataset", help="what --data-dir holds: folders, csv, nih14, vindr or voc"
+        "--dataset", help="what --data-dir holds: " + ", ".join(arguments.DATASETS)
     )
     data.add_argument("--image-dir", help="where a csv's images lie")
     data.add_argument("--split", choices=("test", "val"), default="test")
@@ -54,16 +64,23 @@ def parse(words=None):
         default=(),
         help="for every image these (default: those it has boxes of, or the true ones)",
     )
-    rows.add_argument("--limit", type=int, help="how many rows at most")
+    rows.add_argument(
+        "--limit", type=int, help="how many rows at most; with --html, how many images"
+    )
     rows.add_argument("--rows-per-page", type=int, default=10)
     rows.add_argument("--batch-size", type=int, default=16, help="images at a time")
     parser.add_argument("--output", help="folder (default: RUN/heatmaps)")
     parser.add_argument(
         "--pdf", action="store_true", help="also heatmaps.pdf with all pages"
     )
+    parser.add_argument(
+        "--html", action="store_true", help="a page for a browser and nothing else"
+    )
     options = parser.parse_args(words)
     if options.weights is None and options.type is None:
         parser.error("say which model: --weights RUN, or --type FAMILY")
+    if options.html and options.pdf:
+        parser.error("--pdf holds the drawn pages: leave --html or --pdf out")
     return options
 
 
@@ -162,6 +179,44 @@ def remove_old(place: pathlib.Path):
             path.unlink()
 
 
+def write_pages(wrapper, table, place: pathlib.Path, title: str, options):
+    """Writes the pages and heatmaps.csv, and says how many hits there are."""
+    from kerasloc.training import heatmap_rows, report
+
+    answers = heatmap_rows.rows_of(wrapper, table, choice_of(options))
+    place.mkdir(parents=True, exist_ok=True)
+    remove_old(place)
+    records = draw(answers, place, options, title)
+    order = ("image", "class", "label", "probability", "hit", "page", "row", "x", "y")
+    lines = [{name: record[name] for name in order} for record in records]
+    report.write_csv(place / "heatmaps.csv", lines)
+    judged = [record["hit"] for record in records if record["hit"] != "-"]
+    logging.info("%d of %d rows with boxes are hits", sum(judged), len(judged))
+    pages = records[-1]["page"]
+    logging.info("%d rows on %d pages are in %s", len(records), pages, place)
+
+
+def write_html(wrapper, table, place: pathlib.Path, title: str, options):
+    """Writes the page for a browser."""
+    from kerasloc.plotting import ReportConfig, write_report
+    from kerasloc.training.heatmap_rows import images_of
+
+    network = wrapper.config
+    thresholds = network.thresholds if network.multi_label else None
+    config = ReportConfig(title, network.class_names, thresholds)
+    images = images_of(wrapper, table, choice_of(options))
+    count = write_report(place / "html", images, config)
+    logging.info("%d images are in %s", count, place / "html" / "index.html")
+
+
+def choice_of(options):
+    """Which images and classes are asked for."""
+    from kerasloc.training.heatmap_choice import Choice
+
+    picked = {name: tuple(getattr(options, name)) for name in ("images", "classes")}
+    return arguments.make(Choice, vars(options) | picked)
+
+
 def main(words=None):
     """Draws the pages of one model."""
     options = parse(words)
@@ -173,26 +228,10 @@ def main(words=None):
     wrapper = load_wrapper(path, options.type)
     folder = path if path.is_dir() else path.parent
     table = read_data(folder, wrapper, options)
-    from kerasloc.training import heatmap_rows, report
-
-    choice = arguments.make(
-        heatmap_rows.Choice,
-        vars(options)
-        | {"images": tuple(options.images), "classes": tuple(options.classes)},
-    )
-    answers = heatmap_rows.rows_of(wrapper, table, choice)
     place = pathlib.Path(options.output or folder / "heatmaps")
-    place.mkdir(parents=True, exist_ok=True)
-    remove_old(place)
     title = f"{wrapper.config.family}/{folder.resolve().name}, {options.split} images"
-    records = draw(answers, place, options, title)
-    order = ("image", "class", "label", "probability", "hit", "page", "row", "x", "y")
-    lines = [{name: record[name] for name in order} for record in records]
-    report.write_csv(place / "heatmaps.csv", lines)
-    judged = [record["hit"] for record in records if record["hit"] != "-"]
-    logging.info("%d of %d rows with boxes are hits", sum(judged), len(judged))
-    pages = records[-1]["page"]
-    logging.info("%d rows on %d pages are in %s", len(records), pages, place)
+    write = write_html if options.html else write_pages
+    write(wrapper, table, place, title, options)
 
 
 if __name__ == "__main__":

@@ -1,46 +1,28 @@
-"""What a model shows and answers, a row for every image and class, batch by batch."""
+"""What a model shows and answers, batch by batch: by image and class, or by image."""
 
 import dataclasses
 import itertools
 import os
+import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 from tqdm import tqdm
 
 from kerasloc.data.pipeline import PipelineConfig, batches
-from kerasloc.data.tables import Table, listing
+from kerasloc.data.tables import Table
 from kerasloc.metrics import min_max, resize_maps
-from kerasloc.plotting import HeatmapRow
+from kerasloc.plotting import HeatmapRow, ReportClass, ReportImage
+from kerasloc.training.heatmap_choice import (
+    Choice,
+    class_indices,
+    picked,
+    positive_classes,
+)
 
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """Which rows there are.
-
-    Attributes:
-        images: File names (also without folder or ending, or with more of the path),
-            or indices in the table, in the order that the rows are to have; all when
-            empty, those with boxes first.
-        classes: Names, for every image these. When empty those that the image has
-            boxes of; without boxes the true ones, without these the likeliest one.
-        limit: How many rows there are at most.
-        batch_size: Images at a time.
-    """
-
-    images: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    limit: int | None = None
-    batch_size: int = 16
-
-    def __post_init__(self):
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(
-                f"limit is a positive number of rows. Received: {self.limit}. Leave "
-                "it out for all."
-            )
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size is positive. Received: {self.batch_size}.")
+FIELDS = ("image", "labels", "boxes", "index")
+MANY_CLASSES = 16  # of more classes an image has only the likeliest on a report
+LIKELIEST = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,58 +74,48 @@ def rows_of(wrapper, table: Table, choice: Choice | None = None) -> Iterator[Ans
         ValueError: If there is no such image or class.
     """
     choice = choice or Choice()
-    chosen = _classes_of(choice.classes, table)
+    chosen = class_indices(choice.classes, table)
     table = picked(table, choice.images)
     classes = [chosen] * len(table) if chosen else positive_classes(table)
     if choice.limit is not None:
         enough = np.cumsum([max(1, len(each)) for each in classes])
         count = int(np.searchsorted(enough, choice.limit)) + 1
         table, classes = table.subset(np.arange(len(table))[:count]), classes[:count]
-    return itertools.islice(_answers(wrapper, table, classes, choice), choice.limit)
+    answers = _rows(_answered(wrapper, table, classes, choice), wrapper.config)
+    return itertools.islice(answers, choice.limit)
 
 
-def picked(table: Table, images=()) -> Table:
-    """The table of the images that are asked for.
+def images_of(
+    wrapper, table: Table, choice: Choice | None = None
+) -> Iterator[ReportImage]:
+    """The images of a report with what a model shows and answers, one after the other.
+
+    Images and classes are chosen as for :func:`rows_of`; without ``choice.classes``
+    the other classes follow, likeliest first, all of up to 16, five of more. Heat maps
+    are the model's own, in [0, 1], not scaled by their minimum and maximum. A wrapper
+    with ``abnormality_heatmaps`` shows these, a table with masks its masks.
 
     Args:
-        table: The images.
-        images: As in :class:`Choice`.
+        wrapper: As for :func:`rows_of`.
+        table: Images whose classes are the wrapper's, in its order.
+        choice: Which; everything by default.
+
+    Returns:
+        Iterator of :class:`kerasloc.plotting.ReportImage`.
 
     Raises:
-        ValueError: If one is not there, or one name is that of several.
+        ValueError: If there is no such image or class.
     """
-    if not images:
-        boxed = np.isin(np.arange(len(table)), table.boxes[:, 0])
-        return table.subset(np.argsort(~boxed, kind="stable"))
-    asked = {_normal(one) for one in images}
-    places, problems = {}, []
-    for row, path in enumerate(table.paths):
-        for name in _names(str(path)) & asked:
-            places.setdefault(name, []).append(row)
-    rows = [places.get(_normal(one), _as_index(one, len(table))) for one in images]
-    for one, found in zip(images, rows, strict=True):
-        if not found:
-            problems.append(f"{one}: no image has this name or index")
-        elif len(found) > 1:
-            some = ", ".join(table.paths[found[:3]])
-            problems.append(f"{one}: {len(found)} images have this name: {some}")
-    if problems:
-        raise ValueError(
-            "Images are picked by file name, by the end of a path, or by an index from "
-            f"0 to {len(table) - 1}. Received:\n{listing(problems)}\nThe first image "
-            f"is {table.paths[0]}."
-        )
-    return table.subset([found[0] for found in rows])
-
-
-def positive_classes(table: Table) -> list[list[int]]:
-    """The classes of each image: those with boxes, or else the true ones."""
-    boxed = [set() for _ in range(len(table))]
-    for row in table.boxes:
-        boxed[int(row[0])].add(int(row[5]))
-    labels = np.nan_to_num(table.labels) == 1
-    true = (np.flatnonzero(row).tolist() for row in labels)
-    return [sorted(some) or other for some, other in zip(boxed, true, strict=True)]
+    choice = choice or Choice()
+    chosen = class_indices(choice.classes, table)
+    table = picked(table, choice.images)
+    table = table.subset(np.arange(len(table))[: choice.limit])
+    classes = [chosen] * len(table) if chosen else positive_classes(table)
+    count = len(table.class_names)
+    more = 0 if chosen else count if count <= MANY_CLASSES else LIKELIEST
+    examples = _answered(wrapper, table, classes, choice, more)
+    start = _shared_folders(table.paths)
+    return (_report_image(example, wrapper.config, start) for example in examples)
 
 
 def point_and_hit(resized, boxes) -> tuple[tuple[int, int], bool | None]:
@@ -162,22 +134,20 @@ def point_and_hit(resized, boxes) -> tuple[tuple[int, int], bool | None]:
     return (x, y), bool((across & (top <= y) & (y <= top + height)).any())
 
 
-def _classes_of(names, table: Table) -> list[int]:
-    """Indices of classes by their names."""
-    known = table.class_names
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(
-            f"Classes are among {', '.join(known[:20])}. Received: "
-            f"{', '.join(map(repr, unknown))}."
-        )
-    return [known.index(name) for name in dict.fromkeys(names)]
+def _answered(wrapper, table, classes, choice, more: int | None = None):
+    """Every image, its labels and boxes, the answers, and the maps of its classes.
 
-
-def _answers(wrapper, table, classes, choice) -> Iterator[Answer]:
-    """The rows of all images."""
-    network = wrapper.config
-    fields = ("image", "labels", "boxes", "index")
+    Args:
+        wrapper: Of any family.
+        table: The images.
+        classes: Of each image; where there is none, the likeliest.
+        choice: How many at a time.
+        more: How many of the likeliest are asked for besides, for a report, which has
+            masks and abnormality, too; None for rows, which have neither.
+    """
+    network, fields = wrapper.config, FIELDS
+    if more is not None and (table.masks != "").any():
+        fields = (*FIELDS, "mask")
     config = PipelineConfig(
         network.im_size, network.channels, choice.batch_size, fields
     )
@@ -185,32 +155,62 @@ def _answers(wrapper, table, classes, choice) -> Iterator[Answer]:
     data = batches(table, config)
     for tensors in tqdm(data, "Drawing heat maps", count, unit="batch", leave=False):
         batch = {key: value.numpy() for key, value in tensors.items()}
-        chances = wrapper.predict_proba(batch["image"], squeeze=False)
+        batch["chances"] = wrapper.predict_proba(batch["image"], squeeze=False)
+        if more is not None:
+            batch |= _abnormality(wrapper, batch["image"])
         wanted = [
-            classes[index] or [int(chance.argmax())]
-            for index, chance in zip(batch["index"], chances, strict=True)
+            _wanted(classes[index], chances, more or 0)
+            for index, chances in zip(batch["index"], batch["chances"], strict=True)
         ]
         needed = sorted({one for some in wanted for one in some})
         maps = wrapper.maps(batch["image"], needed, squeeze=False)
         heatmaps = wrapper.heatmaps(batch["image"], needed, squeeze=False)
         for place, index in enumerate(batch["index"]):
             example = {key: value[place] for key, value in batch.items()}
-            example |= {"chances": chances[place], "path": str(table.paths[index])}
-            for one in wanted[place]:
-                column = needed.index(one)
-                pair = maps[place, ..., column], heatmaps[place, ..., column]
-                yield _answer(example, one, network.class_names[one], pair)
+            columns = [(one, needed.index(one)) for one in wanted[place]]
+            example["maps"] = {one: maps[place, ..., at] for one, at in columns}
+            example["heat"] = {one: heatmaps[place, ..., at] for one, at in columns}
+            yield example | {"path": str(table.paths[index])}
 
 
-def _answer(example: dict, index: int, name: str, maps) -> Answer:
-    """The row of one class; maps are the raw one and the heat map."""
-    raw, heat = maps
+def _wanted(own: list[int], chances, most: int) -> list[int]:
+    """The classes of an image and then the likeliest ones; at least one."""
+    likely = np.argsort(-chances, kind="stable")[: most or int(not own)]
+    return [*own, *(int(one) for one in likely if one not in own)]
+
+
+def _abnormality(wrapper, images) -> dict:
+    """Heat maps (n, rows, cols) and probabilities (n,) of a wrapper that has them."""
+    if not hasattr(wrapper, "abnormality_heatmaps"):
+        return {}
+    answer = {"abnormality": wrapper.abnormality_heatmaps(images, squeeze=False)}
+    if hasattr(wrapper, "predict_abnormality"):
+        chances = wrapper.predict_abnormality(images)
+        answer["abnormality_chance"] = np.reshape(chances, len(images))
+    return answer
+
+
+def _located(example: dict, index: int):
+    """Boxes of a class, where its raw map is highest, and whether it is in one."""
     boxes = example["boxes"][example["boxes"][:, 4] == index, :4]
-    point, hit = point_and_hit(resize_maps(raw, example["image"].shape[:2]), boxes)
+    resized = resize_maps(example["maps"][index], example["image"].shape[:2])
+    return boxes, *point_and_hit(resized, boxes)
+
+
+def _rows(examples, network) -> Iterator[Answer]:
+    """The rows of all images."""
+    for example in examples:
+        for index in example["maps"]:
+            yield _answer(example, index, network.class_names[index])
+
+
+def _answer(example: dict, index: int, name: str) -> Answer:
+    """The row of one class."""
+    boxes, point, hit = _located(example, index)
     path = example["path"]
     shown = HeatmapRow(
         image=example["image"],
-        heat=min_max([heat])[0],
+        heat=min_max([example["heat"][index]])[0],
         boxes=boxes,
         title=name,
         probability=float(example["chances"][index]),
@@ -221,18 +221,34 @@ def _answer(example: dict, index: int, name: str, maps) -> Answer:
     return Answer(shown, path, float(example["labels"][index]))
 
 
-def _normal(name) -> str:
-    return str(name).replace("\\", "/").removeprefix("./")
+def _shared_folders(paths) -> int:
+    """How many folders all paths begin with."""
+    folders = [pathlib.PurePath(path).parts[:-1] for path in paths]
+    levels = zip(*folders, strict=False)  # as deep as the shortest
+    same = itertools.takewhile(lambda names: len(set(names)) == 1, levels)
+    return len(list(same))
 
 
-def _names(path: str) -> set[str]:
-    """What an image may be called: every end of its path, also without its ending."""
-    parts = _normal(path).split("/")
-    ends = ["/".join(parts[start:]) for start in range(len(parts))]
-    return {*ends, *(os.path.splitext(end)[0] for end in ends)}
-
-
-def _as_index(name, count: int) -> list[int]:
-    """The one row of an index, none for what is no index."""
-    text = str(name)
-    return [int(text)] if text.isdecimal() and int(text) < count else []
+def _report_image(example: dict, network, start: int) -> ReportImage:
+    """An image of a report with all of its classes, called by its path from start."""
+    chances, boxes = example["chances"], example["boxes"]
+    if network.multi_label:
+        predicted = chances > network.thresholds
+    else:
+        predicted = np.arange(len(chances)) == chances.argmax()
+    classes = []
+    for index, heat in example["heat"].items():
+        _, point, hit = _located(example, index)
+        answer = float(chances[index]), float(example["labels"][index])
+        said = bool(predicted[index])
+        classes.append(ReportClass(index, heat, *answer, said, hit, point))
+    chance = example.get("abnormality_chance")
+    return ReportImage(
+        image=example["image"],
+        name="/".join(pathlib.PurePath(example["path"]).parts[start:]),
+        classes=tuple(classes),
+        boxes=boxes[boxes[:, 4] >= 0],
+        abnormality=example.get("abnormality"),
+        abnormality_probability=None if chance is None else float(chance),
+        mask=example.get("mask"),
+    )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
@@ -195,6 +196,96 @@ def test_pylon_shows_its_maps(main, shapes, unseen, tmp_path):
         assert row["hit"] in ("0", "1") if row["label"] == "1" else row["hit"] == "-"
 
 
+# The page for a browser
+
+
+def page_of(folder):
+    """What the page in a folder knows, and its images' classes as dicts."""
+    text = (folder / "index.html").read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script', text)[1])
+    for image in data["images"]:
+        rows = image["classes"]
+        image["rows"] = [dict(zip(data["columns"], row, strict=True)) for row in rows]
+    return data
+
+
+def test_html_is_a_page_for_a_browser_and_nothing_else(main, half, unseen, caplog):
+    shutil.rmtree(half / "heatmaps", ignore_errors=True)
+    with caplog.at_level("INFO"):
+        main(["--weights", str(half), "--html", "--limit", "5", "--batch-size", "2"])
+    place = half / "heatmaps" / "html"
+    assert [path.name for path in (half / "heatmaps").iterdir()] == ["html"]
+    assert f"5 images are in {place / 'index.html'}" in caplog.text
+    data = page_of(place)
+    assert data["title"] == "half/shapes, test images"
+    assert [one["name"] for one in data["classes"]] == list(unseen.class_names)
+    # one class an image: the likeliest, not those above a threshold
+    assert {one["threshold"] for one in data["classes"]} == {None}
+    model = HalfModel(half)
+    for image, path in zip(data["images"], unseen.paths, strict=False):
+        assert path.endswith("/" + image["name"])
+        chances = model.predict_proba(load_image(path, (32, 32), 3))
+        for row in image["rows"]:
+            assert row["probability"] == pytest.approx(chances[row["class"]], abs=2e-4)
+            assert row["predicted"] == (row["class"] == chances.argmax())
+            assert (row["hit"] is None) == (row["label"] == 0)
+        assert len(image["rows"]) == 3
+        assert image["mask"]
+    assert len(list((place / "images").glob("*.jpg"))) == 5
+
+
+def test_an_earlier_page_is_replaced_and_stands_beside_the_drawn_ones(
+    main, half, plain, tmp_path
+):
+    words = ["--weights", str(half), "--output", "out", "--limit"]
+    main([*words, "2", "--html"])
+    main([*words, "1", "--html", "--images", "7", "--classes", "circle"])
+    main([*words, "1"])
+    place = tmp_path / "out" / "html"
+    assert len(page_of(place)["images"]) == 1
+    names = sorted(path.name for path in (place / "images").iterdir())
+    assert names == ["00001-0.png", "00001-mask.png", "00001.jpg"]
+    assert len(read(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("attentive", [False, True])
+def test_html_of_a_model_of_several_classes(
+    main, small_pylon, several, tmp_path, monkeypatch, attentive
+):
+    names = ("circle", "star_3_1", "star_5_2")
+    Pylon(class_names=names, im_size=32, channels=1, thresholds=(0.4, 0.5, 0.6)).save(
+        tmp_path / "run"
+    )
+    if attentive:
+        heat = np.linspace(0, 0.5, 32 * 32).reshape(32, 32)
+        monkeypatch.setattr(
+            Pylon,
+            "abnormality_heatmaps",
+            lambda self, x, squeeze: np.stack([heat] * len(x)),
+            raising=False,
+        )
+    csv_file = next(several.glob("*.csv"))
+    words = ("--weights", "run", "--data-dir", str(csv_file), "--html", "--limit", "2")
+    main(words)
+    data = page_of(tmp_path / "run" / "heatmaps" / "html")
+    assert [one["threshold"] for one in data["classes"]] == [0.4, 0.5, 0.6]
+    for image in data["images"]:
+        assert image["size"] == [32, 32]
+        assert len(image["rows"]) == 3
+        for row in image["rows"]:
+            threshold = data["classes"][row["class"]]["threshold"]
+            assert row["predicted"] == (row["probability"] > threshold)
+        expected = {"probability": None, "low": 0, "high": 0.5} if attentive else None
+        assert image["abnormality"] == expected
+
+
+def test_a_pdf_has_no_place_beside_html(main, half, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--weights", str(half), "--html", "--pdf"])
+    assert end.value.code == 2
+    assert "leave --html or --pdf out" in capsys.readouterr().err
+
+
 # How it fails
 
 
@@ -233,6 +324,7 @@ def test_what_is_not_there_is_named_and_leaves_the_folder(
     failure, half, tmp_path, words, message
 ):
     assert message in failure("--weights", half, "--output", "out", *words)
+    assert message in failure("--weights", half, "--output", "out", "--html", *words)
     assert not (tmp_path / "out").exists()
 
 

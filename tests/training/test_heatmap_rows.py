@@ -1,5 +1,6 @@
 """Rows of what a model shows and answers."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -8,13 +9,8 @@ from PIL import Image
 
 from kerasloc.data import Table
 from kerasloc.metrics import point_localization, resize_maps
-from kerasloc.training.heatmap_rows import (
-    Choice,
-    picked,
-    point_and_hit,
-    positive_classes,
-    rows_of,
-)
+from kerasloc.training.heatmap_choice import Choice
+from kerasloc.training.heatmap_rows import images_of, point_and_hit, rows_of
 
 NAMES = ("cat", "dog", "fox")
 PROBABILITIES = (0.1, 0.7, 0.2)
@@ -23,9 +19,11 @@ PROBABILITIES = (0.1, 0.7, 0.2)
 class StandIn:
     """Answers everything alike; the map of class c is highest in its cell (c, c)."""
 
-    def __init__(self, size=(16, 16), channels=3):
+    def __init__(self, size=(16, 16), channels=3, **config):
         self.config = types.SimpleNamespace(
-            im_size=size, channels=channels, class_names=NAMES
+            im_size=size,
+            channels=channels,
+            **{"class_names": NAMES, "multi_label": True, "thresholds": 0.5, **config},
         )
         self.asked = []
 
@@ -92,10 +90,6 @@ def test_an_image_has_rows_of_its_boxes_or_labels_or_its_likeliest_class(rows):
     ]
 
 
-def test_positive_classes_are_of_boxes_first_and_else_of_labels(table):
-    assert positive_classes(table) == [[0, 2], [0, 2], [], [], [1]]
-
-
 def test_named_classes_are_shown_of_every_image_in_that_order(table):
     rows = told(rows_of(StandIn(), table, Choice(("3", "1"), ("fox", "cat", "fox"))))
     assert rows == [
@@ -129,30 +123,6 @@ def test_the_size_of_a_batch_alters_nothing(table, rows):
     assert told(small) == told(rows)
     for a, b in zip(small, rows, strict=True):
         np.testing.assert_array_equal(a.shown.heat, b.shown.heat)
-
-
-@pytest.mark.parametrize(
-    "name", ["d/4.png", "4.png", "4", "d/4", "./d/4.png", "d\\4.png"]
-)
-def test_an_image_is_picked_by_its_name_or_the_end_of_its_path(table, name):
-    assert picked(table, [name]).paths.tolist() == [table.paths[4]]
-
-
-def test_a_full_path_and_an_index_pick_an_image(table):
-    renamed = Table(
-        paths=["x/10.png", "x/1.png", "x/z.png"],
-        class_names=NAMES,
-        labels=np.zeros((3, 3)),
-    )
-    rows = picked(renamed, ["x/z.png", 0, "1"])
-    # a name comes before an index: 1 is x/1.png, which has the index 1 as well
-    assert rows.paths.tolist() == ["x/z.png", "x/10.png", "x/1.png"]
-    assert picked(table, [table.paths[3]]).paths.tolist() == [table.paths[3]]
-
-
-def test_all_images_are_taken_those_with_boxes_first(table):
-    rows = picked(table).paths.tolist()
-    assert rows == [table.paths[i] for i in (0, 4, 1, 2, 3)]
 
 
 # What a row says
@@ -238,6 +208,128 @@ def test_records_are_lines_of_a_table(table, rows):
     assert lines["3.png"][0]["label"] == 0
 
 
+# Whole images
+
+
+class Attentive(StandIn):
+    """Says also where anything is, and how sure it is."""
+
+    def abnormality_heatmaps(self, x, size=None, *, squeeze=True):
+        assert not squeeze
+        return np.linspace(0, 1, len(x) * 256).reshape(len(x), 16, 16)
+
+    def predict_abnormality(self, x, *, squeeze=True):
+        return np.full(len(x), 0.25) if len(x) > 1 else 0.25
+
+
+@pytest.fixture(scope="module")
+def images(table):
+    """All images of the table."""
+    return list(images_of(StandIn(), table))
+
+
+def seen(images):
+    """Name and classes of every image."""
+    return [(one.name, [each.index for each in one.classes]) for one in images]
+
+
+def test_an_image_has_its_own_classes_and_then_the_likeliest(images):
+    assert seen(images) == [
+        ("a/0.png", [0, 2, 1]),
+        ("d/4.png", [1, 2, 0]),
+        ("b/1.png", [0, 2, 1]),
+        ("c/2.png", [1, 2, 0]),
+        ("d/3.png", [1, 2, 0]),
+    ]
+
+
+def test_named_classes_are_the_only_ones_and_one_image_has_the_name_of_its_file(table):
+    choice = Choice(("3",), ("fox", "cat"))
+    assert seen(images_of(StandIn(), table, choice)) == [("3.png", [2, 0])]
+
+
+def test_a_limit_counts_images(table):
+    wrapper = StandIn()
+    images = list(images_of(wrapper, table, Choice(limit=3, batch_size=2)))
+    assert [one.name for one in images] == ["a/0.png", "d/4.png", "b/1.png"]
+    assert [count for count, _ in wrapper.asked] == [2, 1]
+
+
+def test_of_many_classes_an_image_has_its_own_and_five_more(table):
+    class Many(StandIn):
+        def predict_proba(self, x, *, squeeze=True):
+            return np.tile(np.arange(40) / 40, (len(x), 1))
+
+        def maps(self, x, classes=None, *, squeeze=True):
+            self.asked.append((len(x), list(classes)))
+            return np.random.default_rng(0).random((len(x), 4, 4, len(classes)))
+
+    names = tuple(f"class{i}" for i in range(40))
+    labels = np.zeros((5, 40))
+    labels[0, [3, 38]] = 1
+    many = Table(paths=table.paths, class_names=names, labels=labels)
+    images = seen(images_of(Many(class_names=names), many))
+    assert images[0] == ("a/0.png", [3, 38, 39, 37, 36, 35])
+    assert images[1] == ("b/1.png", [39, 38, 37, 36, 35])
+
+
+def test_hits_points_and_boxes_are_those_of_the_rows(images, rows):
+    images = {one.name: one for one in images}
+    for row in rows:
+        image = images[row.path.split("/")[-2] + "/" + row.shown.note]
+        (one,) = (
+            each for each in image.classes if NAMES[each.index] == row.shown.title
+        )
+        assert (one.hit, one.point) == (row.shown.hit, row.shown.point)
+        assert one.probability == row.shown.probability
+        np.testing.assert_equal(one.label, row.label)
+        own = image.boxes[image.boxes[:, 4] == one.index, :4]
+        np.testing.assert_array_equal(own, row.shown.boxes)
+    assert images["c/2.png"].boxes.shape == (0, 5)
+
+
+def test_heat_is_as_the_model_answers_it(images):
+    heat = images[0].classes[0].heat
+    # the stand-in's maps from -4 to 4, divided by 1000, from 0.1
+    assert (heat.min(), heat.max()) == pytest.approx((0.096, 0.104), abs=1e-6)
+
+
+def test_predicted_is_what_lies_above_its_threshold(table):
+    image = next(images_of(StandIn(thresholds=(0.05, 0.8, 0.2)), table))
+    # a probability of 0.2 is not above 0.2
+    said = [(one.index, one.predicted) for one in image.classes]
+    assert said == [(0, True), (2, False), (1, False)]
+
+
+def test_predicted_is_the_likeliest_where_an_image_has_one_class(table):
+    image = next(images_of(StandIn(multi_label=False), table))
+    assert [one.index for one in image.classes if one.predicted] == [1]
+
+
+def test_only_some_models_say_where_anything_is(table, images):
+    plain = images[0]
+    assert (plain.abnormality, plain.abnormality_probability) == (None, None)
+    first, *_, last = images_of(Attentive(), table, Choice(batch_size=2))
+    np.testing.assert_allclose(
+        first.abnormality, np.linspace(0, 1, 512)[:256].reshape(16, 16)
+    )
+    np.testing.assert_allclose(last.abnormality.max(), 1)
+    assert (first.abnormality_probability, last.abnormality_probability) == (0.25, 0.25)
+    assert len(list(rows_of(Attentive(), table))) == 7
+
+
+def test_pixel_masks_are_read_where_there_are_some(table, images, tmp_path):
+    assert images[0].mask is None
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:, 4:] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    masks = [str(tmp_path / "mask.png"), "", "", "", ""]
+    masked = dataclasses.replace(table, masks=masks)
+    first, second, *_ = images_of(StandIn(), masked)
+    np.testing.assert_array_equal(first.mask, np.tile(np.arange(16) >= 8, (16, 1)))
+    assert not second.mask.any()
+
+
 # How it fails, before anything is read
 
 
@@ -247,21 +339,11 @@ def test_records_are_lines_of_a_table(table, rows):
         ({"images": ("7.png", "0")}, r"7.png: no image has this name or index"),
         ({"images": ("5",)}, r"from 0 to 4. Received:\n  5: no image"),
         ({"classes": ("cat", "cow")}, "among cat, dog, fox. Received: 'cow'"),
-        ({"limit": 0}, "positive number of rows. Received: 0"),
-        ({"batch_size": 0}, "batch_size is positive"),
     ],
 )
 def test_a_wrong_choice_is_an_error_that_says_so(table, choice, message):
     wrapper = StandIn()
-    with pytest.raises(ValueError, match=message):
-        rows_of(wrapper, table, Choice(**choice))
+    for function in (rows_of, images_of):
+        with pytest.raises(ValueError, match=message):
+            function(wrapper, table, Choice(**choice))
     assert wrapper.asked == []
-
-
-def test_a_name_of_several_images_is_refused():
-    table = Table(
-        paths=["a/1.png", "b/1.png"], class_names=NAMES, labels=np.zeros((2, 3))
-    )
-    with pytest.raises(ValueError, match="2 images have this name: a/1"):
-        picked(table, ["1.png"])
-    assert picked(table, ["b/1.png"]).paths.tolist() == ["b/1.png"]
