@@ -14,6 +14,7 @@ _LOCALIZERS = (
     "DeepLabV3Plus",
     "FPN",
     "FullModel",
+    "HAM",
     "HalfModel",
     "Li2018",
     "PAN",

@@ -156,17 +156,18 @@ def describe(arrays, last: str, options_of) -> dict:
     Args:
         arrays: Every layer's arrays by layer name.
         last: Name of the layer that gives the maps.
-        options_of: Function from kernel shapes (rows, cols, in, out) by layer name to
-            the options of the builder; a missing layer is a KeyError.
+        options_of: Function from kernel shapes (rows, cols, in, out) or, of a Dense
+            layer, (in, out), by layer name to the options of the builder; a missing
+            layer is a KeyError.
 
     Returns:
         ``class_names`` (numbered), ``channels`` and ``options``; empty if the layers
         are not those of the family.
     """
     kernels = {
-        name: next(a.shape for a in values.values() if a.ndim == 4)
+        name: next(a.shape for a in values.values() if a.ndim in (2, 4))
         for name, values in arrays.items()
-        if any(a.ndim == 4 for a in values.values())
+        if any(a.ndim in (2, 4) for a in values.values())
     }
     encoder = resnet.describe(kernels)
     if not encoder or last not in kernels:

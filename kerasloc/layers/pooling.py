@@ -52,3 +52,42 @@ class MultipleInstancePooling(keras.layers.Layer):
     def get_config(self):
         """What makes the layer again."""
         return {**super().get_config(), "min_val": self.min_val}
+
+
+@keras.saving.register_keras_serializable(package="kerasloc")
+class LogSumExpPooling(keras.layers.Layer):
+    """A smooth maximum over the places: log(mean(exp(r x))) / r, per channel.
+
+    It lies between the mean (small ``r``) and the maximum (large ``r``).
+
+    Args:
+        r: Above 0.
+
+    Raises:
+        ValueError: If it is not.
+
+    Reference:
+        Pinheiro, Collobert, From Image-level to Pixel-level Labeling with Convolutional
+        Networks, CVPR 2015.
+    """
+
+    def __init__(self, r: float = 6.0, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        if not r > 0:
+            raise ValueError(f"r is above 0. Received: {r!r}.")
+        self.r = float(r)
+
+    def call(self, features):
+        """Values (n, channels) of features (n, rows, cols, channels)."""
+        rows, cols = ops.shape(features)[1:3]
+        places = ops.cast(rows * cols, features.dtype)
+        pooled = ops.logsumexp(self.r * features, axis=(1, 2)) - ops.log(places)
+        return pooled / self.r
+
+    def compute_output_shape(self, features_shape):
+        """(n, channels)."""
+        return (features_shape[0], features_shape[3])
+
+    def get_config(self):
+        """What makes the layer again."""
+        return {**super().get_config(), "r": self.r}

@@ -1,6 +1,7 @@
 """The wrappers: a network that takes images and answers people."""
 
 from kerasloc.localizers.base import Localizer
+from kerasloc.localizers.ham import HAM
 from kerasloc.localizers.hrcam import FullModel, HalfModel
 from kerasloc.localizers.maps import (
     FPN,
@@ -16,6 +17,7 @@ from kerasloc.localizers.resolve import load
 
 __all__ = [
     "FPN",
+    "HAM",
     "PAN",
     "Baseline",
     "DeepLabV3Plus",
@@ -34,5 +36,5 @@ __all__ = [
 def wrappers() -> dict[str, type[Localizer]]:
     """Every wrapper by its family's name."""
     rivals = (Baseline, Li2018, FPN, UNet, DeepLabV3Plus, PAN)
-    classes = (HalfModel, FullModel, Pylon, *rivals)
+    classes = (HalfModel, FullModel, Pylon, *rivals, HAM)
     return {wrapper.family: wrapper for wrapper in classes}

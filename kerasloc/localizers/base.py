@@ -179,7 +179,7 @@ class Localizer:
             maps are pooled to logits it is the probability at every place; HRCAM's
             maps are scaled by their own minimum and maximum, a flat one to 0.
         """
-        maps = self.maps(x, classes, squeeze=False)
+        maps = self._maps_to_show(x, classes)
         one_class = maps.ndim == 3
         stack = maps[..., None] if one_class else maps
         count, rows, cols, channels = stack.shape
@@ -238,6 +238,10 @@ class Localizer:
         """The model's outputs for checked images in [0, 1]."""
         mean, std = (np.float32(v) for v in (self.config.mean, self.config.std))
         return run(model, (images - mean) / std, *others)
+
+    def _maps_to_show(self, x, classes) -> np.ndarray:
+        """What heat maps are made of, (n, rows, cols[, classes])."""
+        return self.maps(x, classes, squeeze=False)
 
     def _heat(self, maps, size) -> np.ndarray:
         """Maps (n, rows, cols) in [0, 1] at a size."""

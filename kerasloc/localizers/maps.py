@@ -37,7 +37,7 @@ class MapLocalizer(Localizer):
     @classmethod
     def normalization(cls, channels: int) -> dict:
         """Mean and deviation of a network that is not told any."""
-        return registry.normalization(channels)
+        return registry.normalization(cls.family, channels)
 
     def _hold(self, model, config):
         super()._hold(model, config)
@@ -53,13 +53,7 @@ class MapLocalizer(Localizer):
                 for all.
             squeeze: Whether one image loses its axis.
         """
-        images, single = as_images(x, self.config.input_shape)
-        answer = self._run(self._maps, images)
-        if isinstance(classes, str) or (classes is not None and np.ndim(classes) == 0):
-            answer = answer[..., self._class_index(classes)]
-        elif classes is not None:
-            answer = answer[..., [self._class_index(one) for one in classes]]
-        return answer[0] if single and squeeze else answer
+        return self._answer(self._maps, x, classes, squeeze)
 
     def high_res_cam(self, x, custom_class=None, *, squeeze=True) -> np.ndarray:
         """The raw map of one class per image, (n, rows, cols), at the network's size.
@@ -92,14 +86,7 @@ class MapLocalizer(Localizer):
         """
         images, single = as_images(x, self.config.input_shape)
         classes = self._classes(custom_class, len(images))
-        if not len(images):
-            raise ValueError("There is at least one image. Received: none.")
-        step = images_at_once(images.shape[1:3])
-        parts = [
-            self._both(images[start : start + step], classes[start : start + step])
-            for start in range(0, len(images), step)
-        ]
-        high, low, logits = (np.concatenate(each) for each in zip(*parts, strict=True))
+        high, low, logits = self._cams(images, classes)
         preds = self._decide(logits[0] if single and squeeze else logits)
         return (high[0], low[0], preds) if single and squeeze else (high, low, preds)
 
@@ -113,7 +100,28 @@ class MapLocalizer(Localizer):
         return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-30)
 
     def _chosen_maps(self, images, classes):
-        return _of_classes(self._run(self.model, images), classes)
+        return of_classes(self._run(self.model, images), classes)
+
+    def _answer(self, model, x, classes, squeeze):
+        """The maps that a model gives, of the asked classes."""
+        images, single = as_images(x, self.config.input_shape)
+        answer = self._run(model, images)
+        if isinstance(classes, str) or (classes is not None and np.ndim(classes) == 0):
+            answer = answer[..., self._class_index(classes)]
+        elif classes is not None:
+            answer = answer[..., [self._class_index(one) for one in classes]]
+        return answer[0] if single and squeeze else answer
+
+    def _cams(self, images, classes):
+        """High and low maps of one class per image, and logits, a few at a time."""
+        if not len(images):
+            raise ValueError("There is at least one image. Received: none.")
+        step = images_at_once(images.shape[1:3])
+        parts = [
+            self._both(images[start : start + step], classes[start : start + step])
+            for start in range(0, len(images), step)
+        ]
+        return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
 
     def _both(self, images, classes):
         """Chosen maps, Grad-CAMs and logits of a few images."""
@@ -123,14 +131,20 @@ class MapLocalizer(Localizer):
         features = self._run(encoder, images)
         features = [features[name] for name in STAGES]
         outputs, gradients = head(features, classes)
-        maps, _ = _of_classes(outputs, classes)
+        maps, _ = of_classes(outputs, classes)
         return maps, grad_cam(features[-1], gradients), outputs["logits"]
 
 
-def _of_classes(outputs, classes):
-    """One map per image, (n, rows, cols), and its class; below 0: the likeliest."""
+def of_classes(outputs, classes, name: str = "maps"):
+    """One map per image, (n, rows, cols), and its class, (n,).
+
+    Args:
+        outputs: Of a network.
+        classes: One per image; below 0: the likeliest.
+        name: Of the output.
+    """
     chosen = np.where(classes < 0, outputs["logits"].argmax(axis=-1), classes)
-    return outputs["maps"][np.arange(len(chosen)), :, :, chosen], chosen
+    return outputs[name][np.arange(len(chosen)), :, :, chosen], chosen
 
 
 def _parts(model):

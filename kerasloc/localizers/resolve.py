@@ -204,7 +204,7 @@ def _by_layer(arrays) -> dict:
     for name, array in arrays.items():
         layer, _, parameter = bare(name).rpartition(".")
         if parameter != "num_batches_tracked":
-            own = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+            own = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
             layers.setdefault(layer.replace(".", "_"), {})[parameter] = own
     return layers
 

@@ -6,6 +6,7 @@ import sys
 from kerasloc.models.baseline import baseline
 from kerasloc.models.deeplabv3plus import deeplabv3plus
 from kerasloc.models.fpn import fpn
+from kerasloc.models.ham import ham
 from kerasloc.models.li2018 import li2018
 from kerasloc.models.pan import pan
 from kerasloc.models.pylon import pylon
@@ -19,14 +20,21 @@ BUILDERS = {
     "unet": unet,
     "deeplabv3plus": deeplabv3plus,
     "pan": pan,
+    "ham": ham,
 }
 
 XRAY = {"mean": (0.4984,), "std": (0.2483,)}
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+HALF = {"mean": (0.5,), "std": (0.5,)}
 
 
-def normalization(channels: int) -> dict:
-    """Published ``mean`` and ``std``: of chest X-rays, ImageNet's for 3 channels."""
+def normalization(family: str, channels: int) -> dict:
+    """Published ``mean`` and ``std`` of a family's images.
+
+    HAM: a half. The others: those of chest X-rays, ImageNet's for 3 channels.
+    """
+    if family == "ham":
+        return HALF
     return IMAGENET if channels == 3 else XRAY
 
 

@@ -41,7 +41,7 @@ def map_network(family: str, table, values: dict) -> NetworkConfig:
     """
     names = ("backbone", *option_defaults(family))
     given = {key: values[key] for key in ("mean", "std") if key in values}
-    normal = {**normalization(values["channels"]), **given}
+    normal = {**normalization(family, values["channels"]), **given}
     return NetworkConfig(
         family=family,
         class_names=table.class_names,
@@ -92,10 +92,22 @@ def train_maps(run, tables, network: NetworkConfig, config: MapTraining, **how):
         "callbacks": [attention(run, fed, _maps_of(model))],
     }
     history = fit(run, trainer, model, fed, settings)
+    keep_best(run, model, fed)
+    return history
+
+
+def keep_best(run, model, fed: dict):
+    """Gives the model its best weights and the run the thresholds that fit them.
+
+    Args:
+        run: The open run, trained.
+        model: Of the run.
+        fed: ``val`` and ``val_config``.
+    """
     best = weight_files.weights_of_run(run.folder)
     weight_files.assign(model, weight_files.read_arrays(best), source=str(best))
-    run.set_thresholds(tuned_thresholds(trainer, fed["val"], fed["val_config"]))
-    return history
+    scores = keras.Model(model.input, model.output["logits"])
+    run.set_thresholds(tuned_thresholds(scores, fed["val"], fed["val_config"]))
 
 
 def map_trainer(model, network, config: MapTraining, strategy=None) -> keras.Model:
@@ -170,26 +182,27 @@ def _head(model):
     return model.output["maps"]._keras_history.operation
 
 
-def tuned_thresholds(trainer, table, config) -> np.ndarray:
+def tuned_thresholds(scores, table, config) -> np.ndarray:
     """The thresholds with the best F1 of every class, (classes,).
 
     Args:
-        trainer: Model from normalized images to logits.
+        scores: Model from normalized images to logits.
         table: Validation images.
         config: Of their pipeline.
     """
-    logits = trainer.predict(
+    logits = scores.predict(
         batches(table, config).map(lambda element: element["image"]), verbose=0
     )
     return best_thresholds(table.labels, expit(logits.astype(float)))
 
 
 def _maps_of(model):
-    """Function from images and classes to the maps of the classes."""
+    """Function from a batch to the maps of its classes."""
 
-    def maps(images, classes):
+    def maps(batch):
         # predict_on_batch would answer once for every replica of a strategy
-        maps = keras.ops.convert_to_numpy(model(images, training=False)["maps"])
-        return {"maps": maps[np.arange(len(images)), :, :, classes]}
+        outputs = model(batch["image"], training=False)
+        maps = keras.ops.convert_to_numpy(outputs["maps"])
+        return {"maps": maps[np.arange(len(maps)), :, :, batch["classes"]]}
 
     return maps

@@ -1,10 +1,11 @@
-"""Multiple-instance pooling: the plain formula, and where that one breaks."""
+"""Poolings of maps: the plain formulas, and where those break."""
 
 import keras
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
-from kerasloc.layers import MultipleInstancePooling
+from kerasloc.layers import LogSumExpPooling, MultipleInstancePooling
 
 
 def noise(scale=3.0, shape=(2, 5, 4, 3)):
@@ -105,3 +106,90 @@ def test_saved_layer_comes_back(tmp_path):
 def test_a_share_outside_is_refused(min_val):
     with pytest.raises(ValueError, match="min_val lies between 0 and 1"):
         MultipleInstancePooling(min_val)
+
+
+# Log-sum-exp
+
+
+def smooth_maximum(maps, r):
+    """The formula in float64."""
+    maps = maps.astype(float)
+    places = maps.shape[1] * maps.shape[2]
+    return (logsumexp(r * maps, axis=(1, 2)) - np.log(places)) / r
+
+
+@pytest.mark.parametrize("r", [0.1, 1, 6.0, 50])
+def test_the_smooth_maximum_equals_the_formula(r):
+    maps = noise()
+    pooled = np.asarray(LogSumExpPooling(r)(maps))
+    assert pooled.shape == (2, 3)
+    np.testing.assert_allclose(pooled, smooth_maximum(maps, r), rtol=1e-4, atol=1e-5)
+
+
+def test_the_smooth_maximum_of_two_places():
+    maps = np.array([0.0, 1.0], "float32").reshape(1, 1, 2, 1)
+    expected = np.log((1 + np.exp(6.0)) / 2) / 6
+    assert float(LogSumExpPooling()(maps)[0, 0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_smooth_maximum_lies_between_mean_and_maximum_and_reaches_both():
+    maps = noise()
+    low, high = maps.mean(axis=(1, 2)), maps.max(axis=(1, 2))
+    before = low
+    for r in (0.3, 1, 3, 10):
+        pooled = np.asarray(LogSumExpPooling(r)(maps))
+        assert (pooled > before).all()
+        assert (pooled < high).all()
+        before = pooled
+    near_mean = np.asarray(LogSumExpPooling(1e-3)(maps))
+    np.testing.assert_allclose(near_mean, low, atol=0.02)
+    near_maximum = np.asarray(LogSumExpPooling(1e3)(maps))
+    np.testing.assert_allclose(near_maximum, high, atol=0.005)
+
+
+@pytest.mark.parametrize("level", [-1e4, 0.0, 1e4])
+def test_the_smooth_maximum_is_stable_and_its_gradients_share_out_1(level):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the tape is TensorFlow's")
+    tf = pytest.importorskip("tensorflow")
+    maps = tf.fill((2, 7, 5, 3), level)
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        pooled = LogSumExpPooling()(maps)
+    np.testing.assert_allclose(pooled, np.full((2, 3), level), rtol=1e-5, atol=1e-6)
+    slope = tape.gradient(pooled, maps)
+    np.testing.assert_allclose(slope, np.full((2, 7, 5, 3), 1 / 35), rtol=1e-3)
+
+
+def test_one_hot_place_among_cold_ones_is_found():
+    maps = np.full((1, 16, 16, 1), -1e4, "float32")
+    maps[0, 3, 4] = 1e4
+    expected = 1e4 - np.log(256) / 6
+    assert float(LogSumExpPooling()(maps)[0, 0]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_smooth_maximum_stays_float32_in_mixed_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        pooled = LogSumExpPooling()(keras.ops.cast(noise(), "bfloat16"))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert keras.backend.standardize_dtype(pooled.dtype) == "float32"
+
+
+def test_the_saved_smooth_maximum_comes_back_for_any_size(tmp_path):
+    maps = keras.Input((None, None, 3))
+    model = keras.Model(maps, LogSumExpPooling(2, name="pool")(maps))
+    assert model.output.shape == (None, 3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("pool").r == 2.0
+    expected = smooth_maximum(noise(), 2)
+    np.testing.assert_allclose(loaded.predict_on_batch(noise()), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("r", [0, -6, float("nan")])
+def test_a_sharpness_that_is_not_above_0_is_refused(r):
+    with pytest.raises(ValueError, match="r is above 0"):
+        LogSumExpPooling(r)

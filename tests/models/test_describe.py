@@ -7,6 +7,7 @@ from kerasloc.models import (
     baseline,
     deeplabv3plus,
     fpn,
+    ham,
     hrcam,
     li2018,
     pan,
@@ -23,6 +24,7 @@ MODULES = {
     "unet": unet,
     "deeplabv3plus": deeplabv3plus,
     "pan": pan,
+    "ham": ham,
 }
 CASES = [
     ("baseline", "resnet18", {}),
@@ -69,6 +71,8 @@ CASES = [
     ("deeplabv3plus", "resnet18", {"decoder_channels": 8, "aspp": "nogap"}),
     ("pan", "resnet18", {"decoder_channels": 8, "use_gap": True}),
     ("pan", "resnet18", {"decoder_channels": 8, "use_gap": False}),
+    ("ham", "resnet18", {}),
+    ("ham", "resnet18", {"downsampling": 32, "using_pooling": False}),
 ]
 
 

@@ -18,8 +18,11 @@ SIDES = {
     "unet": ((64, 96), (32, 32)),
     "deeplabv3plus": ((16, 24), (8, 8)),
     "pan": ((16, 24), (8, 8)),
+    "ham": ((8, 12), (4, 4)),
 }
+POOLED_OTHERWISE = ("li2018", "ham")
 FAMILIES = list(SIDES)
+SHARED = ["logits", "maps"]
 
 
 def build(family, shape=(32, 32, 1), classes=2, **options):
@@ -46,16 +49,25 @@ def test_every_family_is_there():
     assert list(BUILDERS) == FAMILIES
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_maps_have_their_size_and_make_the_logits(family):
-    model = build(family, (ROWS, COLS, 3), 5)
-    outputs = arrays(model(noise(2, ROWS, COLS, 3), training=False))
-    assert list(outputs) == ["logits", "maps"]
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def network(family):
+    """A network of five classes; to be read only."""
+    return build(family, (ROWS, COLS, 3), 5)
+
+
+def test_maps_have_their_size_and_make_the_logits(family, network):
+    outputs = arrays(network(noise(2, ROWS, COLS, 3), training=False))
+    assert [name for name in outputs if name in SHARED] == SHARED
     assert outputs["logits"].shape == (2, 5)
     assert outputs["maps"].shape == (2, *SIDES[family][0], 5)
     assert {value.dtype for value in outputs.values()} == {np.dtype("float32")}
     assert np.isfinite(outputs["maps"]).all()
-    if family != "li2018":
+    if family not in POOLED_OTHERWISE:
         highest = outputs["maps"].max(axis=(1, 2))
         np.testing.assert_array_equal(outputs["logits"], highest)
     assert outputs["maps"].std() > 0
@@ -91,7 +103,7 @@ def test_a_training_step_keeps_everything_finite(family, precision, policy, eage
     assert {str(value.dtype) for value in model.output.values()} == {"float32"}
     trainer = keras.Model(model.input, model.output["logits"])
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    trainer.compile(keras.optimizers.Adam(1e-4), loss)
+    trainer.compile(keras.optimizers.SGD(1e-3), loss)
     before = model.get_layer("conv1").get_weights()[0]
     value = trainer.train_on_batch(noise(2, 32, 32, 1), np.eye(2, dtype="float32"))
     assert np.isfinite(value)
@@ -99,19 +111,17 @@ def test_a_training_step_keeps_everything_finite(family, precision, policy, eage
     assert np.any(model.get_layer("conv1").get_weights()[0] != before)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_shapes_of_weights_tell_the_network(family):
-    model = build(family, (32, 32, 3), 5)
+def test_shapes_of_weights_tell_the_network(family, network):
     weights = {
         layer.name: {weight.name: np.asarray(weight) for weight in layer.weights}
-        for layer in model.layers
+        for layer in network.layers
         if layer.weights
     }
     known = importlib.import_module(f"kerasloc.models.{family}").describe(weights)
     assert len(known["class_names"]) == 5
     assert known["channels"] == 3
     again = BUILDERS[family]((32, 32, 3), 5, **known["options"])
-    shapes = [[w.shape for w in m.weights] for m in (model, again)]
+    shapes = [[w.shape for w in m.weights] for m in (network, again)]
     assert shapes[0] == shapes[1]
 
 
@@ -119,7 +129,7 @@ def test_shapes_of_weights_tell_the_network(family):
 @pytest.mark.parametrize(
     ("shape", "classes", "message"),
     [
-        ((100, 96, 3), 2, "multiples of 32. Received: 100 x 96"),
+        ((100, 96, 3), 2, r"multiples of (8|32)\. Received: 100 x 96"),
         ((96, 96), 2, "rows, cols, channels"),
         ((96, 96, 3), 0, "at least one class"),
         ((96, 96, 0), 2, "at least one class and one channel"),

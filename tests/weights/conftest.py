@@ -1,6 +1,7 @@
 """What the tests of weights need: writers of PyTorch's and safetensors' files."""
 
 import json
+import pathlib
 import pickle
 import struct
 import zipfile
@@ -8,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
 STORAGES = {"float32": "FloatStorage", "int64": "LongStorage"}
 
 
@@ -86,3 +88,18 @@ def archive_writer():
 @pytest.fixture(scope="session")
 def safetensors_writer():
     return write_safetensors
+
+
+@pytest.fixture(scope="session")
+def ham_golden(network_golden):
+    """Function from a name to a golden network of HAM and its answers by output."""
+    kind = type(network_golden("baseline_max"))
+    facts = json.loads((GOLDENS / "ham.json").read_text())
+    answers = np.load(GOLDENS / "ham.npz")
+
+    def load(name):
+        keys = [key for key in answers if key.startswith(f"{name}/")]
+        own = {key.partition("/")[2]: answers[key] for key in keys}
+        return kind(name, facts[name], answers), own
+
+    return load

@@ -1,0 +1,275 @@
+"""What HAM answers, over a network of a moment; files: test_ham_files."""
+
+import keras
+import numpy as np
+import pytest
+
+import kerasloc
+from kerasloc.layers import LogSumExpPooling, MappedDense, SoftMask
+from kerasloc.localizers import base, wrappers
+from kerasloc.metrics import resize_maps
+
+NAMES = ("edema", "mass", "nodule")
+SIZE = (32, 48)
+SIDES = (4, 6)  # of the features
+CALLS = ("logits", "maps", "refined_maps", "abnormality_maps", "predict_abnormality")
+
+
+def small(input_shape, classes, backbone="resnet50", **options):
+    """In the place of HAM: one convolution, and all six outputs."""
+    image = keras.Input(input_shape)
+    x = keras.layers.Conv2D(16, 8, 8, activation="relu")(image)
+    pooled = LogSumExpPooling()(x)
+    outputs = {}
+    for prefix, units in (("", classes), ("abnormality_", 1)):
+        logits, maps = MappedDense(units)(pooled, x)
+        own = {"logits": logits, "maps": maps, "refined_maps": SoftMask(SIZE)(maps)}
+        outputs |= {f"{prefix}{name}": value for name, value in own.items()}
+    return keras.Model(image, outputs)
+
+
+def make(**arguments):
+    given = {"class_names": NAMES, "im_size": SIZE, "channels": 1}
+    return kerasloc.HAM(**{**given, **arguments})
+
+
+def assert_near(answer, expected, share=1e-5):
+    limit = share * max(1, np.abs(expected).max())
+    np.testing.assert_allclose(answer, expected, rtol=0, atol=limit)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eagerly():
+    """Runs networks op by op: for a few small images tracing is what takes long."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def wrapper():
+    keras.utils.set_random_seed(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kerasloc.HAM, "builder", staticmethod(small))
+        return make()
+
+
+@pytest.fixture(scope="module")
+def xrays():
+    return np.random.default_rng(0).random((3, *SIZE, 1), dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def raw(wrapper, xrays):
+    """What the bare network answers to images as published."""
+    answer = wrapper.model.predict_on_batch((xrays - 0.5) / 0.5)
+    return {key: np.asarray(value) for key, value in answer.items()}
+
+
+def test_the_family_is_known():
+    assert wrappers()["ham"] is kerasloc.HAM
+    assert "HAM" in dir(kerasloc)
+
+
+# Classification
+
+
+def test_images_are_normalized_by_a_half(wrapper, xrays, raw):
+    assert (wrapper.config.mean, wrapper.config.std) == ((0.5,), (0.5,))
+    assert kerasloc.HAM.normalization(3)["mean"] == (0.5,)
+    assert_near(wrapper.logits(xrays), raw["logits"])
+
+
+def test_the_abnormality_has_a_probability_of_its_own(wrapper, xrays, raw):
+    expected = 1 / (1 + np.exp(-raw["abnormality_logits"][:, 0]))
+    answer = wrapper.predict_abnormality(xrays)
+    assert answer.shape == (3,)
+    assert_near(answer, expected)
+    one = wrapper.predict_abnormality(xrays[1])
+    assert type(one) is float
+    assert one == pytest.approx(expected[1], abs=1e-5)
+    assert wrapper.predict_abnormality(xrays[1], squeeze=False).shape == (1,)
+
+
+# Maps and heat maps
+
+
+@pytest.mark.parametrize(
+    ("call", "sides"), [("maps", SIDES), ("refined_maps", SIZE), ("heatmaps", SIZE)]
+)
+def test_maps_have_their_size_and_the_asked_classes(wrapper, xrays, call, sides):
+    ask = getattr(wrapper, call)
+    maps = ask(xrays)
+    assert maps.shape == (3, *sides, 3)
+    for x in (xrays[0], xrays[:1]):
+        assert_near(ask(x), maps[0], 1e-3)
+    assert ask(xrays[0], squeeze=False).shape == (1, *sides, 3)
+    np.testing.assert_array_equal(ask(xrays, 1), maps[..., 1])
+    np.testing.assert_array_equal(ask(xrays, "nodule"), maps[..., 2])
+    np.testing.assert_array_equal(ask(xrays, ["nodule", 0]), maps[..., [2, 0]])
+    assert ask(xrays[0], "mass").shape == sides
+
+
+def test_maps_are_raw_and_heat_maps_refined(wrapper, xrays, raw):
+    assert_near(wrapper.maps(xrays), raw["maps"])
+    assert raw["maps"].max() > 0.1
+    assert_near(wrapper.refined_maps(xrays), raw["refined_maps"], 1e-3)
+    assert_near(wrapper.heatmaps(xrays), raw["refined_maps"], 1e-3)
+    assert raw["refined_maps"].max() > 0.99
+    other = wrapper.heatmaps(xrays, "mass", size=(40, 50))
+    assert_near(other, resize_maps(raw["refined_maps"][..., 1], (40, 50)), 1e-3)
+    assert 0 <= other.min() < other.max() <= 1
+
+
+def test_the_abnormality_has_maps_and_heat_maps(wrapper, xrays, raw):
+    maps = wrapper.abnormality_maps(xrays)
+    assert_near(maps, raw["abnormality_maps"][..., 0])
+    assert maps.shape == (3, *SIDES)
+    heat = wrapper.abnormality_heatmaps(xrays)
+    assert_near(heat, raw["abnormality_refined_maps"][..., 0], 1e-3)
+    small = wrapper.abnormality_heatmaps(xrays, (16, 20))
+    refined = raw["abnormality_refined_maps"][..., 0]
+    assert_near(small, resize_maps(refined, (16, 20)), 1e-3)
+    for x in (xrays[0], xrays[:1]):
+        assert wrapper.abnormality_maps(x).shape == SIDES
+        assert_near(wrapper.abnormality_heatmaps(x), heat[0], 1e-3)
+        assert wrapper.abnormality_maps(x, squeeze=False).shape == (1, *SIDES)
+        assert wrapper.abnormality_heatmaps(x, squeeze=False).shape == (1, *SIZE)
+
+
+# Maps of one class per image
+
+
+def test_the_high_map_is_refined_and_the_low_one_raw(wrapper, xrays, raw):
+    rows = np.arange(3)
+    for asked, classes in (
+        ([2, "edema", 1], [2, 0, 1]),
+        ("mass", [1, 1, 1]),
+        (None, raw["logits"].argmax(axis=1)),
+    ):
+        high, low, preds = wrapper.generate_cams(xrays, asked)
+        assert_near(high, raw["refined_maps"][rows, ..., classes], 1e-3)
+        assert_near(low, raw["maps"][rows, ..., classes])
+        np.testing.assert_array_equal(preds, wrapper.predict(xrays))
+        np.testing.assert_array_equal(wrapper.high_res_cam(xrays, asked), high)
+        np.testing.assert_array_equal(wrapper.low_res_cam(xrays, asked), low)
+
+
+def test_one_image_gives_maps_without_an_axis(wrapper, xrays):
+    for x in (xrays[0], xrays[:1]):
+        high, low, preds = wrapper.generate_cams(x)
+        assert (high.shape, low.shape, preds.shape) == (SIZE, SIDES, (3,))
+        assert wrapper.high_res_cam(x).shape == SIZE
+    high, low, preds = wrapper.generate_cams(xrays[0], squeeze=False)
+    assert (len(high), len(low), preds.shape) == (1, 1, (1, 3))
+
+
+def test_the_network_runs_once_for_both_maps(wrapper, xrays, monkeypatch):
+    passes = []
+    run = base.run
+
+    def counted(model, *inputs):
+        passes.append(model)
+        return run(model, *inputs)
+
+    monkeypatch.setattr(base, "run", counted)
+    wrapper.generate_cams(xrays)
+    assert passes == [wrapper.model]
+
+
+def test_more_images_than_are_run_together_keep_their_order(
+    wrapper, xrays, monkeypatch
+):
+    expected = wrapper.generate_cams(xrays, [0, 1, 2])
+    monkeypatch.setattr("kerasloc.localizers.maps.images_at_once", lambda size: 2)
+    answer = wrapper.generate_cams(xrays, [0, 1, 2])
+    for a, b in zip(answer, expected, strict=True):
+        assert_near(a, b, 1e-3)
+
+
+@pytest.mark.parametrize("wrong", [3, -1, "cow", [0, 1]])
+@pytest.mark.parametrize("call", ["generate_cams", "high_res_cam", "boxes"])
+def test_unknown_classes_are_refused(wrapper, xrays, call, wrong):
+    with pytest.raises(ValueError, match="class"):
+        getattr(wrapper, call)(xrays, custom_class=wrong)
+
+
+@pytest.mark.parametrize(
+    "call", [*CALLS, "heatmaps", "abnormality_heatmaps", "generate_cams", "boxes"]
+)
+def test_no_image_and_another_size_are_refused(wrapper, xrays, call):
+    with pytest.raises(ValueError, match="at least one image"):
+        getattr(wrapper, call)(xrays[:0])
+    with pytest.raises(ValueError, match="here 32 x 48 x 1"):
+        getattr(wrapper, call)(xrays[:, :16])
+
+
+# Boxes
+
+
+def brightness(input_shape, classes, backbone="resnet50", **options):
+    """A network by hand: class 0 is where it is bright, class 1 where dark."""
+    image = keras.Input(input_shape)
+    bright = keras.layers.AveragePooling2D(8)(image)
+    dark = keras.layers.Rescaling(-1.0, 1.0)(bright)
+    maps = keras.layers.Concatenate(dtype="float32")([bright, dark])
+    outputs = {}
+    for prefix, attention in (("", maps), ("abnormality_", bright)):
+        outputs[f"{prefix}maps"] = attention
+        outputs[f"{prefix}logits"] = keras.layers.GlobalAveragePooling2D()(attention)
+        outputs[f"{prefix}refined_maps"] = SoftMask(input_shape[:2])(attention)
+    return keras.Model(image, outputs)
+
+
+@pytest.fixture
+def by_hand(monkeypatch):
+    monkeypatch.setattr(kerasloc.HAM, "builder", staticmethod(brightness))
+    return kerasloc.HAM(num_classes=2, im_size=64, channels=1, mean=0, std=1)
+
+
+@pytest.fixture
+def spots():
+    """Black, with a bright square, one of 45 % and one of 30 % of its brightness."""
+    image = np.zeros((64, 64, 1), "float32")
+    image[8:24, 40:56], image[40:56, 8:24], image[40:56, 40:56] = 1, 0.45, 0.3
+    return image
+
+
+def test_boxes_are_of_refined_maps(by_hand, spots):
+    rows = by_hand.boxes(spots, custom_class=0)
+    assert rows.shape == (2, 6)  # half of the maximum would be one box
+    found = {tuple(int(v) for v in row[:2] > 30): row for row in rows}
+    for place, (x, y) in {(1, 0): (40, 8), (0, 1): (8, 40)}.items():
+        left, top, width, height, index, score = found[place]
+        assert (left, top) == pytest.approx((x, y), abs=6)
+        assert (left + width, top + height) == pytest.approx((x + 16, y + 16), abs=6)
+        assert index == 0
+        assert 0.5 < score <= 1
+    heat = by_hand.heatmaps(spots, 0)
+    assert heat[16, 48] > 0.99
+    assert heat[48, 48] < 0.01
+
+
+def test_boxes_are_of_the_asked_class_or_the_likeliest(by_hand, spots):
+    one = by_hand.boxes(spots)
+    assert set(one[:, 4]) == {1.0}  # it is mostly dark
+    x, y, w, h = one[0, :4]
+    assert (x, y, x + w, y + h) == (0, 0, 64, 64)
+    bright, dark = by_hand.boxes(np.stack([1 - spots, spots]))
+    assert set(bright[:, 4]) == {0.0}
+    assert set(dark[:, 4]) == {1.0}
+
+
+def test_an_even_image_has_no_boxes(by_hand):
+    flat = np.full((64, 64, 1), 0.5, "float32")
+    assert by_hand.boxes(flat, custom_class=0).shape == (0, 6)
+    assert by_hand.heatmaps(flat).max() < 1e-6
+    assert by_hand.abnormality_heatmaps(flat).max() < 1e-6
+
+
+def test_the_post_processing_refines_the_masks(by_hand, spots):
+    steps = by_hand.refine(spots, 0)
+    assert all(value.shape == (64, 64) for name, value in steps.items() if "m" in name)
+    assert steps["merged"][16, 48] > steps["merged"][2, 2]

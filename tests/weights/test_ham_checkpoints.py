@@ -1,0 +1,103 @@
+"""HAM's published checkpoints: they load by name and answer as they did."""
+
+import numpy as np
+import pytest
+
+import kerasloc
+from kerasloc.models.ham import ham
+from kerasloc.weights import load_torch
+
+PREFIX = "module."  # published files are of a network that was trained on several GPUs
+SHARPEST = 1e-3  # soft masks are steep
+
+
+def published(golden):
+    """The state as in a published file."""
+    arrays = golden.arrays()
+    counters = {
+        name.replace("running_var", "num_batches_tracked"): np.array(9)
+        for name in arrays
+        if name.endswith("running_var")
+    }
+    return {f"{PREFIX}{name}": array for name, array in (arrays | counters).items()}
+
+
+def build(facts, **options):
+    options = {**facts["options"], **options}
+    shape = tuple(facts["input_shape"][1:])
+    return ham(shape, facts["classes"], facts["backbone"], **options)
+
+
+def assert_near(outputs, answers, step):
+    """Within 1e-4 of the published values' deviation, or 1e-5; soft masks 1e-3."""
+    assert sorted(outputs) == sorted(answers)
+    for name, expected in answers.items():
+        answer, refined = np.asarray(outputs[name]), "refined" in name
+        answer = answer[:, ::step, ::step] if refined else answer
+        assert answer.shape == expected.shape
+        limit = SHARPEST if refined else max(1e-4 * expected.std(), 1e-5)
+        assert np.abs(answer - expected).max() < limit, name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ham",
+        "ham_ds32",
+        pytest.param("ham_resnet50", marks=pytest.mark.slow),
+        pytest.param("ham_resnext50", marks=pytest.mark.slow),
+    ],
+)
+def test_all_outputs_equal_the_published_ones(name, ham_golden):
+    golden, answers = ham_golden(name)
+    model = build(golden.facts)
+    matched = load_torch(model, published(golden))
+    assert matched.matched == len(golden.arrays()) == len(model.weights)
+    assert all(one.endswith("num_batches_tracked") for one in matched.ignored)
+    outputs = model(golden.images, training=False)
+    assert_near(outputs, answers, golden.facts["every"])
+
+
+@pytest.fixture(scope="module")
+def checkpoint(ham_golden, torch_writer, tmp_path_factory):
+    """A golden network and a file such as the published ones."""
+    golden, answers = ham_golden("ham")
+    path = tmp_path_factory.mktemp("published") / "checkpoint.pt"
+    return golden, answers, torch_writer(path, published(golden))
+
+
+def test_a_published_file_makes_its_wrapper(checkpoint):
+    golden, answers, path = checkpoint
+    wrapper = kerasloc.HAM(path, im_size=96)
+    assert wrapper.config.options == {"backbone": "resnet18"}
+    assert (wrapper.config.num_classes, wrapper.config.channels) == (4, 3)
+    assert (wrapper.config.mean, wrapper.config.std) == ((0.5,), (0.5,))
+    outputs = wrapper.model(golden.images, training=False)
+    assert_near(outputs, answers, golden.facts["every"])
+    assert kerasloc.HAM.default_size == 512
+
+
+def test_strides_that_files_do_not_tell_are_given(checkpoint):
+    _, _, path = checkpoint
+    options = {"downsampling": 16, "using_dilation": False}
+    wrapper = kerasloc.HAM(path, im_size=64, class_names=list("abcd"), **options)
+    assert wrapper.config.options == {"backbone": "resnet18", **options}
+    assert wrapper.model.output["maps"].shape == (None, 4, 4, 4)
+    with pytest.raises(ValueError, match="got nothing: layer1_0_downsample_0"):
+        kerasloc.HAM(path, im_size=64, downsampling=32, using_pooling=False)
+
+
+def test_the_wrapper_of_another_family_says_whose_file_it_is(checkpoint):
+    with pytest.raises(ValueError, match=r"own architecture.*looks like: ham"):
+        kerasloc.Pylon(checkpoint[2])
+
+
+def test_files_of_other_networks_are_refused(network_golden, torch_writer, tmp_path):
+    path = torch_writer(tmp_path / "net.pt", network_golden("baseline_max").arrays())
+    with pytest.raises(ValueError, match=r"own architecture.*looks like: baseline"):
+        kerasloc.HAM(path)
+
+
+def test_another_class_count_than_the_files_is_refused(checkpoint):
+    with pytest.raises(ValueError, match=r"of another shape: .*cls_fc"):
+        kerasloc.HAM(checkpoint[2], im_size=64, num_classes=5)
