@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-pylon test test-fast lint clean
+.PHONY: demo demo-pylon demo-ham test test-fast lint clean
 
 $(VENV)/ready: setup.py
 	@echo "Installing TensorFlow and the rest into $(VENV): a minute or two, once."
@@ -28,6 +28,11 @@ demo-pylon: $(VENV)/ready  ## Trains PYLON on synthetic images, measures and dra
 	$(BIN)/python scripts/train_pylon.py
 	$(BIN)/python scripts/generate_heatmaps.py --type pylon --limit 40
 	@echo "Look at results/pylon/*/heatmaps/page-001.png"
+
+demo-ham: $(VENV)/ready  ## Trains HAM on synthetic images, measures it, a web page.
+	$(BIN)/python scripts/train_ham.py
+	$(BIN)/python scripts/generate_heatmaps.py --type ham --html --limit 60
+	@echo "Open results/ham/*/heatmaps/html/index.html in a browser"
 
 test: $(VENV)/ready  ## All tests, on all cores.
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

@@ -15,6 +15,9 @@ examples:
   python scripts/evaluate.py --weights results/pylon/nih14-s0 results/pylon/nih14-s1
       AUROC, point localization, IoBB and IoU accuracy of each, mean and deviation
 
+  python scripts/evaluate.py --weights results/ham/NAME --checkpoint best-tiou
+      AUROC, TIoU and TIoR with the weights that were best by TIoU on validation
+
 Everything lands in the run's folder evaluation/ (evaluation-val/ of --split val): csv
 and json tables, the confusion matrix, and the pictures of some test images from image
 to refined heat map.
@@ -31,13 +34,16 @@ FAMILIES = (
     "unet",
     "deeplabv3plus",
     "pan",
+    "ham",
 )
+CHECKPOINTS = ("best", "best-auroc", "best-tiou", "best-tior", "last")
 BASELINE = ("python scripts/train_baseline.py --model NAME",)
 HALF = "python scripts/pretrain_half.py"
 COMMANDS = {
     "half": (HALF,),
     "full": (HALF, "python scripts/train_full.py"),
     "pylon": ("python scripts/train_pylon.py",),
+    "ham": ("python scripts/train_ham.py",),
 }
 
 
@@ -58,6 +64,11 @@ def parse(words=None):
     parser.add_argument("--dataset", choices=arguments.DATASETS, help="what it is")
     parser.add_argument("--image-dir", help="where a csv's images lie")
     parser.add_argument("--split", choices=("test", "val"), default="test")
+    parser.add_argument(
+        "--checkpoint",
+        choices=CHECKPOINTS,
+        help="which weights of the run (default best; HAM keeps one for each score)",
+    )
     parser.add_argument(
         "--on-error", choices=("raise", "skip"), help="default: as in training"
     )
@@ -164,6 +175,11 @@ def main(words=None):
     family = families.pop()
     place = pathlib.Path(options.results_dir) / family
     if family in HRCAM:
+        if options.checkpoint is not None:
+            raise ValueError(
+                f"--checkpoint is for networks of maps. Received: {options.checkpoint} "
+                f"for a run of {family}. Leave it out."
+            )
         results = [evaluate_hrcam(folder, family, options) for folder in folders]
         if len(results) > 1:
             collect_hrcam(results, place)

@@ -1,5 +1,6 @@
 """What several tests need: golden arrays and tiny networks."""
 
+import contextlib
 import functools
 import importlib.util
 import json
@@ -124,23 +125,8 @@ def half_words():
     return as_words(HALF_OPTIONS)
 
 
-@pytest.fixture(scope="session")
-def trained(script, shapes, tmp_path_factory):
-    """Folder of results with a half and a full run of two epochs each, as scripts do.
-
-    To be read only.
-    """
-    results = tmp_path_factory.mktemp("trained") / "results"
-    where = ["--results-dir", str(results), "--epochs", "2"]
-    script("pretrain_half").main(
-        [*as_words(HALF_OPTIONS), "--data-dir", str(shapes), *where]
-    )
-    script("train_full").main([*as_words(FULL_OPTIONS), *where])
-    return results
-
-
-@pytest.fixture
-def eager(monkeypatch):
+@contextlib.contextmanager
+def running_eagerly():
     """Steps run op by op, which is the faster way for an epoch of a few steps."""
     import keras
 
@@ -149,7 +135,38 @@ def eager(monkeypatch):
     def compile_eagerly(self, *arguments, **options):
         compiled(self, *arguments, **{**options, "run_eagerly": True})
 
-    monkeypatch.setattr(keras.Model, "compile", compile_eagerly)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "compile", compile_eagerly)
+        yield
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Models that are compiled run op by op; no curves are drawn, which takes longer.
+
+    The runs of `trained` and `trained_pylon` have curves.
+    """
+    from kerasloc.training import report
+
+    monkeypatch.setattr(report, "draw_history", lambda run: None)
+    with running_eagerly():
+        yield
+
+
+@pytest.fixture(scope="session")
+def trained(script, shapes, tmp_path_factory):
+    """Folder of results with a half and a full run of two epochs each, as scripts do.
+
+    To be read only.
+    """
+    results = tmp_path_factory.mktemp("trained") / "results"
+    where = ["--results-dir", str(results), "--epochs", "2"]
+    with running_eagerly():
+        script("pretrain_half").main(
+            [*as_words(HALF_OPTIONS), "--data-dir", str(shapes), *where]
+        )
+        script("train_full").main([*as_words(FULL_OPTIONS), *where])
+    return results
 
 
 def torch_array(seed, name, shape):
@@ -265,17 +282,9 @@ def trained_pylon(script, several, tmp_path_factory):
 
     To be read only.
     """
-    import keras
-
-    compiled = keras.Model.compile
     results = tmp_path_factory.mktemp("trained") / "results"
     words = as_words({"data-dir": several, **PYLON_OPTIONS, "epochs": 1})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            keras.Model,
-            "compile",
-            lambda *args, **how: compiled(*args, **{**how, "run_eagerly": True}),
-        )
+    with running_eagerly():
         script("train_pylon").main([*words, "--results-dir", str(results)])
     return results / "pylon" / "several"
 
@@ -307,3 +316,74 @@ def small_pylon(monkeypatch, eager):
     monkeypatch.setitem(BUILDERS, "pylon", small_network)
     monkeypatch.setattr(Pylon, "builder", staticmethod(small_network))
     return small_network
+
+
+HAM_OPTIONS = {
+    "dataset": "csv",
+    "im-size": 32,
+    "backbone": "resnet18",
+    "batch-size": 8,  # of 20 images: the last batch is smaller
+    "learning-rate": 0.01,
+    "augmentation": "none",
+}
+
+
+def small_attention(input_shape, classes, backbone="resnet50", *, dropout=0, **options):
+    """In the place of HAM: a backbone of one convolution, and all six outputs."""
+    import keras
+
+    from kerasloc import layers
+    from kerasloc.backbones import blocks, resnet
+    from kerasloc.models import ham
+
+    resnet.architecture(backbone)
+    image = blocks.start(input_shape, classes, ham.settings(**options)["downsampling"])
+    x = blocks.relu(resnet.norm(resnet.conv(image, 8, 5, "conv1", stride=4), "bn1"), "")
+    x = keras.layers.SpatialDropout2D(dropout, name="cls_head_dropout")(x)
+    pooled = layers.LogSumExpPooling(6.0, name="pooled")(x)
+    outputs = {}
+    for prefix, name, units in (("", "cls_fc", classes), ("abnormality_", "any_fc", 1)):
+        logits, maps = layers.MappedDense(units, name=name)(pooled, x)
+        soft = layers.SoftMask(input_shape[:2], name=f"{prefix}refined_maps")
+        own = {"logits": logits, "maps": maps, "refined_maps": soft(maps)}
+        outputs |= {f"{prefix}{key}": value for key, value in own.items()}
+    return keras.Model(image, outputs, name="small")
+
+
+def put_small_ham(patch):
+    """Lets it stand for HAM wherever HAM is built."""
+    from kerasloc import HAM
+    from kerasloc.models.registry import BUILDERS
+    from kerasloc.training import ham
+
+    patch.setattr(small_attention, "__module__", "kerasloc.models.ham")
+    patch.setitem(BUILDERS, "ham", small_attention)
+    patch.setattr(HAM, "builder", staticmethod(small_attention))
+    patch.setattr(ham, "ham", small_attention)
+    return small_attention
+
+
+@pytest.fixture
+def small_ham(monkeypatch, eager):
+    """HAM is a network that builds and trains in a moment; its builder."""
+    return put_small_ham(monkeypatch)
+
+
+@pytest.fixture
+def ham_words(several):
+    """Options of train_ham for a training of a moment on that data."""
+    return as_words({"data-dir": several, **HAM_OPTIONS})
+
+
+@pytest.fixture(scope="session")
+def trained_ham(script, several, tmp_path_factory):
+    """Folder of a run of the small network, four epochs, as train_ham leaves it.
+
+    To be read only, and to be loaded with ``small_ham``.
+    """
+    results = tmp_path_factory.mktemp("trained") / "results"
+    words = as_words({"data-dir": several, **HAM_OPTIONS, "epochs": 4})
+    with pytest.MonkeyPatch.context() as patch, running_eagerly():
+        put_small_ham(patch)
+        script("train_ham").main([*words, "--results-dir", str(results)])
+    return results / "ham" / "several"

@@ -8,6 +8,7 @@ many times as fast a line is as what stands behind it.
 Example:
     python utils/benchmark.py hrcam --json benchmark.json
     python utils/benchmark.py pylon --repeat 3
+    python utils/benchmark.py ham --only masks
 """
 
 import argparse
@@ -18,11 +19,11 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # also when loaded as a module
 
-from benchmarks import hrcam, pylon
+from benchmarks import ham, hrcam, pylon
 from benchmarks.environment import environment
 from benchmarks.timing import table
 
-SUITES = {"hrcam": hrcam, "pylon": pylon}
+SUITES = {"hrcam": hrcam, "pylon": pylon, "ham": ham}
 EXAMPLE = "example: python utils/benchmark.py {} --only {} --json speed.json"
 
 

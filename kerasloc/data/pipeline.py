@@ -19,7 +19,7 @@ from kerasloc.data.tables import Table
 
 logger = logging.getLogger(__name__)
 
-FIELDS = ("image", "labels", "boxes", "mask", "index")
+FIELDS = ("image", "labels", "boxes", "mask", "class_masks", "index")
 INTERPOLATIONS = ("bilinear", "bicubic")
 
 
@@ -35,7 +35,9 @@ class PipelineConfig:
             unless there are ``mean`` and ``std``,
             ``labels`` (n, classes), ``boxes`` (n, most, 5) rows x, y, w, h, class in
             pixels of the resized image, class -1 where an image has fewer, ``mask``
-            (n, rows, cols) boolean, ``index`` (n,) rows of the table.
+            (n, rows, cols) boolean, ``class_masks`` (n, rows, cols, classes) boolean
+            of masks as :mod:`kerasloc.data.crf` writes them, ``index`` (n,) rows of
+            the table.
         seed: Decides order and augmentation.
         augment: Function ``(example, seed) -> example``, see ``data.augment``.
         cache: ``None``, ``"memory"``, or the path of a file: decoded images are kept.
@@ -94,7 +96,7 @@ def batches(table: Table, config: PipelineConfig) -> tf.data.Dataset:
 
 
 def training_batches(
-    table: Table, config: PipelineConfig, first_epoch: int = 0
+    table: Table, config: PipelineConfig, first_epoch: int = 0, weights=None
 ) -> tf.data.Dataset:
     """Epoch after epoch without end, each in its own order and augmented.
 
@@ -104,6 +106,8 @@ def training_batches(
         table: The images.
         config: How.
         first_epoch: Where to begin, from 0.
+        weights: How often each image is drawn beside the others, (n,), above 0: an
+            epoch is then as many images, drawn with replacement. None: each once.
     """
     if config.batch_size > len(table):
         logger.warning(
@@ -115,8 +119,7 @@ def training_batches(
     count = len(table)
 
     def one_epoch(epoch):
-        shuffle = tf.random.experimental.stateless_shuffle
-        order = shuffle(tf.range(count, dtype=tf.int64), [config.seed, epoch])
+        order = _order(count, [config.seed, epoch], weights)
         return (
             tf.data.Dataset.from_tensor_slices(order)
             .map(
@@ -128,6 +131,16 @@ def training_batches(
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     return epochs.flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)
+
+
+def _order(count: int, seed, weights):
+    """The images of an epoch, (count,) int64."""
+    if weights is None:
+        shuffle = tf.random.experimental.stateless_shuffle
+        return shuffle(tf.range(count, dtype=tf.int64), seed)
+    ends = np.cumsum(weights, dtype=float)
+    draws = tf.random.stateless_uniform([count], seed, dtype=tf.float64) * ends[-1]
+    return tf.cast(tf.searchsorted(ends, draws, side="right"), tf.int64)
 
 
 def steps(table: Table, config: PipelineConfig) -> int:
@@ -158,6 +171,10 @@ def _loader(table, config):
             example["boxes"] = tf.boolean_mask(rows, rows[:, 4] >= 0)
         if "mask" in config.fields:
             example["mask"] = _mask(tf.gather(masks, index), turns[index], config.size)
+        if "class_masks" in config.fields:
+            example["class_masks"] = _class_masks(
+                tf.gather(masks, index), config.size, len(table.class_names)
+            )
         if config.augment is not None:
             example = config.augment(example, tf.cast(tf.stack(seed), tf.int64))
         if config.mean is not None:
@@ -203,6 +220,13 @@ def _mask(path, orientation, size):
     mask = tf.cond(path == "", lambda: tf.zeros(size, tf.bool), read)
     mask.set_shape(size)
     return mask
+
+
+def _class_masks(path, size, classes: int):
+    """The masks of all classes, nearest; nothing where there is no file."""
+    from kerasloc.data.crf import decode_class_masks
+
+    return decode_class_masks(path, size, classes)
 
 
 def _padded_boxes(table):

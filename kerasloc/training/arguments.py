@@ -10,7 +10,7 @@ import tomllib
 
 from kerasloc.training.devices import PRECISIONS
 
-DATASETS = ("folders", "csv", "nih14", "vindr", "voc")
+DATASETS = ("folders", "csv", "nih14", "chexpert", "ham", "vindr", "voc")
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,7 +102,7 @@ def add_data_options(parser):
     group.add_argument(
         "--augmentation",
         help="affine (HRCAM's recipe, in TensorFlow), imgaug (the same through "
-        "imgaug), xray or voc (PYLON's), or none",
+        "imgaug), xray or voc (PYLON's), ham, or none",
     )
     group.add_argument(
         "--cache", help="keep decoded images: memory, or the path of a file"

@@ -8,6 +8,8 @@ import numpy as np
 
 from kerasloc.weights import save_atomically
 
+DRAWS = 2**20  # of a layer in an epoch, at most
+
 
 class EpochEnd(keras.callbacks.Callback):
     """Writes the history, the best weights and the state, in an order that can break.
@@ -46,15 +48,65 @@ class EpochEnd(keras.callbacks.Callback):
         self._rows.append({"epoch": epoch + 1, **values, "seconds": seconds})
         self._run.write_history(self._rows)
         score = self._sign * values[self._name]
-        if score < self._best:
-            self._best = score
-            save_atomically(self._network, self._run.folder / "best.weights.h5")
+        path = self._run.folder / "best.weights.h5"
+        if score < self._best or not path.is_file():  # the first may be NaN
+            self._best = min(self._best, score)  # in this order NaN is left out
+            save_atomically(self._network, path)
         state = {
             "epoch": epoch + 1,
             "best": self._best,
             "others": [other.get_state() for other in self._others],
         }
         self._run.save_state(self.model, state)
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Keeps the weights that were best by one more value; NaN is never better.
+
+    Comes before :class:`EpochEnd`, which keeps its state.
+
+    Args:
+        run: The open run.
+        network: The model whose weights are kept.
+        name: Of the file: ``NAME.weights.h5``.
+        monitor: Name of the value; the highest is the best.
+    """
+
+    def __init__(self, run, network, name: str, monitor: str):
+        super().__init__()
+        self._path = run.folder / f"{name}.weights.h5"
+        self._network, self._monitor, self._best = network, monitor, -math.inf
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the weights if they are better."""
+        value = float((logs or {})[self._monitor])
+        if value > self._best:
+            self._best = value
+            save_atomically(self._network, self._path)
+
+    def get_state(self) -> float:
+        """What has to survive the process."""
+        return self._best
+
+    def set_state(self, state: float):
+        """Takes up the state that was kept."""
+        self._best = state
+
+
+class EpochDraws(keras.callbacks.Callback):
+    """Lets the seed and the number of an epoch decide what dropout draws in it.
+
+    Keras keeps in no file how far the draws were; so a run that goes on draws what it
+    would have drawn.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Sets the count of every generator."""
+        for variable in self.model.variables:
+            if variable.name == "seed_generator_state":
+                first = keras.ops.convert_to_numpy(variable)[0]
+                state = np.array([first, epoch * DRAWS])
+                variable.assign(state.astype(variable.dtype))
 
 
 class FiniteLoss(keras.callbacks.Callback):
@@ -100,7 +152,8 @@ class AttentionImages(keras.callbacks.Callback):
 
     Args:
         folder: Of the logs.
-        maps: Function that gives the maps as they are now, by name, (n, rows, cols).
+        maps: Function that gives the maps as they are now, by name, as
+            :func:`draw_maps` takes them.
         images: (n, rows, cols, channels) in [0, 1]; a few.
     """
 
@@ -148,11 +201,15 @@ def draw_maps(images, maps) -> np.ndarray:
 
     Args:
         images: (n, rows, cols, channels) in [0, 1].
-        maps: (n, rows, cols) of any smaller size.
+        maps: (n, rows, cols) of any smaller size; or heat maps in [0, 1] of all
+            classes at the images' size, (n, rows, cols, classes).
     """
     from kerasloc.metrics import min_max, resize_maps
-    from kerasloc.plotting import overlay_image
+    from kerasloc.plotting import overlay_image, paint_classes
 
+    if maps.ndim == 4:
+        drawn = [paint_classes(i, m) for i, m in zip(images, maps, strict=True)]
+        return np.stack(drawn).astype(np.float32)
     heat = min_max(resize_maps(maps, images.shape[1:3]))
     drawn = [overlay_image(i, h, 0.5) for i, h in zip(images, heat, strict=True)]
     return np.stack(drawn).astype(np.float32)

@@ -2,6 +2,10 @@
 
 import dataclasses
 
+DECAYS = ("step", "polynomial", "none")
+SELECTIONS = ("auroc", "tiou", "tior")
+TERMS = ("abnormality", "classes", "boxes", "bounding", "union")
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -62,6 +66,70 @@ class HrcamTraining(TrainingConfig):
             raise ValueError(
                 f"align_weight is at least 0. Received: {self.align_weight}."
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class HamTraining(TrainingConfig):
+    """HAM's training, as published.
+
+    Attributes:
+        start: As of :class:`MapTraining`.
+        weight_decay: Share of every weight added to its gradient.
+        decay: How the learning rate falls: ``step`` (to a tenth every
+            ``decay_epochs``), ``polynomial`` (to 0 after ``decay_epochs``, power 0.9)
+            or ``none``.
+        decay_epochs: 10 for ``step`` and ``epochs`` for ``polynomial`` when None.
+        select: What the best weights are best by on validation: mean ``auroc``,
+            ``tiou`` or ``tior``.
+        annotated_weight: How often an image with boxes is drawn beside one without.
+        crf: Whether box masks are refined by a dense CRF on the image first.
+        abnormality_weight: Of that term of the objective, as the next four.
+        classes_weight: Of the class labels.
+        boxes_weight: Of the boxes.
+        bounding_weight: Of the classes' attention inside the abnormality's.
+        union_weight: Of the abnormality's attention inside the classes'.
+    """
+
+    epochs: int = 20
+    batch_size: int = 24
+    optimizer: str = "adam"
+    learning_rate: float = 2e-5
+    augmentation: str = "ham"
+    start: str | None = None
+    weight_decay: float = 1e-4
+    decay: str = "step"
+    decay_epochs: int | None = None
+    select: str = "auroc"
+    annotated_weight: float = 1.0
+    crf: bool = False
+    abnormality_weight: float = 0.01
+    classes_weight: float = 1.0
+    boxes_weight: float = 0.5
+    bounding_weight: float = 0.001
+    union_weight: float = 0.001
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.decay_epochs is None:
+            usual = {"step": 10, "polynomial": self.epochs}.get(self.decay, 1)
+            object.__setattr__(self, "decay_epochs", usual)
+        rules = {
+            "decay is step, polynomial or none": self.decay in DECAYS,
+            "select is auroc, tiou or tior": self.select in SELECTIONS,
+            "decay_epochs is at least 1": self.decay_epochs >= 1,
+            "annotated_weight is above 0": self.annotated_weight > 0,
+            "weights of terms, and weight_decay, are at least 0": all(
+                value >= 0 for value in (*self.term_weights.values(), self.weight_decay)
+            ),
+        }
+        broken = [rule for rule, kept in rules.items() if not kept]
+        if broken:
+            raise ValueError(f"{'; '.join(broken)}. Received: {self}.")
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """Of the objective's terms, by name."""
+        return {name: getattr(self, f"{name}_weight") for name in TERMS}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,8 @@ from kerasloc.configs import NetworkConfig, read_network
 from kerasloc.models.folding import fold
 from kerasloc.models.registry import BUILDERS
 from kerasloc.training import arguments, devices, map_evaluation, report, sources
-from kerasloc.training.configs import MapTraining
+from kerasloc.training.configs import HamTraining, MapTraining
+from kerasloc.training.ham import train_ham
 from kerasloc.training.maps import IMAGENET, map_network, train_maps
 from kerasloc.training.runs import Run, read_config, seeded
 
@@ -26,9 +27,18 @@ EMBEDDED = {
     "patience": 2,
     "augmentation": "voc",  # without flips maps learn to lie beside the object
 }
+EMBEDDED_HAM = EMBEDDED | {
+    "epochs": 8,
+    "downsampling": 16,
+    "augmentation": "ham",
+    "decay": "polynomial",
+    "box_share": 0.5,
+}
 XRAY = {"im_size": 256, "channels": 1, "augmentation": "xray"}
 COLOR = {"im_size": 256, "channels": 3, "augmentation": "voc"}
-PUBLISHED = {"nih14": XRAY, "vindr": XRAY}
+PUBLISHED = {"nih14": XRAY, "vindr": XRAY, "chexpert": XRAY, "ham": XRAY}
+PUBLISHED_HAM = {"im_size": 512, "channels": 3}
+TRAININGS = {"ham": (HamTraining, train_ham)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Experiment:
 
 
 def run_experiment(family: str, options) -> list[pathlib.Path]:
-    """Trains every seed, or goes on with it, and measures them all.
+    """Trains every fold and seed, or goes on with it, and measures them all.
 
     Args:
         family: A key of :data:`kerasloc.models.registry.BUILDERS`.
@@ -65,16 +75,40 @@ def run_experiment(family: str, options) -> list[pathlib.Path]:
     values = experiment.values
     strategy = devices.select(options.gpu)
     devices.set_precision(values.get("precision", "float32"))
-    tables = sources.training_tables(experiment.data, values["channels"])
-    sources.check_class_count(tables["train"], options.num_classes)
-    network = map_network(family, tables["train"], values)
-    folders = []
-    for seed in options.seeds or [values.get("seed", 0)]:
-        name = f"{experiment.name}-s{seed}" if options.seeds else experiment.name
-        folders.append(_train(experiment, network, tables, (name, seed, strategy)))
+    folders, parts = [], _parts(experiment, options.folds)
+    for part in parts:
+        tables = sources.training_tables(part.data, values["channels"])
+        sources.check_class_count(tables["train"], options.num_classes)
+        network = map_network(family, tables["train"], values)
+        for seed in options.seeds or [values.get("seed", 0)]:
+            name = f"{part.name}-s{seed}" if options.seeds else part.name
+            folders.append(_train(part, network, tables, (name, seed, strategy)))
     if options.evaluation:
-        _evaluate(experiment, folders)
+        _evaluate(dataclasses.replace(parts[0], name=experiment.name), folders)
     return folders
+
+
+def _parts(experiment: Experiment, folds) -> list[Experiment]:
+    """The experiment on each fold of its data; as it is without folds."""
+    if not folds:
+        return [experiment]
+    data = experiment.data
+    if (data.protocol is None and data.image_sets is None) or _twice(folds):
+        raise ValueError(
+            "--folds takes each fold once, of a --protocol or of --image-sets. "
+            f"Received: --folds {' '.join(map(str, folds))}, protocol {data.protocol}, "
+            f"image sets {data.image_sets}."
+        )
+    parts = []
+    for number in folds:
+        if data.image_sets is None:
+            own = dataclasses.replace(data, fold=number)
+        else:
+            place = pathlib.Path(data.image_sets) / f"fold{number}"
+            own = dataclasses.replace(data, image_sets=str(place))
+        name = f"{experiment.name}-fold{number}"
+        parts.append(dataclasses.replace(experiment, data=own, name=name))
+    return parts
 
 
 def _experiment(family, options) -> Experiment:
@@ -90,10 +124,13 @@ def _experiment(family, options) -> Experiment:
             "--seeds takes each seed once, and stands for --seed. Received: --seeds "
             f"{' '.join(map(str, options.seeds))}, --seed {options.seed}."
         )
+    ham = family == "ham"
     if options.data_dir is None:
-        values = {**EMBEDDED, **sources.embedded_data(multi_label=True), **values}
+        small = EMBEDDED_HAM if ham else EMBEDDED
+        values = {**small, **sources.embedded_data(multi_label=True), **values}
     else:
-        values = {**PUBLISHED.get(options.dataset, COLOR), **values}
+        published = PUBLISHED.get(options.dataset, COLOR)
+        values = {**(PUBLISHED_HAM if ham else published), **values}
     data = arguments.make(sources.DataConfig, values)
     place = pathlib.Path(options.results_dir) / family
     return Experiment(family, values, data, place, options.results_name or data.name)
@@ -118,8 +155,9 @@ def _train(experiment: Experiment, network: NetworkConfig, tables, what):
             (first, {"start": start, "freeze_encoder": True}),
             (name, {"start": str((experiment.place / first).resolve())}),
         ]
+    kind, train = TRAININGS.get(experiment.family, (MapTraining, train_maps))
     for run_name, phase in phases:
-        training = arguments.make(MapTraining, {**values, **phase})
+        training = arguments.make(kind, {**values, **phase})
         config = {
             "network": vars(network),
             "data": dataclasses.asdict(experiment.data),
@@ -128,7 +166,7 @@ def _train(experiment: Experiment, network: NetworkConfig, tables, what):
         folder = experiment.place / run_name
         logger.info("Training %s (%s) in %s", network.name, training.name, folder)
         with Run(folder, config) as run, seeded(seed):
-            train_maps(run, tables, network, training, strategy=strategy)
+            train(run, tables, network, training, strategy=strategy)
             report.draw_history(run)
     return folder
 
@@ -144,7 +182,7 @@ def _evaluate(experiment: Experiment, folders):
     if len(rows) > 1:
         where = experiment.place / f"{experiment.name}-collected"
         map_evaluation.collect(rows, where, [folder.name for folder in folders])
-        logger.info("Every seed's rows, their mean and deviation are in %s", where)
+        logger.info("Every run's rows, their mean and deviation are in %s", where)
 
 
 def evaluate_run(folder, options: dict | None = None) -> list[dict]:
@@ -152,7 +190,8 @@ def evaluate_run(folder, options: dict | None = None) -> list[dict]:
 
     Args:
         folder: Of the run.
-        options: Other data, ``split`` and ``batch_size``, as of scripts/evaluate.py.
+        options: Other data, ``split``, ``checkpoint`` and ``batch_size``, as of
+            scripts/evaluate.py.
 
     Returns:
         The rows of its table.
@@ -166,9 +205,14 @@ def evaluate_run(folder, options: dict | None = None) -> list[dict]:
         network.input_shape, network.num_classes, **network.options
     )
     model = fold(model) if network.folded else model
+    checkpoint = options.get("checkpoint", "best")
     best = weight_files.weights_of_run(folder)
+    if checkpoint != "best":
+        best = best.with_name(f"{checkpoint}.weights.h5")
     weight_files.assign(model, weight_files.read_arrays(best), source=str(best))
     size = options.get("batch_size", 16)
     with map_evaluation.answers(model, network, table, size) as found:
         figures = map_evaluation.measure(found, network, table)
-    return map_evaluation.write(folder, figures, network.class_names, split)
+    name = "evaluation" if split == "test" else f"evaluation-{split}"
+    name += "" if checkpoint == "best" else f"-{checkpoint}"
+    return map_evaluation.write(folder, figures, network.class_names, (name, split))

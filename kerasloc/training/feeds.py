@@ -65,21 +65,22 @@ def attention(run, feed: dict, maps_of) -> AttentionImages:
     Args:
         run: The open run.
         feed: As from :func:`feed`.
-        maps_of: Function from normalized images and one class each to maps by name,
-            (n, rows, cols).
+        maps_of: Function from a batch, a dict of ``image`` (normalized), ``labels``,
+            ``boxes`` (n, most, 5) and ``classes`` (n,), one of each image, to maps by
+            name, (n, rows, cols) or, painted in the classes' colors, (n, rows, cols,
+            classes).
     """
     val, config = feed["val"], feed["val_config"]
     known = np.nan_to_num(val.labels)
     shown = val.subset(first_of_each_class(known)[:SHOWN])
-    config = dataclasses.replace(config, batch_size=SHOWN, cache=None)
-    images = next(iter(batches(shown, config)))["image"].numpy()
-    classes = np.nan_to_num(shown.labels).argmax(axis=1)
-    seen = images
+    fields = ("image", "labels", "boxes")
+    config = dataclasses.replace(config, batch_size=SHOWN, cache=None, fields=fields)
+    batch = {k: v.numpy() for k, v in next(iter(batches(shown, config))).items()}
+    batch["classes"] = np.nan_to_num(shown.labels).argmax(axis=1)
+    seen = batch["image"]
     if config.mean is not None:
-        seen = np.clip(images * np.float32(config.std) + np.float32(config.mean), 0, 1)
-    return AttentionImages(
-        run.folder / "logs" / "images", lambda: maps_of(images, classes), seen
-    )
+        seen = np.clip(seen * np.float32(config.std) + np.float32(config.mean), 0, 1)
+    return AttentionImages(run.folder / "logs" / "images", lambda: maps_of(batch), seen)
 
 
 def label_loss(network: NetworkConfig) -> keras.losses.Loss:

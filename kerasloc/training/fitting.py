@@ -9,6 +9,7 @@ import keras
 from kerasloc.data.pipeline import batches as ordered_batches
 from kerasloc.data.pipeline import steps, training_batches
 from kerasloc.training.callbacks import (
+    EpochDraws,
     EpochEnd,
     FiniteLoss,
     ReduceLROnPlateau,
@@ -29,10 +30,12 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
         trainer: Compiled model that is fitted.
         network: Model that shares its layers and whose weights are kept.
         feed: ``train`` and ``val`` tables, ``train_config`` and ``val_config`` of the
-            pipeline, ``target``: function from an element to (input, target).
+            pipeline, ``target``: function from an element to (input, target); optional
+            ``weights``: how often a training image is drawn, beside others.
         settings: ``epochs``, ``monitor`` (name, mode), ``callbacks``; optional
-            ``plateau``: arguments of Keras' ReduceLROnPlateau (default: HRCAM's), and
-            ``stop_rate``: the learning rate at which training ends.
+            ``plateau``: arguments of Keras' ReduceLROnPlateau (default: HRCAM's; None
+            for none), ``stop_rate``: the learning rate at which training ends, and
+            ``kept``: callbacks with a state to be kept, as of :class:`EpochEnd`.
 
     Returns:
         Rows of the history, one per epoch.
@@ -41,9 +44,10 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
         ValueError: If the loss becomes infinite or NaN; the folder keeps the epochs
             before.
     """
-    plateau = ReduceLROnPlateau(**settings.get("plateau", PLATEAU))
+    plateau, kept = settings.get("plateau", PLATEAU), settings.get("kept", ())
+    kept = kept if plateau is None else (ReduceLROnPlateau(**plateau), *kept)
     stop = StopAtRate(settings.get("stop_rate", 0.0))
-    end = EpochEnd(run, network, settings["monitor"], others=(plateau,))
+    end = EpochEnd(run, network, settings["monitor"], others=kept)
     if end.first_epoch >= settings["epochs"]:
         logger.info("%s has its %d epochs already.", run.folder, end.first_epoch)
         return run.history
@@ -57,7 +61,9 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
             logger.info("%s has ended: its learning rate fell far enough.", run.folder)
             return run.history
     config = feed["train_config"]
-    train = training_batches(feed["train"], config, end.first_epoch)
+    train = training_batches(
+        feed["train"], config, end.first_epoch, feed.get("weights")
+    )
     val = ordered_batches(feed["val"], feed["val_config"])
     trainer.fit(
         train.map(feed["target"]),
@@ -67,8 +73,9 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
         epochs=settings["epochs"],
         shuffle=False,  # the pipeline does
         callbacks=[
+            EpochDraws(),
             FiniteLoss(),
-            plateau,
+            *kept,
             stop,
             *settings["callbacks"],
             tensorboard(run),
@@ -84,27 +91,63 @@ def tensorboard(run):
     return keras.callbacks.TensorBoard(run.folder / "logs", write_graph=False)
 
 
-def optimizer(name: str, learning_rate: float) -> keras.optimizers.Optimizer:
+def optimizer(
+    name: str, learning_rate: float, schedule=None, *, l2: float = 0.0
+) -> keras.optimizers.Optimizer:
     """An optimizer by name; Adadelta has the published rho.
 
     Args:
         name: ``adadelta``, ``adam`` or ``sgd``.
         learning_rate: Above 0.
+        schedule: Of Keras, in the place of the constant rate.
+        l2: Share of every weight that is added to its gradient (``adam`` only).
 
     Raises:
         ValueError: If the name is another or the rate is not positive.
     """
+    rate = learning_rate if schedule is None else schedule
     makers = {
-        "adadelta": lambda: keras.optimizers.Adadelta(learning_rate, rho=0.95),
-        "adam": lambda: keras.optimizers.Adam(learning_rate),
-        "sgd": lambda: keras.optimizers.SGD(learning_rate, momentum=0.9),
+        "adadelta": lambda: keras.optimizers.Adadelta(rate, rho=0.95),
+        "adam": lambda: L2Adam(rate, l2=l2) if l2 else keras.optimizers.Adam(rate),
+        "sgd": lambda: keras.optimizers.SGD(rate, momentum=0.9),
     }
     if name not in makers or not learning_rate > 0:
         raise ValueError(
             f"An optimizer is one of {', '.join(makers)} with a rate above 0. "
             f"Received: {name!r} with {learning_rate!r}."
         )
+    if l2 and name != "adam":
+        raise ValueError(
+            f"Weight decay is for the optimizer adam. Received: {l2} with {name}. "
+            "Give 0."
+        )
     return makers[name]()
+
+
+@keras.saving.register_keras_serializable(package="kerasloc")
+class L2Adam(keras.optimizers.Adam):
+    """Adam with a share of every weight added to its gradient.
+
+    The weight decay of PyTorch's Adam; Keras' own is decoupled from the gradient.
+
+    Args:
+        learning_rate: Number or schedule.
+        l2: The share.
+        **options: Of ``keras.optimizers.Adam``.
+    """
+
+    def __init__(self, learning_rate=0.001, l2: float = 0.0, **options):
+        super().__init__(learning_rate, **options)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Adam's, with the larger gradient."""
+        value = keras.ops.cast(variable, gradient.dtype)
+        super().update_step(gradient + self.l2 * value, variable, learning_rate)
+
+    def get_config(self):
+        """What makes the optimizer again."""
+        return {**super().get_config(), "l2": self.l2}
 
 
 def jit_compile(strategy=None):

@@ -208,13 +208,14 @@ def transfer(half: keras.Model, full: keras.Model):
 
 
 def _maps_of(model, names):
-    """Function from images and classes to maps: the named features, weighed."""
+    """Function from a batch to maps of its classes: the named features, weighed."""
     *features, classifier = names
 
-    def maps(images, classes):
+    def maps(batch):
         # predict_on_batch would answer once for every replica of a strategy
-        outputs = model(images, training=False)
-        columns = np.asarray(model.get_layer(classifier).get_weights()[0]).T[classes]
+        outputs = model(batch["image"], training=False)
+        kernel = np.asarray(model.get_layer(classifier).get_weights()[0])
+        columns = kernel.T[batch["classes"]]
         arrays = {name: keras.ops.convert_to_numpy(outputs[name]) for name in features}
         return {k: np.einsum("nrck,nk->nrc", a, columns) for k, a in arrays.items()}
 

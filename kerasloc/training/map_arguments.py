@@ -6,6 +6,9 @@ library; a test holds them to the builders.
 
 import argparse
 
+from kerasloc.data.splits import PROTOCOLS
+from kerasloc.training.configs import DECAYS, SELECTIONS, HamTraining
+
 BACKBONES = (
     "resnet18",
     "resnet34",
@@ -40,6 +43,7 @@ OPTIONS = {
         "aspp": "original",
     },
     "pan": {"decoder_channels": 128, "use_gap": True},
+    "ham": {"downsampling": 8, "using_pooling": True, "using_dilation": True},
 }
 
 
@@ -78,6 +82,46 @@ def add_map_options(parser, family: str):
         "stands for the seed), or a PyTorch file",
     )
     group.add_argument(
+        "--evaluation",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure the runs on the test images at the end (default: yes)",
+    )
+    _add_splits(parser)
+    if family == "ham":
+        _add_ham(parser)
+    else:
+        _add_plateau(parser)
+
+
+def _add_splits(parser):
+    """Which images are for what, where the data does not say it or says it twice."""
+    group = parser.add_argument_group("splits (default: those of the data)")
+    group.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        help="a published way to split: the official lists; five folds of all images; "
+        "training on images without boxes; five folds of the images with boxes",
+    )
+    group.add_argument(
+        "--image-sets",
+        help="folder of lists train.txt, val.txt, test.txt, annotated.txt, such as "
+        "utils/make_splits.py writes (with --folds: of folders fold0, fold1, ...)",
+    )
+    group.add_argument(
+        "--folds", type=int, nargs="+", help="several runs, one per fold (0 to 4)"
+    )
+    group.add_argument(
+        "--uncertain",
+        choices=("unknown", "ones", "zeros"),
+        help="what CheXpert's uncertain labels become (default unknown)",
+    )
+
+
+def _add_plateau(parser):
+    """How the other networks of maps are trained."""
+    group = parser.add_argument_group("phases and learning rate")
+    group.add_argument(
         "--phases",
         type=int,
         choices=(1, 2),
@@ -86,9 +130,44 @@ def add_map_options(parser, family: str):
     group.add_argument("--patience", type=int, help="epochs before the rate falls")
     group.add_argument("--factor", type=float, help="by which it falls")
     group.add_argument("--stop-rate", type=float, help="rate at which training ends")
+
+
+def _add_ham(parser):
+    """How HAM is trained."""
+    group = parser.add_argument_group("boxes")
     group.add_argument(
-        "--evaluation",
+        "--box-share",
+        type=float,
+        help="share of the training images with boxes whose boxes are learned from: 0 "
+        "for labels alone, 1 for all (default)",
+    )
+    group.add_argument(
+        "--annotated-weight",
+        type=float,
+        help="how often an image with boxes is drawn beside one without (default 1)",
+    )
+    group.add_argument(
+        "--crf",
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="measure the runs on the test images at the end (default: yes)",
+        default=None,
+        help='refine box masks on the image first (needs pip install -e ".[crf]")',
+    )
+    group.add_argument(
+        "--select",
+        choices=SELECTIONS,
+        help="what the best weights are best by on validation (default auroc); the "
+        "best by each are kept, too, where validation images have boxes",
+    )
+    group = parser.add_argument_group("objective and learning rate")
+    for name, default in HamTraining().term_weights.items():
+        text = f"of this term (published: {default})"
+        group.add_argument(f"--{name}-weight", type=float, help=text)
+    group.add_argument("--weight-decay", type=float, help="published: 1e-4")
+    group.add_argument(
+        "--decay", choices=DECAYS, help="of the learning rate (default step)"
+    )
+    group.add_argument(
+        "--decay-epochs",
+        type=int,
+        help="step: a tenth every so many epochs (10); polynomial: 0 after so many",
     )

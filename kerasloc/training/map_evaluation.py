@@ -24,6 +24,12 @@ from kerasloc.metrics import (
     point_localization,
 )
 from kerasloc.training import report
+from kerasloc.training.attention_evaluation import (
+    OVERLAPS,
+    Overlaps,
+    overlap_figures,
+    overlap_row,
+)
 from kerasloc.training.evaluation import centre_map
 from kerasloc.training.feeds import normalization
 
@@ -42,11 +48,15 @@ class Answers:
         maps: Raw maps of the images with boxes, (k, rows, cols, classes).
         boxes: Rows image (0 to k - 1), x, y, w, h, class, in pixels of the network's
             images.
+        overlaps: Of networks with refined maps: ``tiou`` and ``tior``, the overlaps
+            that these are made of, (k, classes), NaN without a box; and those of a
+            bump in the middle, ``center_tiou`` and ``center_tior``.
     """
 
     logits: np.ndarray
     maps: np.ndarray
     boxes: np.ndarray
+    overlaps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -69,7 +79,7 @@ def answers(model, network, table, batch_size: int = 16):
     boxed = np.unique(table.boxes[:, 0].astype(int))
     number = {image: k for k, image in enumerate(boxed)}
     shape = (len(boxed), *model.output["maps"].shape[1:])
-    logits, rows = [], []
+    logits, rows, overlaps = [], [], Overlaps(network)
     with contextlib.ExitStack() as stack:
         maps = _array(stack, shape)
         data = tqdm(
@@ -83,14 +93,17 @@ def answers(model, network, table, batch_size: int = 16):
             outputs = model.predict_on_batch(element["image"])
             logits.append(np.asarray(outputs["logits"]))
             indices = element["index"].numpy()
-            for place in np.flatnonzero(np.isin(indices, boxed)):
+            places = np.flatnonzero(np.isin(indices, boxed))
+            if "refined_maps" in outputs and len(places):
+                overlaps.add(outputs["refined_maps"], element["boxes"], places)
+            for place in places:
                 image = number[int(indices[place])]
                 maps[image] = outputs["maps"][place]
                 own = element["boxes"].numpy()[place]
                 own = own[own[:, 4] >= 0]
                 rows.append(np.column_stack([np.full(len(own), image), own]))
         boxes = np.concatenate(rows) if rows else np.empty((0, 6))
-        yield Answers(np.concatenate(logits), maps, boxes)
+        yield Answers(np.concatenate(logits), maps, boxes, overlaps.found())
 
 
 def _array(stack, shape) -> np.ndarray:
@@ -112,7 +125,8 @@ def measure(found: Answers, network, table) -> dict:
     Returns:
         ``classification`` (at the network's thresholds), ``auroc``,
         ``average_precision``; with boxes also ``point``, ``iobb``, ``iou`` and
-        ``center_point``, the control. See :mod:`kerasloc.metrics`.
+        ``center_point``, the control, and of refined maps ``tiou``, ``tior``,
+        ``center_tiou`` and ``center_tior``. See :mod:`kerasloc.metrics`.
     """
     labels, size = table.labels, network.im_size
     probabilities = expit(found.logits.astype(float))
@@ -135,7 +149,7 @@ def measure(found: Answers, network, table) -> dict:
             "iou": iou_accuracy(found.maps, found.boxes, size, THRESHOLDS),
             "center_point": point_localization(middle, found.boxes, size),
         }
-    return figures
+    return figures | overlap_figures(found.overlaps)
 
 
 def rows(figures: dict, class_names) -> list[dict]:
@@ -154,6 +168,9 @@ def rows(figures: dict, class_names) -> list[dict]:
         for key in ("auroc", "average_precision", "point", "center_point"):
             if key in figures:
                 row |= _figure(key, figures[key], place)
+        for key in OVERLAPS:
+            if key in figures:
+                row |= overlap_row(key, figures[key], place)
         for key in ("iobb", "iou"):
             if key in figures:
                 values = _pick(figures[key], place)
@@ -201,14 +218,24 @@ def _support(figures: dict, place) -> dict:
     return {name: int(count[place]) for name, count in counts.items()}
 
 
+TITLES = {
+    "auroc": "AUROC",
+    "tiou": "TIoU",
+    "center_tiou": "center",
+    "tior": "TIoR",
+    "center_tior": "center",
+    "point": "point accuracy",
+    "center_point": "center",
+}
+
+
 def text(table: list[dict]) -> str:
     """The table for a terminal, with 95 % bootstrap intervals over images."""
     width = max(len(row["class"]) for row in table)
-    columns = [k for k in ("auroc", "point", "center_point") if k in table[0]]
-    titles = {"auroc": "AUROC", "point": "point accuracy", "center_point": "center"}
+    columns = [k for k in TITLES if k in table[0]]
     shares = [k for k in table[0] if k.startswith(("iobb_", "iou_"))]
     head = f"{'':{width}s} positives  " + "  ".join(
-        f"{titles[key]:20s}" for key in columns
+        f"{TITLES[key]:20s}" for key in columns
     )
     lines = [head + "  ".join(f"{key:>9s}" for key in shares)]
     for row in table:
@@ -222,18 +249,19 @@ def text(table: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def write(folder, figures: dict, class_names, split: str = "test") -> list[dict]:
+def write(
+    folder, figures: dict, class_names, title=("evaluation", "test")
+) -> list[dict]:
     """Writes the tables of a run; the rows.
 
     Args:
-        folder: Of the run. Figures of test images go to ``evaluation``, those of others
-            to ``evaluation-SPLIT``.
+        folder: Of the run.
         figures: As from :func:`measure`.
         class_names: In their order.
-        split: Of the images.
+        title: Name of the folder in it that the tables go to, and split of the images.
     """
     measured = rows(figures, class_names)
-    name = "evaluation" if split == "test" else f"evaluation-{split}"
+    name, split = title
     place = pathlib.Path(folder) / name
     place.mkdir(parents=True, exist_ok=True)
     report.write_csv(place / "metrics.csv", measured)
@@ -264,7 +292,8 @@ def collect(runs: list[list[dict]], folder, names) -> list[dict]:
     named = zip(names, runs, strict=True)
     every = [{"run": name, **row} for name, each in named for row in each]
     report.write_csv(folder / "runs.csv", every)
-    shown = [name for name in ("auroc", "point", "iobb_0.25") if name in columns]
+    names = ("auroc", "tiou", "tior", "point", "iobb_0.25")
+    shown = [name for name in names if name in columns]
     logger.info("%s", report.collected_text(_only(collected, shown)))
     return collected
 

@@ -54,14 +54,22 @@ class MultiLabelAUROC(keras.metrics.Metric):
         self.num_thresholds, self.from_logits = num_thresholds, from_logits
         self.positives = self.negatives = None
 
+    def build(self, classes: int):
+        """Makes the counts, which the first batch does otherwise.
+
+        For models that update the metric themselves: TensorFlow's strategies fail
+        where a step makes variables.
+        """
+        shape = (classes, self.num_thresholds)
+        self.positives = self.add_weight(shape, "zeros", name="positives")
+        self.negatives = self.add_weight(shape, "zeros", name="negatives")
+
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Counts labels 1, 0 or NaN, (n, classes); ``sample_weight`` has no place."""
         logits = ops.cast(y_pred, "float32")
         labels = ops.cast(y_true, "float32")
         if self.positives is None:
-            shape = (logits.shape[-1], self.num_thresholds)
-            self.positives = self.add_weight(shape, "zeros", name="positives")
-            self.negatives = self.add_weight(shape, "zeros", name="negatives")
+            self.build(logits.shape[-1])
         if not self.from_logits:
             logits = ops.log(logits + TINY) - ops.log(1 - logits + TINY)
         share = (ops.clip(logits, -LARGEST, LARGEST) + LARGEST) / (2 * LARGEST)

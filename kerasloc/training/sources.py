@@ -12,6 +12,7 @@ from kerasloc.data import (
     default_folder,
     read_dataset,
 )
+from kerasloc.data.splits import apply_lists, keep_boxes, make_lists, read_lists
 from kerasloc.data.synthetic import MULTI_LABEL
 from kerasloc.data.tables import Table
 from kerasloc.training.arguments import make
@@ -26,6 +27,14 @@ class DataConfig:
         image_dir: Where the csv's images lie; beside the csv by default.
         dataset: A key of :data:`kerasloc.data.sets.READERS`; by the path by default:
             ``csv`` for a file, ``folders`` for a folder.
+        image_sets: Folder of lists that say which images are for what; see
+            :func:`kerasloc.data.splits.read_lists`.
+        protocol: A published way to make such lists; see
+            :func:`kerasloc.data.splits.make_lists`.
+        fold: Of the protocol; the first when None.
+        box_share: Share of the training images with boxes whose boxes are learned
+            from; all when None.
+        uncertain: What CheXpert's uncertain labels become.
         val_share: Share of the training images kept for validation when the data has
             no validation images.
         on_error: ``raise`` or ``skip`` broken images.
@@ -38,9 +47,23 @@ class DataConfig:
     on_error: str = "raise"
     seed: int = 0
     dataset: str | None = None
+    image_sets: str | None = None
+    protocol: str | None = None
+    fold: int | None = None
+    box_share: float | None = None
+    uncertain: str | None = None
 
     def __post_init__(self):
-        for name in ("data_dir", "image_dir"):  # found again from other folders
+        if self.protocol is not None and self.image_sets is not None:
+            raise ValueError(
+                "Lists are read or made. Received: both an image_sets folder, "
+                f"{self.image_sets}, and the protocol {self.protocol}. Leave one out."
+            )
+        for name in (
+            "data_dir",
+            "image_dir",
+            "image_sets",
+        ):  # found again from other folders
             if getattr(self, name) is not None:
                 path = str(pathlib.Path(getattr(self, name)).expanduser().resolve())
                 object.__setattr__(self, name, path)
@@ -57,14 +80,15 @@ def data_of_run(known: dict, given: dict) -> DataConfig:
     Args:
         known: What the run's configuration says of its data; its seed stays, so that
             the same images are held out.
-        given: Options by name. Another ``data_dir`` leaves ``image_dir`` and
-            ``dataset`` behind.
+        given: Options by name. Another ``data_dir`` leaves what belongs to the old
+            one behind.
 
     Raises:
         ValueError: If neither says which data.
     """
     if "data_dir" in given:
-        known = {**known, "image_dir": None, "dataset": None}
+        own = ("image_dir", "dataset", "image_sets", "protocol", "uncertain")
+        known = {**known, **dict.fromkeys(own)}
     values = {**known, **given, "seed": known.get("seed", given.get("seed", 0))}
     if values.get("data_dir") is None:
         raise ValueError(
@@ -105,8 +129,18 @@ def read_table(config: DataConfig, class_names=None) -> Table:
     """
     path = pathlib.Path(config.data_dir)
     by_path = "csv" if path.suffix.lower() == ".csv" else "folders"
+    name = config.dataset or by_path
     options = {"image_dir": config.image_dir, "on_error": config.on_error}
-    return read_dataset(config.dataset or by_path, path, class_names, **options)
+    options["uncertain"] = config.uncertain
+    if name == "ham":  # its own lists are not to be applied before these
+        options["image_sets"] = config.image_sets
+    table = read_dataset(name, path, class_names, **options)
+    if config.protocol is not None:
+        lists = make_lists(table, config.protocol, config.fold or 0, config.seed)
+        return apply_lists(table, lists)
+    if config.image_sets is not None and name != "ham":
+        return apply_lists(table, read_lists(config.image_sets), config.on_error)
+    return table
 
 
 def training_tables(
@@ -134,6 +168,8 @@ def training_tables(
     table = table.subset((table.splits == "train") | (table.splits == "val"))
     table, _ = check(table, on_error=config.on_error, channels=channels)
     table = cut_validation(table, config.val_share, config.seed)
+    if config.box_share is not None:
+        table = keep_boxes(table, config.box_share, config.seed)
     return {name: table.split(name) for name in ("train", "val")}
 
 

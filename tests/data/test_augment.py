@@ -111,6 +111,7 @@ def recovered(augment, count):
     rows, cols = np.mgrid[0:SIZE, 0:SIZE] + 0.5
     picture = np.stack([cols / SIZE, rows / SIZE, np.ones_like(rows)], axis=-1)
     start = {"image": tf.constant(picture.astype("float32"))}
+    augment = tf.function(augment)  # as in the pipeline
     found = []
     for seed in range(count):
         image = np.asarray(augment(start, tf.constant([seed, 5], tf.int64))["image"])

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerasloc.data.augment import AffineFlip, augmentation
+from kerasloc.data.augment import AffineFlip, EnlargeCropFlip, augmentation
 from kerasloc.data.decode import resize
+from kerasloc.data.masks import box_masks
 from kerasloc.data.pipeline import (
     PipelineConfig,
     batches,
@@ -217,3 +218,107 @@ def test_wrong_settings_are_refused(table):
 def test_a_normalization_that_does_not_fit_is_refused(wrong):
     with pytest.raises(ValueError, match=r"both have 3 number\(s\)"):
         config(**wrong)
+
+
+# Masks of classes
+
+
+@pytest.fixture
+def masked(tmp_path):
+    """Two images of 24 x 16, the first with boxes of two classes and their file."""
+    paths = [str(tmp_path / f"{index}.png") for index in range(2)]
+    for path in paths:
+        Image.fromarray(np.full((24, 16, 3), 90, np.uint8)).save(path)
+    boxes = [[0, 2, 4, 6, 8, 0], [0, 8, 10, 8, 12, 1], [0, 0, 20, 4, 4, 1]]
+    rows = np.array([[box[1:] for box in boxes]], "float32")
+    flags = box_masks(rows, (24, 16), 2)[0].numpy() * np.uint16([1, 2])
+    png = tf.io.encode_png(flags.sum(axis=-1, dtype=np.uint16)[..., None])
+    (tmp_path / "masks.png").write_bytes(png.numpy())
+    labels = np.array([[1, 1], [0, 0]], "float32")
+    masks = [str(tmp_path / "masks.png"), ""]
+    return Table(paths, ("a", "b"), labels, boxes=boxes, masks=masks)
+
+
+FIELDS = ("boxes", "class_masks", "index")
+
+
+@pytest.mark.parametrize("size", [(24, 16), (48, 32), (12, 8)])
+def test_masks_of_classes_are_of_the_size_of_the_images(masked, size):
+    element = next(iter(batches(masked, config(size=size, fields=FIELDS))))
+    masks = element["class_masks"]
+    assert (masks.shape, masks.dtype) == ((2, *size, 2), tf.bool)
+    expected = box_masks(element["boxes"], size, 2)
+    np.testing.assert_array_equal(masks, expected)  # even numbers: whole pixels
+    assert expected.numpy()[0].any(axis=(0, 1)).all()
+    assert not expected.numpy()[1].any()
+
+
+def seen(masked, augment, epochs=8):
+    """Masks that were moved, and masks of the moved boxes, by image."""
+    how = config(size=(24, 16), fields=FIELDS, batch_size=2, augment=augment)
+    for element in training_batches(masked, how).take(epochs):
+        drawn = box_masks(element["boxes"], (24, 16), 2).numpy()
+        moved = element["class_masks"].numpy()
+        yield from zip(element["index"].numpy(), moved, drawn, strict=True)
+
+
+def test_a_mirrored_mask_is_that_of_the_mirrored_boxes(masked):
+    flip = EnlargeCropFlip(scale=(1.0, 1.0), flip=1.0)
+    plain = next(moved for index, moved, _ in seen(masked, None) if index == 0)
+    for index, moved, drawn in seen(masked, flip, 1):
+        np.testing.assert_array_equal(moved, drawn)
+        np.testing.assert_array_equal(moved, plain[:, ::-1] if index == 0 else False)
+
+
+def test_a_cropped_mask_is_that_of_the_cropped_boxes_within_a_pixel(masked):
+    crop = EnlargeCropFlip(scale=(1.2, 1.6))
+    shapes = set()
+    for _, moved, drawn in seen(masked, crop):
+        wide, narrow = (
+            tf.nn.max_pool2d(values[None].astype("float32"), 3, 1, "SAME")[0].numpy()
+            for values in (drawn, ~drawn)
+        )
+        assert (moved <= (wide > 0)).all()
+        assert (moved >= ~(narrow > 0)).all()
+        shapes.add(int(moved.sum()))
+    assert len(shapes) > 4  # it was another crop every time
+
+
+# Weights
+
+
+def test_images_are_drawn_as_often_as_they_weigh(table):
+    weights = np.array([1, 1, 1, 1, 1, 1, 4.0])
+    how = config(size=(2, 2), fields=("index",), batch_size=7)
+    found = order(training_batches(table, how, weights=weights), 7 * 120)
+    shares = np.bincount(found, minlength=7) / len(found)
+    # 840 draws: three standard deviations are 0.051 and 0.031
+    assert abs(shares[6] - 0.4) < 0.051
+    assert np.abs(shares[:6] - 0.1).max() < 0.031
+
+
+def test_a_weighted_epoch_is_as_long_and_has_its_own_draws(table):
+    how = config(fields=("index",), seed=2)
+    data = training_batches(table, how, weights=np.ones(7))
+    sizes = [len(element["index"]) for element in data.take(6)]
+    assert sizes == [3, 3, 1, 3, 3, 1]
+    found = order(data, 21)
+    epochs = {tuple(found[start : start + 7]) for start in (0, 7, 14)}
+    assert len(epochs) == 3
+    assert any(len(set(epoch)) < 7 for epoch in epochs)  # with replacement
+
+
+def test_weighted_epochs_are_decided_by_seed_and_number_alone(table):
+    weights = np.arange(1.0, 8.0)
+    how = config(fields=("index",), seed=5)
+    whole = order(training_batches(table, how, weights=weights), 28)
+    later = order(training_batches(table, how, 2, weights), 14)
+    assert whole[14:28] == later[:14]
+    other = config(fields=("index",), seed=6)
+    assert order(training_batches(table, other, weights=weights), 14) != whole[:14]
+
+
+def test_an_image_that_weighs_next_to_nothing_is_hardly_drawn(table):
+    weights = np.array([1e-9] * 6 + [1.0])
+    found = order(training_batches(table, config(), weights=weights), 21)
+    assert set(found) == {6}

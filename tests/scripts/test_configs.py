@@ -9,10 +9,23 @@ import pytest
 from kerasloc.backbones.resnet import ARCHITECTURES
 from kerasloc.models.registry import BUILDERS, option_defaults
 from kerasloc.training.arguments import given, make
-from kerasloc.training.configs import MapTraining
+from kerasloc.training.configs import HamTraining, MapTraining
 
 SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
 FILES = sorted((SCRIPTS / "configs").glob("*.toml"))
+OWN_SCRIPTS = ("pylon", "ham")
+HAM = {
+    "batch_size": 24,
+    "optimizer": "adam",
+    "learning_rate": 2e-5,
+    "weight_decay": 1e-4,
+    "decay": "step",
+    "decay_epochs": 10,
+    "augmentation": "ham",
+    "annotated_weight": 1.0,
+    "crf": False,
+    **{f"{name}_weight": weight for name, weight in HamTraining().term_weights.items()},
+}
 PUBLISHED = {
     "epochs": 40,
     "batch_size": 64,
@@ -61,8 +74,8 @@ def test_there_is_one_for_every_model():
 def test_the_command_names_the_script_the_file_and_the_data(path):
     program, *words = command(path)
     family = family_of(path)
-    own = family == "pylon"
-    assert program == f"scripts/train_{'pylon' if own else 'baseline'}.py"
+    own = family in OWN_SCRIPTS
+    assert program == f"scripts/train_{family if own else 'baseline'}.py"
     assert ("--model" not in words) if own else words[:2] == ["--model", family]
     place = words.index("--config")
     assert words[place + 1] == f"scripts/configs/{path.name}"
@@ -74,6 +87,8 @@ def test_the_header_says_what_was_published(path):
 
 
 def test_the_experiment_is_the_published_one(path, options):
+    if family_of(path) == "ham":
+        return
     training = make(MapTraining, given(options))
     for name, value in PUBLISHED.items():
         assert getattr(training, name) == value, name
@@ -85,6 +100,31 @@ def test_the_experiment_is_the_published_one(path, options):
     colored = {"channels": 3, "augmentation": "voc"}
     expected = colored if options.dataset == "voc" else gray
     assert expected.items() <= vars(options).items()
+
+
+def test_the_experiment_with_ham_is_the_published_one(path, options):
+    if family_of(path) != "ham":
+        return
+    training = make(HamTraining, given(options))
+    for name, value in HAM.items():
+        assert getattr(training, name) == value, name
+    folds = options.protocol in ("classification", "localization")
+    assert training.epochs == (30 if folds else 20)
+    assert options.folds == ([0, 1, 2, 3, 4] if folds else None)
+    assert training.select == (
+        "tiou" if options.protocol == "localization" else "auroc"
+    )
+    assert (options.im_size, options.channels) == (512, 3)
+    assert options.backbone == "resnet50"
+    assert options.start == "imagenet"
+    assert options.results_name.startswith(options.dataset)
+
+
+def test_there_is_one_for_every_published_experiment_with_ham(script):
+    parse = script("train_ham").parse
+    files = [path for path in FILES if path.stem.startswith("ham_nih14")]
+    found = [parse(["--config", str(path)]).protocol for path in files]
+    assert sorted(found) == ["classification", "localization", "no-boxes", "official"]
 
 
 def test_the_network_takes_every_option(path, options):
@@ -117,7 +157,7 @@ def test_runs_of_one_family_have_different_names():
 
 
 def test_a_file_of_another_model_is_not_trained_by_mistake(path, script, capsys):
-    if family_of(path) == "pylon":
+    if family_of(path) in OWN_SCRIPTS:
         return  # its script trains nothing else
     words = ["--config", str(path)]
     assert script("train_baseline").parse(words).model == family_of(path)

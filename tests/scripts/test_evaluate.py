@@ -343,3 +343,31 @@ def test_without_a_run_of_maps_it_says_what_to_run(failure, family, command):
 def test_data_of_other_classes_than_the_maps_is_refused(failure, map_run):
     map_run("a", classes=("circle", "star_3_1", "disc"))
     assert "disc" in failure("--type", "pylon")
+
+
+def test_another_checkpoint_of_a_run_is_measured_in_a_folder_of_its_own(main, map_run):
+    folder = map_run("a")
+    other = map_run("b", 9) / "best.weights.h5"
+    shutil.copy(other, folder / "best-tiou.weights.h5")
+    words = ["--weights", str(folder), "--checkpoint", "best-tiou"]
+    main(words)
+    main(["--weights", str(other.parent)])
+    found = read(folder / "evaluation-best-tiou" / "metrics.csv")
+    assert found == read(other.parent / "evaluation" / "metrics.csv")
+    assert not (folder / "evaluation").exists()
+    main([*words, "--split", "val"])
+    assert (folder / "evaluation-val-best-tiou" / "metrics.csv").is_file()
+
+
+def test_a_checkpoint_that_is_not_there_is_named(failure, map_run):
+    folder = map_run("a")
+    said = failure("--weights", folder, "--checkpoint", "best-tior")
+    assert "best-tior.weights.h5" in said
+
+
+def test_the_families_are_those_that_there_are(script):
+    from kerasloc.models.registry import BUILDERS
+
+    evaluate = script("evaluate")
+    assert set(evaluate.FAMILIES) == {*evaluate.HRCAM, *BUILDERS}
+    assert set(evaluate.COMMANDS) <= set(evaluate.FAMILIES)

@@ -6,11 +6,14 @@ import keras
 import numpy as np
 import pytest
 
+from kerasloc.plotting import class_colors
 from kerasloc.training import callbacks
 from kerasloc.training.callbacks import (
     AttentionImages,
+    EpochDraws,
     EpochEnd,
     FiniteLoss,
+    KeepBest,
     ReduceLROnPlateau,
     StopAtRate,
     draw_maps,
@@ -127,11 +130,95 @@ def test_a_process_that_dies_between_two_writes_loses_one_epoch(run, monkeypatch
     assert kept(run) == 2
 
 
+def test_a_first_score_of_nan_is_no_bar_to_later_ones(run):
+    training = Training(run)
+    training.epoch(1, math.nan)
+    assert kept(run) == 1
+    training.epochs([math.nan, 0.3, 0.2])
+    assert kept(run) == 2
+
+
+# The best by one more value
+
+
+class Scored:
+    """Epochs with two made-up scores; the weight after epoch n is n."""
+
+    def __init__(self, run):
+        self.model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        self.model.compile("sgd", "mse")
+        self.keep = KeepBest(run, self.model, "best-tiou", "val_tiou")
+        self.end = EpochEnd(run, self.model, ("val_auroc", "max"), (self.keep,))
+        self.end.set_model(self.model)
+
+    def epoch(self, number, auroc, tiou):
+        self.model.set_weights([np.full((1, 1), float(number)), np.zeros(1)])
+        logs = {"val_auroc": auroc, "val_tiou": tiou}
+        self.keep.on_epoch_end(number - 1, logs)
+        self.end.on_epoch_end(number - 1, logs)
+
+
+@pytest.mark.parametrize(
+    ("tious", "best"),
+    [
+        ([0.1, 0.3, 0.2], 2),
+        ([0.3, 0.3, 0.3], 1),
+        ([0.0, 0.0, 0.0], 1),
+        ([math.nan, 0.2, math.nan], 2),
+        ([0.2, math.nan, 0.1], 1),
+    ],
+)
+def test_the_best_by_another_value_are_kept_beside_the_best(run, tious, best):
+    scored = Scored(run)
+    for number, tiou in enumerate(tious, start=1):
+        scored.epoch(number, number / 10, tiou)
+    assert kept(run, "best-tiou") == best
+    assert kept(run) == kept(run, "last") == 3
+
+
+def test_nan_is_no_best_by_another_value(run):
+    Scored(run).epoch(1, 0.5, math.nan)
+    assert not (run.folder / "best-tiou.weights.h5").exists()
+    assert kept(run) == 1
+
+
+def test_a_resumed_run_knows_the_best_by_another_value_so_far(run):
+    Scored(run).epoch(1, 0.5, 0.4)
+    resumed = Scored(run)
+    resumed.epoch(2, 0.6, 0.3)
+    assert (kept(run, "best-tiou"), kept(run)) == (1, 2)
+    resumed.epoch(3, 0.4, 0.5)
+    assert (kept(run, "best-tiou"), kept(run)) == (3, 2)
+
+
+def test_a_resumed_run_without_a_best_yet_takes_the_first(run):
+    Scored(run).epoch(1, 0.5, math.nan)
+    Scored(run).epoch(2, 0.4, 0.0)
+    assert kept(run, "best-tiou") == 2
+
+
 def test_a_loss_that_is_no_number_ends_the_training():
     FiniteLoss().on_epoch_end(0, {"loss": 3.0})
     for loss in (math.nan, math.inf):
         with pytest.raises(ValueError, match=f"Received: {loss} in epoch 5.*learning"):
             FiniteLoss().on_epoch_end(4, {"loss": loss})
+
+
+def test_an_epoch_draws_the_same_whatever_was_drawn_before():
+    def drawn(epochs):
+        keras.utils.set_random_seed(4)
+        model = keras.Sequential([keras.Input((40,)), keras.layers.Dropout(0.5)])
+        draws = EpochDraws()
+        draws.set_model(model)
+        for epoch in epochs:
+            draws.on_epoch_begin(epoch)
+            found = [np.asarray(model(np.ones((1, 40)), training=True)) for _ in "ab"]
+        return np.concatenate(found)
+
+    whole, later, first = drawn([0, 1, 2]), drawn([2]), drawn([0])
+    np.testing.assert_array_equal(whole, later)
+    assert not np.array_equal(whole, first)
+    assert not np.array_equal(*whole)
 
 
 # Learning rate
@@ -209,6 +296,20 @@ def test_drawn_maps_are_pictures_of_the_images_size(channels):
     assert drawn.shape == (2, 8, 12, 3)
     assert drawn.dtype == np.float32
     assert 0 <= drawn.min() < drawn.max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_maps_of_all_classes_are_painted_in_the_colors_of_the_classes(channels):
+    heat = np.zeros((2, 6, 6, 3), "float32")
+    heat[0, :3, :3, 1] = heat[1, 3:, 3:, 2] = 1
+    images = np.full((2, 6, 6, channels), 0.5, "float32")
+    drawn = draw_maps(images, heat)
+    assert (drawn.shape, drawn.dtype) == ((2, 6, 6, 3), np.float32)
+    colors = class_colors(3)
+    np.testing.assert_allclose(drawn[0, 0, 0], (0.5 + colors[1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(drawn[1, 5, 5], (0.5 + colors[2]) / 2, atol=1e-5)
+    cold = drawn[(heat == 0).all(axis=-1)]
+    np.testing.assert_allclose(cold, np.full_like(cold, 0.5), atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -5,7 +5,16 @@ import json
 
 import pytest
 
-from kerasloc.training.configs import HrcamTraining, MapTraining, TrainingConfig
+from kerasloc.data.augment import EnlargeCropFlip, augmentation
+from kerasloc.training.configs import (
+    TERMS,
+    HamTraining,
+    HrcamTraining,
+    MapTraining,
+    TrainingConfig,
+)
+
+KINDS = [TrainingConfig, HrcamTraining, HamTraining, MapTraining]
 
 
 def test_maps_are_trained_as_published():
@@ -16,20 +25,76 @@ def test_maps_are_trained_as_published():
     assert (config.start, config.freeze_encoder) == (None, False)
 
 
+def test_ham_is_trained_as_published():
+    config = HamTraining()
+    assert (config.epochs, config.batch_size) == (20, 24)
+    assert (config.optimizer, config.learning_rate) == ("adam", 2e-5)
+    assert (config.weight_decay, config.decay, config.decay_epochs) == (
+        1e-4,
+        "step",
+        10,
+    )
+    assert tuple(config.term_weights) == TERMS
+    assert tuple(config.term_weights.values()) == (0.01, 1.0, 0.5, 0.001, 0.001)
+    assert (config.select, config.annotated_weight) == ("auroc", 1)
+    assert (config.start, config.crf) == (None, False)
+    assert augmentation(config.augmentation) == EnlargeCropFlip((1.0, 1.12), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("decay", "given", "expected"),
+    [
+        ("step", None, 10),
+        ("step", 3, 3),
+        ("polynomial", None, 7),
+        ("polynomial", 3, 3),
+        ("none", None, 1),
+    ],
+)
+def test_a_decay_takes_its_usual_epochs_or_those_given(decay, given, expected):
+    config = HamTraining(epochs=7, decay=decay, decay_epochs=given)
+    assert config.decay_epochs == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ({"decay": "cosine"}, "decay is step, polynomial or none"),
+        ({"select": "loss"}, "select is auroc, tiou or tior"),
+        ({"decay_epochs": 0}, "decay_epochs is at least 1"),
+        ({"annotated_weight": 0.0}, "annotated_weight is above 0"),
+        ({"annotated_weight": float("nan")}, "annotated_weight is above 0"),
+        ({"weight_decay": -1e-4}, "weights of terms, and weight_decay, are at least 0"),
+        ({"union_weight": -1.0}, "weights of terms, and weight_decay, are at least 0"),
+        ({"boxes_weight": float("nan")}, "weights of terms, and weight_decay"),
+        ({"weight_decay": float("nan")}, "weights of terms, and weight_decay"),
+    ],
+)
+def test_wrong_values_of_ham_are_named(wrong, rule):
+    (name, value), *_ = wrong.items()
+    with pytest.raises(ValueError, match=rf"^{rule}.*Received: .*{name}={value!r}"):
+        HamTraining(**wrong)
+
+
+def test_all_broken_rules_are_told_at_once():
+    with pytest.raises(ValueError, match=r"decay is step.*; select is auroc"):
+        HamTraining(decay="cosine", select="loss")
+
+
 def test_hrcam_is_trained_as_published():
     config = HrcamTraining()
     assert (config.optimizer, config.learning_rate) == ("adadelta", 1.0)
     assert config.align_weight == 0
 
 
-@pytest.mark.parametrize("kind", [TrainingConfig, HrcamTraining, MapTraining])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_configuration_has_a_name_and_survives_json(kind):
     config = kind(seed=3, epochs=5, batch_size=2, optimizer="sgd", learning_rate=0.05)
     assert config.name == "sgd0.05-b2-e5-s3"
     assert kind(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
-@pytest.mark.parametrize("kind", [TrainingConfig, HrcamTraining, MapTraining])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 0}, {"seed": -1}])
 def test_counts_are_in_their_ranges(kind, wrong):
     with pytest.raises(ValueError, match="epochs and batch_size are at least 1, seed"):

@@ -99,6 +99,10 @@ def test_a_step_on_two_devices_equals_one_on_a_single_device(tmp_path):
     assert answer["weights"] < 1e-5
     assert answer["history of maps"] < 1e-5
     assert answer["weights of maps"] < 1e-5
+    terms = [value for name, value in answer["terms of ham"].items() if "_loss" in name]
+    assert min(terms) > 0
+    assert answer["history of ham"] < 1e-4
+    assert answer["weights of ham"] < 1e-4
 
 
 def test_a_replica_without_images_in_the_last_batch_keeps_its_statistics():

@@ -92,9 +92,9 @@ def test_pictures_are_of_different_classes_and_as_they_were(tables, tmp_path, no
     fed = feeds.feed(tables, own, config())
     seen = {}
 
-    def maps_of(images, classes):
-        seen.update(images=images, classes=classes)
-        return {"maps": images[..., 0]}
+    def maps_of(batch):
+        seen.update(batch)
+        return {"maps": batch["image"][..., 0]}
 
     with Run(tmp_path, {}) as run:
         pictures = feeds.attention(run, fed, maps_of)
@@ -102,10 +102,16 @@ def test_pictures_are_of_different_classes_and_as_they_were(tables, tmp_path, no
     assert list((tmp_path / "logs" / "images").iterdir())
     mean = np.float32(own.mean)
     np.testing.assert_allclose(
-        pictures._images, seen["images"] * np.float32(own.std) + mean, atol=1e-6
+        pictures._images, seen["image"] * np.float32(own.std) + mean, atol=1e-6
     )
     assert 0 <= pictures._images.min() < pictures._images.max() <= 1
     assert len(set(seen["classes"])) == len(set(tables["val"].labels.argmax(axis=1)))
+    np.testing.assert_array_equal(seen["labels"].argmax(axis=1), seen["classes"])
+    boxes = seen["boxes"]
+    assert boxes.shape[2] == 5
+    for row, labels in zip(boxes, seen["labels"], strict=True):
+        classes = row[:, 4][row[:, 4] >= 0].astype(int)
+        assert set(classes) == set(np.flatnonzero(labels))
 
 
 def test_pictures_of_unknown_labels_are_shown(tables, tmp_path):
@@ -113,14 +119,14 @@ def test_pictures_of_unknown_labels_are_shown(tables, tmp_path):
     unknown = dataclasses.replace(val, labels=np.full_like(val.labels, np.nan))
     fed = feeds.feed({**tables, "val": unknown}, network(), config())
     with Run(tmp_path, {}) as run:
-        pictures = feeds.attention(run, fed, lambda i, c: {"maps": i[..., 0]})
+        pictures = feeds.attention(run, fed, lambda b: {"maps": b["image"][..., 0]})
     assert len(pictures._images) == len(val)
 
 
 def test_at_most_a_few_images_are_pictured(tables, tmp_path):
     fed = feeds.feed({**tables, "val": tables["train"]}, network(), config())
     with Run(tmp_path, {}) as run:
-        pictures = feeds.attention(run, fed, lambda i, c: {"maps": i[..., 0]})
+        pictures = feeds.attention(run, fed, lambda b: {"maps": b["image"][..., 0]})
     assert len(pictures._images) == feeds.SHOWN < len(tables["train"])
 
 

@@ -9,7 +9,7 @@ import pytest
 from kerasloc.data import read_folders
 from kerasloc.data.pipeline import PipelineConfig
 from kerasloc.training import fitting
-from kerasloc.training.fitting import fit, jit_compile, optimizer
+from kerasloc.training.fitting import L2Adam, fit, jit_compile, optimizer
 from kerasloc.training.runs import Run, seeded
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -229,3 +229,116 @@ def test_xla_runs_on_a_single_gpu_only(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     assert jit_compile() is True
     assert jit_compile(strategy=object()) is False
+
+
+def test_without_a_plateau_the_rate_is_the_optimizers(tmp_path, feed):
+    rows, network = train(tmp_path, feed, 2, plateau=None)
+    assert len(rows) == 2
+    assert "learning_rate" not in rows[0]
+    assert float(network.optimizer.learning_rate) == pytest.approx(0.05)
+
+
+def test_images_are_drawn_by_their_weights(tmp_path, feed, monkeypatch):
+    seen, real = [], fitting.training_batches
+
+    def batches(*arguments):
+        seen.append(arguments[3])
+        return real(*arguments)
+
+    monkeypatch.setattr(fitting, "training_batches", batches)
+    feed["weights"] = np.arange(1.0, 25.0)
+    train(tmp_path, feed, 1)
+    assert seen[0] is feed["weights"]
+
+
+class Counting(keras.callbacks.Callback):
+    """A callback with a state: how many epochs it has seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.count += 1
+
+    def get_state(self):
+        return self.count
+
+    def set_state(self, state):
+        self.count = state
+
+
+@pytest.mark.parametrize("plateau", [None, PATIENT])
+def test_callbacks_go_on_with_their_kept_state(tmp_path, feed, plateau):
+    first, second = Counting(), Counting()
+    train(tmp_path, feed, 2, plateau=plateau, kept=[first])
+    train(tmp_path, feed, 3, plateau=plateau, kept=[second])
+    assert (first.count, second.count) == (2, 3)
+
+
+# Adam with weight decay in the gradient
+
+RATE, L2 = 0.1, 0.3
+START = np.array([2.0, -1.0, 0.5])
+GRADIENTS = np.array([[0.2, 0.4, -0.3], [-0.4, 0.1, 0.2]])
+
+
+def steps_of(made):
+    """A variable after a step with each of the gradients."""
+    variable = keras.Variable(START.astype("float32"))
+    for gradient in GRADIENTS:
+        made.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
+    return variable.numpy()
+
+
+def adam_by_hand(beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    value, m, v = START.copy(), 0.0, 0.0
+    for step, plain in enumerate(GRADIENTS, start=1):
+        gradient = plain + L2 * value
+        m = beta_1 * m + (1 - beta_1) * gradient
+        v = beta_2 * v + (1 - beta_2) * gradient**2
+        corrected = m / (1 - beta_1**step), v / (1 - beta_2**step)
+        value -= RATE * corrected[0] / (np.sqrt(corrected[1]) + epsilon)
+    return value
+
+
+def test_weight_decay_is_a_part_of_the_gradient():
+    made = optimizer("adam", RATE, l2=L2)
+    assert isinstance(made, L2Adam)
+    found = steps_of(made)
+    np.testing.assert_allclose(found, adam_by_hand(), rtol=1e-5)
+    decoupled = steps_of(keras.optimizers.AdamW(RATE, weight_decay=L2))
+    plain = steps_of(optimizer("adam", RATE))
+    for other in (decoupled, plain):
+        assert np.abs(found - other).max() > 0.01
+
+
+def test_without_weight_decay_it_is_adam():
+    assert type(optimizer("adam", RATE)) is keras.optimizers.Adam
+    np.testing.assert_array_equal(
+        steps_of(L2Adam(RATE, l2=0.0)), steps_of(keras.optimizers.Adam(RATE))
+    )
+
+
+def test_weight_decay_survives_its_description():
+    made = L2Adam(RATE, l2=L2, beta_1=0.8)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(made))
+    assert type(again) is L2Adam
+    assert (again.l2, again.beta_1) == (L2, 0.8)
+    np.testing.assert_array_equal(steps_of(again), steps_of(made))
+
+
+def test_a_schedule_stands_for_the_rate():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.1, staircase=True)
+    for name, l2 in (("adam", L2), ("adam", 0.0), ("sgd", 0.0)):
+        made = optimizer(name, 0.5, schedule, l2=l2)
+        steps_of(made)
+        assert float(made.learning_rate) == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adadelta"])
+def test_weight_decay_with_another_optimizer_is_refused(name):
+    with pytest.raises(
+        ValueError, match=rf"for the optimizer adam.*with {name}.*Give 0"
+    ):
+        optimizer(name, 0.1, l2=1e-4)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kerasloc.configs import NetworkConfig
-from kerasloc.metrics import auroc, point_localization
+from kerasloc.metrics import attention_overlaps, auroc, point_localization, tiou
 from kerasloc.training import map_evaluation
 from kerasloc.training.map_evaluation import (
     Answers,
@@ -129,6 +129,84 @@ def test_the_file_is_gone_after_an_error_too(model, table, monkeypatch):
     assert not paths[0].exists()
 
 
+# Refined maps
+
+
+def soft_masks(size=(32, 32)):
+    """A network that answers with how bright it is as refined maps of all classes."""
+    import keras
+
+    image = keras.Input((*size, 3))
+    bright = keras.ops.max(image, axis=-1, keepdims=True)
+    refined = keras.ops.repeat(bright, 3, axis=-1)
+    maps = keras.layers.AveragePooling2D(4)(refined)
+    logits = keras.layers.GlobalMaxPooling2D()(maps)
+    return keras.Model(image, {"logits": logits, "maps": maps, "refined_maps": refined})
+
+
+@pytest.mark.parametrize("batch_size", [5, 12])
+def test_overlaps_are_those_of_refined_maps_and_boxes(table, batch_size):
+    from kerasloc.data import load_image
+
+    model = soft_masks()
+    boxed = np.unique(table.boxes[:, 0]).astype(int)
+    images = np.stack([load_image(path, (32, 32), 3) for path in table.paths])
+    attended = np.repeat(images.max(axis=-1, keepdims=True) >= np.float32(0.999), 3, -1)
+    masks = np.zeros(attended.shape, bool)
+    for image, x, y, w, h, k in table.boxes.astype(int):
+        masks[image, y : y + h, x : x + w, k] = True
+    iou, ior = attention_overlaps(attended[boxed], masks[boxed])
+    with answers(model, network(), table, batch_size) as found:
+        np.testing.assert_allclose(found.overlaps["tiou"], iou)
+        np.testing.assert_allclose(found.overlaps["tior"], ior)
+        figures = measure(found, network(), table)
+    expected = tiou(attended, masks)
+    assert figures["tiou"]["mean"] == pytest.approx(expected["mean"])
+    measured = rows(figures, NAMES)
+    for place, row in enumerate(measured[:3]):
+        assert row["tiou"] == pytest.approx(expected["mean_per_class"][place])
+        low, high = expected["intervals"]["mean_per_class"][place]
+        assert (row["tiou_low"], row["tiou_high"]) == pytest.approx((low, high))
+    macro, micro, weighted = measured[3:]
+    assert macro["tiou"] == pytest.approx(expected["mean"])
+    assert micro["tiou"] == weighted["tiou"]
+    assert weighted["tiou"] == pytest.approx(expected["weighted_mean"])
+    columns = list(measured[0])
+    assert columns.index("tiou") < columns.index("center_tiou")
+    shown = text(measured).splitlines()[0]
+    assert [title for title in shown.split() if title.startswith("TI")] == [
+        "TIoU",
+        "TIoR",
+    ]
+
+
+def test_the_control_of_refined_maps_is_a_bump_in_the_middle(table):
+    boxes = np.array([[0, 8, 8, 16, 16, 0], [1, 0, 0, 4, 4, 0], [2, 8, 8, 16, 16, 1]])
+    table = dataclasses.replace(table, boxes=boxes)
+    with answers(soft_masks(), network(), table) as found:
+        overlaps = found.overlaps
+        figures = measure(found, network(), table)
+    middle = overlaps["center_tiou"]
+    assert middle[0, 0] == middle[2, 1] > 0.5
+    assert middle[1, 0] == 0
+    assert np.isnan(middle[:, 2]).all()
+    measured = rows(figures, NAMES)
+    assert measured[0]["center_tiou"] == pytest.approx(measured[1]["center_tiou"] / 2)
+    assert np.isnan(measured[2]["center_tior"])
+
+
+def test_networks_without_refined_maps_and_data_without_boxes_have_no_overlaps(
+    model, table
+):
+    with answers(model, network(), table) as found:
+        assert found.overlaps == {}
+        assert "tiou" not in measure(found, network(), table)
+    plain = dataclasses.replace(table, boxes=None)
+    with answers(soft_masks(), network(), plain) as found:
+        assert found.overlaps == {}
+        assert "tiou" not in measure(found, network(), plain)
+
+
 # Figures
 
 
@@ -236,6 +314,17 @@ def test_a_run_gets_its_tables_as_csv_and_strict_json(model, table, tmp_path, ca
     assert everything["rows"][0]["auroc"] == measured[0]["auroc"]
     assert "12 test images" in caplog.text
     assert "macro" in caplog.text
+
+
+def test_tables_go_where_they_are_said_to(table, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        figures = measure(found_for(table), network(), table)
+        write(tmp_path, figures, NAMES, ("evaluation-val-last", "val"))
+    place = tmp_path / "evaluation-val-last"
+    assert json.loads((place / "evaluation.json").read_text())["split"] == "val"
+    assert (place / "metrics.csv").is_file()
+    assert not (tmp_path / "evaluation").exists()
+    assert "12 val images" in caplog.text
 
 
 def run_of(*aurocs):

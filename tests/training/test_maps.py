@@ -306,6 +306,24 @@ def test_shown_maps_are_of_the_asked_classes():
     model = keras.Model(image, {"maps": answer})
     model.set_weights([np.array([1.0, 10.0, 100.0]).reshape(1, 1, 1, 3)])
     images = np.arange(8.0, dtype="float32").reshape(2, 2, 2, 1)
-    found = maps._maps_of(model)(images, np.array([2, 0]))["maps"]
+    batch = {"image": images, "classes": np.array([2, 0])}
+    found = maps._maps_of(model)(batch)["maps"]
     np.testing.assert_allclose(found[0], 100 * images[0, :, :, 0], rtol=1e-6)
     np.testing.assert_allclose(found[1], images[1, :, :, 0], rtol=1e-6)
+
+
+def test_the_model_ends_with_its_best_weights_and_thresholds_that_fit_them(
+    tables, small_pylon, tmp_path
+):
+    with seeded(3):
+        model, other = build(), build()
+    model.save_weights(tmp_path / "best.weights.h5")
+    best = by_layer(model)
+    fed = {"val": tables["val"], "val_config": PipelineConfig(size=(32, 32))}
+    with Run(tmp_path, {"network": vars(network())}) as run:
+        maps.keep_best(run, other, fed)
+        kept = run.config["network"]["thresholds"]
+    assert all(is_equal(best[name], own) for name, own in by_layer(other).items())
+    scores = keras.Model(model.input, model.output["logits"])
+    expected = tuned_thresholds(scores, fed["val"], fed["val_config"])
+    np.testing.assert_allclose(kept, expected, atol=1e-6)

@@ -184,3 +184,15 @@ def test_options_that_are_none_are_refused():
         PointLocalization(8, "micro")
     with pytest.raises(ValueError, match="image size"):
         PointLocalization((8, 8, 3))
+
+
+def test_counts_may_be_made_before_the_first_batch():
+    labels = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    logits = np.array([[1.0, 0.5], [2.0, -1.0], [0.0, 3.0]])
+    score = MultiLabelAUROC()
+    score.build(2)
+    assert len(score.variables) == 2
+    assert np.isnan(float(score.result()))
+    before = score.variables
+    assert float(score(labels, logits)) == float(MultiLabelAUROC()(labels, logits))
+    assert all(a is b for a, b in zip(before, score.variables, strict=True))

@@ -123,7 +123,7 @@ def test_the_data_set_says_how_a_path_is_read(several):
 
 
 def test_an_unknown_data_set_is_refused(several):
-    with pytest.raises(ValueError, match=r"one of nih14, vindr.*Received: 'mimic'"):
+    with pytest.raises(ValueError, match=r"one of nih14, ham, .*Received: 'mimic'"):
         sources.read_table(DataConfig(str(several), dataset="mimic"))
 
 

@@ -13,12 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasloc import layers
 from kerasloc.backbones import blocks, resnet
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.tables import Table
 from kerasloc.models import hrcam
 from kerasloc.models.registry import BUILDERS
-from kerasloc.training.configs import HrcamTraining, MapTraining
+from kerasloc.training import ham
+from kerasloc.training.configs import HamTraining, HrcamTraining, MapTraining
 from kerasloc.training.hrcam import train_full, train_half
 from kerasloc.training.maps import train_maps
 from kerasloc.training.runs import Run, seeded
@@ -46,15 +48,32 @@ def small(input_shape, classes, **_):
     return blocks.max_pooled(image, blocks.head(x, classes, 1), "small")
 
 
-def table(folder, numbers, labels=None):
+def attentive(input_shape, classes, **_):
+    """In the place of HAM: a backbone of one convolution, and the six outputs."""
+    image = blocks.start(input_shape, classes, 4)
+    x = resnet.norm(resnet.conv(image, 4, 3, "conv1", stride=4), "bn1")
+    # it draws, but drops nothing
+    x = keras.layers.SpatialDropout2D(1e-9)(blocks.relu(x, ""))
+    pooled, outputs = layers.LogSumExpPooling(6.0)(x), {}
+    wide = keras.initializers.RandomUniform(-3, 3)  # some attention is above the gate
+    for prefix, units in (("", classes), ("abnormality_", 1)):
+        head = layers.MappedDense(units, kernel_initializer=wide, name=f"{prefix}head")
+        logits, maps = head(pooled, x)
+        soft = layers.SoftMask(input_shape[:2])(maps)
+        own = {"logits": logits, "maps": maps, "refined_maps": soft}
+        outputs |= {f"{prefix}{name}": value for name, value in own.items()}
+    return keras.Model(image, outputs)
+
+
+def table(folder, numbers, labels=None, boxes=None):
     """Images by number: equal numbers, equal pictures."""
     paths = []
     for place, number in enumerate(numbers):
         picture = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
-        paths.append(str(folder / f"{len(numbers)}-{place}.png"))
+        paths.append(str(folder / f"{len(numbers)}-{place}-{number}.png"))
         keras.utils.save_img(paths[-1], picture, scale=False)
     labels = np.eye(2)[np.array(numbers) % 2] if labels is None else labels
-    return Table(paths, ("a", "b"), labels)
+    return Table(paths, ("a", "b"), labels, boxes=boxes)
 
 
 def train(folder, name, tables, strategy):
@@ -96,6 +115,20 @@ def train_networks_of_maps(folder, name, tables, strategy):
     return rows, [*model.get_weights(), thresholds]
 
 
+def train_ham(folder, name, tables, strategy):
+    """Rows of the history, and weights, after two steps; the last has one image."""
+    own = NetworkConfig("ham", ("a", "b"), (16, 16), multi_label=True)
+    weights = {"bounding_weight": 0.3, "union_weight": 0.3, "abnormality_weight": 1.0}
+    how = {"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.05}
+    config = HamTraining(epochs=1, batch_size=2, augmentation="none", **how, **weights)
+    patch = unittest.mock.patch.object(ham, "ham", attentive)
+    with patch, Run(folder / name / "ham", {"network": vars(own)}) as run, seeded(0):
+        rows = ham.train_ham(run, tables, own, config, strategy=strategy)
+    model = attentive((16, 16, 3), 2)
+    model.load_weights(folder / name / "ham" / "best.weights.h5")
+    return rows, model.get_weights()
+
+
 def difference(first, second):
     """The largest one, of any of the values, relative to 1 or the value."""
     return max(
@@ -124,12 +157,25 @@ def main(folder):
     with unittest.mock.patch.object(keras.Model, "compile", eagerly):
         one_of_maps = train_networks_of_maps(folder, "one", equal, None)
     two_of_maps = train_networks_of_maps(folder, "two", equal, strategy)
+    # Other images, labels and boxes on every replica, for statistics are of them all.
+    labels = np.array([[1, 0], [1, 1], [0, 0]])
+    boxes = [[0, 2, 3, 8, 9, 0], [1, 1, 1, 6, 6, 1]]
+    other = {
+        "train": table(folder, [3, 4, 5], labels, boxes[:1]),
+        "val": table(folder, [6, 7], labels[:2], boxes),
+    }
+    with unittest.mock.patch.object(keras.Model, "compile", eagerly):
+        one_of_ham = train_ham(folder, "one", other, None)
+    two_of_ham = train_ham(folder, "two", other, strategy)
     answer = {
         "replicas": strategy.num_replicas_in_sync,
         "history": difference(values(one[0]), values(two[0])),
         "weights": difference(one[1], two[1]),
         "history of maps": difference(values(one_of_maps[0]), values(two_of_maps[0])),
         "weights of maps": difference(one_of_maps[1], two_of_maps[1]),
+        "history of ham": difference(values(one_of_ham[0]), values(two_of_ham[0])),
+        "weights of ham": difference(one_of_ham[1], two_of_ham[1]),
+        "terms of ham": one_of_ham[0][0],
     }
     print(json.dumps(answer))
 

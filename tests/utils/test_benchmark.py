@@ -119,6 +119,7 @@ def test_the_environment_names_cores_load_versions_and_settings(tool, monkeypatc
         (["--help"], "python utils/benchmark.py hrcam --only cams"),
         (["hrcam", "--help"], "python utils/benchmark.py hrcam --only cams"),
         (["pylon", "--help"], "python utils/benchmark.py pylon --only training"),
+        (["ham", "--help"], "python utils/benchmark.py ham --only training"),
     ],
 )
 def test_the_help_has_an_example(tool, capsys, words, example):
@@ -137,6 +138,8 @@ def test_the_help_has_an_example(tool, capsys, words, example):
         (["hrcam", "--only", "cams", "--im-size", "30"], "multiples of 32"),
         (["pylon", "--only", "training", "--im-size", "30"], "multiples of 32"),
         (["pylon", "--only", "inference", "--backbone", "oak"], "Received: 'oak'"),
+        (["ham", "--only", "reading"], "invalid choice: 'reading'"),
+        (["ham", "--only", "training", "--downsampling", "4"], "8, 16 or 32"),
         (["birds"], "invalid choice: 'birds'"),
     ],
 )

@@ -2,13 +2,13 @@
 
 An augmentation is a function ``(example, seed) -> example``: ``example`` is a dict of
 tensors ``image`` (rows, cols, channels) in [0, 1] and, where there are any, ``boxes``
-(k, 5) rows x, y, w, h, class in pixels, ``mask`` (rows, cols) boolean and
-``file_size``, the rows and columns that the image had in its file; ``seed`` is two
-integers that decide everything that is drawn.
+(k, 5) rows x, y, w, h, class in pixels, ``mask`` (rows, cols) and ``class_masks``
+(rows, cols, classes) boolean, and ``file_size``, the rows and columns that the image
+had in its file; ``seed`` is two integers that decide everything that is drawn.
 """
 
 from kerasloc.data.augment.affine import AffineFlip
-from kerasloc.data.augment.geometry import RotateCropFlip
+from kerasloc.data.augment.geometry import EnlargeCropFlip, RotateCropFlip
 from kerasloc.data.augment.imgaug import ImgaugAugmentation, published_imgaug
 from kerasloc.data.augment.photo import ColorJitter
 from kerasloc.data.augment.recipes import Chain, voc, xray
@@ -18,6 +18,7 @@ __all__ = [
     "AffineFlip",
     "Chain",
     "ColorJitter",
+    "EnlargeCropFlip",
     "ImgaugAugmentation",
     "RotateCropFlip",
     "augmentation",
@@ -32,6 +33,7 @@ MAKERS = {
     "imgaug": ImgaugAugmentation,
     "xray": xray,
     "voc": voc,
+    "ham": EnlargeCropFlip,
 }
 
 
@@ -41,8 +43,8 @@ def augmentation(choice):
     Args:
         choice: ``"affine"`` (the published recipe in TensorFlow), ``"imgaug"`` (the
             same through imgaug), ``"xray"``, ``"voc"`` (see :func:`xray`,
-            :func:`voc`), ``"none"`` or None, an imgaug augmenter, or a function
-            ``(example, seed) -> example``.
+            :func:`voc`), ``"ham"`` (:class:`EnlargeCropFlip`), ``"none"`` or None, an
+            imgaug augmenter, or a function ``(example, seed) -> example``.
 
     Raises:
         ValueError: If the name is another.

@@ -16,6 +16,44 @@ TRIES = 10
 
 
 @dataclasses.dataclass(frozen=True)
+class EnlargeCropFlip:
+    """A random enlargement, a crop of the image's size out of it, a flip; one warp.
+
+    Attributes:
+        scale: Factors of the enlargement, from and to, both at least 1.
+        flip: Probability of the left-right flip.
+
+    Reference:
+        The steps are those of Ouyang et al., Learning hierarchical attention for
+        weakly-supervised chest X-ray abnormality localization and diagnosis, TMI 2021.
+    """
+
+    scale: tuple[float, float] = (1.0, 1.12)
+    flip: float = 0.5
+
+    def __post_init__(self):
+        if not 1 <= self.scale[0] <= self.scale[1] or not 0 <= self.flip <= 1:
+            raise ValueError(
+                "An enlargement goes from a factor of at least 1 to a larger one; a "
+                f"probability lies in [0, 1]. Received: {self}."
+            )
+
+    def __call__(self, example: dict, seed) -> dict:
+        """The example after one random warp."""
+        rows, cols = tf.unstack(tf.cast(tf.shape(example["image"])[:2], tf.float32))
+        unit = tf.unstack(tf.random.stateless_uniform([4], seed))
+        factor = self.scale[0] + unit[0] * (self.scale[1] - self.scale[0])
+        left, top = unit[1] * cols * (factor - 1), unit[2] * rows * (factor - 1)
+        mirrored = unit[3] < self.flip
+        side, shift = tf.where(mirrored, -1.0, 1.0), tf.where(mirrored, cols, 0.0)
+        matrix = product(
+            matrix_of(side, 0.0, shift, 0.0, 1.0, 0.0),
+            matrix_of(factor, 0.0, -left, 0.0, factor, -top),
+        )
+        return warp(example, matrix, tf.constant(False))
+
+
+@dataclasses.dataclass(frozen=True)
 class RotateCropFlip:
     """Rotation about the centre, then a crop at full size, then a left-right flip.
 

@@ -5,6 +5,8 @@ import threading
 import numpy as np
 import tensorflow as tf
 
+MASKS = ("mask", "class_masks")
+
 
 def published_imgaug():
     """The published recipe as an imgaug augmenter.
@@ -51,7 +53,7 @@ class ImgaugAugmentation:
 
     def __call__(self, example: dict, seed) -> dict:
         """The example after the augmenter, seeded by two integers."""
-        names = [name for name in ("image", "boxes", "mask") if name in example]
+        names = [name for name in ("image", "boxes", *MASKS) if name in example]
         tensors = [example[name] for name in names]
         types = [tensor.dtype for tensor in tensors]
 
@@ -69,11 +71,12 @@ class ImgaugAugmentation:
         inputs = {"image": np.round(example["image"] * 255).astype(np.uint8)}
         if "boxes" in example:
             inputs["bounding_boxes"] = self._to_imgaug(example["boxes"], shape)
-        if "mask" in example:
-            inputs["segmentation_maps"] = (
-                self._library.augmentables.SegmentationMapsOnImage(
-                    example["mask"], shape=shape
-                )
+        masks = [example[name] for name in MASKS if name in example]
+        if masks:
+            maps = np.concatenate([np.atleast_3d(one) for one in masks], axis=-1)
+            augmentables = self._library.augmentables
+            inputs["segmentation_maps"] = augmentables.SegmentationMapsOnImage(
+                maps.astype(bool), shape=shape
             )
         with self._lock:
             self._augmenter.seed_(
@@ -83,8 +86,14 @@ class ImgaugAugmentation:
         answer = [np.asarray(outputs.images_aug[0], np.float32) / np.float32(255)]
         if "boxes" in example:
             answer.append(_from_imgaug(outputs.bounding_boxes_aug[0]))
-        if "mask" in example:
-            answer.append(outputs.segmentation_maps_aug[0].get_arr().astype(bool))
+        if masks:
+            maps = outputs.segmentation_maps_aug[0].get_arr().astype(bool)
+            ends = np.cumsum([np.atleast_3d(one).shape[-1] for one in masks])
+            parts = np.split(maps, ends[:-1], axis=-1)
+            answer += [
+                part[..., 0] if one.ndim == 2 else part
+                for part, one in zip(parts, masks, strict=True)
+            ]
         return answer
 
     def _to_imgaug(self, rows, shape):

@@ -12,7 +12,7 @@ def warp(example: dict, matrix, nearest, *, visible: float = 0.0) -> dict:
 
     Args:
         example: ``image`` (rows, cols, channels) and, where there are any, ``boxes``
-            (k, 5) and ``mask`` (rows, cols).
+            (k, 5), ``mask`` (rows, cols) and ``class_masks`` (rows, cols, classes).
         matrix: Float32 (3, 3).
         nearest: Scalar boolean: nearest or bilinear interpolation of the image.
         visible: Share of a moved box, in [0, 1], that has to lie inside the image.
@@ -31,11 +31,12 @@ def warp(example: dict, matrix, nearest, *, visible: float = 0.0) -> dict:
     )
     moved.set_shape(image.shape)
     answer = {**example, "image": moved}
-    if "mask" in example:
-        mask = tf.cast(example["mask"], tf.float32)[..., None]
-        moved_mask = _transform(mask, back, "NEAREST")[..., 0] > 0.5
-        moved_mask.set_shape(example["mask"].shape)
-        answer["mask"] = moved_mask
+    for name in {"mask", "class_masks"} & set(example):
+        mask = example[name]
+        channels = 1 if mask.shape.rank == 2 else mask.shape[-1]
+        stack = tf.reshape(tf.cast(mask, tf.float32), (*image.shape[:2], channels))
+        moved_mask = _transform(stack, back, "NEAREST") > 0.5
+        answer[name] = tf.reshape(moved_mask, mask.shape)
     if "boxes" in example:
         size = tf.shape(image)[:2]
         answer["boxes"] = move_boxes(example["boxes"], matrix, size, visible)

@@ -1,0 +1,44 @@
+"""Trains HAM: a classifier with an attention for "abnormal" and one for every class.
+
+It learns from image labels alone, or also from boxes where there are some.
+"""
+
+from kerasloc.training import arguments, map_arguments
+
+EXAMPLE = """\
+examples:
+  python scripts/train_ham.py
+      on synthetic images made on the spot, with boxes for half of them; minutes
+  python scripts/train_ham.py --box-share 0 --results-name labels
+      the same from labels alone
+  python scripts/train_ham.py --config scripts/configs/ham_nih14_boxes_5fold.toml \\
+      --data-dir NIH
+      the published experiment: five folds, their AUROC, TIoU and TIoR
+  python scripts/train_ham.py --dataset chexpert --data-dir CheXpert --start imagenet
+
+A run lands in results/ham/NAME: history.csv, the best weights by AUROC, TIoU and TIoR,
+the last ones, TensorBoard logs with both attentions, evaluation/. The same command goes
+on where it was stopped. Then:
+  python scripts/generate_heatmaps.py --type ham --html
+"""
+
+
+def parse(words=None):
+    """The options of the command line."""
+    parser = arguments.Parser(__doc__, EXAMPLE)
+    arguments.add_data_options(parser)
+    arguments.add_training_options(parser)
+    map_arguments.add_map_options(parser, "ham")
+    return parser.parse_args(words)
+
+
+def main(words=None):
+    """Trains and measures one run, or one a fold and seed."""
+    options = parse(words)
+    from kerasloc.training.experiments import run_experiment
+
+    run_experiment("ham", options)
+
+
+if __name__ == "__main__":
+    arguments.run_main(main)

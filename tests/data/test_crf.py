@@ -1,0 +1,361 @@
+"""Boxes refined by a dense CRF, and the files that hold them."""
+
+import importlib.util
+import logging
+import os
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from kerasloc.boxes import to_mask
+from kerasloc.data import crf
+from kerasloc.data.crf import crf_masks, decode_class_masks, refine_boxes
+from kerasloc.data.tables import Table
+
+needs_crf = pytest.mark.skipif(
+    importlib.util.find_spec("pydensecrf") is None, reason="pydensecrf2 is an extra"
+)
+SIZE = (60, 70)
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    """As where pydensecrf is not installed."""
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+
+
+@pytest.fixture
+def rough(monkeypatch):
+    """A CRF that leaves a box its even columns; the widths it was asked for."""
+    asked = []
+
+    def even(pixels, mask, widths, options):
+        asked.append((pixels.shape[:2], widths))
+        return mask & (pixels[..., 0] % 2 == 0)
+
+    monkeypatch.setattr(crf, "_densecrf", lambda: None)
+    monkeypatch.setattr(crf, "_inferred", even)
+    return asked
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Three images, whose value is their column, and 20 classes; the last is bare."""
+    columns = np.broadcast_to(np.arange(70, dtype=np.uint8), SIZE)
+    paths = [str(tmp_path / f"{name}.png") for name in "abc"]
+    for path in paths:
+        Image.fromarray(columns).save(path)
+    boxes = [
+        [1, 4, 5, 30, 20, 18],
+        [0, 10, 10, 8, 8, 0],
+        [0, 30, 20, 9, 30, 0],
+        [0, 20, 5, 40, 40, 15],
+    ]
+    names = [f"class {k}" for k in range(20)]
+    return Table(paths, names, np.zeros((3, 20)), boxes=boxes)
+
+
+def even_columns(boxes, size=SIZE):
+    return to_mask(boxes, size) & (np.arange(size[1]) % 2 == 0)
+
+
+def disk(size=SIZE, center=(30, 35), radius=14):
+    row, col = np.indices(size)
+    return np.hypot(row - center[0], col - center[1]) < radius
+
+
+def shown(mask, noise=0.02):
+    """A bright object on dark ground, float in [0, 1]."""
+    rng = np.random.default_rng(0)
+    return np.clip(0.2 + 0.5 * mask + noise * rng.standard_normal(mask.shape), 0, 1)
+
+
+def overlap(first, second):
+    return (first & second).sum() / (first | second).sum()
+
+
+def mean_field(image, mask, position, intensity):
+    """Where the exact inference finds the object: all pairs of pixels, no lattice."""
+    row, col = np.indices(mask.shape)
+    features = [row / position, col / position, *[image * 255.0 / intensity] * 3]
+    points = np.stack(features).reshape(5, -1).astype(np.float32)
+    squares = (points**2).sum(axis=0)
+    kernel = squares[:, None] + squares - 2 * points.T @ points
+    kernel = np.exp(-kernel.clip(0) / 2)
+    scale = 1 / np.sqrt(kernel.sum(axis=1))
+    kernel *= scale[:, None] * scale
+    unary = np.log(np.where(np.stack([~mask, mask]).reshape(2, -1), 0.7, 0.3))
+    energy = unary
+    for _ in range(6):
+        shares = np.exp(energy - energy.max(axis=0))
+        shares /= shares.sum(axis=0)
+        energy = unary + 10 * shares @ kernel
+    return (shares[1] > shares[0]).reshape(mask.shape)
+
+
+@needs_crf
+def test_a_loose_box_becomes_the_object_in_it():
+    truth, box = disk(), [19, 14, 33, 33]
+    found = refine_boxes(shown(truth, noise=0.004), [box])
+    assert found.dtype == bool
+    assert overlap(found, truth) > 0.97 > overlap(to_mask([box], SIZE), truth)
+
+
+@needs_crf
+def test_nothing_lies_outside_of_the_boxes():
+    truth, box = disk(), [28, 22, 20, 20]
+    found = refine_boxes(shown(truth), [box])
+    assert found.any()
+    assert not (found & ~to_mask([box], SIZE)).any()
+
+
+@needs_crf
+@pytest.mark.parametrize(
+    ("box", "widths"), [([17, 12, 38, 36], (5, 2)), ([10, 5, 52, 46], (12, 5))]
+)
+def test_agrees_with_exact_inference(box, widths):
+    image = np.round(shown(disk(), noise=0.04) * 255) / 255
+    mask = to_mask([box], SIZE)
+    expected = mask & mean_field(image, mask, *widths)
+    assert mask.sum() > expected.sum() > 100
+    assert overlap(refine_boxes(image, [box]), expected) > 0.9
+
+
+@needs_crf
+def test_types_and_channels_of_an_image_do_not_matter():
+    image = np.round(shown(disk()) * 255).astype(np.uint8)
+    box = [[17, 12, 38, 36]]
+    found = refine_boxes(image, box)
+    for same in (image[..., None], np.stack([image] * 3, -1), image / 255):
+        np.testing.assert_array_equal(refine_boxes(same, box), found)
+
+
+@needs_crf
+def test_the_margin_stands_for_the_whole_image(monkeypatch):
+    size = (150, 150)
+    truth, box = disk(size, (70, 80), 12), [[62, 54, 33, 30]]
+    image = shown(truth, noise=0.01)
+    found = {}
+    for margin in (crf.MARGIN, 1, 100):
+        monkeypatch.setattr(crf, "MARGIN", margin)
+        found[margin] = refine_boxes(image, box)
+    assert overlap(found[3], found[100]) > 0.97
+    assert overlap(found[1], found[100]) < 0.9
+
+
+@needs_crf
+def test_options_count():
+    image, box = shown(disk(), noise=0.1), [[17, 12, 38, 36]]
+    usual = refine_boxes(image, box)
+    for option in ({"probability": 0.99}, {"compatibility": 0.5}, {"iterations": 1}):
+        assert (refine_boxes(image, box, **option) != usual).any()
+
+
+@needs_crf
+@pytest.mark.slow
+def test_processes_write_what_one_writes(table, tmp_path):
+    one = crf_masks(table, tmp_path / "one", False)
+    two = crf_masks(table, tmp_path / "two", False, workers=2)
+    assert one.keys() == two.keys() == {0, 1}
+    for row in one:
+        masks = [decode_class_masks(paths[row], SIZE, 20) for paths in (one, two)]
+        np.testing.assert_array_equal(*masks)
+
+
+@pytest.mark.parametrize(
+    ("side", "widths"),
+    [
+        (44.9, (5, 2)),
+        (45, (12, 5)),
+        (69, (12, 5)),
+        (70, (15, 6)),
+        (140, (25, 11)),
+        (210, (50, 13)),
+        (379, (50, 13)),
+        (380, (110, 26)),
+        (900, (110, 26)),
+    ],
+)
+def test_the_shorter_side_gives_the_published_widths(rough, side, widths):
+    image = np.zeros((1000, 1000), np.uint8)
+    refine_boxes(image, [[20, 10, side, 950], [20, 10, 950, side]])
+    assert [asked for _, asked in rough] == [widths, widths]
+
+
+def test_each_box_is_looked_at_alone_with_a_margin(rough):
+    image = np.zeros((100, 200), np.uint8)
+    found = refine_boxes(image, [[40, 30, 10, 20], [2, 90, 10, 30]])
+    assert [seen for seen, _ in rough] == [(50, 40), (25, 27)]
+    np.testing.assert_array_equal(
+        found, to_mask([[40, 30, 10, 20], [2, 90, 10, 30]], (100, 200))
+    )
+
+
+def test_a_box_of_which_nothing_is_left_is_kept(rough, caplog):
+    image = np.full(SIZE, 3, np.uint8)  # odd
+    with caplog.at_level(logging.WARNING, "kerasloc"):
+        found = refine_boxes(image, [[5, 5, 9, 9]])
+    np.testing.assert_array_equal(found, to_mask([[5, 5, 9, 9]], SIZE))
+    assert "kept whole" in caplog.text
+
+
+@pytest.mark.parametrize("boxes", [[], [[80, 5, 9, 9]], [[5, 5, 0.5, 9]]])
+def test_boxes_without_a_pixel_leave_an_empty_mask(rough, boxes):
+    assert not refine_boxes(np.zeros(SIZE), boxes).any()
+    assert rough == []
+
+
+def test_files_hold_every_class(rough, table, tmp_path):
+    paths = crf_masks(table, tmp_path / "masks", progress=False)
+    assert sorted(paths) == [0, 1]
+    first, second = (
+        decode_class_masks(paths[row], SIZE, 20).numpy() for row in range(2)
+    )
+    assert first.dtype == bool
+    assert first.any(axis=(0, 1)).nonzero()[0].tolist() == [0, 15]
+    assert second.any(axis=(0, 1)).nonzero()[0].tolist() == [18]
+    both = even_columns([[10, 10, 8, 8], [30, 20, 9, 30]])
+    np.testing.assert_array_equal(first[..., 0], both)
+    np.testing.assert_array_equal(first[..., 15], even_columns([[20, 5, 40, 40]]))
+    np.testing.assert_array_equal(second[..., 18], even_columns([[4, 5, 30, 20]]))
+
+
+@pytest.mark.parametrize("count", [1, 16, 17, 64])
+def test_the_last_class_comes_back(rough, table, tmp_path, count):
+    names = [f"class {k}" for k in range(count)]
+    boxes = [[0, 10, 10, 8, 8, count - 1]]
+    table = Table(table.paths[:1], names, np.zeros((1, count)), boxes=boxes)
+    paths = crf_masks(table, tmp_path / "masks", False)
+    masks = decode_class_masks(paths[0], SIZE, count).numpy()
+    np.testing.assert_array_equal(masks[..., -1], even_columns([[10, 10, 8, 8]]))
+    assert not masks[..., :-1].any()
+
+
+def test_a_data_set_reads_them_at_another_size(rough, table, tmp_path):
+    paths = crf_masks(table, tmp_path / "masks", False)
+    column = [paths.get(row, "") for row in range(3)]
+    data = tf.data.Dataset.from_tensor_slices(column)
+    data = data.map(lambda path: decode_class_masks(path, (20, 14), 20))
+    assert data.element_spec.shape == (20, 14, 20)
+    first, second, bare = data.as_numpy_iterator()
+    near = np.s_[1::3, 2::5]  # the middles of what a pixel stands for
+    for masks, k, box in (
+        (first, 15, [20, 5, 40, 40]),
+        (second, 18, [4, 5, 30, 20]),
+    ):
+        np.testing.assert_array_equal(masks[..., k], even_columns([box])[near])
+        assert masks[..., k].any()
+    assert not bare.any()
+
+
+def test_masks_stand_upright_as_boxes_do(rough, table, tmp_path):
+    image = Image.open(table.paths[0]).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[274] = 6
+    image.save(table.paths[0], exif=exif)
+    turned = Table(
+        table.paths[:1],
+        table.class_names,
+        table.labels[:1],
+        boxes=[[0, 10, 10, 8, 8, 0]],
+        orientations=[6],
+    )
+    paths = crf_masks(turned, tmp_path / "masks", False)
+    masks = decode_class_masks(paths[0], SIZE, 20).numpy()
+    np.testing.assert_array_equal(masks[..., 0], even_columns([[10, 10, 8, 8]]))
+
+
+def test_a_run_that_was_killed_goes_on(rough, table, tmp_path, monkeypatch):
+    write, made = crf._write, []
+
+    def once(path, bits):
+        if made:
+            raise KeyboardInterrupt
+        made.append(path)
+        write(path, bits)
+
+    monkeypatch.setattr(crf, "_write", once)
+    with pytest.raises(KeyboardInterrupt):
+        crf_masks(table, tmp_path / "masks", False)
+    assert os.listdir(tmp_path / "masks") == [made[0].name]
+    rough.clear()
+    monkeypatch.setattr(crf, "_write", write)
+    paths = crf_masks(table, tmp_path / "masks", False)
+    assert len(rough) == 1  # the one box of the second image
+    assert sorted(os.listdir(tmp_path / "masks")) == sorted(
+        os.path.basename(path) for path in paths.values()
+    )
+    rough.clear()
+    assert crf_masks(table, tmp_path / "masks", False) == paths
+    assert rough == []
+
+
+def test_other_boxes_and_other_images_have_other_files(rough, table, tmp_path):
+    folder = tmp_path / "masks"
+    paths = crf_masks(table, folder, False)
+    assert crf_masks(table.subset([1, 0]), folder, False) == {0: paths[1], 1: paths[0]}
+    boxes = table.boxes.copy()
+    boxes[1, 3] += 1
+    moved = Table(table.paths, table.class_names, table.labels, boxes=boxes)
+    other = crf_masks(moved, folder, False)
+    assert other[1] == paths[1]
+    assert other[0] != paths[0]
+    Image.open(table.paths[1]).point(lambda value: 255 - value).save(table.paths[1])
+    os.utime(table.paths[1], ns=(0, 0))
+    assert crf_masks(table, folder, False)[1] != paths[1]
+
+
+def test_a_table_without_boxes_has_no_files(rough, table, tmp_path):
+    bare = Table(table.paths, table.class_names, table.labels)
+    assert crf_masks(bare, tmp_path / "masks") == {}
+
+
+def test_a_missing_package_is_told_before_any_work(absent, table, tmp_path):
+    hint = r'pydensecrf2.*pip install -e "\.\[crf\]"'
+    with pytest.raises(ImportError, match=hint):
+        refine_boxes(np.zeros(SIZE), [[1, 1, 5, 5]])
+    with pytest.raises(ImportError, match=hint):
+        crf_masks(table, tmp_path / "masks")
+    assert not (tmp_path / "masks").exists()
+
+
+@pytest.mark.usefixtures("absent")
+def test_files_are_read_without_the_package(tmp_path):
+    path = str(tmp_path / "x.png")
+    bits = np.full((2, 2, 1), 5, np.uint16)
+    tf.io.write_file(path, tf.io.encode_png(bits))
+    masks = decode_class_masks(path, (2, 2), 3).numpy()
+    assert masks.all(axis=(0, 1)).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "option", [{"probability": 0.5}, {"probability": 1}, {"compatibility": 0}]
+)
+def test_options_out_of_their_range_are_refused(rough, option):
+    with pytest.raises(ValueError, match=r"between 0.5 and 1.*Received"):
+        refine_boxes(np.zeros(SIZE), [], **option)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 5, 2), (1, 5, 5, 3), (0, 5)])
+def test_what_is_no_image_is_refused(rough, shape):
+    with pytest.raises(ValueError, match=r"1 or 3 channels. Received"):
+        refine_boxes(np.zeros(shape), [])
+
+
+def test_too_many_classes_and_no_worker_are_refused(rough, table, tmp_path):
+    names = [f"class {k}" for k in range(65)]
+    many = Table(table.paths, names, np.zeros((3, 65)))
+    with pytest.raises(ValueError, match=r"up to 64 classes.*65 classes"):
+        crf_masks(many, tmp_path)
+    with pytest.raises(ValueError, match=r"workers=0"):
+        crf_masks(table, tmp_path, workers=0)
+
+
+def test_files_of_fewer_classes_are_refused(rough, table, tmp_path):
+    paths = crf_masks(table, tmp_path / "masks", False)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_class_masks(paths[0], SIZE, 40)
