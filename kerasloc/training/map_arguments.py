@@ -169,5 +169,6 @@ def _add_ham(parser):
     group.add_argument(
         "--decay-epochs",
         type=int,
-        help="step: a tenth every so many epochs (10); polynomial: 0 after so many",
+        help="step: a tenth every so many epochs (10); polynomial: 0 after so many "
+        "(all of --epochs)",
     )

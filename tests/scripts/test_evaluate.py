@@ -197,6 +197,11 @@ def test_a_run_of_the_other_family_is_refused(failure, results):
     assert "Runs of one family are evaluated together. Received: full, half" in said
 
 
+def test_a_checkpoint_of_a_half_model_is_refused(failure, results):
+    said = failure("--type", "half", "--checkpoint", "last")
+    assert "Leave it out" in said
+
+
 def test_data_of_other_classes_is_refused(failure, results, folder):
     (folder / "annotations.json").unlink()
     for split in ("train", "test"):
