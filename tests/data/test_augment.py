@@ -199,7 +199,7 @@ def test_names_stand_for_augmentations():
 
 
 def test_unknown_augmentations_are_refused():
-    with pytest.raises(ValueError, match="one of affine, imgaug, xray, voc, none"):
+    with pytest.raises(ValueError, match="one of affine, imgaug, xray, voc, ham, none"):
         augmentation("flip")
     with pytest.raises(TypeError, match="Received: int"):
         augmentation(3)

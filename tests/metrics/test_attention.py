@@ -133,6 +133,7 @@ def test_intervals_are_those_over_images(random):
         "macro": (7, 2),
         "weighted": (7, 2),
         "mean": (2,),
+        "weighted_mean": (2,),
         "mean_per_class": (4, 2),
     }
     for name, values in around.items():

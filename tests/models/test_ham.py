@@ -115,24 +115,16 @@ def test_published_options_are_the_defaults(default):
     assert default.get_layer("cls_head_0").kernel.shape == (3, 3, 2560, 512)
 
 
-@pytest.mark.parametrize(
-    ("backbone", "count"),
-    [
-        pytest.param("resnet34", 36, marks=pytest.mark.slow),
-        pytest.param("resnet101", 104, marks=pytest.mark.slow),
-        pytest.param("resnet152", 155, marks=pytest.mark.slow),
-        pytest.param("resnext101_32x8d", 104, marks=pytest.mark.slow),
-    ],
-)
-def test_every_architecture_can_be_built(backbone, count):
-    model = build(32, backbone=backbone)
+@pytest.mark.slow
+def test_other_architectures_can_be_built():  # all of them: test_resnet.py
+    model = build(32, backbone="resnext101_32x8d")
     backbones = [
         layer
         for layer in model.layers
         if isinstance(layer, keras.layers.Conv2D)
         and layer.name.startswith(("conv1", "layer"))
     ]
-    assert len(backbones) == count
+    assert len(backbones) == 104
     assert model.output["maps"].shape == (None, 4, 4, 3)
 
 

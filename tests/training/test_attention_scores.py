@@ -1,9 +1,6 @@
 """TIoU and TIoR, streaming."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,7 +10,6 @@ import tensorflow as tf
 from kerasloc.metrics import tior, tiou
 from kerasloc.training.attention_scores import AttentionAccuracy
 
-PROGRAM = pathlib.Path(__file__).parent / "two_devices_attention.py"
 PLAIN = {"iou": tiou, "ior": tior}
 
 
@@ -143,17 +139,6 @@ def test_unknown_sizes_in_a_graph_are_fine(refined):
     ]
     tf.function(score.update_state, input_signature=spec)(masks, maps)
     assert float(score.result()) == pytest.approx(expected("iou", masks, maps))
-
-
-@pytest.mark.slow
-def test_two_devices_count_every_image_once():
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert answer["replicas"] == 2
-    assert answer["streamed"] == pytest.approx(answer["plain"])
 
 
 def test_is_made_again_from_its_description(refined):

@@ -141,11 +141,8 @@ def values(rows):
     return [v for row in rows for k, v in sorted(row.items()) if k != "seconds"]
 
 
-def main(folder):
-    devices = tf.config.list_physical_devices("CPU")
-    virtual = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(devices[0], virtual)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def compare(folder, strategy):
+    """How much HRCAM's models and a network of maps differ."""
     # Two equal images: the batch statistics of a replica are those of the batch.
     equal = {"train": table(folder, [1, 1]), "val": table(folder, [2, 2])}
     with unittest.mock.patch.object(keras.Model, "compile", eagerly):
@@ -157,6 +154,16 @@ def main(folder):
     with unittest.mock.patch.object(keras.Model, "compile", eagerly):
         one_of_maps = train_networks_of_maps(folder, "one", equal, None)
     two_of_maps = train_networks_of_maps(folder, "two", equal, strategy)
+    return {
+        "history": difference(values(one[0]), values(two[0])),
+        "weights": difference(one[1], two[1]),
+        "history of maps": difference(values(one_of_maps[0]), values(two_of_maps[0])),
+        "weights of maps": difference(one_of_maps[1], two_of_maps[1]),
+    }
+
+
+def compare_ham(folder, strategy):
+    """How much HAM differs."""
     # Other images, labels and boxes on every replica, for statistics are of them all.
     labels = np.array([[1, 0], [1, 1], [0, 0]])
     boxes = [[0, 2, 3, 8, 9, 0], [1, 1, 1, 6, 6, 1]]
@@ -167,18 +174,21 @@ def main(folder):
     with unittest.mock.patch.object(keras.Model, "compile", eagerly):
         one_of_ham = train_ham(folder, "one", other, None)
     two_of_ham = train_ham(folder, "two", other, strategy)
-    answer = {
-        "replicas": strategy.num_replicas_in_sync,
-        "history": difference(values(one[0]), values(two[0])),
-        "weights": difference(one[1], two[1]),
-        "history of maps": difference(values(one_of_maps[0]), values(two_of_maps[0])),
-        "weights of maps": difference(one_of_maps[1], two_of_maps[1]),
-        "history of ham": difference(values(one_of_ham[0]), values(two_of_ham[0])),
-        "weights of ham": difference(one_of_ham[1], two_of_ham[1]),
-        "terms of ham": one_of_ham[0][0],
+    return {
+        "history": difference(values(one_of_ham[0]), values(two_of_ham[0])),
+        "weights": difference(one_of_ham[1], two_of_ham[1]),
+        "terms": one_of_ham[0][0],
     }
-    print(json.dumps(answer))
+
+
+def main(folder, what):
+    devices = tf.config.list_physical_devices("CPU")
+    virtual = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(devices[0], virtual)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    answer = {"ham": compare_ham, "others": compare}[what](folder, strategy)
+    print(json.dumps({"replicas": strategy.num_replicas_in_sync, **answer}))
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), sys.argv[2])

@@ -89,5 +89,5 @@ def pipeline_config(options, augment):
         channels=1,
         batch_size=options.batch_size,
         augment=augment,
-        **normalization(1),
+        **normalization("pylon", 1),
     )
