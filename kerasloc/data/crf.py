@@ -167,7 +167,8 @@ def _as_pixels(image) -> np.ndarray:
             f"Received: shape {image.shape}."
         )
     pixels = np.round(as_unit_range(gray) * 255).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    # a copy: the library refuses what it may not write to
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy()
 
 
 def _refined(pixels, box, options) -> np.ndarray:

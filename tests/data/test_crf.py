@@ -359,3 +359,18 @@ def test_files_of_fewer_classes_are_refused(rough, table, tmp_path):
     paths = crf_masks(table, tmp_path / "masks", False)
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode_class_masks(paths[0], SIZE, 40)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_may_be_written_to_as_the_library_demands(channels):
+    pixels = crf._as_pixels(np.zeros((6, 5, channels), np.uint8))
+    assert pixels.shape == (6, 5, 3)
+    assert pixels.flags.writeable
+    assert pixels.flags.c_contiguous
+
+
+@needs_crf
+def test_a_box_of_a_small_color_image_is_refined_on_the_whole_of_it():
+    image = np.full((32, 32, 3), 40, np.uint8)
+    image[8:24, 8:24] = 200
+    assert crf.refine_boxes(image, [[6, 6, 20, 20]]).any()
