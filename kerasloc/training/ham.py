@@ -28,6 +28,7 @@ from kerasloc.training.scores import MultiLabelAUROC
 logger = logging.getLogger(__name__)
 
 POWER, TENTH = 0.9, 0.1
+OVERLAPS = {"tiou": "iou", "tior": "ior"}  # name of the score -> ratio
 
 
 def train_ham(run, tables, network: NetworkConfig, config: HamTraining, **how):
@@ -112,9 +113,6 @@ class HamTrainer(keras.Model):
             for metric in self.overlaps:
                 metric.update_state(y["masks"], y_pred["refined_maps"])
         return self.get_metrics_result()
-
-
-OVERLAPS = {"tiou": "iou", "tior": "ior"}
 
 
 def ham_trainer(model, config: HamTraining, count: int, strategy=None) -> HamTrainer:
