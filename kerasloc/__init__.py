@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _LOCALIZERS = (
     "Baseline",
     "DeepLabV3Plus",
+    "ExplainerClassifier",
     "FPN",
     "FullModel",
     "HAM",

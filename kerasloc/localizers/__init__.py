@@ -1,6 +1,7 @@
 """The wrappers: a network that takes images and answers people."""
 
 from kerasloc.localizers.base import Localizer
+from kerasloc.localizers.explainer import ExplainerClassifier
 from kerasloc.localizers.ham import HAM
 from kerasloc.localizers.hrcam import FullModel, HalfModel
 from kerasloc.localizers.maps import (
@@ -21,6 +22,7 @@ __all__ = [
     "PAN",
     "Baseline",
     "DeepLabV3Plus",
+    "ExplainerClassifier",
     "FullModel",
     "HalfModel",
     "Li2018",
@@ -36,5 +38,5 @@ __all__ = [
 def wrappers() -> dict[str, type[Localizer]]:
     """Every wrapper by its family's name."""
     rivals = (Baseline, Li2018, FPN, UNet, DeepLabV3Plus, PAN)
-    classes = (HalfModel, FullModel, Pylon, *rivals, HAM)
+    classes = (HalfModel, FullModel, Pylon, *rivals, HAM, ExplainerClassifier)
     return {wrapper.family: wrapper for wrapper in classes}

@@ -2,15 +2,18 @@
 
 A layer is called as its published path is, dots as underscores, without what holds the
 network (``net.``, ``encoder.``, ...): ``net.decoder.pa.mid.0.conv.weight`` is the
-``kernel`` of the layer ``pa_mid_0_conv``.
+``kernel`` of the layer ``pa_mid_0_conv``. The explainer-classifier calls the blocks of
+its ResNet otherwise than everyone else: ``sb1.block0`` is ``layer1.0``.
 """
 
+import re
 from collections.abc import Mapping
 
 import keras
 import numpy as np
 
-HOLDERS = ("module", "net", "model", "encoder", "decoder")
+HOLDERS = ("module", "net", "model", "encoder", "decoder", "classifier")
+BLOCK = re.compile(r"\bsb([1-4])\.block(\d+)\b")
 SURPLUS = ("num_batches_tracked", "fc")  # the first ends a name, the second begins one
 NORMALIZATION = {
     "weight": "gamma",
@@ -35,7 +38,7 @@ def find_layer(path: str, layers: Mapping):
         layers: Layers by name. What holds the network is stripped from the path one
             by one, and only while the rest is no layer's name.
     """
-    parts = path.split(".")
+    parts = _usual(path).split(".")
     while parts:
         layer = layers.get("_".join(parts))
         if layer is not None or parts[0] not in HOLDERS:
@@ -87,10 +90,15 @@ def as_numpy(array) -> np.ndarray:
 
 def bare(name: str) -> str:
     """A published name without what holds the network."""
-    parts = name.split(".")
+    parts = _usual(name).split(".")
     while len(parts) > 1 and parts[0] in HOLDERS:
         parts = parts[1:]
     return ".".join(parts)
+
+
+def _usual(name: str) -> str:
+    """The name with torchvision's word for a block."""
+    return BLOCK.sub(r"layer\1.\2", name)
 
 
 def is_surplus(name: str) -> bool:

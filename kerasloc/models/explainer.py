@@ -1,0 +1,165 @@
+"""The explainer-classifier: a classifier that sees what its explanation lets through.
+
+A small encoder and decoder, the explainer, answers with an explanation: one value in
+[0, 1] per pixel. It multiplies the features of the classifier wherever the classifier
+pools them or ends a block, so what the explanation blanks out cannot decide.
+
+Reference:
+    Rio-Torto, Fernandes, Teixeira, Understanding the decisions of CNNs: an in-model
+    approach, Pattern Recognition Letters 133, 2020.
+"""
+
+import keras
+from keras import layers
+
+from kerasloc.backbones import blocks
+from kerasloc.backbones.blocks import check, conv, start
+from kerasloc.backbones.resnet import EPSILON, MOMENTUM, ResNetConfig, resnet
+from kerasloc.backbones.vgg import conv_relu_twice, vgg
+from kerasloc.layers import BatchNormalization
+
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+CLASSIFIERS = (*RESNETS, "vgg")
+MULTIPLES = {"vgg": 16}  # of the image's sides; 32 for the ResNets
+WIDTHS = (32, 64, 128)
+PREFIX = "explainer_"
+
+
+def explainer_classifier(
+    input_shape, classes: int, classifier: str = "resnet18", *, init_bias: float = 3.0
+) -> keras.Model:
+    """The network: `explanation` (n, rows, cols, 1) in [0, 1], `logits` (n, classes).
+
+    Args:
+        input_shape: Rows, columns, channels; both sides multiples of 32, or of 16 for
+            the VGG.
+        classes: How many.
+        classifier: One of :data:`CLASSIFIERS`.
+        init_bias: What the explanation's last bias starts from: a large one makes the
+            first explanations white, so that the classifier is not disturbed.
+
+    Raises:
+        ValueError: If a size or an option does not fit.
+    """
+    rule = f"classifier is one of {', '.join(CLASSIFIERS)}"
+    check({rule: classifier in CLASSIFIERS}, repr(classifier))
+    image = start(input_shape, classes, MULTIPLES.get(classifier, 32))
+    explanation = explainer(image, init_bias)
+    if classifier == "vgg":
+        logits = _vgg_classifier(image, explanation, classes)
+    else:
+        hook = multiplied_by(explanation)
+        x = resnet(image, classifier, ResNetConfig(after_block=hook))["stage5"]
+        x = layers.GlobalAveragePooling2D(name="avgpool")(x)
+        logits = layers.Dense(classes, dtype="float32", name="fc")(x)
+    outputs = {"explanation": explanation, "logits": logits}
+    return keras.Model(image, outputs, name="explainer_classifier")
+
+
+def explainer(image, init_bias: float = 3.0):
+    """The explanation of an image, (n, rows, cols, 1) in [0, 1], float32.
+
+    Args:
+        image: Images (n, rows, cols, channels); both sides multiples of 8.
+        init_bias: As of :func:`explainer_classifier`.
+
+    Raises:
+        ValueError: If a side is no multiple of 8.
+    """
+    size = tuple(image.shape[1:3])
+    rule = "the explainer takes images whose sides are multiples of 8"
+    check({rule: all(side % 8 == 0 for side in size)}, size)
+    x, encoded = image, []
+    for stage, width in enumerate(WIDTHS):
+        x = conv_relu_twice(x, width, f"{PREFIX}conv_mod{stage}")
+        encoded.append(x)
+        x = layers.MaxPooling2D(2, name=f"{PREFIX}pool{stage}")(x)
+    for step, width in enumerate(reversed(WIDTHS)):
+        up = layers.Conv2DTranspose(width, 2, 2, name=f"{PREFIX}tr_conv{step}")(x)
+        x = layers.Add(name=f"{PREFIX}add{step}")([up, encoded.pop()])
+        x = conv_relu_twice(x, width, f"{PREFIX}conv_mod{len(WIDTHS) + step}")
+    x = conv(x, 1, 1, f"{PREFIX}conv_1x1")
+    x = BatchNormalization(
+        momentum=MOMENTUM,
+        epsilon=EPSILON,
+        beta_initializer=keras.initializers.Constant(init_bias),
+        dtype="float32",
+        name=f"{PREFIX}bn",
+    )(x)
+    x = layers.Activation("tanh", dtype="float32", name=f"{PREFIX}tanh")(x)
+    return layers.Activation("relu", dtype="float32", name="explanation")(x)
+
+
+def multiplied_by(explanation):
+    """The multiplication layers, as a hook for any backbone.
+
+    Args:
+        explanation: (n, rows, cols, 1).
+
+    Returns:
+        Function ``(features, name) -> features``: the features times the explanation,
+        average-pooled to their size, for all channels. Its layers are called
+        ``NAME_explained``; features whose size does not divide the explanation's are a
+        ValueError.
+    """
+    pooled = {}
+
+    def hook(features, name):
+        size = tuple(features.shape[1:3])
+        if size not in pooled:
+            pooled[size] = _pooled(explanation, size)
+        return layers.Multiply(name=f"{name}_explained")([features, pooled[size]])
+
+    return hook
+
+
+def _pooled(explanation, size):
+    """The explanation at a size of features."""
+    own = tuple(explanation.shape[1:3])
+    factors = tuple(mine // other for mine, other in zip(own, size, strict=True))
+    fits = all(f * other == m for f, other, m in zip(factors, size, own, strict=True))
+    rule = "features take a whole number of times as little room as the explanation"
+    check({rule: fits}, f"{own} and {size}")
+    if factors == (1, 1):
+        return explanation
+    name = "explanation_" + "x".join(map(str, size))
+    return layers.AveragePooling2D(factors, name=name)(explanation)
+
+
+def _vgg_classifier(image, explanation, classes):
+    """Logits of the VGG whose stages are multiplied."""
+    x = vgg(image, multiplied_by(explanation))
+    x = layers.GlobalMaxPooling2D(name="maxpool")(x)
+    for number in (0, 1):
+        x = layers.Dense(128, activation="sigmoid", name=f"dense{number}")(x)
+        x = layers.Dropout(0.3, name=f"dropout{number}")(x)
+    return layers.Dense(classes, dtype="float32", name="last_dense")(x)
+
+
+def deepest(model: keras.Model) -> str:
+    """The name of the last multiplication layer of a network.
+
+    Args:
+        model: From :func:`explainer_classifier`.
+    """
+    return [x.name for x in model.layers if x.name.endswith("_explained")][-1]
+
+
+def describe(arrays) -> dict:
+    """What shapes tell; see :mod:`kerasloc.backbones.blocks`. Not ``init_bias``."""
+    if f"{PREFIX}conv_1x1" not in arrays:  # no other family has it
+        return {}
+    found = blocks.describe(arrays, "fc", lambda kernels: {})
+    if found:
+        return {**found, "options": {"classifier": found["options"]["backbone"]}}
+    if not {"conv_mod0_conv0", "last_dense"} <= set(arrays):
+        return {}
+    first, last = (
+        next(a.shape for a in arrays[name].values() if a.ndim > 1)
+        for name in ("conv_mod0_conv0", "last_dense")
+    )
+    return {
+        "class_names": [f"class {index}" for index in range(last[-1])],
+        "channels": first[2],
+        "options": {"classifier": "vgg"},
+    }
