@@ -23,6 +23,7 @@ CLASSIFIERS = (*RESNETS, "vgg")
 MULTIPLES = {"vgg": 16}  # of the image's sides; 32 for the ResNets
 WIDTHS = (32, 64, 128)
 PREFIX = "explainer_"
+SMALL = 1e-3
 
 
 def explainer_classifier(
@@ -78,7 +79,9 @@ def explainer(image, init_bias: float = 3.0):
         up = layers.Conv2DTranspose(width, 2, 2, name=f"{PREFIX}tr_conv{step}")(x)
         x = layers.Add(name=f"{PREFIX}add{step}")([up, encoded.pop()])
         x = conv_relu_twice(x, width, f"{PREFIX}conv_mod{len(WIDTHS) + step}")
-    x = conv(x, 1, 1, f"{PREFIX}conv_1x1")
+    # small, so that the last bias alone decides what an untrained explainer answers
+    small = keras.initializers.VarianceScaling(SMALL)
+    x = conv(x, 1, 1, f"{PREFIX}conv_1x1", kernel_initializer=small)
     x = BatchNormalization(
         momentum=MOMENTUM,
         epsilon=EPSILON,

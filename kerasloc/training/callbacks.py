@@ -23,10 +23,13 @@ class EpochEnd(keras.callbacks.Callback):
         monitor: Name of the value, and ``"min"`` or ``"max"``.
         others: Callbacks with a state to be kept: objects with ``get_state`` and
             ``set_state``.
+        eligible: Function from an epoch's values to whether its weights may be the
+            best; None: always.
     """
 
-    def __init__(self, run, network, monitor: tuple[str, str], others=()):
+    def __init__(self, run, network, monitor, others=(), *, eligible=None):
         super().__init__()
+        self._eligible = eligible
         self._run, self._network, self._others = run, network, others
         self._name, mode = monitor
         self._sign = {"min": 1.0, "max": -1.0}[mode]
@@ -49,6 +52,8 @@ class EpochEnd(keras.callbacks.Callback):
         self._run.write_history(self._rows)
         score = self._sign * values[self._name]
         path = self._run.folder / "best.weights.h5"
+        if self._eligible is not None and not self._eligible(values):
+            score = math.inf
         if score < self._best or not path.is_file():  # the first may be NaN
             self._best = min(self._best, score)  # in this order NaN is left out
             save_atomically(self._network, path)

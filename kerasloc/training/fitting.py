@@ -34,8 +34,10 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
             ``weights``: how often a training image is drawn, beside others.
         settings: ``epochs``, ``monitor`` (name, mode), ``callbacks``; optional
             ``plateau``: arguments of Keras' ReduceLROnPlateau (default: HRCAM's; None
-            for none), ``stop_rate``: the learning rate at which training ends, and
-            ``kept``: callbacks with a state to be kept, as of :class:`EpochEnd`.
+            for none), ``stop_rate``: the learning rate at which training ends,
+            ``kept``: callbacks with a state to be kept, as of :class:`EpochEnd` (one
+            whose ``ended`` is true has ended the training), and ``eligible``: as of
+            :class:`EpochEnd`.
 
     Returns:
         Rows of the history, one per epoch.
@@ -47,8 +49,10 @@ def fit(run, trainer: keras.Model, network: keras.Model, feed: dict, settings: d
     plateau, kept = settings.get("plateau", PLATEAU), settings.get("kept", ())
     kept = kept if plateau is None else (ReduceLROnPlateau(**plateau), *kept)
     stop = StopAtRate(settings.get("stop_rate", 0.0))
-    end = EpochEnd(run, network, settings["monitor"], others=kept)
-    if end.first_epoch >= settings["epochs"]:
+    chosen = {"eligible": settings.get("eligible"), "others": kept}
+    end = EpochEnd(run, network, settings["monitor"], **chosen)
+    ended = any(getattr(one, "ended", False) for one in kept)
+    if ended or end.first_epoch >= settings["epochs"]:
         logger.info("%s has its %d epochs already.", run.folder, end.first_epoch)
         return run.history
     if end.first_epoch:
@@ -100,54 +104,61 @@ def optimizer(
         name: ``adadelta``, ``adam`` or ``sgd``.
         learning_rate: Above 0.
         schedule: Of Keras, in the place of the constant rate.
-        l2: Share of every weight that is added to its gradient (``adam`` only).
+        l2: Share of every weight that is added to its gradient, as PyTorch's weight
+            decay; Keras' own is decoupled from the gradient.
 
     Raises:
         ValueError: If the name is another or the rate is not positive.
     """
     rate = learning_rate if schedule is None else schedule
+    own = {"l2": l2} if l2 else {}
     makers = {
-        "adadelta": lambda: keras.optimizers.Adadelta(rate, rho=0.95),
-        "adam": lambda: L2Adam(rate, l2=l2) if l2 else keras.optimizers.Adam(rate),
-        "sgd": lambda: keras.optimizers.SGD(rate, momentum=0.9),
+        "adadelta": lambda: (L2Adadelta if l2 else keras.optimizers.Adadelta)(
+            rate, rho=0.95, **own
+        ),
+        "adam": lambda: (L2Adam if l2 else keras.optimizers.Adam)(rate, **own),
+        "sgd": lambda: (L2SGD if l2 else keras.optimizers.SGD)(
+            rate, momentum=0.9, **own
+        ),
     }
     if name not in makers or not learning_rate > 0:
         raise ValueError(
             f"An optimizer is one of {', '.join(makers)} with a rate above 0. "
             f"Received: {name!r} with {learning_rate!r}."
         )
-    if l2 and name != "adam":
-        raise ValueError(
-            f"Weight decay is for the optimizer adam. Received: {l2} with {name}. "
-            "Give 0."
-        )
     return makers[name]()
 
 
-@keras.saving.register_keras_serializable(package="kerasloc")
-class L2Adam(keras.optimizers.Adam):
-    """Adam with a share of every weight added to its gradient.
+class _WithL2:
+    """Adds a share of every weight to its gradient, before an optimizer of Keras."""
 
-    The weight decay of PyTorch's Adam; Keras' own is decoupled from the gradient.
-
-    Args:
-        learning_rate: Number or schedule.
-        l2: The share.
-        **options: Of ``keras.optimizers.Adam``.
-    """
-
-    def __init__(self, learning_rate=0.001, l2: float = 0.0, **options):
-        super().__init__(learning_rate, **options)
+    def __init__(self, *arguments, l2: float = 0.0, **options):
+        super().__init__(*arguments, **options)
         self.l2 = l2
 
     def update_step(self, gradient, variable, learning_rate):
-        """Adam's, with the larger gradient."""
+        """The optimizer's own, with the larger gradient."""
         value = keras.ops.cast(variable, gradient.dtype)
         super().update_step(gradient + self.l2 * value, variable, learning_rate)
 
     def get_config(self):
         """What makes the optimizer again."""
         return {**super().get_config(), "l2": self.l2}
+
+
+@keras.saving.register_keras_serializable(package="kerasloc")
+class L2Adam(_WithL2, keras.optimizers.Adam):
+    """Adam with ``l2`` times every weight added to its gradient."""
+
+
+@keras.saving.register_keras_serializable(package="kerasloc")
+class L2SGD(_WithL2, keras.optimizers.SGD):
+    """SGD with ``l2`` times every weight added to its gradient."""
+
+
+@keras.saving.register_keras_serializable(package="kerasloc")
+class L2Adadelta(_WithL2, keras.optimizers.Adadelta):
+    """Adadelta with ``l2`` times every weight added to its gradient."""
 
 
 def jit_compile(strategy=None):

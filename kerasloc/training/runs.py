@@ -120,6 +120,7 @@ class Run:
 
     def _compare(self):
         begun = any((self.folder / name).is_file() for name in WEIGHTS)
+        begun |= any(self.folder.glob(f"*/{WEIGHTS[1]}"))  # of a phase
         if not begun or not (self.folder / CONFIG_FILE).is_file():
             return  # nothing is lost, and a mistake in the first command can be mended
         old = json.loads((self.folder / CONFIG_FILE).read_text())
