@@ -1,90 +1,242 @@
-"""Writes synthetic images of textured shapes with boxes and masks, for trying things.
+"""Writes synthetic images with boxes and masks, for trying things.
 
 Example:
     python utils/make_synthetic.py --out data/shapes --classes 6 --size 128
+    python utils/make_synthetic.py --kind polygons --target 5/2 --others circle 5/1
 """
 
 import argparse
 import pathlib
 
-# field of SyntheticConfig -> what the help says
-NUMBERS = {
-    "classes": "how many classes, 2 to 12",
-    "size": "sides of the square images, pixels",
-    "train": "how many images for training, over all classes",
-    "test": "how many images for testing",
-    "seed": "the same seed gives the same images",
-    "distractors": "most small shapes that lie about in an image",
-    "most_objects": "most objects of different classes in an image; over 1, images "
-    "have several labels or none, and come with data.csv",
+NOTE = """examples:
+  python utils/make_synthetic.py --out data/shapes --classes 6 --size 128
+  python utils/make_synthetic.py --kind polygons --target 5/2 --others circle 5/1
+  python utils/make_synthetic.py --kind polygons --simplified --train 50 50"""
+
+ABOUT = """Writes synthetic images with masks and annotations.json (boxes, masks).
+shapes: image folders train|test/CLASS of textured shapes on noisy ground, one class
+  each; or, with --most-objects, images/ and data.csv (labels, boxes).
+polygons: image folders train|val|test/absent|present of plain shapes; those with the
+  target are present. masks/ of the target and others/ of all other shapes."""
+
+
+def star(text: str):
+    """What a word for a shape or for none means."""
+    return None if text == "none" else text
+
+
+def level(text: str):
+    """What a word for red, green or blue, or for any color, means."""
+    return None if text == "any" else int(text)
+
+
+RANGE = {"nargs": 2, "metavar": ("LOW", "HIGH")}
+STARS = {"nargs": "+", "metavar": "P/Q", "type": star}
+RGB = {"nargs": "+", "type": level, "metavar": "LEVEL"}
+COUNT = {"type": int, "metavar": "N"}
+COUNTS = {"type": int, "metavar": "N", "nargs": "+"}
+SWITCH = {"action": argparse.BooleanOptionalAction}
+
+BOTH = {
+    "size": ("sides of the square images, pixels", COUNT),
+    "train": (
+        "how many images for training, over all classes; for polygons also two numbers,"
+        " of absent and of present ones",
+        COUNTS,
+    ),
+    "test": ("how many images for testing, the same", COUNTS),
+    "seed": ("the same seed gives the same images", COUNT),
+    "noise": (
+        "standard deviation of the grain, values being in 0..1",
+        {"type": float, "metavar": "SD"},
+    ),
+}
+SHAPES = {
+    "classes": ("how many classes, 2 to 12", COUNT),
+    "distractors": ("most small shapes that lie about in an image", COUNT),
+    "most_objects": (
+        "most objects of different classes in an image; over 1, images have several "
+        "labels or none, and come with data.csv",
+        COUNT,
+    ),
+    "object_share": (
+        "smallest and largest share of the image that the object covers",
+        {**RANGE, "type": float},
+    ),
+}
+POLYGONS = {
+    "val": ("how many images for validation, as --train; 0 for none", COUNTS),
+    "target": (
+        "the shape that makes an image present: P corners, each joined to the Q-th "
+        "next (5/2 is a pentagram), or circle",
+        {"metavar": "P/Q"},
+    ),
+    "outer": (
+        "shape around the target, without which it does not count, or none",
+        {"metavar": "P/Q", "type": star},
+    ),
+    "others": ("what other shapes there are", STARS),
+    "other_outers": ("what other shapes may lie in, beside --outer, or none", STARS),
+    "shapes": (
+        "fewest and most shapes in an image, with the target",
+        {**RANGE, "type": int},
+    ),
+    "radius": (
+        "smallest and largest radius, shares of the side up to 0.5 or pixels from 1",
+        {**RANGE, "type": float},
+    ),
+    "rotation": ("turn shapes by any angle, or let a corner be on top", SWITCH),
+    "overlap": ("let shapes overlap, or not", SWITCH),
+    "occlusion": (
+        "largest share of the target that others may hide; needs --overlap",
+        {"type": float, "metavar": "SHARE"},
+    ),
+    "antialias": ("soft outlines, or hard ones", SWITCH),
+    "color": ("color of all shapes: red, green and blue from 0 to 255, or any", RGB),
+    "outer_color": ("color of all outer shapes, the same", RGB),
+    "background": ("color of the ground, the same", RGB),
+    "same_color": ("one color for all shapes of an image, or not", SWITCH),
 }
 
 
-def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """The parser and what it made of the arguments (None: the command line's)."""
-    from kerasloc.data import SyntheticConfig
+COLORS = ("color", "outer_color", "background")
 
-    default = SyntheticConfig()
+
+def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    """The parser and what it made of the arguments (None: the command line's).
+
+    Options that are not given are not in the namespace.
+    """
     parser = argparse.ArgumentParser(
-        description="Writes an image-folder tree (train/CLASS, test/CLASS) of textured "
-        "shapes on noisy ground, with masks and annotations.json (boxes, masks); or, "
-        "with --most-objects, images/ and data.csv (labels, boxes).",
-        epilog="example: python utils/make_synthetic.py --out data/shapes --classes 6 "
-        "--size 128",
+        description=ABOUT,
+        epilog=NOTE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--kind",
+        choices=("shapes", "polygons"),
+        default="shapes",
+        help="what images (default: shapes)",
     )
     parser.add_argument(
         "--out",
         type=pathlib.Path,
         metavar="DIR",
-        help=f"folder to write (default: data/ and a name such as {default.name})",
+        help="folder to write (default: data/ and a name made of the settings)",
     )
-    for name, text in NUMBERS.items():
-        parser.add_argument(
-            *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
-            type=int,
-            metavar="N",
-            default=getattr(default, name),
-            help=f"{text} (default %(default)s)",
-        )
-    parser.add_argument(
-        "--object-share",
-        "--object_share",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        default=default.object_share,
-        help="smallest and largest share of the image that the object covers "
-        "(default %(default)s)",
+    polygons = parser.add_argument_group("with --kind polygons")
+    polygons.add_argument(
+        "--simplified",
+        action="store_true",
+        help="the target beside one circle, fixed colors, no noise; other options "
+        "change that",
     )
-    parser.add_argument(
-        "--noise",
-        type=float,
-        metavar="SD",
-        default=default.noise,
-        help="standard deviation of the grain, values being in 0..1 "
-        "(default %(default)s)",
-    )
+    _add(polygons, POLYGONS)
+    _add(parser.add_argument_group("with --kind shapes"), SHAPES)
+    _add(parser, BOTH)
     return parser, parser.parse_args(arguments)
+
+
+def _add(group, options: dict) -> None:
+    """Add options, in dashes and underscores, and say their defaults in their help."""
+    from kerasloc.data import PolygonConfig, SyntheticConfig
+
+    configs = {"shapes": SyntheticConfig(), "polygons": PolygonConfig()}
+    for name, (text, how) in options.items():
+        values = {k: getattr(c, name) for k, c in configs.items() if hasattr(c, name)}
+        words = {kind: _words(name, value) for kind, value in values.items()}
+        if len(set(words.values())) > 1:
+            words = {kind: f"{word} for {kind}" for kind, word in words.items()}
+        group.add_argument(
+            *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
+            dest=name,
+            help=f"{text} (default: {', '.join(dict.fromkeys(words.values()))})",
+            **how,
+        )
+
+
+def _words(name: str, value) -> str:
+    """A setting as one types it."""
+    from kerasloc.data.polygon_drawing import star_name
+
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name in ("target", "outer", "others", "other_outers"):
+        stars = value if name.startswith("other") else (value,)
+        return " ".join("none" if star is None else star_name(star) for star in stars)
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return "any" if value is None else str(value)
+
+
+def make(kind: str, settings: dict):
+    """The config of one kind of images, and the function that writes them.
+
+    Args:
+        kind: "shapes" or "polygons".
+        settings: What was asked for.
+
+    Raises:
+        ValueError: If an option is one of the other kind, or out of its range.
+    """
+    from kerasloc.data import PolygonConfig, SyntheticConfig, write_polygons
+    from kerasloc.data.synthetic import write
+
+    strange = {"shapes": {"simplified", *POLYGONS}, "polygons": {*SHAPES}}[kind]
+    wrong = ", ".join(f"--{k.replace('_', '-')}" for k in settings if k in strange)
+    if wrong:
+        other = {"shapes": "polygons", "polygons": "shapes"}[kind]
+        raise ValueError(
+            f"Options fit the kind of images. Received: {wrong} with --kind {kind}. "
+            f"Leave it out or say --kind {other}."
+        )
+    for name in {"train", "val", "test", *COLORS} & set(settings):
+        if len(settings[name]) == 1:
+            settings[name] = settings[name][0]
+    if kind == "shapes":
+        if any(isinstance(settings.get(k), list) for k in ("train", "test")):
+            raise ValueError(
+                "--train and --test of shapes are one number, over all classes. "
+                f"Received: {settings}. Say --kind polygons for one of either class."
+            )
+        return SyntheticConfig(**settings), write
+    simple = settings.pop("simplified", False)
+    config = PolygonConfig.simplified if simple else PolygonConfig
+    return config(**settings), write_polygons
+
+
+def summary(config) -> str:
+    """What was written, in words."""
+    size = f"{config.size} x {config.size}"
+    if hasattr(config, "val"):
+        counts = (
+            f"{absent} absent and {present} present for {split}"
+            for split, (absent, present) in (
+                ("training", config.train),
+                ("validation", config.val),
+                ("testing", config.test),
+            )
+        )
+        return f"{'; '.join(counts)}; {size}; with masks/, others/, annotations.json"
+    return (
+        f"{config.train} images for training and {config.test} for testing, "
+        f"{size}, of {', '.join(config.class_names)}; with "
+        + ("data.csv" if config.multi_label else "masks/ and annotations.json")
+    )
 
 
 def main(arguments=None) -> None:
     """Write the images and say where they are, or why not."""
-    from kerasloc.data import SyntheticConfig
-    from kerasloc.data.synthetic import write
-
     parser, options = parse(arguments)
     settings = vars(options)
-    out = settings.pop("out")
+    kind, out = settings.pop("kind"), settings.pop("out", None)
     try:
-        config = SyntheticConfig(**settings)
+        config, write = make(kind, settings)
         folder = write(out or pathlib.Path("data") / config.name, config)
     except ValueError as error:
         parser.error(str(error))
-    print(
-        f"{folder}: {config.train} images for training and {config.test} for testing, "
-        f"{config.size} x {config.size}, of {', '.join(config.class_names)}; with "
-        + ("data.csv" if config.multi_label else "masks/ and annotations.json")
-    )
+    print(f"{folder}: {summary(config)}")
 
 
 if __name__ == "__main__":

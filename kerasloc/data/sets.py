@@ -10,7 +10,9 @@ from kerasloc.data.chexpert import read_chexpert
 from kerasloc.data.csv_table import read_csv
 from kerasloc.data.folders import read_folders
 from kerasloc.data.ham_files import read_ham
+from kerasloc.data.imagenet_hvz import read_imagenet_hvz
 from kerasloc.data.nih import read_nih
+from kerasloc.data.nih_nci import read_nih_nci
 from kerasloc.data.tables import Table
 from kerasloc.data.vindr import read_vindr
 from kerasloc.data.voc import read_voc
@@ -21,6 +23,8 @@ READERS = {
     "chexpert": read_chexpert,
     "vindr": read_vindr,
     "voc": read_voc,
+    "imagenet-hvz": read_imagenet_hvz,
+    "nih-nci": read_nih_nci,
     "csv": read_csv,
     "folders": read_folders,
 }
@@ -32,7 +36,7 @@ def read_dataset(name: str, root, class_names=None, **options) -> Table:
 
     Args:
         name: A key of ``READERS``: "nih14", "ham", "chexpert", "vindr", "voc",
-            "csv" or "folders".
+            "imagenet-hvz", "nih-nci", "csv" or "folders".
         root: Its folder; for "csv" the file, or the folder of a ``data.csv``.
         class_names: Some of its classes, in the order that labels are to have; boxes of
             others are left out. None: all.

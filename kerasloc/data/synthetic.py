@@ -136,18 +136,39 @@ def write(folder, config: SyntheticConfig) -> Path:
     Raises:
         ValueError: If the folder holds something else.
     """
+    return make_folder(
+        folder, _settings(config), lambda unfinished: _write_all(unfinished, config)
+    )
+
+
+def make_folder(folder, settings: dict, fill) -> Path:
+    """The folder of data that ``fill`` makes, with annotations.json in it.
+
+    It appears when it is complete. One that is there with the same settings is used
+    as it is.
+
+    Args:
+        folder: Where the data is to lie.
+        settings: What tells this data from other data, as JSON gives it back.
+        fill: Function of a folder that writes all files there and gives what is to
+            stand in annotations.json beside the settings.
+
+    Raises:
+        ValueError: If the folder holds something else.
+    """
     folder = Path(folder)
-    if _is_there(folder, config):
+    if _is_there(folder, settings):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
     try:
-        _write_all(unfinished, config)
-        if not _is_there(folder, config):  # another process may have been faster
+        content = json.dumps({"settings": settings, **fill(unfinished)})
+        (unfinished / ANNOTATIONS).write_text(content, encoding="utf-8")
+        if not _is_there(folder, settings):  # another process may have been faster
             os.replace(unfinished, folder)
+            logger.info("wrote %s", folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    logger.info("wrote %d images to %s", config.train + config.test, folder)
     return folder
 
 
@@ -191,7 +212,7 @@ def _settings(config: SyntheticConfig) -> dict:
     return json.loads(json.dumps({"format": FORMAT, **values}))
 
 
-def _is_there(folder: Path, config: SyntheticConfig) -> bool:
+def _is_there(folder: Path, settings: dict) -> bool:
     """Whether the folder holds this very data; raises if it holds something else."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
@@ -200,25 +221,28 @@ def _is_there(folder: Path, config: SyntheticConfig) -> bool:
         found = content["settings"]
     except (OSError, ValueError, KeyError, TypeError):
         found = None
-    if found != _settings(config):
+    if found != settings:
         raise ValueError(
             "Synthetic data goes into a folder of its own. Received: "
             f"{folder}, which holds {'other files' if found is None else found} and "
-            f"not {_settings(config)}. Remove it or name another folder."
+            f"not {settings}. Remove it or name another folder."
         )
     return True
 
 
-def _write_all(folder: Path, config: SyntheticConfig) -> None:
-    """Write every image and what is known of it, last of all annotations.json."""
-    from tqdm import tqdm
-
+def _write_all(folder: Path, config: SyntheticConfig) -> dict:
+    """Write every image; gives what is known of them."""
     jobs = [("train", i) for i in range(config.train)]
     jobs += [("test", i) for i in range(config.test)]
-    jobs = tqdm(jobs, "drawing", unit="image", disable=len(jobs) < BAR_FROM)
     write_images = _write_csv if config.multi_label else _write_folders
-    content = {"settings": _settings(config), **write_images(folder, config, jobs)}
-    (folder / ANNOTATIONS).write_text(json.dumps(content), encoding="utf-8")
+    return write_images(folder, config, with_bar(jobs))
+
+
+def with_bar(jobs: list):
+    """The jobs one by one, with a progress bar when they are many images."""
+    from tqdm import tqdm
+
+    return tqdm(jobs, "drawing", unit="image", disable=len(jobs) < BAR_FROM)
 
 
 def _write_folders(folder: Path, config: SyntheticConfig, jobs) -> dict:
@@ -229,9 +253,9 @@ def _write_folders(folder: Path, config: SyntheticConfig, jobs) -> dict:
         name = SHAPES[shape].name
         image = f"{split}/{name}/{number:04d}.png"
         masks[image] = f"masks/{image}"
-        boxes[image] = [[*_box(mask), name]]
-        _save(folder / image, picture)
-        _save(folder / masks[image], mask.astype(np.uint8) * 255)
+        boxes[image] = [[*box_around(mask), name]]
+        save_png(folder / image, picture)
+        save_png(folder / masks[image], mask)
     return {"boxes": boxes, "masks": masks}
 
 
@@ -242,25 +266,34 @@ def _write_csv(folder: Path, config: SyntheticConfig, jobs) -> dict:
     for split, number in jobs:
         picture, masks, shapes = render_several(config, split, number)
         image = f"images/{split}/{number:04d}.png"
-        _save(folder / image, picture)
+        save_png(folder / image, picture)
         own = [SHAPES[shape].name for shape in shapes]
         labels = [int(name in own) for name in names]
-        boxes = [(name, *_box(mask)) for name, mask in zip(own, masks, strict=True)]
+        boxes = [
+            (name, *box_around(mask)) for name, mask in zip(own, masks, strict=True)
+        ]
         rows += [(image, split, *labels, *box) for box in boxes or [("",) * 5]]
     with (folder / CSV_NAME).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     return {}
 
 
-def _box(mask) -> list[int]:
+def box_around(mask) -> list[int]:
     """x, y, w, h around a mask that is true somewhere."""
     y, x = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return [int(v) for v in (x[0], y[0], x[-1] + 1 - x[0], y[-1] + 1 - y[0])]
 
 
-def _save(path: Path, pixels) -> None:
-    """Write an 8-bit PNG."""
+def save_png(path: Path, pixels) -> None:
+    """Write an 8-bit PNG, and the folder that it lies in.
+
+    Args:
+        path: Of the file.
+        pixels: uint8 (rows, cols) or (rows, cols, 3); a boolean mask becomes 0 and 255.
+    """
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
     Image.fromarray(pixels).save(path, compress_level=1)

@@ -183,6 +183,40 @@ def cut_validation(table: Table, share: float, seed: int = 0) -> Table:
     return dataclasses.replace(table, splits=splits)
 
 
+def only_classes(table: Table, names) -> Table:
+    """The images with exactly one of some classes, with that one label each.
+
+    Unknown labels count as not there; boxes of other classes are left out.
+
+    Args:
+        table: The data.
+        names: Two or more of its classes, in the order that labels are to have.
+
+    Raises:
+        ValueError: If they are not, or a class has no image left.
+    """
+    names, known = tuple(map(str, names)), table.class_names
+    if len(names) < 2 or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise ValueError(
+            f"Chosen are two or more classes among {', '.join(known)}. Received: "
+            f"{', '.join(names) or 'none'}. Name others."
+        )
+    columns = [known.index(name) for name in names]
+    positive = table.labels[:, columns] == 1
+    rows = np.flatnonzero(positive.sum(axis=1) == 1)
+    part, labels = table.subset(rows), positive[rows]
+    counts = dict(zip(names, labels.sum(axis=0).tolist(), strict=True))
+    if not all(counts.values()):
+        raise ValueError(
+            "Every chosen class has images with none of the others. Received: "
+            f"{', '.join(f'{n} of {name}' for name, n in counts.items())}. Name others "
+            f"among {', '.join(known)}."
+        )
+    boxes = part.boxes[np.isin(part.boxes[:, 5], columns)]
+    boxes[:, 5] = [columns.index(index) for index in boxes[:, 5]]
+    return dataclasses.replace(part, class_names=names, labels=labels, boxes=boxes)
+
+
 def check_disjoint(table: Table) -> None:
     """Make sure that no group (patient) and no file is in two splits.
 

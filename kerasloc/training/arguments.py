@@ -10,7 +10,17 @@ import tomllib
 
 from kerasloc.training.devices import PRECISIONS
 
-DATASETS = ("folders", "csv", "nih14", "chexpert", "ham", "vindr", "voc")
+DATASETS = (
+    "folders",
+    "csv",
+    "nih14",
+    "chexpert",
+    "ham",
+    "vindr",
+    "voc",
+    "imagenet-hvz",
+    "nih-nci",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,6 +94,12 @@ def add_data_options(parser):
     )
     group.add_argument("--image-dir", help="where the csv's images lie")
     group.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="A",
+        help="only images with exactly one of these classes, single-label",
+    )
+    group.add_argument(
         "--val-share",
         type=float,
         help="share of the training images kept for validation when there is no val/ "
@@ -102,7 +118,7 @@ def add_data_options(parser):
     group.add_argument(
         "--augmentation",
         help="affine (HRCAM's recipe, in TensorFlow), imgaug (the same through "
-        "imgaug), xray or voc (PYLON's), ham, or none",
+        "imgaug), xray or voc (PYLON's), ham, strong (through imgaug), or none",
     )
     group.add_argument(
         "--cache", help="keep decoded images: memory, or the path of a file"
@@ -111,15 +127,21 @@ def add_data_options(parser):
 
 def add_training_options(parser):
     """How long, how fast, where."""
+    add_run_options(parser)
+    group = parser.add_argument_group("optimization")
+    group.add_argument("--epochs", type=int, help="until which epoch")
+    group.add_argument("--optimizer", choices=("adadelta", "adam", "sgd"))
+    group.add_argument("--learning-rate", type=float, help="at the start")
+
+
+def add_run_options(parser):
+    """Where, from which seed, on what."""
     group = parser.add_argument_group("training")
     group.add_argument("--results-name", help="name of the run (default: of the data)")
     group.add_argument(
         "--results-dir", default="results", help="where runs lie (default results)"
     )
-    group.add_argument("--epochs", type=int, help="until which epoch")
-    group.add_argument("--batch-size", type=int, help="images in a step")
-    group.add_argument("--optimizer", choices=("adadelta", "adam", "sgd"))
-    group.add_argument("--learning-rate", type=float, help="at the start")
+    group.add_argument("--batch-size", "-bs", type=int, help="images in a step")
     group.add_argument("--seed", type=int, help="decides everything drawn (default 0)")
     group.add_argument(
         "--gpu", help="number of the GPU; 0,1 for several; -1 for the CPU"

@@ -10,11 +10,12 @@ from kerasloc.data import (
     check,
     cut_validation,
     default_folder,
+    default_polygons,
     read_dataset,
 )
 from kerasloc.data.splits import apply_lists, keep_boxes, make_lists, read_lists
 from kerasloc.data.synthetic import MULTI_LABEL
-from kerasloc.data.tables import Table
+from kerasloc.data.tables import Table, only_classes
 from kerasloc.training.arguments import make
 
 
@@ -35,6 +36,8 @@ class DataConfig:
         box_share: Share of the training images with boxes whose boxes are learned
             from; all when None.
         uncertain: What CheXpert's uncertain labels become.
+        classes: Only images with exactly one of these, which is then their one label;
+            all images and classes when None.
         val_share: Share of the training images kept for validation when the data has
             no validation images.
         on_error: ``raise`` or ``skip`` broken images.
@@ -52,6 +55,7 @@ class DataConfig:
     fold: int | None = None
     box_share: float | None = None
     uncertain: str | None = None
+    classes: tuple[str, ...] | None = None
 
     def __post_init__(self):
         if self.protocol is not None and self.image_sets is not None:
@@ -59,6 +63,8 @@ class DataConfig:
                 "Lists are read or made. Received: both an image_sets folder, "
                 f"{self.image_sets}, and the protocol {self.protocol}. Leave one out."
             )
+        classes = tuple(self.classes or ()) or None  # lists, as json has them
+        object.__setattr__(self, "classes", classes)
         for name in (
             "data_dir",
             "image_dir",
@@ -81,14 +87,16 @@ def data_of_run(known: dict, given: dict) -> DataConfig:
         known: What the run's configuration says of its data; its seed stays, so that
             the same images are held out.
         given: Options by name. Another ``data_dir`` leaves what belongs to the old
-            one behind.
+            one behind; without one the run's ``classes`` stay.
 
     Raises:
         ValueError: If neither says which data.
     """
     if "data_dir" in given:
-        own = ("image_dir", "dataset", "image_sets", "protocol", "uncertain")
+        own = ("image_dir", "dataset", "image_sets", "protocol", "uncertain", "classes")
         known = {**known, **dict.fromkeys(own)}
+    else:
+        given = {name: given[name] for name in given if name != "classes"}
     values = {**known, **given, "seed": known.get("seed", given.get("seed", 0))}
     if values.get("data_dir") is None:
         raise ValueError(
@@ -112,6 +120,16 @@ def embedded_data(multi_label: bool = False) -> dict:
     return {"data_dir": folder, "dataset": "csv" if multi_label else "folders"}
 
 
+def embedded_polygons() -> dict:
+    """Where the synthetic polygons lie, made in ``data/`` when absent.
+
+    Returns:
+        ``data_dir`` and ``dataset`` of a :class:`DataConfig`.
+    """
+    folder = str(pathlib.Path(default_polygons()).resolve())
+    return {"data_dir": folder, "dataset": "folders"}
+
+
 def is_embedded(data_dir) -> bool:
     """Whether a path is that of the embedded data with one object an image."""
     return pathlib.Path(data_dir).name == SyntheticConfig().name
@@ -127,6 +145,19 @@ def read_table(config: DataConfig, class_names=None) -> Table:
     Raises:
         ValueError: If the data is missing or not as described.
     """
+    if config.classes is None:
+        return _read_all(config, class_names)
+    names = config.classes if class_names is None else tuple(class_names)
+    if sorted(names) != sorted(config.classes):
+        raise ValueError(
+            f"--classes are those of the network, {', '.join(names)}. Received: "
+            f"{', '.join(config.classes)}. Leave it out, or name these."
+        )
+    return only_classes(_read_all(config), names)
+
+
+def _read_all(config: DataConfig, class_names=None) -> Table:
+    """All images of the data, of whatever class."""
     path = pathlib.Path(config.data_dir)
     by_path = "csv" if path.suffix.lower() == ".csv" else "folders"
     name = config.dataset or by_path

@@ -199,7 +199,8 @@ def test_names_stand_for_augmentations():
 
 
 def test_unknown_augmentations_are_refused():
-    with pytest.raises(ValueError, match="one of affine, imgaug, xray, voc, ham, none"):
+    names = "affine, imgaug, xray, voc, ham, strong, none"
+    with pytest.raises(ValueError, match=f"one of {names}"):
         augmentation("flip")
     with pytest.raises(TypeError, match="Received: int"):
         augmentation(3)

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from kerasloc.data.tables import Table, check_disjoint, cut_validation, listing
+from kerasloc.data.tables import (
+    Table,
+    check_disjoint,
+    cut_validation,
+    listing,
+    only_classes,
+)
 
 
 def single_label(classes, **columns):
@@ -165,6 +171,49 @@ def test_nothing_to_cut_is_an_error():
         cut_validation(table, 0.5)
     with pytest.raises(ValueError, match="0 training images"):
         cut_validation(single_label([0]), 0.5)
+
+
+CHOICE = {
+    "paths": ["a only", "both", "c only", "none", "a, c unknown"],
+    "class_names": ("a", "b", "c"),
+    "labels": [[1, 1, 0], [1, 0, 1], [0, 1, 1], [0, 1, 0], [1, np.nan, np.nan]],
+    "boxes": [[2, 3, 3, 1, 1, 2], [2, 2, 2, 1, 1, 1], [4, 5, 5, 1, 1, 0]],
+    "splits": ["train", "val", "test", "train", ""],
+    "groups": ["p", "q", "r", "s", "t"],
+    "masks": ["m", "", "n", "", ""],
+}
+
+
+def test_images_with_one_of_the_chosen_classes_get_that_label():
+    part = only_classes(Table(**CHOICE), ["c", "a"])
+    assert part.class_names == ("c", "a")
+    assert part.paths.tolist() == ["a only", "c only", "a, c unknown"]
+    assert part.labels.tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert part.boxes[:, [0, 1, 5]].tolist() == [[1, 3, 0], [2, 5, 1]]
+    assert part.splits.tolist() == ["train", "test", ""]
+    assert part.groups.tolist() == ["p", "r", "t"]
+    assert part.masks.tolist() == ["m", "n", ""]
+    assert not part.multi_label
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "dog"], "two or more classes among a, b, c. Received: a, dog"),
+        (["a"], "two or more classes among a, b, c. Received: a"),
+        (["a", "a"], "Received: a, a"),
+        ([], "Received: none"),
+    ],
+)
+def test_classes_that_cannot_be_chosen_are_errors(names, message):
+    with pytest.raises(ValueError, match=message):
+        only_classes(Table(**CHOICE), names)
+
+
+def test_a_chosen_class_without_images_of_its_own_is_an_error():
+    table = Table(["x", "y"], ("a", "b", "c"), [[1, 1, 0], [1, 0, 0]])
+    with pytest.raises(ValueError, match=r"1 of a, 0 of b\. .* among a, b, c"):
+        only_classes(table, ["a", "b"])
 
 
 def test_a_group_on_two_sides_is_named():

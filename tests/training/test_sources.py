@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import read_folders
-from kerasloc.training import sources
+from kerasloc.training import arguments, sources
 from kerasloc.training.sources import DataConfig
 
 NAMES = ("circle", "star_3_1", "star_5_2")
@@ -120,6 +120,50 @@ def test_the_data_set_says_how_a_path_is_read(several):
     assert file.paths.tolist() == table.paths.tolist()
     turned = sources.read_table(DataConfig(str(several), dataset="csv"), NAMES[::-1])
     np.testing.assert_array_equal(turned.labels, table.labels[:, ::-1])
+
+
+def test_only_images_with_one_of_the_classes_are_used(several):
+    whole = sources.read_table(DataConfig(str(several), dataset="csv"))
+    config = DataConfig(str(several), dataset="csv", classes=list(NAMES[:2]))
+    assert config.classes == NAMES[:2]
+    table = sources.read_table(config)
+    assert table.class_names == NAMES[:2]
+    assert not table.multi_label
+    assert len(table) == (whole.labels[:, :2].sum(axis=1) == 1).sum() > 2
+    tables = sources.training_tables(config)
+    assert {one.class_names for one in tables.values()} == {NAMES[:2]}
+
+
+def test_classes_with_spaces_come_from_options_and_toml(tmp_path):
+    parser = arguments.Parser("Trains.", "examples: none")
+    parser.add_argument("--config")
+    arguments.add_data_options(parser)
+    (tmp_path / "a.toml").write_text('classes = ["z\u00e8bre", "cheval de trait"]')
+    words = ["--classes", "z\u00e8bre", "cheval de trait"]
+    for given in (words, ["--config", str(tmp_path / "a.toml")]):
+        options = parser.parse_args(["--data-dir", "/a", *given])
+        config = arguments.make(DataConfig, arguments.given(options))
+        assert config.classes == ("z\u00e8bre", "cheval de trait")
+
+
+def test_a_run_of_some_classes_is_evaluated_on_these(shapes):
+    config = DataConfig(str(shapes), classes=NAMES[1:])
+    for names in (NAMES[1:], NAMES[:0:-1]):  # in the order of the network
+        table = sources.evaluation_table(config, "test", names)
+        assert table.class_names == names
+        folders = [path.split("/")[-2] for path in table.paths]
+        assert [table.class_names[i] for i in table.class_index] == folders
+    with pytest.raises(ValueError, match=r"those of the network, circle.*star_5_2\."):
+        sources.evaluation_table(config, "test", NAMES)
+
+
+def test_the_classes_of_a_run_belong_to_its_data():
+    known = {"data_dir": "/a", "classes": ["u", "v"]}
+    assert sources.data_of_run(known, {}).classes == ("u", "v")
+    assert sources.data_of_run(known, {"classes": ["w"]}).classes == ("u", "v")
+    assert sources.data_of_run(known, {"data_dir": "/b"}).classes is None
+    other = {"data_dir": "/b", "classes": ["x", "y"]}
+    assert sources.data_of_run(known, other).classes == ("x", "y")
 
 
 def test_an_unknown_data_set_is_refused(several):

@@ -1,9 +1,10 @@
+import dataclasses
 import importlib.util
 import pathlib
 
 import pytest
 
-from kerasloc.data import read_csv, read_folders
+from kerasloc.data import PolygonConfig, read_csv, read_folders
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "make_synthetic.py"
 TINY = ["--classes", "3", "--size", "16", "--train", "6", "--test", "3", "--seed", "2"]
@@ -56,7 +57,10 @@ def test_dashes_and_underscores_are_the_same(tool):
 def test_the_help_has_an_example(tool, capsys):
     with pytest.raises(SystemExit, match="0"):
         tool.main(["--help"])
-    assert "python utils/make_synthetic.py --out" in capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
+    assert "python utils/make_synthetic.py --out" in text
+    assert "--size N sides of the square images, pixels (default: 96 for" in text
+    assert "what other shapes there are (default: circle 4/1 5/1)" in text
 
 
 @pytest.mark.parametrize(
@@ -65,6 +69,12 @@ def test_the_help_has_an_example(tool, capsys):
         (["--classes", "1"], "classes is 2 to 12"),
         (["--noise", "7"], "noise lies in 0..0.5"),
         (["--size", "big"], "invalid int value"),
+        (["--train", "6", "7"], "of shapes are one number"),
+        (["--target", "5/2"], "Received: --target with --kind shapes"),
+        (["--simplified"], "say --kind polygons"),
+        (["--kind", "polygons", "--classes", "3"], "Received: --classes"),
+        (["--kind", "polygons", "--target", "4/2"], "A shape is p/q"),
+        (["--kind", "polygons", "--occlusion", "0.5"], "occlusion needs overlap"),
     ],
 )
 def test_what_does_not_fit_is_an_error_with_the_reason(
@@ -81,3 +91,55 @@ def test_other_settings_do_not_overwrite(tool, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         tool.main(["--out", str(tmp_path / "x"), *TINY, "--seed", "3"])
     assert "name another folder" in capsys.readouterr().err
+
+
+POLYGONS = ["--kind", "polygons", "--size", "32", "--train", "4", "--val", "0"]
+
+
+def test_polygons_are_written_in_asked_numbers(tool, tmp_path, capsys):
+    tool.main(["--out", str(tmp_path / "x"), *POLYGONS, "--test", "1", "3"])
+    table = read_folders(tmp_path / "x")
+    assert table.class_names == ("absent", "present")
+    assert table.split("train").labels.sum(axis=0).tolist() == [2, 2]
+    assert table.split("test").labels.sum(axis=0).tolist() == [1, 3]
+    assert "1 absent and 3 present for testing; 32 x 32" in capsys.readouterr().out
+
+
+def test_every_option_of_polygons_reaches_its_setting(tool):
+    words = (
+        "--target 5/2 --outer -1 --others 3/1 4/1 --other-outers none 6/1 --size 128 "
+        "--train 9 --val 2 4 --test 0 --seed 3 --shapes 1 2 --radius .2 .3 --overlap "
+        "--no-rotation --occlusion 0.25 --noise 0 --no-antialias --color any "
+        "--outer-color 1 2 3 --background any --same-color"
+    )
+    settings = vars(tool.parse(["--kind", "polygons", *words.split()])[1])
+    config, _ = tool.make(settings.pop("kind"), settings)
+    assert set(settings) == {field.name for field in dataclasses.fields(config)}
+    assert config == PolygonConfig(
+        target=(5, 2),
+        outer=(-1, 1),
+        others=((3, 1), (4, 1)),
+        other_outers=(None, (6, 1)),
+        size=128,
+        train=(5, 4),
+        val=(2, 4),
+        test=(0, 0),
+        seed=3,
+        shapes=(1, 2),
+        radius=(0.2, 0.3),
+        overlap=True,
+        rotation=False,
+        occlusion=0.25,
+        noise=0,
+        antialias=False,
+        outer_color=(1, 2, 3),
+        background=None,
+        same_color=True,
+    )
+
+
+def test_simplified_polygons_may_be_changed(tool):
+    words = ["--kind", "polygons", "--simplified", "--noise", "0.1", "--color", "any"]
+    settings = vars(tool.parse(words)[1])
+    config, _ = tool.make(settings.pop("kind"), settings)
+    assert config == PolygonConfig.simplified(noise=0.1, color=None)

@@ -8,19 +8,24 @@ had in its file; ``seed`` is two integers that decide everything that is drawn.
 """
 
 from kerasloc.data.augment.affine import AffineFlip
+from kerasloc.data.augment.distort import Distortion
 from kerasloc.data.augment.geometry import EnlargeCropFlip, RotateCropFlip
 from kerasloc.data.augment.imgaug import ImgaugAugmentation, published_imgaug
 from kerasloc.data.augment.photo import ColorJitter
 from kerasloc.data.augment.recipes import Chain, voc, xray
+from kerasloc.data.augment.strong import OneOf, Strong
 from kerasloc.data.augment.warp import warp
 
 __all__ = [
     "AffineFlip",
     "Chain",
     "ColorJitter",
+    "Distortion",
     "EnlargeCropFlip",
     "ImgaugAugmentation",
+    "OneOf",
     "RotateCropFlip",
+    "Strong",
     "augmentation",
     "published_imgaug",
     "voc",
@@ -34,6 +39,7 @@ MAKERS = {
     "xray": xray,
     "voc": voc,
     "ham": EnlargeCropFlip,
+    "strong": Strong,
 }
 
 
@@ -43,8 +49,9 @@ def augmentation(choice):
     Args:
         choice: ``"affine"`` (the published recipe in TensorFlow), ``"imgaug"`` (the
             same through imgaug), ``"xray"``, ``"voc"`` (see :func:`xray`,
-            :func:`voc`), ``"ham"`` (:class:`EnlargeCropFlip`), ``"none"`` or None, an
-            imgaug augmenter, or a function ``(example, seed) -> example``.
+            :func:`voc`), ``"ham"`` (:class:`EnlargeCropFlip`), ``"strong"``
+            (:class:`Strong`, through imgaug), ``"none"`` or None, an imgaug augmenter,
+            or a function ``(example, seed) -> example``.
 
     Raises:
         ValueError: If the name is another.

@@ -14,7 +14,7 @@ def published_imgaug():
     Raises:
         ImportError: If imgaug is not installed or cannot be imported.
     """
-    iaa = _imgaug().augmenters
+    iaa = imgaug_library().augmenters
     affine = iaa.Affine(
         scale={"x": (0.9, 1.1), "y": (0.9, 1.1)},
         translate_percent={"x": (-0.2, 0.2), "y": (-0.2, 0.2)},
@@ -41,7 +41,7 @@ class ImgaugAugmentation:
     """
 
     def __init__(self, augmenter=None):
-        self._library = _imgaug()
+        self._library = imgaug_library()
         augmenter = published_imgaug() if augmenter is None else augmenter
         if not isinstance(augmenter, self._library.augmenters.Augmenter):
             raise TypeError(
@@ -79,9 +79,11 @@ class ImgaugAugmentation:
                 maps.astype(bool), shape=shape
             )
         with self._lock:
-            self._augmenter.seed_(
-                int(np.random.SeedSequence(seed).generate_state(1)[0])
-            )
+            whole = np.asarray(seed, np.int64).view(
+                np.uint64
+            )  # split ones are < 0, too
+            entropy = np.random.SeedSequence(whole.tolist()).generate_state(1)
+            self._augmenter.seed_(int(entropy[0]))
             outputs = self._augmenter(return_batch=True, **_batch(inputs))
         answer = [np.asarray(outputs.images_aug[0], np.float32) / np.float32(255)]
         if "boxes" in example:
@@ -117,7 +119,12 @@ def _from_imgaug(boxes):
     return np.array(rows, np.float32).reshape(-1, 5)
 
 
-def _imgaug():
+def imgaug_library():
+    """The module imgaug, with its augmenters.
+
+    Raises:
+        ImportError: If it is not installed or cannot be imported.
+    """
     try:
         import imgaug
         import imgaug.augmenters

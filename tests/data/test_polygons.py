@@ -1,0 +1,353 @@
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasloc.data import PolygonConfig, default_polygons, other_masks, write_polygons
+from kerasloc.data.folders import read_folders
+from kerasloc.data.polygon_drawing import as_star, scene, star_name, whole_mask
+from kerasloc.data.polygons import render_polygons
+
+SMALL = {"size": 32, "train": (3, 2), "val": 2, "test": (1, 2)}
+CONFIG = PolygonConfig(**SMALL)
+CROWD = {"size": 32, "shapes": (4, 6), "overlap": True}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_polygons(tmp_path_factory.mktemp("data") / "polygons", CONFIG)
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def render(label, number, **settings):
+    return render_polygons(PolygonConfig(**settings), "train", label, number)
+
+
+def one_shape(star, size=64, outer=None, **settings):
+    """Whole mask of the target, alone in an image of its own."""
+    others = ("3/1", "circle") if as_star(star) == (4, 1) else ("4/1",)
+    config = PolygonConfig(
+        target=star, outer=outer, others=others, size=size, shapes=(1, 1), **settings
+    )
+    polygons, _ = scene(np.random.default_rng(0), config, present=True)
+    return whole_mask(polygons[0], size)
+
+
+def test_the_folder_reads_as_a_table_with_both_classes_in_asked_numbers(folder):
+    table = read_folders(folder)
+    assert table.class_names == ("absent", "present")
+    counts = {
+        split: np.bincount(table.split(split).class_index).tolist()
+        for split in ("train", "val", "test")
+    }
+    assert counts == {"train": [3, 2], "val": [1, 1], "test": [1, 2]}
+
+
+def test_an_image_has_box_and_mask_exactly_where_it_has_the_target(folder):
+    table = read_folders(folder)
+    present = np.flatnonzero(table.class_index == 1)
+    assert table.boxes[:, 0].tolist() == present.tolist()
+    assert (table.boxes[:, 5] == 1).all()
+    assert (table.masks != "").tolist() == (table.class_index == 1).tolist()
+
+
+def test_boxes_are_around_masks(folder):
+    table = read_folders(folder)
+    for image, x, y, w, h, _ in table.boxes.astype(int):
+        mask = pixels(table.masks[image]) > 0
+        inside = mask[y : y + h, x : x + w]
+        assert inside.sum() == mask.sum() > 0
+        for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]):
+            assert edge.any()
+
+
+def test_every_image_has_a_mask_of_its_other_shapes_apart_from_the_target(folder):
+    table, others = read_folders(folder), other_masks(folder)
+    assert set(others) == set(table.paths)
+    for path, mask in zip(table.paths, table.masks, strict=True):
+        other = pixels(others[path]) > 0
+        assert other.any()
+        if mask:
+            assert not (other & (pixels(mask) > 0)).any()
+
+
+def test_settings_are_remembered(folder):
+    settings = json.loads((folder / "annotations.json").read_text())["settings"]
+    assert (settings["kind"], settings["target"]) == ("polygons", [3, 1])
+    del settings["format"], settings["kind"]
+    assert PolygonConfig(**settings) == CONFIG
+
+
+def test_an_image_depends_on_seed_split_class_and_number_only(folder):
+    more = PolygonConfig(size=32, train=50, val=40, test=30)
+    picture, mask, _ = render_polygons(more, "train", 1, 1)
+    np.testing.assert_array_equal(picture, pixels(folder / "train/present/0001.png"))
+    np.testing.assert_array_equal(
+        mask * 255, pixels(folder / "masks/train/present/0001.png")
+    )
+    for other in (
+        render_polygons(more, "val", 1, 1),
+        render_polygons(more, "train", 0, 1),
+        render_polygons(more, "train", 1, 2),
+        render_polygons(PolygonConfig(size=32, seed=1), "train", 1, 1),
+    ):
+        assert (picture != other[0]).any()
+
+
+def test_the_same_settings_are_not_made_twice_and_others_do_not_overwrite(folder):
+    image = folder / "train/absent/0000.png"
+    before = os.stat(image).st_mtime_ns
+    assert write_polygons(folder, CONFIG) == folder
+    assert os.stat(image).st_mtime_ns == before
+    with pytest.raises(ValueError, match=r"'seed': 0.*'seed': 1.*another folder"):
+        write_polygons(folder, PolygonConfig(**SMALL, seed=1))
+
+
+def test_nothing_is_left_when_writing_breaks_off(tmp_path, monkeypatch):
+    def fail(*_):
+        assert any(path.name == "0000.png" for path in tmp_path.rglob("*"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kerasloc.data.polygons.box_around", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_polygons(tmp_path / "x", CONFIG)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_overlap_means_that_no_two_shapes_share_a_pixel():
+    config = PolygonConfig(size=48, shapes=(4, 4), radius=(0.1, 0.24))
+    crowded = PolygonConfig(size=48, shapes=(9, 9), radius=(0.14, 0.15))
+    for number in range(20):
+        rng = np.random.default_rng(number)
+        for one in (config, crowded):  # the latter has no place but a grid
+            polygons, _ = scene(rng, one, present=True)
+            masks = np.array([whole_mask(polygon, 48) for polygon in polygons])
+            assert len(masks) == one.shapes[0]
+            assert masks.any(axis=(1, 2)).all()
+            assert masks.sum(axis=0).max() == 1
+
+
+def test_overlap_lets_shapes_share_pixels_but_never_hides_the_target():
+    config = PolygonConfig(**CROWD)
+    shared = 0
+    for number in range(8):
+        rng = np.random.default_rng((0, 0, 1, number))
+        polygons, _ = scene(rng, config, present=True)
+        whole = np.array([whole_mask(polygon, 32) for polygon in polygons])
+        _, target, others = render_polygons(config, "train", 1, number)
+        np.testing.assert_array_equal(target, whole[0])
+        np.testing.assert_array_equal(target | others, whole.any(axis=0))
+        shared += (whole.sum(axis=0) > 1).sum()
+    assert shared > 0
+
+
+def test_occlusion_hides_a_part_of_some_targets_but_no_more_than_was_said():
+    config = PolygonConfig(**CROWD, occlusion=0.4)
+    hidden = []
+    for number in range(20):
+        rng = np.random.default_rng((0, 0, 1, number))
+        whole = whole_mask(scene(rng, config, present=True)[0][0], 32)
+        _, target, _ = render_polygons(config, "train", 1, number)
+        assert not (target & ~whole).any()
+        hidden.append(1 - target.sum() / whole.sum())
+    assert 0 < max(hidden) <= 0.4
+    assert min(hidden) == 0
+
+
+def test_noise_changes_pixels_but_not_masks():
+    clean, noisy = (render(1, 0, size=32, noise=noise) for noise in (0, 0.2))
+    assert np.std(noisy[0].astype(int) - clean[0]) > 10
+    for before, after in zip(clean[1:], noisy[1:], strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_soft_outlines_change_colors_at_the_outlines_but_not_masks():
+    common = {"size": 32, "noise": 0, "color": (0, 0, 0), "background": (255,) * 3}
+    hard, soft = (render(1, 0, antialias=on, **common) for on in (False, True))
+    assert set(np.unique(hard[0])) == {0, 255} < set(np.unique(soft[0]))
+    np.testing.assert_array_equal(hard[0][..., 0] == 0, hard[1] | hard[2])
+    np.testing.assert_array_equal(hard[1], soft[1])
+    np.testing.assert_array_equal(soft[0][..., 0] < 128, soft[1] | soft[2])
+
+
+def test_minus_one_is_a_circle():
+    mask = one_shape(-1, radius=(20, 20))
+    np.testing.assert_allclose(mask.sum(), np.pi * 20**2, rtol=0.01)
+
+
+def test_a_pentagram_has_its_core_and_fewer_pixels_than_its_convex_hull():
+    from skimage.morphology import convex_hull_image
+
+    mask = one_shape("5/2", radius=(24, 24))
+    rows, cols = np.nonzero(mask)
+    share = mask.sum() / convex_hull_image(mask).sum()
+    np.testing.assert_allclose(share, 0.472, atol=0.03)  # 1.123 R^2 of 2.378 R^2
+    assert mask[round(rows.mean()), round(cols.mean())]
+
+
+def test_without_rotation_a_corner_is_on_top():
+    masks = [one_shape("3/1", rotation=turn, radius=(20, 20)) for turn in (False, True)]
+    upright, turned = (np.sort(mask.sum(axis=1))[::-1] for mask in masks)
+    rows = np.flatnonzero(masks[0].any(axis=1))
+    widths = masks[0].sum(axis=1)[rows]
+    assert (np.diff(widths) >= 0).all()
+    assert widths[0] <= 2
+    assert widths[-1] > 30
+    assert (upright != turned).any()
+
+
+def test_the_target_lies_in_its_outer_shape_and_both_are_its_mask():
+    settings = {"outer": "4/1", "other_outers": (None, "circle"), "size": 64}
+    config = PolygonConfig(**settings, radius=(0.2, 0.24), noise=0)
+    for number in range(5):
+        rng = np.random.default_rng((0, 0, 1, number))
+        polygon = scene(rng, config, present=True)[0][0]
+        (outer, _), (inner, _) = polygon.layers(64)
+        assert (polygon.star, polygon.outer) == ((3, 1), (4, 1))
+        assert not ((inner > 0) & (outer <= 1)).any()
+        _, target, _ = render_polygons(config, "train", 1, number)
+        np.testing.assert_array_equal(target, outer > 0)
+
+
+def test_with_an_outer_shape_the_target_outside_it_is_another_shape():
+    config = PolygonConfig(target=3, others=(4,), outer=-1, other_outers=(None, 5))
+    circle, pentagon, triangle, square = (-1, 1), (5, 1), (3, 1), (4, 1)
+    inside = {(square, circle), (square, pentagon), (triangle, pentagon)}
+    assert set(config.kinds) == {*inside, (square, None), (triangle, None)}
+    for number in range(5):
+        polygons, _ = scene(np.random.default_rng(number), config, present=False)
+        assert {(polygon.star, polygon.outer) for polygon in polygons} <= inside | {
+            (square, None),
+            (triangle, None),
+        }
+
+
+def test_both_classes_have_the_same_number_of_shapes_and_absent_ones_have_some():
+    config = PolygonConfig(size=48, shapes=(1, 4), radius=(0.1, 0.2))
+    counts = [
+        [
+            len(scene(np.random.default_rng(number), config, present)[0])
+            for number in range(30)
+        ]
+        for present in (False, True)
+    ]
+    assert counts[0] == counts[1]
+    assert set(counts[0]) == {1, 2, 3, 4}
+
+
+def test_radii_may_be_shares_or_pixels():
+    assert PolygonConfig(size=100, radius=(0.1, 0.2)).pixels == (10, 20)
+    assert PolygonConfig(size=100, radius=(10, 20)).pixels == (10, 20)
+    same = [render(1, 0, size=50, radius=radius)[0] for radius in ((0.1, 0.2), (5, 10))]
+    np.testing.assert_array_equal(*same)
+
+
+def test_colors_are_those_asked_for():
+    red, blue, grey = (255, 0, 0), (0, 0, 255), (90, 90, 90)
+    settings = {"outer": -1, "size": 64, "radius": (0.2, 0.24), "noise": 0}
+    settings |= {"color": red, "outer_color": blue, "background": grey}
+    picture, _, _ = render(1, 0, **settings, antialias=False)
+    assert {tuple(rgb) for rgb in picture.reshape(-1, 3)} == {red, blue, grey}
+
+
+def test_any_color_differs_from_what_it_lies_on_in_gray_too():
+    settings = {"outer": -1, "size": 64, "radius": (0.2, 0.24), "noise": 0}
+    config = PolygonConfig(**settings)
+    for number in range(10):
+        rng = np.random.default_rng(number)
+        polygons, ground = scene(rng, config, present=True)
+        for polygon in polygons:
+            grays = [color.mean() for color in (ground, *polygon.colors)]
+            assert np.diff(np.sort(grays)).min() > 0.15
+
+
+def test_shapes_of_one_image_have_one_color_if_asked_for():
+    settings = {"size": 48, "noise": 0, "antialias": False, "shapes": (4, 4)}
+    for same, colors in ((True, 2), (False, 5)):
+        picture = render(0, 0, **settings, same_color=same)[0]
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) == colors
+
+
+def test_simplified_is_one_other_shape_on_plain_ground():
+    config = PolygonConfig.simplified(size=32, antialias=False)
+    pictures = [render_polygons(config, "train", label, 0)[0] for label in (0, 1)]
+    for picture in pictures:
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 2
+    for present in (False, True):
+        polygons, _ = scene(np.random.default_rng(0), config, present)
+        stars = [polygon.star for polygon in polygons]
+        assert stars == [(3, 1) if present else (-1, 1), (-1, 1)]
+
+
+def test_the_name_tells_settings_apart(tmp_path):
+    assert PolygonConfig().name == "polygons-64px-seed0"
+    assert PolygonConfig.simplified(size=96).name == "polygons-simplified-96px-seed0"
+    names = {PolygonConfig(train=train, target="7/2").name for train in (20, 21, 22)}
+    assert len(names) == 3
+    assert all(name.startswith("polygons-7_2-64px-seed0-") for name in names)
+    config = PolygonConfig.simplified(size=16, train=2, val=0, test=0)
+    assert default_polygons(tmp_path, config) == tmp_path / config.name
+    assert set(read_folders(tmp_path / config.name).splits) == {"train"}
+
+
+@pytest.mark.parametrize("value", [(5, 2), "5/2", [5, 2], np.array([5, 2])])
+def test_a_star_is_a_pair_or_a_text(value):
+    assert as_star(value) == (5, 2)
+    assert star_name(as_star(value)) == "5/2"
+    assert {as_star(circle) for circle in (-1, "-1", "circle", (-1, 1))} == {(-1, 1)}
+    assert star_name((-1, 1)) == "circle"
+    assert as_star(6) == as_star("6") == (6, 1)
+
+
+@pytest.mark.parametrize("value", ["4/2", "2/1", "5/0", "a/b", "1/2/3", None, 3.5, 0])
+def test_what_is_no_star_is_an_error(value):
+    with pytest.raises(ValueError, match=r"q being less than half.*3/1 is a triangle"):
+        PolygonConfig(target=value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 8}, "size is 16 pixels"),
+        ({"train": (0, 3)}, "train is one image of either class"),
+        ({"train": "many"}, "train is a number of images"),
+        ({"val": (3, 0)}, "val is one image of either class or more, or none"),
+        ({"test": 1}, "test is one image of either class"),
+        ({"seed": -1}, "seed is 0"),
+        ({"others": ()}, "there are other shapes"),
+        ({"others": ("3/1",)}, "others does not name the target"),
+        ({"shapes": (0, 2)}, "shapes is 1 or more"),
+        ({"shapes": (4, 2)}, "the smaller first"),
+        ({"radius": (0.2, 0.6)}, "radius lies in"),
+        ({"radius": (0, 0.2)}, "radius lies in"),
+        ({"radius": (10, 40)}, "radius lies in"),
+        ({"occlusion": 0.3}, "occlusion needs overlap"),
+        ({"occlusion": 1, "overlap": True}, r"occlusion lies in 0..0.9"),
+        ({"noise": 2}, "noise lies in"),
+        ({"color": (0, 300, 0)}, "a color lies in 0..255"),
+        ({"color": 9}, "a color is red, green and blue"),
+        ({"color": (9, 9, None)}, "a color is red, green and blue"),
+        ({"size": 32.5}, "size, seed and shapes are whole numbers"),
+        ({"noise": "much"}, "radius, occlusion and noise are numbers"),
+        ({"color": (9, 9, 9), "background": [9, 9, 9]}, "fixed colors differ"),
+        (
+            {"size": 16, "others": ("5/2",)},
+            "5/2 needs a radius of 2.4 pixels, the smallest is 2.2",
+        ),
+        ({"outer": "5/2", "size": 32}, "covers a pixel: 3/1 in 5/2 needs a radius"),
+        ({"shapes": (5, 17)}, "17 shapes of the smallest radius.*may be 5.9 at most"),
+    ],
+)
+def test_settings_out_of_their_range_are_errors(settings, message):
+    with pytest.raises(ValueError, match=f"{message}.*Received: "):
+        PolygonConfig(**settings)
+
+
+def test_other_masks_of_another_folder_are_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"come with synthetic polygons.*Received"):
+        other_masks(tmp_path)
