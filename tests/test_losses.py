@@ -1,14 +1,17 @@
 """Losses that Keras lacks."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
 
-from kerasloc.losses import MaskedBinaryCrossentropy
+from kerasloc.losses import MaskedBinaryCrossentropy, explanation_loss
 
 NAN = np.nan
+GOLDENS = pathlib.Path(__file__).parent / "goldens" / "xml_losses.npz"
 
 
 @pytest.fixture
@@ -88,3 +91,150 @@ def test_it_works_compiled_and_after_saving(logits, tmp_path):
     assert np.isclose(loaded.test_on_batch(logits, labels), expected, rtol=1e-6)
     model.train_on_batch(logits, labels)
     assert all(np.isfinite(ops.convert_to_numpy(w)).all() for w in model.weights)
+
+
+# The explanation's loss
+
+
+@pytest.fixture(scope="module")
+def published():
+    return dict(np.load(GOLDENS))
+
+
+def of_explanation(explanation, mask=None, **options):
+    """One value per image, of arrays or lists."""
+    mask = None if mask is None else np.asarray(mask)
+    loss = explanation_loss(np.asarray(explanation, "float32"), mask, **options)
+    return np.asarray(loss)
+
+
+# mean 0.5, mean difference of rows 0.6, of columns 0.4
+BY_HAND = [[[0.2, 0.4, 0.6], [0.8, 1.0, 0.0]]]
+CORNER = [[[1, 1, 0], [0, 0, 0]]]  # mean outside 0.6
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("unsup_b02", {"beta": 0.2}),
+        ("unsup_b09", {}),
+        ("hybrid_b09_g1", {"mask": "mask"}),
+        ("hybrid_b03_g05", {"mask": "mask", "beta": 0.3, "gamma": 0.5}),
+    ],
+)
+def test_explanations_cost_what_is_published(name, options, published):
+    if "mask" in options:
+        options = {**options, "mask": published["mask"]}
+    loss = of_explanation(published["explanation"], **options)
+    assert loss.shape == (4,)
+    assert abs(loss.mean() - published[name]) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 0.55),
+        ({"beta": 1}, 0.5),
+        ({"beta": 0}, 1.0),
+        ({"mask": CORNER}, 1.15),
+        ({"mask": CORNER, "gamma": 0.5}, 0.85),
+        ({"mask": CORNER, "gamma": 0}, 0.55),
+        ({"budget": 0.2}, 0.37),
+        ({"budget": 0.5}, 0.1),
+        ({"budget": 0.9}, 0.1),
+        ({"budget": 0.9, "beta": 1}, 0.0),
+        ({"budget": 0.2, "mask": CORNER}, 0.97),
+    ],
+)
+def test_an_explanation_costs_what_an_eye_computes(options, expected):
+    loss = of_explanation(BY_HAND, **options)
+    np.testing.assert_allclose(loss, [expected], rtol=1e-5, atol=1e-7)
+
+
+def test_raggedness_is_seen_in_rows_and_in_columns():
+    rows = np.zeros((1, 4, 6, 1))
+    rows[:, ::2] = 0.5  # every row differs from the next by a half
+    for stripes in (rows, rows.transpose(0, 2, 1, 3)):
+        np.testing.assert_allclose(of_explanation(stripes, beta=0), [0.5])
+    ragged = np.random.default_rng(0).random((2, 4, 6, 1))
+    np.testing.assert_allclose(
+        of_explanation(ragged), of_explanation(ragged.transpose(0, 2, 1, 3)), rtol=1e-6
+    )
+    np.testing.assert_array_equal(of_explanation(np.ones((2, 4, 6)), beta=0), [0, 0])
+
+
+def test_every_image_has_its_own_value_also_alone(published):
+    explanation, mask = published["explanation"], published["mask"]
+    together = of_explanation(explanation, mask)
+    alone = [
+        of_explanation(explanation[i : i + 1], mask[i : i + 1])[0] for i in range(4)
+    ]
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+    assert len(set(together.tolist())) == 4
+    flat = of_explanation(explanation[..., 0], mask[..., 0] > 0)
+    np.testing.assert_array_equal(flat, together)
+
+
+def test_an_empty_mask_costs_the_mean_and_a_full_one_nothing():
+    without = of_explanation(BY_HAND)
+    empty = of_explanation(BY_HAND, np.zeros((1, 2, 3)), gamma=2)
+    np.testing.assert_allclose(empty - without, [2 * 0.5], rtol=1e-5)
+    full = of_explanation(BY_HAND, np.ones((1, 2, 3)), gamma=2)
+    np.testing.assert_array_equal(full, without)
+
+
+def test_half_precision_explanations_cost_float32():
+    explanation = ops.cast(np.asarray(BY_HAND), "float16")
+    loss = explanation_loss(explanation, np.asarray(CORNER, bool))
+    assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+    np.testing.assert_allclose(loss, [1.15], rtol=1e-3)
+
+
+def test_explanations_cost_the_same_in_a_graph_of_any_batch(published):
+    explanation, mask = published["explanation"], published["mask"]
+    spec = tf.TensorSpec((None, 20, 24, 1))
+    graph = tf.function(explanation_loss, input_signature=[spec, spec])
+    for count in (1, 4):
+        loss = graph(explanation[:count], mask[:count])
+        expected = of_explanation(explanation[:count], mask[:count])
+        np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_marks_off_the_mask_are_pushed_harder_and_gradients_are_finite():
+    explanation, mask = tf.constant(BY_HAND), tf.constant(CORNER, "float32")
+    for target, extra in (
+        (mask, [[0, 0, 0.25], [0.25, 0.25, 0.25]]),
+        (mask * 0 + 1, 0),
+    ):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(explanation)
+            bare, hybrid = (explanation_loss(explanation, m) for m in (None, target))
+        slopes = [tape.gradient(loss, explanation) for loss in (bare, hybrid)]
+        difference = slopes[1][0] - slopes[0][0]
+        np.testing.assert_allclose(difference, np.zeros((2, 3)) + extra, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mask", "options", "text"),
+    [
+        ((6,), None, {}, "an explanation is"),
+        ((2, 4, 6, 2), None, {}, "an explanation is"),
+        ((2, 1, 6, 1), None, {}, "of two rows and columns or more"),
+        ((2, 4, 1), None, {}, "of two rows and columns or more"),
+        ((2, 4, 6, 1), (2, 4, 5, 1), {}, "a mask is of the explanation's shape"),
+        ((2, 4, 6, 1), (2, 4, 6), {}, "a mask is of the explanation's shape"),
+        ((2, 4, 6, 1), (1, 4, 6, 1), {}, "a mask is of the explanation's shape"),
+        ((2, 4, 6), None, {"beta": -0.1}, r"beta is 0 to 1.*beta -0\.1"),
+        ((2, 4, 6), None, {"beta": 1.1}, r"Received: .*beta 1\.1"),
+        ((2, 4, 6), None, {"beta": NAN}, r"Received: .*beta nan"),
+        ((2, 4, 6), None, {"gamma": -1}, "gamma at least 0"),
+        ((2, 4, 6), None, {"budget": 1.0}, r"below 1.*budget 1\.0"),
+        ((2, 4, 6), None, {"budget": -0.1}, "budget at least 0"),
+    ],
+)
+def test_explanations_of_other_shapes_and_numbers_are_refused(
+    shape, mask, options, text
+):
+    mask = None if mask is None else np.ones(mask)
+    with pytest.raises(ValueError, match=text):
+        explanation_loss(np.ones(shape, "float32"), mask, **options)

@@ -11,13 +11,13 @@ from kerasloc import weights as weight_files
 from kerasloc.checks import as_size
 from kerasloc.configs import CONFIG_FILE, NetworkConfig, read_network
 from kerasloc.models.folding import fold, is_folded
+from kerasloc.models.registry import IMAGENET as IMAGENET_IMAGES
 from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
 from kerasloc.weights.torch_names import bare
 
 logger = logging.getLogger(__name__)
 
 IMAGENET = "imagenet"
-DEFAULT_BACKBONE = "resnet50"
 
 
 def network_and_config(wrapper, source, given: dict):
@@ -177,14 +177,19 @@ def build(wrapper, config: NetworkConfig) -> keras.Model:
 
 def _from_imagenet(wrapper, given):
     """A network whose backbone knows ImageNet."""
-    if "backbone" not in inspect.signature(wrapper.builder).parameters:
+    takes = inspect.signature(wrapper.builder).parameters
+    name = next((name for name in ("backbone", "classifier") if name in takes), None)
+    if name is None:
         raise ValueError(
             "ImageNet weights are for networks with a ResNet backbone. Received: "
             f"{wrapper.__name__}(weights='imagenet'). Train it from scratch."
         )
-    config = _config(wrapper, given, {})
+    channels = given["channels"] or 3
+    known = {} if wrapper.normalization(channels) or channels != 3 else IMAGENET_IMAGES
+    config = _config(wrapper, given, known)
     model = build(wrapper, config)
-    weight_files.load_imagenet(model, config.options.get("backbone", DEFAULT_BACKBONE))
+    backbone = config.options.get(name, takes[name].default)
+    weight_files.load_imagenet(model, backbone)
     return model, config
 
 

@@ -9,13 +9,16 @@ import numpy as np
 from kerasloc import layers
 from kerasloc.checks import as_size
 from kerasloc.configs import NetworkConfig
+from kerasloc.data.augment import Strong
 from kerasloc.data.masks import box_masks
 from kerasloc.losses import explanation_loss
 from kerasloc.models.explainer import explainer_classifier
+from kerasloc.models.registry import IMAGENET
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.devices import scope
 from kerasloc.training.feeds import feed
 from kerasloc.training.fitting import jit_compile
+from kerasloc.training.maps import IMAGENET as IMAGENET_START
 from kerasloc.training.maps import start_from
 from kerasloc.training.phases import train_phases, two_rates, warn_of_collapse
 
@@ -28,7 +31,8 @@ def explainer_network(table, values: dict) -> NetworkConfig:
     Args:
         table: Its classes; every image has exactly one.
         values: ``im_size``, ``channels``, ``classifier``, ``init_bias``, and ``mean``
-            and ``std`` where images are to be normalized.
+            and ``std`` where images are to be normalized; by ImageNet's when ``start``
+            is ``imagenet``.
 
     Raises:
         ValueError: If there is one class, or an image has not exactly one.
@@ -44,14 +48,16 @@ def explainer_network(table, values: dict) -> NetworkConfig:
             " images with another number of labels. Choose classes that exclude each "
             "other: --classes A B."
         )
-    normal = {key: values[key] for key in ("mean", "std") if key in values}
-    options = ("classifier", "init_bias")
+    usual = values.get("start") == IMAGENET_START and values["channels"] == 3
+    normal = dict(IMAGENET) if usual else {}
+    normal |= {key: values[key] for key in ("mean", "std") if key in values}
+    options = {"classifier": "resnet18", "init_bias": 3.0}
     return NetworkConfig(
         family="explainer",
         class_names=table.class_names,
         im_size=as_size(values["im_size"]),
         channels=values["channels"],
-        options={name: values[name] for name in options if name in values},
+        options={name: values.get(name, usual) for name, usual in options.items()},
         **normal,
     )
 
@@ -76,7 +82,10 @@ def train_explainer(run, tables, network: NetworkConfig, config, **how):
     strategy = how.get("strategy")
     warn_of_collapse(config, network.num_classes)
     weights = class_weights(config.class_weights, tables["train"].labels)
-    fed = _prepared(feed(tables, network, config, how.get("augment")), network, config)
+    augment = how.get("augment")
+    if augment is None and config.augmentation == "strong":
+        augment = Strong(config.aug_prob)
+    fed = _prepared(feed(tables, network, config, augment), network, config)
     with scope(strategy):
         model = explainer_classifier(
             network.input_shape, network.num_classes, **network.options

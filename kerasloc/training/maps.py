@@ -148,7 +148,9 @@ def start_from(model: keras.Model, network: NetworkConfig, start: str | None):
     if start is None:
         return
     if start == IMAGENET:
-        weight_files.load_imagenet(model, network.options.get("backbone", "resnet50"))
+        options = network.options
+        backbone = options.get("backbone", options.get("classifier", "resnet50"))
+        weight_files.load_imagenet(model, backbone)
         return
     path = pathlib.Path(start)
     if not path.exists():
@@ -178,8 +180,9 @@ def start_from(model: keras.Model, network: NetworkConfig, start: str | None):
 
 
 def _head(model):
-    """The convolution that gives the maps."""
-    return model.output["maps"]._keras_history.operation
+    """The layer that gives the maps, or the logits where there are none."""
+    output = model.output.get("maps", model.output["logits"])
+    return output._keras_history.operation
 
 
 def tuned_thresholds(scores, table, config) -> np.ndarray:

@@ -6,6 +6,7 @@ import pytest
 from kerasloc.models import (
     baseline,
     deeplabv3plus,
+    explainer,
     fpn,
     ham,
     hrcam,
@@ -25,6 +26,7 @@ MODULES = {
     "deeplabv3plus": deeplabv3plus,
     "pan": pan,
     "ham": ham,
+    "explainer": explainer,
 }
 CASES = [
     ("baseline", "resnet18", {}),
@@ -101,6 +103,22 @@ def test_weights_tell_how_to_build_their_network(family, backbone, options):
     for other in set(MODULES) - {family}:
         assert MODULES[other].describe(arrays) == {}
     assert hrcam.describe(arrays) == {}
+
+
+@pytest.mark.parametrize("classifier", ["resnet50", "vgg"])
+def test_an_explainer_tells_its_classifier(classifier):
+    model = explainer.explainer_classifier((32, 32, 2), 3, classifier)
+    arrays = arrays_of(model)
+    assert explainer.describe(arrays) == {
+        "class_names": ["class 0", "class 1", "class 2"],
+        "channels": 2,
+        "options": {"classifier": classifier},
+    }
+    for other in set(MODULES) - {"explainer"}:
+        assert MODULES[other].describe(arrays) == {}
+    assert hrcam.describe(arrays) == {}
+    alone = {k: v for k, v in arrays.items() if k.startswith("explainer")}
+    assert explainer.describe(alone) == {}
 
 
 def test_pylon_without_up_modules_tells_so():

@@ -50,6 +50,26 @@ def test_what_holds_the_network_is_stripped(path):
     assert find_layer(path, layers) == "this one"
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("classifier.sb1.block0.conv1", "layer1_0_conv1"),
+        ("module.model.classifier.sb3.block22.bn2", "layer3_22_bn2"),
+        ("sb2.block0.downsample.0", "layer2_0_downsample_0"),
+    ],
+)
+def test_the_explained_resnets_blocks_are_known_by_their_name(path, name):
+    assert find_layer(path, {name: "this one"}) == "this one"
+    assert bare(f"{path}.weight").replace(".", "_") == f"{name}_weight"
+
+
+@pytest.mark.parametrize("path", ["sb5.block0.conv1", "asb1.block0.conv1", "sb1.block"])
+def test_what_only_resembles_such_a_block_is_none(path):
+    layers = {"layer5_0_conv1": 1, "alayer1_0_conv1": 1, "layer1_0_conv1": 1}
+    assert find_layer(path, layers) is None
+    assert bare(path) == path
+
+
 def test_nothing_is_stripped_from_a_layers_own_name():
     layers = {"decoder_out": "long", "out": "short"}
     assert find_layer("net.decoder.out", layers) == "long"
@@ -68,6 +88,7 @@ def test_other_names_have_no_layer(path):
         ("net.encoder.bn1.num_batches_tracked", True),
         ("fc.weight", True),
         ("module.encoder.fc.bias", True),
+        ("classifier.fc.weight", True),
         ("fc2.weight", False),
         ("net.attention.fc.weight", False),
     ],

@@ -1,0 +1,256 @@
+"""What the explainer-classifier answers, by a network of a moment."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kerasloc
+from kerasloc.localizers import base, wrappers
+from kerasloc.metrics import resize_maps
+from kerasloc.models.explainer import multiplied_by
+
+NAMES = ("kein Vieleck", "étoile à cinq", "zèbre")
+SIZE = (32, 48)
+LOW = (8, 6)  # of the deepest features of the network by hand
+MERGED = "merged"
+
+
+def by_hand(input_shape, classes, classifier="resnet18", *, init_bias=3.0):
+    """In the place of the network: the explanation is how bright a pixel is."""
+    image = keras.Input(input_shape)
+    explanation = layers.Activation("linear", name="explanation")(image)
+    features = layers.Conv2D(5, (4, 8), strides=(4, 8), activation="relu")(image)
+    deep = multiplied_by(explanation)(features, "deep")
+    pooled = layers.GlobalAveragePooling2D()(deep)
+    logits = layers.Dense(classes, dtype="float32", name="fc")(pooled)
+    return keras.Model(image, {"explanation": explanation, "logits": logits})
+
+
+def make(**arguments):
+    given = {"class_names": NAMES, "im_size": SIZE, "channels": 1}
+    return kerasloc.ExplainerClassifier(**{**given, **arguments})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eagerly():
+    """Runs networks op by op: for a few small images tracing is what takes long."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def wrapper():
+    keras.utils.set_random_seed(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kerasloc.ExplainerClassifier, "builder", staticmethod(by_hand))
+        return make()
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(0).random((3, *SIZE, 1), dtype="float32")
+
+
+def pooled(images):
+    """The means of an image's cells, (n, *LOW)."""
+    return images[..., 0].reshape(-1, LOW[0], 4, LOW[1], 8).mean(axis=(2, 4))
+
+
+def test_the_family_is_known():
+    assert wrappers()["explainer"] is kerasloc.ExplainerClassifier
+    assert "ExplainerClassifier" in dir(kerasloc)
+
+
+# Classification
+
+
+def test_an_image_has_one_class(wrapper, x):
+    logits = np.asarray(wrapper.model(x)["logits"])
+    np.testing.assert_allclose(wrapper.logits(x), logits, rtol=1e-5)
+    powers = np.exp(logits)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(wrapper.predict_proba(x), expected, rtol=1e-5)
+    np.testing.assert_array_equal(wrapper.predict(x), logits.argmax(axis=1))
+    assert type(wrapper.predict(x[0])) is int
+    assert not wrapper.config.multi_label
+    assert (wrapper.config.mean, wrapper.config.std) == ((0.0,), (1.0,))
+
+
+# Explanations
+
+
+def test_explanations_have_the_images_size(wrapper, x):
+    np.testing.assert_array_equal(wrapper.explanations(x), x[..., 0])
+    for one in (x[0], x[:1], x[0, ..., 0]):
+        np.testing.assert_array_equal(wrapper.explanations(one), x[0, ..., 0])
+    assert wrapper.explanations(x[0], squeeze=False).shape == (1, *SIZE)
+
+
+@pytest.mark.parametrize("call", ["maps", "heatmaps"])
+def test_maps_of_every_class_are_the_explanation(wrapper, x, call):
+    ask = getattr(wrapper, call)
+    for classes, count in ((None, 3), ([2, "étoile à cinq"], 2), (["zèbre"], 1)):
+        maps = ask(x, classes)
+        assert maps.shape == (3, *SIZE, count)
+        np.testing.assert_array_equal(maps, np.repeat(x, count, axis=-1))
+        np.testing.assert_array_equal(ask(x[0], classes), maps[0])
+        assert ask(x[0], classes, squeeze=False).shape == (1, *SIZE, count)
+    for one in (0, np.int64(2), "kein Vieleck"):
+        np.testing.assert_array_equal(ask(x, one), x[..., 0])
+        np.testing.assert_array_equal(ask(x[0], one), x[0, ..., 0])
+
+
+def test_heat_maps_come_in_any_size_and_are_not_stretched(wrapper, x):
+    gray = 0.25 + 0.5 * x
+    heat = wrapper.heatmaps(gray, size=(20, 30))
+    expected = resize_maps(gray[..., 0], (20, 30))
+    assert heat.shape == (3, 20, 30, 3)
+    np.testing.assert_allclose(heat, np.stack(3 * [expected], axis=-1), atol=1e-6)
+    assert heat.min() >= 0.25
+
+
+def test_black_explanations_are_told_of(wrapper, x):
+    dark = np.concatenate([x[:1], 0 * x[1:2]])
+    with pytest.warns(UserWarning, match=r"its heat map is 0\. Images: \[1\]"):
+        heat = wrapper.heatmaps(dark)
+    assert not heat[1].any()
+
+
+@pytest.mark.parametrize("asked", [None, 1, "zèbre", [2, "étoile à cinq", 0]])
+def test_the_low_map_is_the_mean_pooled_high_one(wrapper, x, asked):
+    high, low, preds = wrapper.generate_cams(x, asked)
+    np.testing.assert_array_equal(high, x[..., 0])
+    assert low.shape == (3, *LOW)
+    np.testing.assert_allclose(low, pooled(x), rtol=1e-5)
+    np.testing.assert_array_equal(preds, wrapper.predict(x))
+    np.testing.assert_array_equal(wrapper.high_res_cam(x, asked), high)
+    np.testing.assert_array_equal(wrapper.low_res_cam(x, asked), low)
+
+
+def test_one_image_gives_maps_without_an_axis(wrapper, x):
+    for one in (x[0], x[:1]):
+        high, low, prediction = wrapper.generate_cams(one)
+        assert (high.shape, low.shape, type(prediction)) == (SIZE, LOW, int)
+        assert wrapper.high_res_cam(one).shape == SIZE
+        assert wrapper.low_res_cam(one).shape == LOW
+    high, low, prediction = wrapper.generate_cams(x[0], squeeze=False)
+    assert (len(high), len(low), prediction.shape) == (1, 1, (1,))
+
+
+def test_the_network_runs_once_for_all_of_it(wrapper, x, monkeypatch):
+    passes = []
+    run = base.run
+
+    def counted(model, *inputs):
+        passes.append(model)
+        return run(model, *inputs)
+
+    monkeypatch.setattr(base, "run", counted)
+    wrapper.generate_cams(x)
+    assert passes == [wrapper.model]
+
+
+def test_uint8_images_are_as_floats(wrapper, x):
+    bytes_ = (255 * x).astype("uint8")
+    floats = bytes_.astype("float32") / 255
+    np.testing.assert_allclose(wrapper.explanations(bytes_), floats[..., 0], atol=1e-6)
+    np.testing.assert_allclose(
+        wrapper.logits(bytes_), wrapper.logits(floats), atol=1e-6
+    )
+
+
+# Grad-CAM
+
+
+@pytest.mark.parametrize(
+    ("asked", "classes"),
+    [(1, [1, 1, 1]), ("zèbre", [2, 2, 2]), ([2, "étoile à cinq", 0], [2, 1, 0])],
+)
+def test_grad_cam_weighs_the_deepest_features_by_their_class(
+    wrapper, x, asked, classes
+):
+    deep = keras.Model(
+        wrapper.model.input, wrapper.model.get_layer("deep_explained").output
+    )
+    kernel = np.asarray(wrapper.model.get_layer("fc").kernel)
+    weights = kernel[:, classes].T / (LOW[0] * LOW[1])  # the head takes the mean
+    expected = np.einsum("nrck,nk->nrc", np.asarray(deep(x)), weights)
+    answer = wrapper.grad_cam(x, asked)
+    np.testing.assert_allclose(answer, np.maximum(expected, 0), rtol=1e-4, atol=1e-7)
+    assert answer.max() > 0
+
+
+def test_grad_cam_tells_classes_apart_and_takes_the_predicted_one(wrapper, x):
+    each = [wrapper.grad_cam(x, index) for index in range(3)]
+    assert not np.array_equal(each[0], each[1])
+    assert not np.array_equal(each[1], each[2])
+    rows, predicted = np.arange(3), wrapper.predict(x)
+    expected = np.stack(each)[predicted, rows]
+    np.testing.assert_allclose(wrapper.grad_cam(x), expected, atol=1e-6)
+    np.testing.assert_allclose(wrapper.grad_cam(x[0], 1), each[1][0], atol=1e-6)
+    assert wrapper.grad_cam(x[0], 1, squeeze=False).shape == (1, *LOW)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("wrong", [3, -1, "zebre", [0, 1]])
+@pytest.mark.parametrize(
+    "call", ["generate_cams", "high_res_cam", "low_res_cam", "grad_cam", "boxes"]
+)
+def test_unknown_classes_are_refused(wrapper, x, call, wrong):
+    with pytest.raises(ValueError, match="class"):
+        getattr(wrapper, call)(x, custom_class=wrong)
+
+
+@pytest.mark.parametrize("wrong", [3, "zebre", [0, 7]])
+@pytest.mark.parametrize("call", ["maps", "heatmaps"])
+def test_maps_of_unknown_classes_are_refused(wrapper, x, call, wrong):
+    with pytest.raises(ValueError, match="A class is an index from 0 to 2"):
+        getattr(wrapper, call)(x, wrong)
+
+
+@pytest.mark.parametrize(
+    "call", ["explanations", "maps", "heatmaps", "generate_cams", "grad_cam", "boxes"]
+)
+def test_no_image_and_another_size_are_refused(wrapper, x, call):
+    with pytest.raises(ValueError, match="at least one image"):
+        getattr(wrapper, call)(x[:0])
+    with pytest.raises(ValueError, match="here 32 x 48 x 1"):
+        getattr(wrapper, call)(x[:, :16])
+
+
+# Boxes and post-processing
+
+
+@pytest.fixture
+def spots():
+    """Nearly black, with a bright rectangle and a smaller, darker one."""
+    image = np.full((*SIZE, 1), 0.1, "float32")
+    image[4:20, 8:32], image[24:28, 36:44] = 0.9, 0.6
+    return image
+
+
+def test_boxes_are_around_what_is_explained(wrapper, spots):
+    rows = wrapper.boxes(spots, custom_class="étoile à cinq")
+    expected = [[8, 4, 24, 16, 1, 0.9], [36, 24, 8, 4, 1, 0.6]]
+    np.testing.assert_allclose(rows, expected, rtol=1e-5)
+    assert len(wrapper.boxes(spots, 0.7)) == 1
+    assert len(wrapper.boxes(spots, 0.95)) == 0  # explanations are not stretched
+    both = wrapper.boxes(np.stack([spots, spots]))
+    assert [one[0, 4] for one in both] == wrapper.predict(
+        np.stack(2 * [spots])
+    ).tolist()
+
+
+def test_the_post_processing_takes_the_explanation(wrapper, spots):
+    steps = wrapper.refine(spots, "zèbre")
+    assert steps["low"].shape == LOW
+    assert steps[MERGED].shape == SIZE
+    assert steps[MERGED][12, 20] > steps[MERGED][2, 2]
+    several = wrapper.refine(np.stack([spots, spots]))
+    assert [one[MERGED].shape for one in several] == [SIZE, SIZE]

@@ -1,0 +1,142 @@
+"""The explainer-classifier's published checkpoints: by name, and answers as theirs."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+import kerasloc
+from kerasloc.localizers import wrappers
+from kerasloc.weights import load_torch
+
+GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
+NAMES = ("xml_vgg", "xml_resnet18")
+ARRAYS = {"xml_vgg": 58, "xml_resnet18": 138}
+PREFIX = "module.model."
+FIRST = "explainer.conv_mod0.conv0.weight"
+
+
+class Checkpoint:
+    """A published state and its file, its input and answers, and the wrapper of it."""
+
+    def __init__(self, golden, answers, path, write):
+        self.facts = golden.facts
+        self.images = np.clip(0.5 + 0.25 * golden.images, 0, 1)
+        self.answers, self.arrays = answers, golden.arrays()
+        for name, value in self.facts["override"].items():
+            self.arrays[name][...] = value
+        self.path = write(path, self.published())
+        size = self.facts["input_shape"][1:3]
+        self.wrapper = kerasloc.ExplainerClassifier(path, im_size=size)
+        self.model = self.wrapper.model
+
+    def published(self):
+        """The state as in a file, of a network that was trained on several GPUs."""
+        counters = {
+            name.replace("running_var", "num_batches_tracked"): np.array(9)
+            for name in self.arrays
+            if name.endswith("running_var")
+        }
+        return {
+            PREFIX + name: array for name, array in (self.arrays | counters).items()
+        }
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def checkpoint(name, network_golden, torch_writer, tmp_path_factory):
+    facts = json.loads((GOLDENS / "xml_networks.json").read_text())[name]
+    stored = np.load(GOLDENS / "xml_networks.npz")
+    answers = {key: stored[f"{name}/{key}"] for key in ("explanation", "logits")}
+    keys = {f"{name}/logits": None, f"{name}/maps": None}
+    golden = type(network_golden("baseline_max"))(name, facts, keys)
+    path = tmp_path_factory.mktemp("published") / "model.pth"
+    return Checkpoint(golden, answers, path, torch_writer)
+
+
+def test_explanations_and_logits_equal_the_published_ones(checkpoint):
+    outputs = checkpoint.model(checkpoint.images, training=False)
+    step = checkpoint.facts["every"]
+    found = {
+        "explanation": np.asarray(outputs["explanation"])[:, ::step, ::step],
+        "logits": np.asarray(outputs["logits"]),
+    }
+    for key, expected in checkpoint.answers.items():
+        assert found[key].shape == expected.shape
+        limit = max(1e-4 * expected.std(), 1e-5)
+        assert np.abs(found[key] - expected).max() < limit, key
+    assert checkpoint.answers["explanation"].std() > 0.1
+
+
+def test_every_published_array_is_matched_by_its_bare_name(name, checkpoint):
+    model = checkpoint.model
+    weights = model.get_weights()
+    model.set_weights([0 * weight for weight in weights])
+    matched = load_torch(model, checkpoint.arrays)
+    assert (matched.matched, matched.ignored) == (ARRAYS[name], ())
+    assert len(model.weights) == ARRAYS[name]
+    for got, expected in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    matched = load_torch(checkpoint.wrapper, checkpoint.published())
+    assert matched.matched == ARRAYS[name]
+    assert {kind.rpartition(".")[2] for kind in matched.ignored} == {
+        "num_batches_tracked"
+    }
+
+
+def test_a_published_file_tells_what_it_is_of(checkpoint):
+    config = checkpoint.wrapper.config
+    assert config.options == checkpoint.facts["options"]
+    assert (config.num_classes, config.channels, config.multi_label) == (3, 3, False)
+
+
+def test_no_other_family_takes_it_for_its_own(checkpoint):
+    arrays = {
+        layer.name: {weight.name: np.asarray(weight) for weight in layer.weights}
+        for layer in checkpoint.model.layers
+        if layer.weights
+    }
+    known = {family: one.describe(arrays) for family, one in wrappers().items()}
+    assert known.pop("explainer")["options"] == checkpoint.facts["options"]
+    assert not any(known.values())
+    with pytest.raises(ValueError, match=r"own architecture.*looks like: explainer"):
+        kerasloc.Baseline(checkpoint.path)
+
+
+def test_what_does_not_fit_leaves_the_network_as_it_was(checkpoint):
+    model, state = checkpoint.model, checkpoint.published()
+    before = model.get_weights()
+    first = PREFIX + FIRST
+    others = {key: array + 1 for key, array in state.items()}
+    missing = {key: array for key, array in others.items() if key != first}
+    with pytest.raises(ValueError, match="got nothing: explainer_conv_mod0_conv0/k"):
+        load_torch(model, missing)
+    with pytest.raises(ValueError, match=rf"of another shape: {first} \(32, 3, 5, 5\)"):
+        load_torch(model, others | {first: np.ones((32, 3, 5, 5))})
+    with pytest.raises(ValueError, match=r"unknown to the network: .*conv_mod9"):
+        load_torch(model, others | {f"{PREFIX}explainer.conv_mod9.weight": np.ones(1)})
+    for got, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+OPTIONS = {  # that do not fit the file, and what is said
+    "xml_vgg": ({"num_classes": 5}, r"of another shape: .*last_dense"),
+    "xml_resnet18": ({"classifier": "vgg"}, r"unknown to the network: .*sb1\.block0"),
+}
+
+
+def test_options_that_do_not_fit_the_file_are_refused(name, checkpoint):
+    options, text = OPTIONS[name]
+    with pytest.raises(ValueError, match=text):
+        kerasloc.ExplainerClassifier(checkpoint.path, im_size=32, **options)
+
+
+def test_files_of_other_networks_are_refused(network_golden, torch_writer, tmp_path):
+    path = torch_writer(tmp_path / "net.pt", network_golden("baseline_max").arrays())
+    with pytest.raises(ValueError, match=r"own architecture.*looks like: baseline"):
+        kerasloc.ExplainerClassifier(path)
