@@ -185,7 +185,8 @@ def _loader(table, config):
         example |= {"labels": tf.gather(labels, index), "index": index}
         return {name: example[name] for name in config.fields}
 
-    return load
+    # needs no AutoGraph, which takes its time; augmentations of people may
+    return load if config.augment else tf.autograph.experimental.do_not_convert(load)
 
 
 def _pixels(table, config):

@@ -89,14 +89,14 @@ class PolygonConfig:
 
     target: tuple[int, int] = (3, 1)
     outer: tuple[int, int] | None = None
-    others: tuple = (CIRCLE, (4, 1), (5, 1))
+    others: tuple = (CIRCLE, (5, 1))
     other_outers: tuple = (None,)
     size: int = 64
     train: tuple[int, int] = (240, 240)
     val: tuple[int, int] = (60, 60)
     test: tuple[int, int] = (100, 100)
     seed: int = 0
-    shapes: tuple[int, int] = (2, 4)
+    shapes: tuple[int, int] = (2, 3)
     radius: tuple[float, float] = (0.14, 0.25)
     rotation: bool = True
     overlap: bool = False

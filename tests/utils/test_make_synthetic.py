@@ -60,7 +60,7 @@ def test_the_help_has_an_example(tool, capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "python utils/make_synthetic.py --out" in text
     assert "--size N sides of the square images, pixels (default: 96 for" in text
-    assert "what other shapes there are (default: circle 4/1 5/1)" in text
+    assert "what other shapes there are (default: circle 5/1)" in text
 
 
 @pytest.mark.parametrize(
