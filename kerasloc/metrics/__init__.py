@@ -14,6 +14,16 @@ from kerasloc.metrics.attention import (
 )
 from kerasloc.metrics.bootstrap import interval, paired_difference
 from kerasloc.metrics.classification import classification_report, multi_label_report
+from kerasloc.metrics.curves import Curve, precision_recall_curve, roc_curve
+from kerasloc.metrics.explanations import (
+    AopcConfig,
+    aopc,
+    aopc_by_steps,
+    curve_interval,
+    morf_curves,
+    pompom,
+    random_relevance,
+)
 from kerasloc.metrics.localization import (
     iobb_accuracy,
     iou_accuracy,
@@ -26,24 +36,34 @@ from kerasloc.metrics.resizing import resize_maps
 from kerasloc.metrics.thresholds import best_thresholds
 
 __all__ = [
+    "AopcConfig",
+    "Curve",
+    "aopc",
+    "aopc_by_steps",
     "attention_overlaps",
     "auroc",
     "average_precision",
     "best_threshold",
     "best_thresholds",
     "classification_report",
+    "curve_interval",
     "interval",
     "iobb_accuracy",
     "iou_accuracy",
     "iou_curve",
     "ious",
     "min_max",
+    "morf_curves",
     "multi_label_report",
     "overlap_accuracy",
     "paired_difference",
     "point_hits",
     "point_localization",
+    "pompom",
+    "precision_recall_curve",
+    "random_relevance",
     "resize_maps",
+    "roc_curve",
     "tior",
     "tiou",
 ]

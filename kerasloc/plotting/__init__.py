@@ -4,6 +4,13 @@ No figure is registered with pyplot: save it (``figure.savefig``) or return it a
 last value of a notebook's cell; nothing has to be closed.
 """
 
+from kerasloc.plotting.curves import (
+    morf_figure,
+    phases_figure,
+    precision_recall_figure,
+    roc_figure,
+)
+from kerasloc.plotting.explanations import ExplanationRow, explanation_page
 from kerasloc.plotting.figures import pipeline
 from kerasloc.plotting.html import (
     ReportClass,
@@ -17,17 +24,23 @@ from kerasloc.plotting.palette import class_colors, paint_classes
 from kerasloc.plotting.scores import confusion_matrix, history
 
 __all__ = [
+    "ExplanationRow",
     "HeatmapRow",
     "ReportClass",
     "ReportConfig",
     "ReportImage",
     "class_colors",
     "confusion_matrix",
+    "explanation_page",
     "heatmap_page",
     "history",
+    "morf_figure",
     "overlay",
     "overlay_image",
     "paint_classes",
+    "phases_figure",
     "pipeline",
+    "precision_recall_figure",
+    "roc_figure",
     "write_report",
 ]

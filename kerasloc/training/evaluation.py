@@ -99,7 +99,7 @@ def localize(wrapper, table, options: dict, batch_size: int = 32) -> dict:
         element = {key: value.numpy() for key, value in tensors.items()}
         chosen = classes[start : start + len(element["image"])]
         start += len(chosen)
-        truth = _truth(element, chosen)
+        truth = target_masks(element, chosen)
         for name, heat in heat_maps(wrapper, element["image"], chosen, options).items():
             measured = point_hits(heat, truth), iou_curve(heat, truth, THRESHOLDS)
             parts.setdefault(name, []).append(measured)
@@ -216,7 +216,7 @@ def localization_rows(test: dict, val: dict) -> list[dict]:
     return rows
 
 
-def _truth(element, classes) -> np.ndarray:
+def target_masks(element, classes) -> np.ndarray:
     """Where the object of each pair is, boolean (n, rows, cols)."""
     size = element["image"].shape[1:3]
     labels = np.nan_to_num(element["labels"])

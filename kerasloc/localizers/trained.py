@@ -1,11 +1,9 @@
-"""Trained models found again, with the data that they are to be looked at with."""
+"""Trained models found again by what a command line says of them."""
 
 import pathlib
 
-from kerasloc.configs import CONFIG_FILE, read_network
-from kerasloc.data.tables import Table
-from kerasloc.training import sources
-from kerasloc.training.runs import read_config
+from kerasloc.configs import read_network
+from kerasloc.localizers import load, wrappers
 from kerasloc.weights import find_runs, runs_in
 
 
@@ -20,8 +18,6 @@ def newest_run(family: str, results_dir="results") -> pathlib.Path:
     Raises:
         ValueError: If there is none.
     """
-    from kerasloc.localizers import wrappers
-
     place = pathlib.Path(results_dir) / family
     if runs := runs_in(place) or find_runs(family):
         return runs[0]
@@ -43,8 +39,6 @@ def load_wrapper(path, family: str | None = None):
     Raises:
         ValueError: If there is no such family, or it is another than the run's.
     """
-    from kerasloc.localizers import load, wrappers
-
     path = pathlib.Path(path)
     if path.is_dir():
         wrapper = load(path)
@@ -61,21 +55,3 @@ def load_wrapper(path, family: str | None = None):
             f"--type is one of {', '.join(sorted(known))}. Received: {family}."
         )
     return known[family](path)
-
-
-def table_of_run(folder, network, given: dict, split: str) -> Table:
-    """Checked images of one split of a run's data, or of other data in its place.
-
-    Args:
-        folder: Of the run; one without a configuration knows no data.
-        network: Its :class:`~kerasloc.configs.NetworkConfig`.
-        given: Options by name, as for :func:`kerasloc.training.sources.data_of_run`.
-        split: ``test`` or ``val``.
-
-    Raises:
-        ValueError: If there are none.
-    """
-    has_config = (pathlib.Path(folder) / CONFIG_FILE).is_file()
-    known = read_config(folder)["data"] if has_config else {}
-    data = sources.data_of_run(known, given)
-    return sources.evaluation_table(data, split, network.class_names, network.channels)

@@ -1,0 +1,166 @@
+"""scripts/compare_explanations.py: which models it asks about which images."""
+
+import csv
+import json
+import shutil
+import types
+
+import numpy as np
+import pytest
+
+from kerasloc import HalfModel
+from kerasloc.data import read_folders
+from kerasloc.data.synthetic import SyntheticConfig, write
+from kerasloc.localizers import trained as trained_models
+
+FAST = ("--grid", "2", "--limit", "2")
+
+
+@pytest.fixture(scope="module")
+def runs(trained, tmp_path_factory):
+    """Folder of results with copies of the half and the full run, to be added to."""
+    return shutil.copytree(trained, tmp_path_factory.mktemp("copied") / "results")
+
+
+@pytest.fixture
+def unseen(shapes):
+    return read_folders(shapes).split("test")
+
+
+@pytest.fixture
+def stand_in(monkeypatch, unseen):
+    """In the place of every model: one that knows the brightness of the image."""
+
+    class Model:
+        config = types.SimpleNamespace(
+            family="half", im_size=(32, 32), channels=3, class_names=unseen.class_names
+        )
+
+        def predict_proba(self, images, squeeze=True):
+            return images.mean(axis=(1, 2))
+
+        def heatmaps(self, images, classes, squeeze=True):
+            return np.repeat(images[..., :1], len(classes), axis=-1)
+
+        def low_res_cam(self, images, classes, squeeze=True):
+            return images[:, ::8, ::8, 0]
+
+    def load(path, family=None):
+        return Model()
+
+    monkeypatch.setattr(trained_models, "load_wrapper", load)
+
+
+def read(place):
+    with open(place / "comparison.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def known(place):
+    return json.loads((place / "comparison.json").read_text())
+
+
+def test_models_are_compared_on_the_same_images(main, runs, unseen, tmp_path, caplog):
+    half, full = runs / "half" / "shapes", runs / "full" / "shapes"
+    words = ["--weights", str(half), str(full), *FAST, "--steps", "3", "--of", "true"]
+    with caplog.at_level("INFO"):
+        main(words)
+    rows = read(half / "comparison")
+    assert [row["method"] for row in rows] == [
+        f"{model}/shapes: {method}"
+        for model in ("half", "full")
+        for method in ("high", "low", "random", "center")
+    ]
+    assert {(row["images"], row["targets"]) for row in rows} == {("2", "2")}
+    assert "AOPC" in caplog.text
+    assert f"The table and the curves are in {half / 'comparison'}" in caplog.text
+    found = known(half / "comparison")
+    assert set(found["paths"]) < set(unseen.paths.tolist())
+    assert found["settings"]["aopc"]["steps"] == 3
+    curves = found["curves"]
+    assert len(curves["half/shapes: high"]["mean"]) == 4
+    # both see the image as it is: at first the answer does not depend on the method
+    first = [curves[row["method"]]["mean"][0] for row in rows]
+    assert first[:4] == pytest.approx([first[0]] * 4)
+    assert first[4:] == pytest.approx([first[4]] * 4)
+
+
+def test_the_newest_run_of_the_type_is_taken(main, runs, stand_in, monkeypatch):
+    monkeypatch.chdir(runs.parent)
+    main(["--type", "half", *FAST, "--methods", "high", "random"])
+    rows = read(runs / "half" / "shapes" / "comparison")
+    assert [row["method"] for row in rows] == ["high", "random"]
+
+
+def test_images_are_drawn_by_the_seed(main, runs, stand_in, unseen, tmp_path):
+    words = ("--weights", str(runs / "half" / "shapes"), "--grid", "2", "--methods")
+    drawn = []
+    for seed, limit in ((0, 3), (0, 3), (1, 3), (0, 100)):
+        more = ("high", "--seed", str(seed), "--limit", str(limit), "--output", "out")
+        main([*words, *more])
+        drawn.append(known(tmp_path / "out")["paths"])
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[3] == unseen.paths.tolist()
+
+
+def test_validation_images_and_other_data_can_be_asked_for(
+    main, runs, stand_in, shapes, tmp_path
+):
+    run = runs / "half" / "shapes"
+    main(["--weights", str(run), "--split", "val", *FAST])
+    assert all("/train/" in path for path in known(run / "comparison-val")["paths"])
+    other = shutil.copytree(shapes, tmp_path / "other")
+    (other / "annotations.json").unlink()
+    main(["--weights", str(run), "--data-dir", "other", "--output", "out", *FAST])
+    assert known(tmp_path / "out")["paths"][0].startswith(str(other))
+    assert "pompom" not in read(tmp_path / "out")[0]
+
+
+def test_models_of_one_name_are_told_apart_by_their_paths(main, runs, stand_in):
+    run = runs / "half" / "shapes"
+    again = shutil.copytree(run, runs / "again" / "shapes")
+    main(["--weights", str(run), str(again), *FAST, "--methods", "high"])
+    methods = [row["method"] for row in read(run / "comparison")]
+    assert methods == [f"{run}: high", f"{again}: high"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--limit", "0"), "--limit is a positive number"),
+        (("--grid", "64"), "a grid of 64 x 64 over images of 32 x 32"),
+        (("--grid", "2", "--steps", "5"), "1 to the 4 tiles of the grid"),
+        (("--perturbation", "blur"), "one of noise, mean, black"),
+        (("--methods", "lime"), "Methods are among high, low"),
+        (("--methods", "gradcam"), "Model, which has no grad_cam"),
+        (("--of", "best"), "one of predicted, true"),
+        (("--data-dir", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_leaves_no_folder(
+    failure, runs, stand_in, tmp_path, words, message
+):
+    run = runs / "half" / "shapes"
+    assert message in failure("--weights", run, "--output", "out", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_that_saw_other_images_are_refused(failure, runs, stand_in, tmp_path):
+    other = shutil.copytree(runs / "half" / "shapes", tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    data = write(tmp_path / "b", SyntheticConfig(classes=3, size=32, train=3, test=3))
+    config["data"]["data_dir"] = str(data)
+    (other / "config.json").write_text(json.dumps(config))
+    said = failure("--weights", runs / "half" / "shapes", other, *FAST)
+    assert "other ones for model 2 than for the first" in said
+
+
+def test_without_a_run_it_says_what_to_train(failure):
+    said = failure()
+    assert "no run in results/explainer" in said
+    assert "Run python scripts/train_explainer.py" in said
+
+
+def test_a_model_that_was_saved_without_data_is_told_so(failure, runs, tmp_path):
+    HalfModel(runs / "half" / "shapes").save(tmp_path / "saved")
+    assert "Give --data-dir" in failure("--weights", "saved")

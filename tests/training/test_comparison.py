@@ -1,0 +1,187 @@
+"""What explanations are worth: the right numbers for the right images."""
+
+import csv
+import json
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasloc.data import load_image, read_folders
+from kerasloc.metrics import (
+    AopcConfig,
+    aopc,
+    interval,
+    morf_curves,
+    paired_difference,
+    pompom,
+    resize_maps,
+)
+from kerasloc.training import comparison
+from kerasloc.training.comparison import Comparison, Explained, compare
+
+
+class Model:
+    """A wrapper whose classes are the brightness of three stripes."""
+
+    config = types.SimpleNamespace(im_size=(32, 32), channels=3)
+
+    def predict_proba(self, images, squeeze=True):
+        stripes = [images[:, :, start : start + 10] for start in (0, 10, 20)]
+        chance = np.stack([stripe.mean(axis=(1, 2, 3)) for stripe in stripes], axis=1)
+        return chance / chance.sum(axis=1, keepdims=True)
+
+    def heatmaps(self, images, classes, squeeze=True):
+        heat = np.zeros((len(images), 32, 32, len(classes)), np.float32)
+        for place, index in enumerate(classes):
+            heat[:, :, 10 * index : 10 * index + 10, place] = 1
+        return heat
+
+    def low_res_cam(self, images, classes, squeeze=True):
+        maps = np.full((len(images), 4, 4), -2.0)
+        maps[np.arange(len(images)), :, np.asarray(classes) + 1] = 7
+        return maps
+
+
+class GradientModel(Model):
+    def grad_cam(self, images, classes, squeeze=True):
+        return np.zeros((len(images), 2, 2))
+
+
+@pytest.fixture(scope="module")
+def unseen(shapes):
+    return read_folders(shapes).split("test")
+
+
+@pytest.fixture
+def images(unseen):
+    return np.stack([load_image(path, (32, 32), 3) for path in unseen.paths])
+
+
+def config(**options):
+    settings = AopcConfig(grid=4, steps=3, perturbation="black")
+    return Comparison(aopc=settings, batch_size=5, **options)
+
+
+def masks_of(table):
+    return np.stack([np.array(Image.open(path)) > 0 for path in table.masks])
+
+
+def test_methods_are_measured_on_the_true_class_of_every_image(unseen, images):
+    found = compare(Model(), unseen, config(of="true"))
+    assert list(found) == ["high", "low", "random", "center"]
+    model, classes, settings = Model(), unseen.class_index, config().aopc
+    heat = model.heatmaps(images, range(3))[np.arange(12), :, :, classes]
+    low = model.low_res_cam(images, classes)
+    for name, maps in (("high", heat), ("low", low)):
+        expected = morf_curves(model.predict_proba, images, maps, settings, classes)
+        np.testing.assert_allclose(found[name].curves, expected, rtol=1e-5)
+    masks = masks_of(unseen)
+    np.testing.assert_allclose(found["high"].pompom, pompom(heat, masks))
+    # of raw maps what is above 0 is marked
+    marked = (resize_maps(low, 32) > 0).astype(float)
+    np.testing.assert_allclose(found["low"].pompom, pompom(marked, masks))
+    np.testing.assert_allclose(found["center"].pompom, 1, atol=1e-6)
+
+
+def test_the_likeliest_class_has_a_target_where_the_image_has_it(unseen, images):
+    found = compare(Model(), unseen, config(methods=("high",)))
+    likeliest = Model().predict_proba(images).argmax(axis=1)
+    chances = Model().predict_proba(images).max(axis=1)
+    np.testing.assert_allclose(found["high"].curves[:, 0], chances, rtol=1e-5)
+    has = likeliest == unseen.class_index
+    assert 0 < has.sum() < 12
+    np.testing.assert_array_equal(np.isfinite(found["high"].pompom), has)
+
+
+def test_random_orders_are_seeded_and_of_their_own(unseen):
+    def curves(seed):
+        settings = AopcConfig(grid=4, steps=5, perturbation="black", seed=seed)
+        how = Comparison(("random",), aopc=settings, batch_size=5)
+        return compare(Model(), unseen, how)["random"].curves
+
+    np.testing.assert_array_equal(curves(0), curves(0))
+    assert (curves(0) != curves(1)).any()
+
+
+def test_gradcam_is_for_models_that_have_it(unseen):
+    assert comparison.methods_of(GradientModel()) == comparison.METHODS
+    found = compare(GradientModel(), unseen, config(methods=("gradcam",)))
+    assert not np.nan_to_num(found["gradcam"].pompom).any()
+    with pytest.raises(ValueError, match="gradcam of Model, which has no grad_cam"):
+        compare(Model(), unseen, config(methods=("high", "gradcam")))
+
+
+@pytest.fixture
+def found():
+    rng = np.random.default_rng(0)
+    none = np.full(8, np.nan)
+    return {
+        "high": Explained(rng.random((8, 4)), np.append(none[1:], 0.25)),
+        "random": Explained(rng.random((8, 4)), none),
+    }
+
+
+def test_rows_have_intervals_and_the_difference_to_the_random_order(found):
+    high, chance = comparison.rows(found)
+    first, second = (aopc(one.curves) for one in found.values())
+    around = [high[name] for name in ("aopc", "aopc_low", "aopc_high")]
+    assert around == pytest.approx(interval(first))
+    names = ("over_random", "over_random_low", "over_random_high")
+    expected = paired_difference(first, second)
+    assert [high[name] for name in names] == pytest.approx(expected)
+    assert [chance[name] for name in names] == [0, 0, 0]
+    assert (high["images"], high["targets"], high["pompom"]) == (8, 1, 0.25)
+    assert (chance["targets"], np.isnan(chance["pompom"])) == (0, True)
+
+
+def test_every_model_is_compared_with_its_own_random_order(found):
+    names = {"a/1: high": "high", "a/1: random": "random", "b/2: high": "high"}
+    table = comparison.rows({name: found[one] for name, one in names.items()})
+    single = comparison.rows(found)
+    assert table[0]["over_random"] == single[0]["over_random"]
+    assert np.isnan(table[2]["over_random"])
+
+
+def test_columns_without_numbers_are_left_out(found):
+    only = {"high": Explained(found["high"].curves, np.full(8, np.nan))}
+    (row,) = comparison.rows(only)
+    assert list(row) == ["method", "images", "aopc", "aopc_low", "aopc_high"]
+    lines = comparison.text([row]).split("\n")
+    assert len(lines) == 2
+    assert f"{row['aopc']:.3f}" in lines[1]
+    assert "1 images with a mask" in comparison.text(comparison.rows(found))
+
+
+def test_tables_and_curves_are_written(found, tmp_path):
+    place = tmp_path / "new" / "comparison"
+    rows = comparison.write(place, found, {"split": "test"})
+    assert sorted(path.name for path in place.iterdir()) == [
+        "comparison.csv",
+        "comparison.json",
+        "morf.png",
+    ]
+    with open(place / "comparison.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["method"] for line in lines] == ["high", "random"]
+    assert float(lines[0]["aopc"]) == rows[0]["aopc"]
+    known = json.loads((place / "comparison.json").read_text())
+    assert known["split"] == "test"
+    assert known["rows"][1]["pompom"] is None
+    means = found["high"].curves.mean(axis=0)
+    assert known["curves"]["high"]["mean"] == pytest.approx(means)
+    assert known["images"]["high"]["aopc"] == pytest.approx(aopc(found["high"].curves))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"methods": ("low", "lime")}, r"Methods are among .* Received: \['lime'\]"),
+        ({"of": "best"}, "one of predicted, true. Received: 'best'"),
+        ({"batch_size": 0}, "batch_size is positive"),
+    ],
+)
+def test_settings_out_of_range_are_an_error(options, message):
+    with pytest.raises(ValueError, match=message):
+        Comparison(**options)

@@ -1,0 +1,19 @@
+"""A model is looked at with the images of its run, or with other ones."""
+
+import pytest
+
+from kerasloc.configs import read_network
+from kerasloc.data import read_folders
+from kerasloc.training.run_data import table_of_run
+
+
+def test_the_images_are_those_of_the_run_or_other_ones(trained, shapes, tmp_path):
+    run = trained / "half" / "shapes"
+    network = read_network(run)
+    table = table_of_run(run, network, {}, "test")
+    expected = read_folders(shapes).split("test").paths.tolist()
+    assert table.paths.tolist() == expected
+    given = {"data_dir": str(shapes)}
+    assert len(table_of_run(tmp_path, network, given, "test")) == len(expected)
+    with pytest.raises(ValueError, match="Give --data-dir"):
+        table_of_run(tmp_path, network, {}, "test")
