@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-pylon demo-ham test test-fast lint clean
+.PHONY: demo demo-pylon demo-ham demo-explainer test test-fast lint clean
 
 $(VENV)/ready: setup.py
 	@echo "Installing TensorFlow and the rest into $(VENV): a minute or two, once."
@@ -33,6 +33,12 @@ demo-ham: $(VENV)/ready  ## Trains HAM on synthetic images, measures it, a web p
 	$(BIN)/python scripts/train_ham.py
 	$(BIN)/python scripts/generate_heatmaps.py --type ham --html --limit 60
 	@echo "Open results/ham/*/heatmaps/html/index.html in a browser"
+
+demo-explainer: $(VENV)/ready  ## Trains the explainer-classifier on synthetic polygons.
+	$(BIN)/python scripts/train_explainer.py
+	$(BIN)/python scripts/generate_heatmaps.py --type explainer --html --limit 60
+	$(BIN)/python scripts/compare_explanations.py --limit 40
+	@echo "Open results/explainer/*/heatmaps/html/index.html in a browser"
 
 test: $(VENV)/ready  ## All tests, on all cores.
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

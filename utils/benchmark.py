@@ -9,6 +9,7 @@ Example:
     python utils/benchmark.py hrcam --json benchmark.json
     python utils/benchmark.py pylon --repeat 3
     python utils/benchmark.py ham --only masks
+    python utils/benchmark.py explainer --only explanations
 """
 
 import argparse
@@ -19,11 +20,11 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # also when loaded as a module
 
-from benchmarks import ham, hrcam, pylon
+from benchmarks import explainer, ham, hrcam, pylon
 from benchmarks.environment import environment
 from benchmarks.timing import table
 
-SUITES = {"hrcam": hrcam, "pylon": pylon, "ham": ham}
+SUITES = {"hrcam": hrcam, "pylon": pylon, "ham": ham, "explainer": explainer}
 EXAMPLE = "example: python utils/benchmark.py {} --only {} --json speed.json"
 
 

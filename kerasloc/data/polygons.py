@@ -34,9 +34,7 @@ from kerasloc.data.synthetic import box_around, make_folder, save_png, with_bar
 CLASSES = ("absent", "present")
 FORMAT = 1
 IN_NAME = ("size", "seed")
-CENTER_PIXEL = (
-    0.75  # radius of a circle that holds the center of a pixel wherever it is
-)
+CENTER_PIXEL = 0.75  # radius of a circle that holds a pixel's center wherever it is
 SIMPLE = {
     "others": (CIRCLE,),
     "shapes": (2, 2),
@@ -87,9 +85,9 @@ class PolygonConfig:
             their pixels or too many for their image.
     """
 
-    target: tuple[int, int] = (3, 1)
+    target: tuple[int, int] = (5, 2)
     outer: tuple[int, int] | None = None
-    others: tuple = (CIRCLE, (5, 1))
+    others: tuple = (CIRCLE, (3, 1), (4, 1))
     other_outers: tuple = (None,)
     size: int = 64
     train: tuple[int, int] = (240, 240)
@@ -97,13 +95,13 @@ class PolygonConfig:
     test: tuple[int, int] = (100, 100)
     seed: int = 0
     shapes: tuple[int, int] = (2, 3)
-    radius: tuple[float, float] = (0.14, 0.25)
+    radius: tuple[float, float] = (0.16, 0.25)
     rotation: bool = True
     overlap: bool = False
     occlusion: float = 0.0
     noise: float = 0.03
     antialias: bool = True
-    color: tuple[int, int, int] | None = None
+    color: tuple[int, int, int] | None = (230, 200, 60)
     outer_color: tuple[int, int, int] | None = None
     background: tuple[int, int, int] | None = (30, 30, 30)
     same_color: bool = False

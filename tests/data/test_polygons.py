@@ -78,7 +78,7 @@ def test_every_image_has_a_mask_of_its_other_shapes_apart_from_the_target(folder
 
 def test_settings_are_remembered(folder):
     settings = json.loads((folder / "annotations.json").read_text())["settings"]
-    assert (settings["kind"], settings["target"]) == ("polygons", [3, 1])
+    assert (settings["kind"], settings["target"]) == ("polygons", [5, 2])
     del settings["format"], settings["kind"]
     assert PolygonConfig(**settings) == CONFIG
 
@@ -208,7 +208,7 @@ def test_the_target_lies_in_its_outer_shape_and_both_are_its_mask():
         rng = np.random.default_rng((0, 0, 1, number))
         polygon = scene(rng, config, present=True)[0][0]
         (outer, _), (inner, _) = polygon.layers(64)
-        assert (polygon.star, polygon.outer) == ((3, 1), (4, 1))
+        assert (polygon.star, polygon.outer) == ((5, 2), (4, 1))
         assert not ((inner > 0) & (outer <= 1)).any()
         _, target, _ = render_polygons(config, "train", 1, number)
         np.testing.assert_array_equal(target, outer > 0)
@@ -265,7 +265,7 @@ def test_any_color_differs_from_what_it_lies_on_in_gray_too():
 def test_shapes_of_one_image_have_one_color_if_asked_for():
     settings = {"size": 48, "noise": 0, "antialias": False, "shapes": (4, 4)}
     for same, colors in ((True, 2), (False, 5)):
-        picture = render(0, 0, **settings, same_color=same)[0]
+        picture = render(0, 0, **settings, color=None, same_color=same)[0]
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) == colors
 
 
@@ -277,7 +277,7 @@ def test_simplified_is_one_other_shape_on_plain_ground():
     for present in (False, True):
         polygons, _ = scene(np.random.default_rng(0), config, present)
         stars = [polygon.star for polygon in polygons]
-        assert stars == [(3, 1) if present else (-1, 1), (-1, 1)]
+        assert stars == [(5, 2) if present else (-1, 1), (-1, 1)]
 
 
 def test_the_name_tells_settings_apart(tmp_path):
@@ -317,7 +317,7 @@ def test_what_is_no_star_is_an_error(value):
         ({"test": 1}, "test is one image of either class"),
         ({"seed": -1}, "seed is 0"),
         ({"others": ()}, "there are other shapes"),
-        ({"others": ("3/1",)}, "others does not name the target"),
+        ({"others": ("5/2",)}, "others does not name the target"),
         ({"shapes": (0, 2)}, "shapes is 1 or more"),
         ({"shapes": (4, 2)}, "the smaller first"),
         ({"radius": (0.2, 0.6)}, "radius lies in"),
@@ -333,10 +333,10 @@ def test_what_is_no_star_is_an_error(value):
         ({"noise": "much"}, "radius, occlusion and noise are numbers"),
         ({"color": (9, 9, 9), "background": [9, 9, 9]}, "fixed colors differ"),
         (
-            {"size": 16, "others": ("5/2",)},
+            {"size": 16, "radius": (2.2, 4)},
             "5/2 needs a radius of 2.4 pixels, the smallest is 2.2",
         ),
-        ({"outer": "5/2", "size": 32}, "covers a pixel: 3/1 in 5/2 needs a radius"),
+        ({"outer": "7/3", "size": 32}, "covers a pixel: 5/2 in 7/3 needs a radius"),
         ({"shapes": (5, 17)}, "17 shapes of the smallest radius.*may be 5.9 at most"),
     ],
 )

@@ -138,7 +138,7 @@ def test_the_pipeline_is_compared_with_training_and_goes_on_without_imgaug(
     def absent():
         raise ImportError("imgaug could not be imported")
 
-    monkeypatch.setattr(augmentations, "_imgaug", absent)
+    monkeypatch.setattr(augmentations, "imgaug_library", absent)
     monkeypatch.setattr(suite, "training_step", lambda *_: list)
     content, lines = measure("pipeline")
     step, *read, skipped = content["rows"]

@@ -60,7 +60,7 @@ def test_the_help_has_an_example(tool, capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "python utils/make_synthetic.py --out" in text
     assert "--size N sides of the square images, pixels (default: 96 for" in text
-    assert "what other shapes there are (default: circle 5/1)" in text
+    assert "what other shapes there are (default: circle 3/1 4/1)" in text
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,7 @@ def test_every_option_of_polygons_reaches_its_setting(tool):
         occlusion=0.25,
         noise=0,
         antialias=False,
+        color=None,
         outer_color=(1, 2, 3),
         background=None,
         same_color=True,
