@@ -18,6 +18,11 @@ examples:
   python scripts/evaluate.py --weights results/ham/NAME --checkpoint best-tiou
       AUROC, TIoU and TIoR with the weights that were best by TIoU on validation
 
+  python scripts/evaluate.py --type explainer
+  python scripts/evaluate.py --weights results/explainer/NAME/phase1-classifier
+      accuracy, curves, explanations on and off their target, POMPOM, AOPC; of the
+      newest run, or of one of its phases
+
 Everything lands in the run's folder evaluation/ (evaluation-val/ of --split val): csv
 and json tables, the confusion matrix, and the pictures of some test images from image
 to refined heat map.
@@ -35,6 +40,7 @@ FAMILIES = (
     "deeplabv3plus",
     "pan",
     "ham",
+    "explainer",
 )
 CHECKPOINTS = ("best", "best-auroc", "best-tiou", "best-tior", "last")
 BASELINE = ("python scripts/train_baseline.py --model NAME",)
@@ -44,6 +50,7 @@ COMMANDS = {
     "full": (HALF, "python scripts/train_full.py"),
     "pylon": ("python scripts/train_pylon.py",),
     "ham": ("python scripts/train_ham.py",),
+    "explainer": ("python scripts/train_explainer.py",),
 }
 
 
@@ -73,6 +80,11 @@ def parse(words=None):
         "--on-error", choices=("raise", "skip"), help="default: as in training"
     )
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument(
+        "--aopc-images",
+        type=int,
+        help="images that AOPC of an explainer-classifier is measured on (default 64)",
+    )
     parser.add_argument(
         "--figures", type=int, default=2, help="test images to draw (default 2)"
     )
@@ -161,7 +173,7 @@ def main(words=None):
     """Evaluates one run, or several and their mean and deviation."""
     options = parse(words)
     from kerasloc.configs import read_network
-    from kerasloc.training import experiments, map_evaluation
+    from kerasloc.training import experiments, explainer_report, map_evaluation
 
     folders = run_folders(options)
     families = {read_network(folder).family for folder in folders}
@@ -188,7 +200,8 @@ def main(words=None):
     rows = [experiments.evaluate_run(folder, given) for folder in folders]
     if len(rows) > 1:
         names = [folder.name for folder in folders]
-        map_evaluation.collect(rows, place / "collected", names)
+        how = explainer_report if family == "explainer" else map_evaluation
+        how.collect(rows, place / "collected", names)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Or writes them as a page for a browser.
 """
 
 import contextlib
+import dataclasses
 import itertools
 import logging
 import pathlib
@@ -27,13 +28,15 @@ The pages land in the run's folder heatmaps/, ten rows each, and heatmaps.csv be
 them says for every row the image, its label and where the maximum of the map is
 (x, y in pixels of the image at the size that the network sees). Images with boxes come
 first. Every map is scaled by its own minimum and maximum; the probability says how
-sure the model is.
+sure the model is. An explainer-classifier has one map for all classes, its explanation:
+a row per image, of its true class, and the explanation as it is, from 0 to 1.
 
 With --html only heatmaps/html/index.html is written, with its pictures beside it; it
 needs no network, the folder can be moved or packed. Its maps are as the model answers
 them, in [0, 1], and the page can also scale each by its own minimum and maximum.
 """
 DPI = 110
+EXPLAINED = "The explanation, one for all classes, as the model answers it, from 0 to 1"
 
 
 def parse(words=None):
@@ -62,7 +65,8 @@ def parse(words=None):
         "--classes",
         nargs="+",
         default=(),
-        help="for every image these (default: those it has boxes of, or the true ones)",
+        help="for every image these (default: those it has boxes of, or the true ones; "
+        "the true one of an explainer-classifier)",
     )
     rows.add_argument(
         "--limit", type=int, help="how many rows at most; with --html, how many images"
@@ -204,6 +208,8 @@ def write_html(wrapper, table, place: pathlib.Path, title: str, options):
     network = wrapper.config
     thresholds = network.thresholds if network.multi_label else None
     config = ReportConfig(title, network.class_names, thresholds)
+    if hasattr(wrapper, "explanations"):
+        config = dataclasses.replace(config, scaling=EXPLAINED)
     images = images_of(wrapper, table, choice_of(options))
     count = write_report(place / "html", images, config)
     logging.info("%d images are in %s", count, place / "html" / "index.html")
@@ -230,6 +236,8 @@ def main(words=None):
     table = read_data(folder, wrapper, options)
     place = pathlib.Path(options.output or folder / "heatmaps")
     title = f"{wrapper.config.family}/{folder.resolve().name}, {options.split} images"
+    if hasattr(wrapper, "explanations"):
+        title = f"Explanations of {title}"
     write = write_html if options.html else write_pages
     write(wrapper, table, place, title, options)
 

@@ -127,22 +127,21 @@ def half_words():
 
 @contextlib.contextmanager
 def running_eagerly():
-    """Steps run op by op, which is the faster way for an epoch of a few steps."""
+    """Steps run op by op, which is the faster way for an epoch of a few steps.
+
+    Those of training, and predictions of models that were never compiled.
+    """
     import keras
 
-    compiled = keras.Model.compile
-
-    def compile_eagerly(self, *arguments, **options):
-        compiled(self, *arguments, **{**options, "run_eagerly": True})
-
+    always = property(lambda self: True, lambda self, value: None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras.Model, "compile", compile_eagerly)
+        patch.setattr(keras.Model, "run_eagerly", always)
         yield
 
 
 @pytest.fixture
 def eager(monkeypatch):
-    """Models that are compiled run op by op; no curves are drawn, which takes longer.
+    """Models run op by op; no curves are drawn, which takes longer.
 
     The runs of `trained` and `trained_pylon` have curves.
     """
@@ -278,13 +277,14 @@ def pylon_words(several):
 
 @pytest.fixture(scope="session")
 def trained_pylon(script, several, tmp_path_factory):
-    """Folder of a run of PYLON over ResNet-18, one epoch, as its script leaves it.
+    """Folder of a run of the small network, one epoch, as train_pylon leaves it.
 
-    To be read only.
+    To be read only, and to be loaded with ``small_pylon``.
     """
     results = tmp_path_factory.mktemp("trained") / "results"
     words = as_words({"data-dir": several, **PYLON_OPTIONS, "epochs": 1})
-    with running_eagerly():
+    with pytest.MonkeyPatch.context() as patch, running_eagerly():
+        put_small_pylon(patch)
         script("train_pylon").main([*words, "--results-dir", str(results)])
     return results / "pylon" / "several"
 
@@ -306,16 +306,21 @@ def small_network(input_shape, classes, backbone="resnet50", **options):
     return keras.Model(image, {"logits": logits, "maps": maps}, name="small")
 
 
-@pytest.fixture
-def small_pylon(monkeypatch, eager):
-    """PYLON is a network that builds and trains in a moment; its builder."""
+def put_small_pylon(patch):
+    """Lets it stand for PYLON wherever PYLON is built."""
     from kerasloc import Pylon
     from kerasloc.models.registry import BUILDERS
 
-    monkeypatch.setattr(small_network, "__module__", "kerasloc.models.pylon")
-    monkeypatch.setitem(BUILDERS, "pylon", small_network)
-    monkeypatch.setattr(Pylon, "builder", staticmethod(small_network))
+    patch.setattr(small_network, "__module__", "kerasloc.models.pylon")
+    patch.setitem(BUILDERS, "pylon", small_network)
+    patch.setattr(Pylon, "builder", staticmethod(small_network))
     return small_network
+
+
+@pytest.fixture
+def small_pylon(monkeypatch, eager):
+    """PYLON is a network that builds and trains in a moment; its builder."""
+    return put_small_pylon(monkeypatch)
 
 
 HAM_OPTIONS = {

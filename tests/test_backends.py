@@ -112,11 +112,15 @@ def run(code, backend, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 @pytest.mark.parametrize("code", [CODE, NETWORKS], ids=["hrcam", "networks"])
-def test_models_build_predict_draw_and_train(code, backend, tmp_path, monkeypatch):
+def test_models_build_predict_draw_and_train(
+    code, backend, tmp_path, monkeypatch, request
+):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: pip install {backend}")
     monkeypatch.chdir(tmp_path)
     own = backend == "tensorflow"
+    if backend == keras.backend.backend():
+        request.getfixturevalue("eager")  # other tests have TensorFlow's graphs
     # XLA takes long for a single step, and TensorFlow trains without it on a CPU
     jit = False if own else "'auto'"
     run(code.format(backend=backend, blocked=not own, jit=jit), backend, tmp_path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+OPTIMIZERS = ("adadelta", "adam", "sgd")
 DECAYS = ("step", "polynomial", "none")
 PHASES = ("classifier", "explainer", "both")
 PHASE_DECAYS = ("plateau", "cosine", "none")
@@ -231,6 +232,7 @@ class ExplainerTraining(FeedConfig):
         class_weights: None, ``balanced``, or a weight per class.
         accuracy_drop: Weights of the last two phases are kept as the best only where
             validation accuracy lies at most this share below that of the phase before.
+        aug_prob: Probability of each change of the augmentation ``strong``.
         auto_stop: Whether the first phase ends when the classification loss has fallen
             to 25 % of its first value, and the second when the explanation loss is
             below 20 % of its first value and above 0.
@@ -255,6 +257,7 @@ class ExplainerTraining(FeedConfig):
     weak_everywhere: bool = False
     class_weights: str | tuple[float, ...] | None = None
     accuracy_drop: float = 0.1
+    aug_prob: float = 0.2
     auto_stop: bool = False
     start: str | None = None
 
@@ -272,20 +275,22 @@ class ExplainerTraining(FeedConfig):
             "alpha lies in 0 to 1": all(0 <= alpha <= 1 for alpha in self.alpha),
             "learning rates are above 0 where a part learns and 0 where it is frozen "
             "(the classifier in the second phase, the explainer in the first)": all(
-                (rate > 0) == (phase in (part, "both"))
+                rate >= 0 and (rate > 0) == (phase in (part, "both"))
                 for part, values in zip(PHASES, rates, strict=False)
                 for phase, rate in zip(PHASES, values, strict=True)
             ),
+            "optimizer is adadelta, adam or sgd": set(self.optimizer)
+            <= set(OPTIMIZERS),
             "decay is plateau, cosine or none": set(self.decay) <= set(PHASE_DECAYS),
             "patience is at least 1 epoch": min(self.patience) >= 1,
             "loss is hybrid or unsupervised": self.loss in LOSSES,
             "beta lies in 0 to 1, budget in 0 to below 1": 0 <= self.beta <= 1
             and 0 <= self.budget < 1,
-            "gamma, min_delta and weight_decay are at least 0": min(
-                self.gamma, self.min_delta, self.weight_decay
-            )
-            >= 0,
-            "accuracy_drop lies in 0 to 1": 0 <= self.accuracy_drop <= 1,
+            "gamma, min_delta and weight_decay are at least 0": all(
+                value >= 0 for value in (self.gamma, self.min_delta, self.weight_decay)
+            ),
+            "accuracy_drop and aug_prob lie in 0 to 1": 0 <= self.accuracy_drop <= 1
+            and 0 <= self.aug_prob <= 1,
         }
         broken = [rule for rule, kept in rules.items() if not kept]
         if broken:

@@ -1,4 +1,4 @@
-"""An experiment with a network of maps: its seeds, phases, and their table."""
+"""An experiment with any family but HRCAM: its seeds, phases, and their table."""
 
 import dataclasses
 import logging
@@ -8,8 +8,17 @@ from kerasloc import weights as weight_files
 from kerasloc.configs import NetworkConfig, read_network
 from kerasloc.models.folding import fold
 from kerasloc.models.registry import BUILDERS
-from kerasloc.training import arguments, devices, map_evaluation, report, sources
-from kerasloc.training.configs import HamTraining, MapTraining
+from kerasloc.training import (
+    arguments,
+    devices,
+    explainer_evaluation,
+    explainer_report,
+    map_evaluation,
+    report,
+    sources,
+)
+from kerasloc.training.configs import ExplainerTraining, HamTraining, MapTraining
+from kerasloc.training.explainer import explainer_network, train_explainer
 from kerasloc.training.ham import train_ham
 from kerasloc.training.maps import IMAGENET, map_network, train_maps
 from kerasloc.training.runs import Run, read_config, seeded
@@ -34,11 +43,30 @@ EMBEDDED_HAM = EMBEDDED | {
     "decay": "polynomial",
     "box_share": 0.5,
 }
+EMBEDDED_EXPLAINER = {
+    "im_size": 64,
+    "channels": 3,
+    "classifier": "resnet18",
+    "init_bias": 1.0,
+    "epochs": (10, 2, 20),
+    "batch_size": 16,
+    "optimizer": ("sgd", "adam", "adam"),
+    "classifier_rate": (0.01, 0.0, 0.001),
+    "explainer_rate": (0.0, 0.003, 0.003),
+    "alpha": (1.0, 0.75, 0.75),
+    "decay": ("none", "none", "cosine"),
+    "patience": 100,
+    "augmentation": "none",
+}
 XRAY = {"im_size": 256, "channels": 1, "augmentation": "xray"}
 COLOR = {"im_size": 256, "channels": 3, "augmentation": "voc"}
 PUBLISHED = {"nih14": XRAY, "vindr": XRAY, "chexpert": XRAY, "ham": XRAY}
 PUBLISHED_HAM = {"im_size": 512, "channels": 3}
-TRAININGS = {"ham": (HamTraining, train_ham)}
+PUBLISHED_EXPLAINER = {"im_size": 224, "channels": 3}
+TRAININGS = {
+    "ham": (HamTraining, train_ham),
+    "explainer": (ExplainerTraining, train_explainer),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +92,10 @@ def run_experiment(family: str, options) -> list[pathlib.Path]:
     """Trains every fold and seed, or goes on with it, and measures them all.
 
     Args:
-        family: A key of :data:`kerasloc.models.registry.BUILDERS`.
-        options: Of the command line, as ``map_arguments.add_map_options`` and
-            ``arguments`` define them.
+        family: A key of :data:`kerasloc.models.registry.BUILDERS`, or ``explainer``.
+        options: Of the command line, as ``map_arguments.add_map_options`` (or
+            ``explainer_arguments.add_explainer_options``) and ``arguments`` define
+            them.
 
     Returns:
         The run folders.
@@ -75,11 +104,14 @@ def run_experiment(family: str, options) -> list[pathlib.Path]:
     values = experiment.values
     strategy = devices.select(options.gpu)
     devices.set_precision(values.get("precision", "float32"))
-    folders, parts = [], _parts(experiment, options.folds)
+    folders, parts = [], _parts(experiment, getattr(options, "folds", None))
     for part in parts:
         tables = sources.training_tables(part.data, values["channels"])
         sources.check_class_count(tables["train"], options.num_classes)
-        network = map_network(family, tables["train"], values)
+        if family == "explainer":
+            network = explainer_network(tables["train"], values)
+        else:
+            network = map_network(family, tables["train"], values)
         for seed in options.seeds or [values.get("seed", 0)]:
             name = f"{part.name}-s{seed}" if options.seeds else part.name
             folders.append(_train(part, network, tables, (name, seed, strategy)))
@@ -124,16 +156,21 @@ def _experiment(family, options) -> Experiment:
             "--seeds takes each seed once, and stands for --seed. Received: --seeds "
             f"{' '.join(map(str, options.seeds))}, --seed {options.seed}."
         )
-    ham = family == "ham"
-    if options.data_dir is None:
-        small = EMBEDDED_HAM if ham else EMBEDDED
-        values = {**small, **sources.embedded_data(multi_label=True), **values}
-    else:
-        published = PUBLISHED.get(options.dataset, COLOR)
-        values = {**(PUBLISHED_HAM if ham else published), **values}
+    values = {**_defaults(family, options), **values}
     data = arguments.make(sources.DataConfig, values)
     place = pathlib.Path(options.results_dir) / family
     return Experiment(family, values, data, place, options.results_name or data.name)
+
+
+def _defaults(family: str, options) -> dict:
+    """The embedded data and what fits it, or what is published for other data."""
+    if options.data_dir is not None:
+        own = {"ham": PUBLISHED_HAM, "explainer": PUBLISHED_EXPLAINER}
+        return own.get(family, PUBLISHED.get(options.dataset, COLOR))
+    if family == "explainer":
+        return {**EMBEDDED_EXPLAINER, **sources.embedded_polygons()}
+    small = EMBEDDED_HAM if family == "ham" else EMBEDDED
+    return {**small, **sources.embedded_data(multi_label=True)}
 
 
 def _twice(values) -> bool:
@@ -181,7 +218,9 @@ def _evaluate(experiment: Experiment, folders):
     rows = [evaluate_run(folder) for folder in folders]
     if len(rows) > 1:
         where = experiment.place / f"{experiment.name}-collected"
-        map_evaluation.collect(rows, where, [folder.name for folder in folders])
+        own = experiment.family == "explainer"
+        tables = explainer_report if own else map_evaluation
+        tables.collect(rows, where, [folder.name for folder in folders])
         logger.info("Every run's rows, their mean and deviation are in %s", where)
 
 
@@ -198,6 +237,8 @@ def evaluate_run(folder, options: dict | None = None) -> list[dict]:
     """
     options = options or {}
     network = read_network(folder)
+    if network.family == "explainer":
+        return explainer_evaluation.evaluate_explainer(folder, options)
     data = sources.data_of_run(read_config(folder)["data"], options)
     split = options.get("split", "test")
     table = sources.evaluation_table(data, split, network.class_names, network.channels)

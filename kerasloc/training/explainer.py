@@ -16,6 +16,7 @@ from kerasloc.models.explainer import explainer_classifier
 from kerasloc.models.registry import IMAGENET
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.devices import scope
+from kerasloc.training.explainer_report import draw_phase
 from kerasloc.training.feeds import feed
 from kerasloc.training.fitting import jit_compile
 from kerasloc.training.maps import IMAGENET as IMAGENET_START
@@ -97,7 +98,9 @@ def train_explainer(run, tables, network: NetworkConfig, config, **how):
         with scope(strategy):
             return explainer_trainer(model, config, (phase, count, weights), strategy)
 
-    return train_phases(run, model, fed, config, make_trainer)
+    for phase in train_phases(run, model, fed, config, make_trainer):
+        draw_phase(run, model, fed, network, phase.folder)
+    return run.history
 
 
 class ExplainerTrainer(keras.Model):
@@ -136,8 +139,9 @@ class ExplainerTrainer(keras.Model):
             tracker.update_state(values)
         total = self.alpha * entropy + (1.0 - self.alpha) * drawn
         count = keras.ops.cast(keras.ops.shape(total)[0], "float32")
+        whole = layers.sum_over_replicas(keras.ops.sum(total))
         # Keras adds the replicas up
-        return keras.ops.sum(total) / layers.sum_over_replicas(count)
+        return whole / layers.sum_over_replicas(count) / layers.replicas()
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Takes a batch into the scores."""

@@ -81,6 +81,17 @@ def positive_classes(table: Table) -> list[list[int]]:
     return [sorted(some) or other for some, other in zip(boxed, true, strict=True)]
 
 
+def true_classes(table: Table) -> list[list[int]]:
+    """The class of each image, in a list, for models with one map for all classes.
+
+    The first true one, or else the first with a box; none where neither is known.
+    """
+    labels = np.nan_to_num(table.labels) == 1
+    true = (np.flatnonzero(row).tolist() for row in labels)
+    pairs = zip(true, positive_classes(table), strict=True)
+    return [(own or boxed)[:1] for own, boxed in pairs]
+
+
 def class_indices(names, table: Table) -> list[int]:
     """Indices of classes by their names, each once.
 

@@ -18,6 +18,7 @@ from kerasloc.training.heatmap_choice import (
     class_indices,
     picked,
     positive_classes,
+    true_classes,
 )
 
 FIELDS = ("image", "labels", "boxes", "index")
@@ -64,6 +65,9 @@ def rows_of(wrapper, table: Table, choice: Choice | None = None) -> Iterator[Ans
     (half-pixel centers) to the image's size; what is shown is the family's heat map,
     scaled by its own minimum and maximum.
 
+    A wrapper with ``explanations`` has one map for all classes of an image: there is
+    one row per image, of its true class, and the explanation is shown as it is.
+
     Args:
         wrapper: Of any family: ``config``, ``predict_proba``, ``maps`` and
             ``heatmaps`` are used.
@@ -76,7 +80,7 @@ def rows_of(wrapper, table: Table, choice: Choice | None = None) -> Iterator[Ans
     choice = choice or Choice()
     chosen = class_indices(choice.classes, table)
     table = picked(table, choice.images)
-    classes = [chosen] * len(table) if chosen else positive_classes(table)
+    classes = [chosen] * len(table) if chosen else _own_classes(wrapper, table)
     if choice.limit is not None:
         enough = np.cumsum([max(1, len(each)) for each in classes])
         count = int(np.searchsorted(enough, choice.limit)) + 1
@@ -110,7 +114,7 @@ def images_of(
     chosen = class_indices(choice.classes, table)
     table = picked(table, choice.images)
     table = table.subset(np.arange(len(table))[: choice.limit])
-    classes = [chosen] * len(table) if chosen else positive_classes(table)
+    classes = [chosen] * len(table) if chosen else _own_classes(wrapper, table)
     count = len(table.class_names)
     more = 0 if chosen else count if count <= MANY_CLASSES else LIKELIEST
     examples = _answered(wrapper, table, classes, choice, more)
@@ -170,7 +174,18 @@ def _answered(wrapper, table, classes, choice, more: int | None = None):
             columns = [(one, needed.index(one)) for one in wanted[place]]
             example["maps"] = {one: maps[place, ..., at] for one, at in columns}
             example["heat"] = {one: heatmaps[place, ..., at] for one, at in columns}
+            example["explained"] = _explains(wrapper)
             yield example | {"path": str(table.paths[index])}
+
+
+def _own_classes(wrapper, table) -> list[list[int]]:
+    """The classes of each image that are shown when none is asked for."""
+    return true_classes(table) if _explains(wrapper) else positive_classes(table)
+
+
+def _explains(wrapper) -> bool:
+    """Whether an image has one map for all of its classes."""
+    return hasattr(wrapper, "explanations")
 
 
 def _wanted(own: list[int], chances, most: int) -> list[int]:
@@ -201,22 +216,25 @@ def _rows(examples, network) -> Iterator[Answer]:
     """The rows of all images."""
     for example in examples:
         for index in example["maps"]:
-            yield _answer(example, index, network.class_names[index])
+            yield _answer(example, index, network.class_names)
 
 
-def _answer(example: dict, index: int, name: str) -> Answer:
+def _answer(example: dict, index: int, names) -> Answer:
     """The row of one class."""
     boxes, point, hit = _located(example, index)
-    path = example["path"]
+    path, heat = example["path"], example["heat"][index]
+    note, likeliest = os.path.basename(path), int(example["chances"].argmax())
+    if example["explained"] and likeliest != index:
+        note = f"predicted: {names[likeliest]}; {note}"
     shown = HeatmapRow(
         image=example["image"],
-        heat=min_max([example["heat"][index]])[0],
+        heat=heat if example["explained"] else min_max([heat])[0],
         boxes=boxes,
-        title=name,
+        title=names[index],
         probability=float(example["chances"][index]),
         hit=hit,
         point=point,
-        note=os.path.basename(path),
+        note=note,
     )
     return Answer(shown, path, float(example["labels"][index]))
 

@@ -35,7 +35,7 @@ PLATEAU = {"monitor": "val_loss", "factor": 0.2, "patience": 10, "min_lr": 1e-5}
 
 
 def train_phases(run, model, fed: dict, config: ExplainerTraining, make_trainer):
-    """Trains every phase that is not over, and hands the best weights on.
+    """Trains every phase that is not over, one after the other.
 
     Args:
         run: The open run. Its ``best.weights.h5`` are those of the last phase that
@@ -47,8 +47,9 @@ def train_phases(run, model, fed: dict, config: ExplainerTraining, make_trainer)
             logs have ``val_accuracy`` and ``val_explanation_mean``; ``count`` is the
             number of steps of an epoch.
 
-    Returns:
-        Rows of the history.
+    Yields:
+        Every phase when its best weights are those of the model; phases that others
+        went on from before are left out.
 
     Raises:
         ValueError: If a phase ends with explanations that are black or white
@@ -66,8 +67,8 @@ def train_phases(run, model, fed: dict, config: ExplainerTraining, make_trainer)
                     own, model, _seeded(fed, number), phase, config, make_trainer
                 )
             _keep(run, model, phases[: number + 1])
+            yield phase
         before = folder
-    return run.history
 
 
 def _train_phase(own: Run, model, fed, phase: Phase, config, make_trainer):
@@ -93,18 +94,19 @@ def _train_phase(own: Run, model, fed, phase: Phase, config, make_trainer):
     }
     fit(own, trainer, model, fed, settings)
     if math.isinf(own.read_state()["best"]) and lowest is not None:
-        _refuse_collapse(phase, stops, lowest)
+        _refuse_collapse(own, phase, lowest)
 
 
-def _refuse_collapse(phase: Phase, stops, lowest):
+def _refuse_collapse(own: Run, phase: Phase, lowest):
     """Says that no epoch of a phase can be handed on."""
-    if any(isinstance(one, Collapse) and one.ended for one in stops):
+    if Collapse.flat(own.history[-1]["val_explanation_mean"]):
         raise ValueError(
             "An explanation marks a part of the image. Received: explanations that are "
             f"black or white everywhere, after phase {phase.name} (alpha "
-            f"{phase.alpha:g}), and no epoch before that is good enough. Give a larger "
-            "--alpha, a smaller --explainer-rate, fewer --epochs or --auto-stop for "
-            "that phase, or a --budget, and another --results-name."
+            f"{phase.alpha:g}), and no epoch before that is good enough. Black: give a "
+            "larger --alpha, a smaller --explainer-rate, fewer --epochs or --auto-stop "
+            "for that phase, or a --budget. White: more --epochs or a smaller "
+            "--init-bias. And another --results-name."
         )
     logger.warning(
         "No epoch of phase %s had a validation accuracy of %.3f or more: the weights "

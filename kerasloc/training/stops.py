@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 CLASSIFICATION_SHARE, EXPLANATION_SHARE = 0.25, 0.2
 FLAT = 1e-3  # a mean explanation this near to 0 or 1 marks nothing, or everything
+SATURATED = 1e-6  # tanh this near to 1 has no gradient any more
 
 
 class Stop(keras.callbacks.Callback):
@@ -102,22 +103,22 @@ class LossFell(Stop):
 class Collapse(Stop):
     """Ends it when the explanations are 0, or 1, everywhere: nothing learns any more.
 
-    A ReLU that answers 0 for every pixel has no gradient.
+    A ReLU that answers 0 everywhere has no gradient, nor has a tanh that answers 1.
     """
 
     @staticmethod
     def flat(mean: float) -> bool:
-        """Whether a mean explanation says that all of them are 0, or 1."""
+        """Whether a mean explanation says that all of them are nearly 0, or 1."""
         return not FLAT < mean < 1 - FLAT
 
     def look(self, logs):
         """Looks at the mean explanation of the validation images."""
         mean = logs["val_explanation_mean"]
-        flat = self.flat(mean)
-        if flat:
+        dead = not FLAT < mean < 1 - SATURATED
+        if dead:
             logger.warning(
                 "The explanations are %s everywhere (mean %.4f): this phase ends here.",
                 "black" if mean < 0.5 else "white",
                 mean,
             )
-        return flat
+        return dead

@@ -71,10 +71,14 @@ def eagerly():
 
 
 QUICK = ("baseline", "pylon")
+DEPTHWISE = "deeplabv3plus"
 FAMILIES = [
     pytest.param(family, marks=() if family in QUICK else pytest.mark.slow)
-    for family in sorted(SMALL)  # HAM: test_ham
+    for family in (*QUICK, *sorted(set(SMALL) - {*QUICK}))  # HAM: test_ham
 ]
+# What is said of the wrapper and not of the networks that it is around
+of_any = pytest.mark.parametrize("wrapper", QUICK, indirect=True)
+of_any_layers = pytest.mark.parametrize("wrapper", [*QUICK, DEPTHWISE], indirect=True)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -117,6 +121,7 @@ def test_images_are_normalized_before_the_network(wrapper, xrays, raw):
     np.testing.assert_allclose(wrapper.maps(xrays), raw["maps"], atol=1e-5)
 
 
+@of_any
 def test_classes_are_decided_each_for_itself(wrapper, xrays, raw):
     probabilities = plain_sigmoid(raw["logits"])
     np.testing.assert_allclose(wrapper.predict_proba(xrays), probabilities, atol=1e-6)
@@ -126,6 +131,7 @@ def test_classes_are_decided_each_for_itself(wrapper, xrays, raw):
     np.testing.assert_array_equal(wrapper.predict(xrays[1]), raw["logits"][1] > 0)
 
 
+@of_any
 def test_best_classes_come_first(wrapper, xrays, raw):
     order = wrapper.predictN(xrays, 2)
     assert order.shape == (3, 2)
@@ -201,6 +207,7 @@ def test_maps_have_the_networks_own_size(wrapper, xrays):
     assert wrapper.maps(xrays[:1], squeeze=False).shape == (1, rows, cols, 3)
 
 
+@of_any
 def test_maps_of_chosen_classes_are_those_of_all(wrapper, xrays):
     maps = wrapper.maps(xrays)
     np.testing.assert_array_equal(wrapper.maps(xrays, 1), maps[..., 1])
@@ -258,6 +265,7 @@ def test_the_low_map_is_grad_cam_of_the_deepest_features(wrapper, xrays):
     np.testing.assert_allclose(low, expected, atol=1e-5 * max(1, expected.max()))
 
 
+@of_any
 def test_both_maps_and_the_prediction_agree_with_the_single_calls(wrapper, xrays):
     for custom in (None, 2):
         high, low, preds = wrapper.generate_cams(xrays, custom)
@@ -272,6 +280,7 @@ def test_both_maps_and_the_prediction_agree_with_the_single_calls(wrapper, xrays
     np.testing.assert_allclose(wrapper.low_res_cam(xrays), low_of_best, atol=1e-5)
 
 
+@of_any
 def test_one_image_gives_maps_without_an_axis_and_a_row(wrapper, xrays):
     for x in (xrays[0], xrays[:1]):
         high, low, preds = wrapper.generate_cams(x)
@@ -318,6 +327,7 @@ def test_unknown_classes_are_refused(baseline, xrays, call, wrong):
 # Boxes and refinement
 
 
+@of_any
 def test_boxes_surround_what_is_hot_and_tell_class_and_heat(wrapper, xrays):
     heat = wrapper.heatmaps(xrays[0], 1)
     heat = heat / heat.max()
@@ -333,6 +343,7 @@ def test_boxes_surround_what_is_hot_and_tell_class_and_heat(wrapper, xrays):
     assert [one.shape[1] for one in wrapper.boxes(xrays)] == [6, 6, 6]
 
 
+@of_any
 def test_refine_works_on_the_models_own_maps(wrapper, xrays):
     low = wrapper.low_res_cam(xrays, squeeze=False)
     index = int(np.argmax(np.ptp(low, axis=(1, 2))))
@@ -407,6 +418,7 @@ def test_lone_weights_tell_what_they_are_of(wrapper, xrays, tmp_path):
     np.testing.assert_array_equal(loaded.logits(xrays), wrapper.logits(xrays))
 
 
+@of_any
 def test_keras_files_answer_as_before(wrapper, xrays, tmp_path):
     wrapper.model.save(tmp_path / "model.keras")
     options = wrapper.config.options
@@ -475,12 +487,14 @@ def test_optimizing_leaves_the_network_as_it_was(wrapper, optimized):
             np.testing.assert_array_equal(weight, expected.astype("float32"))
 
 
+@of_any
 def test_optimizing_twice_changes_nothing(optimized, xrays):
     twice = optimized.optimize()
     assert twice.config == optimized.config
     np.testing.assert_array_equal(twice.logits(xrays), optimized.logits(xrays))
 
 
+@of_any_layers
 def test_optimized_networks_are_saved_and_loaded(optimized, xrays, tmp_path):
     loaded = kerasloc.load(optimized.save(tmp_path / "run"))
     assert loaded.config == optimized.config

@@ -115,16 +115,16 @@ def test_published_options_are_the_defaults(default):
     assert default.get_layer("cls_head_0").kernel.shape == (3, 3, 2560, 512)
 
 
-@pytest.mark.slow
 def test_other_architectures_can_be_built():  # all of them: test_resnet.py
-    model = build(32, backbone="resnext101_32x8d")
+    model = build(32, backbone="resnext50_32x4d")
     backbones = [
         layer
         for layer in model.layers
         if isinstance(layer, keras.layers.Conv2D)
         and layer.name.startswith(("conv1", "layer"))
     ]
-    assert len(backbones) == 104
+    assert len(backbones) == 53
+    assert model.get_layer("layer1_0_conv2").groups == 32
     assert model.output["maps"].shape == (None, 4, 4, 3)
 
 
@@ -286,7 +286,7 @@ def test_outputs_and_terms_are_float32_and_a_step_keeps_them_finite(
     model = build()
     labels = np.array([[1, 0, 1], [0, 0, 0]], "float32")
     masks = (noise(2, 32, 32, 3) > 0.5) & (labels[:, None, None] == 1)
-    optimizer = keras.optimizers.Adam(1e-4)
+    optimizer = keras.optimizers.SGD(1e-4)
     with tf.GradientTape() as tape:
         outputs = model(x, training=True)
         terms = objective_terms(outputs, labels, masks, labels, [1, 1])

@@ -10,11 +10,11 @@ import pytest
 from kerasloc.backbones.resnet import ARCHITECTURES
 from kerasloc.models.registry import BUILDERS, option_defaults
 from kerasloc.training.arguments import given, make
-from kerasloc.training.configs import HamTraining, MapTraining
+from kerasloc.training.configs import ExplainerTraining, HamTraining, MapTraining
 
 SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
 FILES = sorted((SCRIPTS / "configs").glob("*.toml"))
-OWN_SCRIPTS = ("pylon", "ham")
+OWN_SCRIPTS = ("pylon", "ham", "explainer")
 HAM = {
     "batch_size": 24,
     "optimizer": "adam",
@@ -26,6 +26,10 @@ HAM = {
     "annotated_weight": 1.0,
     "crf": False,
     **{f"{name}_weight": weight for name, weight in HamTraining().term_weights.items()},
+}
+EXPLAINER = {  # by what stands in the file's name
+    "hvz": {"epochs": (10, 10, 100), "alpha": (1.0, 0.25, 0.9)},
+    "nih_nci": {"epochs": (30, 10, 50), "alpha": (1.0, 0.25, 0.99)},
 }
 PUBLISHED = {
     "epochs": 40,
@@ -76,7 +80,7 @@ def options(path, script, monkeypatch):
 
 
 def test_there_is_one_for_every_model():
-    assert {family_of(path) for path in FILES} == set(BUILDERS)
+    assert {family_of(path) for path in FILES} == {*BUILDERS, "explainer"}
 
 
 def test_the_command_names_the_script_the_file_and_the_data(path):
@@ -95,7 +99,7 @@ def test_the_header_says_what_was_published(path):
 
 
 def test_the_experiment_is_the_published_one(path, options):
-    if family_of(path) == "ham":
+    if family_of(path) in ("ham", "explainer"):
         return
     training = make(MapTraining, given(options))
     for name, value in PUBLISHED.items():
@@ -128,6 +132,28 @@ def test_the_experiment_with_ham_is_the_published_one(path, options):
     assert options.results_name.startswith(options.dataset)
 
 
+@pytest.mark.parametrize("name", EXPLAINER)
+def test_the_experiments_with_the_explainer_are_the_published_ones(name, script):
+    file = SCRIPTS / "configs" / f"explainer_{name}.toml"
+    options = script("train_explainer").parse(["--config", str(file)])
+    training = make(ExplainerTraining, given(options))
+    published = {
+        **EXPLAINER[name],
+        "classifier_rate": (0.01, 0.0, 0.01),
+        "explainer_rate": (0.0, 0.01, 0.01),
+        "optimizer": ("sgd", "sgd", "sgd"),
+        "patience": (100, 100, 10),
+        "min_delta": 1e-4,
+        "beta": 0.9,
+        "gamma": 1.0,
+        "loss": "hybrid",
+        "aug_prob": 0.2,
+    }
+    assert {key: getattr(training, key) for key in published} == published
+    assert (options.init_bias, options.classifier) == (3.0, "resnet18")
+    assert (options.im_size, options.dataset) == (224, options.results_name)
+
+
 def test_there_is_one_for_every_published_experiment_with_ham(script):
     parse = script("train_ham").parse
     files = [path for path in FILES if path.stem.startswith("ham_nih14")]
@@ -137,6 +163,8 @@ def test_there_is_one_for_every_published_experiment_with_ham(script):
 
 def test_the_network_takes_every_option(path, options):
     family = family_of(path)
+    if family == "explainer":
+        return
     names = ("backbone", *option_defaults(family))
     values = {name: v for name, v in given(options).items() if name in names}
     assert values["backbone"] in ARCHITECTURES
@@ -147,7 +175,8 @@ def test_the_network_takes_every_option(path, options):
 
 def test_a_transfer_starts_from_the_runs_of_another_file(path, options):
     if "_to_" not in path.stem:
-        assert options.start == "imagenet"
+        scratch = family_of(path) == "explainer"
+        assert options.start == (None if scratch else "imagenet")
         return
     source = path.with_name(f"{family_of(path)}_nih14_256.toml")
     assert source.name in header(path)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kerasloc.data import read_folders
-from kerasloc.training import evaluation, sources
+from kerasloc.training import evaluation, explainer_report, sources
 from kerasloc.training.evaluation import THRESHOLDS, Measured
 from kerasloc.training.runs import read_config
 
@@ -374,5 +374,57 @@ def test_the_families_are_those_that_there_are(script):
     from kerasloc.models.registry import BUILDERS
 
     evaluate = script("evaluate")
-    assert set(evaluate.FAMILIES) == {*evaluate.HRCAM, *BUILDERS}
+    assert set(evaluate.FAMILIES) == {*evaluate.HRCAM, *BUILDERS, "explainer"}
     assert set(evaluate.COMMANDS) <= set(evaluate.FAMILIES)
+
+
+# The explainer-classifier
+
+
+@pytest.fixture
+def explainer_run(shapes, tmp_path):
+    """A run of an untrained explainer-classifier with the folder of a phase."""
+    from kerasloc.models.explainer import explainer_classifier
+
+    names = ("circle", "star_3_1", "star_5_2")
+    network = {"family": "explainer", "class_names": names, "im_size": (16, 16)}
+    network["options"] = {"classifier": "vgg", "init_bias": 1.0}
+    data = {"data_dir": str(shapes), "dataset": "folders", "seed": 0}
+    folder = tmp_path / "results" / "explainer" / "a"
+    for number, place in enumerate((folder, folder / "phase1-classifier")):
+        place.mkdir(parents=True)
+        config = json.dumps({"network": network, "data": data, "training": {}})
+        (place / "config.json").write_text(config)
+        keras.utils.set_random_seed(number)
+        model = explainer_classifier((16, 16, 3), 3, "vgg", init_bias=1.0)
+        model.save_weights(place / "best.weights.h5")
+    return folder
+
+
+def test_explainer_classifiers_and_their_phases_are_measured_and_collected(
+    main, failure, explainer_run, caplog, monkeypatch
+):
+    monkeypatch.setattr(explainer_report, "_draw", lambda *_: None)
+    phase = explainer_run / "phase1-classifier"
+    words = ["--weights", str(explainer_run), str(phase), "--aopc-images", "1"]
+    with caplog.at_level("INFO"):
+        main([*words, "--batch-size", "65"])
+    found = [
+        {row["quantity"]: row for row in read(place / "evaluation" / "metrics.csv")}
+        for place in (explainer_run, phase)
+    ]
+    expected = {"accuracy", "explanation_target", "pompom", "point", "aopc_gradcam"}
+    assert expected <= set(found[0])
+    assert found[0]["pompom"]["images"] == "12"
+    assert found[0]["aopc"]["images"] == "1"
+    collected = read(explainer_run.parent / "collected" / "collected.csv")
+    for row in collected:
+        values = [float(each[row["quantity"]]["value"]) for each in found]
+        assert float(row["value_mean"]) == pytest.approx(np.mean(values))
+    assert "over 2 runs" in caplog.text
+    said = failure("--type", "explainer", "--checkpoint", "last")
+    assert "--weights RUN/phase1-classifier" in said  # there is no other checkpoint
+
+
+def test_without_an_explainer_classifier_it_says_what_to_run(failure):
+    assert "python scripts/train_explainer.py" in failure("--type", "explainer")

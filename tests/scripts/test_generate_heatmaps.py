@@ -5,11 +5,12 @@ import json
 import re
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from kerasloc import HalfModel, Pylon
+from kerasloc import ExplainerClassifier, HalfModel, Pylon
 from kerasloc.data import load_image, read_folders
 from kerasloc.metrics import point_hits, resize_maps
 
@@ -284,6 +285,68 @@ def test_a_pdf_has_no_place_beside_html(main, half, capsys):
         main(["--weights", str(half), "--html", "--pdf"])
     assert end.value.code == 2
     assert "leave --html or --pdf out" in capsys.readouterr().err
+
+
+# The explainer-classifier: one map for all classes of an image
+
+
+@pytest.fixture(scope="module")
+def explainer(tmp_path_factory):
+    """An untrained explainer-classifier, and the folder that it was saved in."""
+    keras.utils.set_random_seed(0)
+    wrapper = ExplainerClassifier(
+        class_names=("circle", "star_3_1", "star_5_2"), im_size=16, classifier="vgg"
+    )
+    return wrapper, wrapper.save(tmp_path_factory.mktemp("explainer") / "run")
+
+
+@pytest.fixture
+def loaded(main, explainer, script, monkeypatch):
+    """The script loads that very wrapper, which has been compiled."""
+    module = script("generate_heatmaps")
+    monkeypatch.setattr(module, "load_wrapper", lambda path, family: explainer[0])
+
+
+def test_an_explanation_is_drawn_once_and_as_it_is(
+    main, explainer, loaded, plain, shapes, unseen
+):
+    wrapper, folder = explainer
+    main(["--weights", str(folder), "--data-dir", str(shapes), "--limit", "6"])
+    ((title, rows),) = plain
+    assert title == "Explanations of explainer/run, test images, page 1"
+    lines = read(folder / "heatmaps")
+    names = [unseen.class_names[index] for index in unseen.class_index[:6]]
+    assert [line["image"] for line in lines] == unseen.paths[:6].tolist()
+    assert [line["class"] for line in lines] == names
+    images = np.stack([load_image(path, (16, 16), 3) for path in unseen.paths[:6]])
+    expected, chances = wrapper.explanations(images), wrapper.predict_proba(images)
+    for row, heat, own in zip(rows, expected, chances, strict=True):
+        np.testing.assert_allclose(row.heat, heat, atol=1e-5)  # not stretched to 0, 1
+        likeliest = unseen.class_names[own.argmax()]
+        said = f"predicted: {likeliest}; " if likeliest != row.title else ""
+        assert row.note.startswith(said + "0")
+    assert any(row.note.startswith("predicted: ") for row in rows)
+
+
+def test_html_shows_an_explanation_with_the_probabilities(
+    main, explainer, loaded, shapes
+):
+    _, folder = explainer
+    main(["--weights", str(folder), "--data-dir", str(shapes), "--html", "--limit=2"])
+    data = page_of(folder / "heatmaps" / "html")
+    assert data["title"] == "Explanations of explainer/run, test images"
+    assert "one for all classes" in data["scaling"]
+    for image in data["images"]:
+        assert len(image["rows"]) == 3
+        assert sum(row["probability"] for row in image["rows"]) == pytest.approx(
+            1, 1e-3
+        )
+        places = {
+            (row["x"], row["y"], row["low"], row["high"]) for row in image["rows"]
+        }
+        assert len(places) == 1  # the same map
+        assert image["mask"]
+        assert len(image["boxes"]) == 1
 
 
 # How it fails

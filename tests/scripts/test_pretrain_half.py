@@ -293,7 +293,10 @@ def test_the_number_of_classes_is_checked(failure, shapes):
     ("words", "message"),
     [
         (["--gpu", "7"], "TensorFlow sees"),
-        (["--augmentation", "mixup"], "xray, voc, ham, none. Received: 'mixup'"),
+        (
+            ["--augmentation", "mixup"],
+            "xray, voc, ham, strong, none. Received: 'mixup'",
+        ),
         (["--epochs", "0"], "at least 1"),
         (["--learning-rate", "-1"], "rate above 0"),
         (["--seed", "-1"], "seed is at least 0"),

@@ -72,7 +72,7 @@ def test_a_run_is_a_folder_with_everything(trained_pylon):
 
 
 def test_a_run_predicts_with_the_thresholds_that_suit_its_validation_images(
-    trained_pylon,
+    trained_pylon, small_pylon
 ):
     wrapper = kerasloc.load(trained_pylon)
     assert type(wrapper) is kerasloc.Pylon
@@ -88,7 +88,7 @@ def test_a_run_predicts_with_the_thresholds_that_suit_its_validation_images(
     np.testing.assert_array_equal(wrapper.predict(test), expected)
 
 
-def test_validation_images_are_none_of_the_others(trained_pylon):
+def test_validation_images_are_none_of_the_others(trained_pylon, small_pylon):
     tables = tables_of(trained_pylon)
     paths = [set(table.paths) for table in tables.values()]
     assert list(map(len, paths)) == [20, 4, 12]

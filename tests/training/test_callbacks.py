@@ -13,7 +13,6 @@ from kerasloc.training.callbacks import (
     EpochDraws,
     EpochEnd,
     FiniteLoss,
-    KeepBest,
     ReduceLROnPlateau,
     StopAtRate,
     draw_maps,
@@ -24,10 +23,10 @@ from kerasloc.training.runs import Run
 class Training:
     """Epochs with made-up scores; the weight after epoch n is n."""
 
-    def __init__(self, run, monitor=("val_accuracy", "max"), others=()):
+    def __init__(self, run, monitor=("val_accuracy", "max"), others=(), **more):
         self.model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         self.model.compile("sgd", "mse")
-        self.end = EpochEnd(run, self.model, monitor, others)
+        self.end = EpochEnd(run, self.model, monitor, others, **more)
         self.monitor = monitor[0]
         for callback in (self.end, *others):
             callback.set_model(self.model)
@@ -138,63 +137,40 @@ def test_a_first_score_of_nan_is_no_bar_to_later_ones(run):
     assert kept(run) == 2
 
 
-# The best by one more value
+# Epochs that may not be the best
 
 
-class Scored:
-    """Epochs with two made-up scores; the weight after epoch n is n."""
-
-    def __init__(self, run):
-        self.model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-        self.model.compile("sgd", "mse")
-        self.keep = KeepBest(run, self.model, "best-tiou", "val_tiou")
-        self.end = EpochEnd(run, self.model, ("val_auroc", "max"), (self.keep,))
-        self.end.set_model(self.model)
-
-    def epoch(self, number, auroc, tiou):
-        self.model.set_weights([np.full((1, 1), float(number)), np.zeros(1)])
-        logs = {"val_auroc": auroc, "val_tiou": tiou}
-        self.keep.on_epoch_end(number - 1, logs)
-        self.end.on_epoch_end(number - 1, logs)
+def limited(run):
+    """Only scores up to 0.8 may be the best."""
+    return Training(run, eligible=lambda logs: logs["val_accuracy"] <= 0.8)
 
 
-@pytest.mark.parametrize(
-    ("tious", "best"),
-    [
-        ([0.1, 0.3, 0.2], 2),
-        ([0.3, 0.3, 0.3], 1),
-        ([0.0, 0.0, 0.0], 1),
-        ([math.nan, 0.2, math.nan], 2),
-        ([0.2, math.nan, 0.1], 1),
-    ],
-)
-def test_the_best_by_another_value_are_kept_beside_the_best(run, tious, best):
-    scored = Scored(run)
-    for number, tiou in enumerate(tious, start=1):
-        scored.epoch(number, number / 10, tiou)
-    assert kept(run, "best-tiou") == best
-    assert kept(run) == kept(run, "last") == 3
+def test_epochs_that_are_not_eligible_are_never_the_best(run):
+    limited(run).epochs([0.5, 0.9, 0.7, 1.0])
+    assert (kept(run), kept(run, "last")) == (3, 4)
+    assert [row["val_accuracy"] for row in run.history] == [0.5, 0.9, 0.7, 1.0]
 
 
-def test_nan_is_no_best_by_another_value(run):
-    Scored(run).epoch(1, 0.5, math.nan)
-    assert not (run.folder / "best-tiou.weights.h5").exists()
+def test_weights_that_lie_there_stay_until_an_epoch_is_eligible(run):
+    training = limited(run)
+    training.model.set_weights([np.full((1, 1), 7.0), np.zeros(1)])
+    training.model.save_weights(run.folder / "best.weights.h5")
+    training.epochs([0.9, 0.95])
+    assert kept(run) == 7
+    assert math.isinf(run.read_state()["best"])
+    resumed = limited(run)
+    resumed.epoch(3, 1.0)
+    assert kept(run) == 7
+    resumed.epoch(4, 0.1)
+    assert kept(run) == 4
+
+
+def test_without_any_the_first_weights_are_there_and_are_no_bar(run):
+    training = limited(run)
+    training.epoch(1, 0.9)
     assert kept(run) == 1
-
-
-def test_a_resumed_run_knows_the_best_by_another_value_so_far(run):
-    Scored(run).epoch(1, 0.5, 0.4)
-    resumed = Scored(run)
-    resumed.epoch(2, 0.6, 0.3)
-    assert (kept(run, "best-tiou"), kept(run)) == (1, 2)
-    resumed.epoch(3, 0.4, 0.5)
-    assert (kept(run, "best-tiou"), kept(run)) == (3, 2)
-
-
-def test_a_resumed_run_without_a_best_yet_takes_the_first(run):
-    Scored(run).epoch(1, 0.5, math.nan)
-    Scored(run).epoch(2, 0.4, 0.0)
-    assert kept(run, "best-tiou") == 2
+    training.epoch(2, 0.2)
+    assert kept(run) == 2
 
 
 def test_a_loss_that_is_no_number_ends_the_training():

@@ -7,7 +7,9 @@ import pytest
 
 from kerasloc.data.augment import EnlargeCropFlip, augmentation
 from kerasloc.training.configs import (
+    PHASES,
     TERMS,
+    ExplainerTraining,
     HamTraining,
     HrcamTraining,
     MapTraining,
@@ -125,3 +127,105 @@ def test_a_weight_is_not_negative(weight):
 
 def test_a_rate_may_fall_for_ever():
     assert MapTraining(stop_rate=0.0).stop_rate == 0
+
+
+# Three phases
+
+
+def test_the_explainer_classifier_is_trained_as_published():
+    first, second, third = ExplainerTraining().phases
+    assert [one.name for one in (first, second, third)] == list(PHASES)
+    assert [one.folder for one in (first, second, third)] == [
+        "phase1-classifier",
+        "phase2-explainer",
+        "phase3-both",
+    ]
+    values = ("epochs", "alpha", "classifier_rate", "explainer_rate", "patience")
+    for phase, expected in (
+        (first, (10, 1.0, 0.01, 0.0, 100)),
+        (second, (10, 0.25, 0.0, 0.01, 100)),
+        (third, (60, 0.9, 0.01, 0.01, 10)),
+    ):
+        assert tuple(getattr(phase, name) for name in values) == expected
+        assert (phase.optimizer, phase.decay) == ("sgd", "plateau")
+    config = ExplainerTraining()
+    assert (config.beta, config.gamma, config.budget) == (0.9, 1.0, 0.0)
+    assert (config.weight_decay, config.min_delta) == (1e-4, 1e-4)
+    assert (config.loss, config.weak_everywhere) == ("hybrid", False)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"epochs": 4}, (4, 4, 4)),
+        ({"epochs": [4]}, (4, 4, 4)),
+        ({"epochs": [1, 2, 3]}, (1, 2, 3)),
+        ({"optimizer": "adam"}, ("adam", "adam", "adam")),
+        ({"decay": ("none", "none", "cosine")}, ("none", "none", "cosine")),
+    ],
+)
+def test_what_is_of_a_phase_takes_one_value_or_three(given, expected):
+    ((name, _),) = given.items()
+    config = ExplainerTraining(**given)
+    assert getattr(config, name) == expected
+    assert tuple(getattr(phase, name) for phase in config.phases) == expected
+
+
+def test_three_phases_have_a_name_and_survive_json():
+    config = ExplainerTraining(epochs=(1, 2, 3), batch_size=4, seed=5)
+    assert config.name == "hybrid-e1,2,3-b4-s5"
+    read = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert ExplainerTraining(**read) == config
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ({"epochs": 0}, "every phase has at least 1 epoch"),
+        ({"epochs": (10, 0, 10)}, "every phase has at least 1 epoch"),
+        ({"epochs": (10, 1.5, 10)}, "every phase has at least 1 epoch"),
+        ({"patience": (9, 9, 0)}, "patience is at least 1 epoch"),
+        ({"alpha": (1, 1.01, 1)}, "alpha lies in 0 to 1"),
+        ({"alpha": (1, -0.01, 1)}, "alpha lies in 0 to 1"),
+        ({"alpha": NAN}, "alpha lies in 0 to 1"),
+        ({"classifier_rate": (0.1, 0.1, 0.1)}, "learning rates are above 0 where"),
+        ({"classifier_rate": (0.0, 0.0, 0.1)}, "learning rates are above 0 where"),
+        ({"classifier_rate": (0.1, -0.1, 0.1)}, "learning rates are above 0 where"),
+        ({"classifier_rate": (0.1, NAN, 0.1)}, "learning rates are above 0 where"),
+        ({"explainer_rate": 0.1}, "learning rates are above 0 where a part learns"),
+        ({"explainer_rate": (0.0, 0.1, 0.0)}, "learning rates are above 0 where"),
+        ({"explainer_rate": (0.0, -0.1, 0.1)}, "learning rates are above 0 where"),
+        ({"optimizer": ("sgd", "sgd", "lion")}, "optimizer is adadelta, adam or sgd"),
+        ({"decay": ("none", "none", "step")}, "decay is plateau, cosine or none"),
+        ({"loss": "supervised"}, "loss is hybrid or unsupervised"),
+        ({"beta": 1.1}, "beta lies in 0 to 1, budget in 0 to below 1"),
+        ({"budget": 1.0}, "beta lies in 0 to 1, budget in 0 to below 1"),
+        ({"gamma": -1.0}, "gamma, min_delta and weight_decay are at least 0"),
+        ({"min_delta": NAN}, "gamma, min_delta and weight_decay are at least 0"),
+        ({"weight_decay": NAN}, "gamma, min_delta and weight_decay are at least 0"),
+        ({"accuracy_drop": 1.5}, "accuracy_drop and aug_prob lie in 0 to 1"),
+        ({"aug_prob": -0.5}, "accuracy_drop and aug_prob lie in 0 to 1"),
+        ({"batch_size": 0}, "batch_size is at least 1, seed at least 0"),
+        ({"seed": -1}, "batch_size is at least 1, seed at least 0"),
+    ],
+)
+def test_wrong_values_of_a_phase_are_named(wrong, rule):
+    ((name, _),) = wrong.items()
+    with pytest.raises(ValueError, match=rf"^{rule}.*Received: .*{name}="):
+        ExplainerTraining(**wrong)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["epochs", "alpha", "classifier_rate", "explainer_rate", "optimizer", "decay"],
+)
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_lists_of_a_wrong_length_are_refused(name, count):
+    value = getattr(ExplainerTraining(), name)[0]
+    with pytest.raises(
+        ValueError, match=rf"^{name} takes one value for all .*Received: {count} values"
+    ):
+        ExplainerTraining(**{name: [value] * count})

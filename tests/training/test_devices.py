@@ -104,11 +104,15 @@ def test_a_step_on_two_devices_equals_one_on_a_single_device(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_step_of_ham_on_two_devices_equals_one_on_a_single_device(tmp_path):
-    answer = compared(tmp_path, "ham")
+def test_a_step_of_those_that_explain_on_two_devices_equals_one_on_one(tmp_path):
+    answer = compared(tmp_path, "ham,explainer")
     assert min(value for name, value in answer["terms"].items() if "_loss" in name) > 0
     assert answer["history"] < 1e-4
     assert answer["weights"] < 1e-4
+    row = answer["row of explainer"]
+    assert min(row["loss"], row["explanation_loss"], row["explanation_mean"]) > 0
+    assert answer["history of explainer"] < 1e-5  # the last batch has one image
+    assert answer["weights of explainer"] < 1e-5
 
 
 def test_a_replica_without_images_in_the_last_batch_keeps_its_statistics():

@@ -248,7 +248,9 @@ def source():
 # Measuring
 
 
-def test_what_is_measured_is_what_the_wrapper_answers(trained_pylon, tmp_path):
+def test_what_is_measured_is_what_the_wrapper_answers(
+    trained_pylon, small_pylon, tmp_path
+):
     folder = shutil.copytree(trained_pylon, tmp_path / "run")
     rows = experiments.evaluate_run(folder)
     wrapper = kerasloc.load(folder)
@@ -284,7 +286,7 @@ def test_what_is_measured_is_what_the_wrapper_answers(trained_pylon, tmp_path):
     assert report["accuracy"] == pytest.approx(right.mean())
 
 
-def test_validation_images_may_be_measured(trained_pylon, tmp_path):
+def test_validation_images_may_be_measured(trained_pylon, small_pylon, tmp_path):
     folder = shutil.copytree(trained_pylon, tmp_path / "run")
     rows = experiments.evaluate_run(folder, {"split": "val", "batch_size": 3})
     data = sources.data_of_run(read_config(folder)["data"], {})
@@ -294,7 +296,7 @@ def test_validation_images_may_be_measured(trained_pylon, tmp_path):
 
 
 def test_an_optimized_model_is_measured_as_the_one_it_was(
-    trained_pylon, several, tmp_path
+    trained_pylon, small_pylon, several, tmp_path
 ):
     from kerasloc import load
 

@@ -9,7 +9,7 @@ import pytest
 from kerasloc.data import read_folders
 from kerasloc.data.pipeline import PipelineConfig
 from kerasloc.training import fitting
-from kerasloc.training.fitting import L2Adam, fit, jit_compile, optimizer
+from kerasloc.training.fitting import fit, jit_compile
 from kerasloc.training.runs import Run, seeded
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -158,13 +158,6 @@ def test_a_complete_run_does_nothing_and_says_so(tmp_path, feed, caplog):
         assert (path.stat().st_mtime_ns, path.read_bytes()) == (time, content)
 
 
-def test_a_run_that_goes_on_says_from_where(tmp_path, feed, caplog):
-    train(tmp_path, feed, 1)
-    with caplog.at_level(logging.INFO):
-        train(tmp_path, feed, 2)
-    assert "goes on after epoch 1" in caplog.text
-
-
 def test_a_training_that_diverges_keeps_the_epochs_before(tmp_path, feed):
     def maker(rate):
         schedules = keras.optimizers.schedules
@@ -196,30 +189,6 @@ def test_curves_are_in_the_logs_once_an_epoch(tmp_path, feed):
         assert [event.step for event in found] == [0, 1]
         values = [float(make_ndarray(event.tensor_proto)) for event in found]
         assert values == pytest.approx([row[key] for row in rows], rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [("adadelta", "Adadelta"), ("adam", "Adam"), ("sgd", "SGD")]
-)
-def test_an_optimizer_has_its_rate(name, kind):
-    made = optimizer(name, 0.25)
-    assert type(made).__name__ == kind
-    assert float(made.learning_rate) == 0.25
-
-
-def test_adadelta_has_the_published_rho():
-    assert optimizer("adadelta", 1.0).rho == 0.95
-
-
-@pytest.mark.parametrize(("name", "rate"), [("lion", 1), ("adam", 0), ("adam", -1)])
-def test_unknown_optimizers_and_rates_are_refused(name, rate):
-    with pytest.raises(ValueError, match="adadelta, adam, sgd with a rate above 0"):
-        optimizer(name, rate)
-
-
-def test_a_rate_of_nan_is_refused():
-    with pytest.raises(ValueError, match="rate above 0"):
-        optimizer("adam", np.nan)
 
 
 def test_xla_runs_on_a_single_gpu_only(monkeypatch):
@@ -269,76 +238,12 @@ class Counting(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("plateau", [None, PATIENT])
-def test_callbacks_go_on_with_their_kept_state(tmp_path, feed, plateau):
+def test_a_run_that_goes_on_says_from_where_and_has_its_callbacks_state(
+    tmp_path, feed, plateau, caplog
+):
     first, second = Counting(), Counting()
     train(tmp_path, feed, 2, plateau=plateau, kept=[first])
-    train(tmp_path, feed, 3, plateau=plateau, kept=[second])
+    with caplog.at_level(logging.INFO):
+        train(tmp_path, feed, 3, plateau=plateau, kept=[second])
+    assert "goes on after epoch 2" in caplog.text
     assert (first.count, second.count) == (2, 3)
-
-
-# Adam with weight decay in the gradient
-
-RATE, L2 = 0.1, 0.3
-START = np.array([2.0, -1.0, 0.5])
-GRADIENTS = np.array([[0.2, 0.4, -0.3], [-0.4, 0.1, 0.2]])
-
-
-def steps_of(made):
-    """A variable after a step with each of the gradients."""
-    variable = keras.Variable(START.astype("float32"))
-    for gradient in GRADIENTS:
-        made.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
-    return variable.numpy()
-
-
-def adam_by_hand(beta_1=0.9, beta_2=0.999, epsilon=1e-7):
-    value, m, v = START.copy(), 0.0, 0.0
-    for step, plain in enumerate(GRADIENTS, start=1):
-        gradient = plain + L2 * value
-        m = beta_1 * m + (1 - beta_1) * gradient
-        v = beta_2 * v + (1 - beta_2) * gradient**2
-        corrected = m / (1 - beta_1**step), v / (1 - beta_2**step)
-        value -= RATE * corrected[0] / (np.sqrt(corrected[1]) + epsilon)
-    return value
-
-
-def test_weight_decay_is_a_part_of_the_gradient():
-    made = optimizer("adam", RATE, l2=L2)
-    assert isinstance(made, L2Adam)
-    found = steps_of(made)
-    np.testing.assert_allclose(found, adam_by_hand(), rtol=1e-5)
-    decoupled = steps_of(keras.optimizers.AdamW(RATE, weight_decay=L2))
-    plain = steps_of(optimizer("adam", RATE))
-    for other in (decoupled, plain):
-        assert np.abs(found - other).max() > 0.01
-
-
-def test_without_weight_decay_it_is_adam():
-    assert type(optimizer("adam", RATE)) is keras.optimizers.Adam
-    np.testing.assert_array_equal(
-        steps_of(L2Adam(RATE, l2=0.0)), steps_of(keras.optimizers.Adam(RATE))
-    )
-
-
-def test_weight_decay_survives_its_description():
-    made = L2Adam(RATE, l2=L2, beta_1=0.8)
-    again = keras.optimizers.deserialize(keras.optimizers.serialize(made))
-    assert type(again) is L2Adam
-    assert (again.l2, again.beta_1) == (L2, 0.8)
-    np.testing.assert_array_equal(steps_of(again), steps_of(made))
-
-
-def test_a_schedule_stands_for_the_rate():
-    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.1, staircase=True)
-    for name, l2 in (("adam", L2), ("adam", 0.0), ("sgd", 0.0)):
-        made = optimizer(name, 0.5, schedule, l2=l2)
-        steps_of(made)
-        assert float(made.learning_rate) == pytest.approx(0.005)
-
-
-@pytest.mark.parametrize("name", ["sgd", "adadelta"])
-def test_weight_decay_with_another_optimizer_is_refused(name):
-    with pytest.raises(
-        ValueError, match=rf"for the optimizer adam.*with {name}.*Give 0"
-    ):
-        optimizer(name, 0.1, l2=1e-4)

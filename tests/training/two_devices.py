@@ -23,8 +23,13 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.tables import Table
 from kerasloc.models import hrcam
 from kerasloc.models.registry import BUILDERS
-from kerasloc.training import ham
-from kerasloc.training.configs import HamTraining, HrcamTraining, MapTraining
+from kerasloc.training import explainer, ham
+from kerasloc.training.configs import (
+    ExplainerTraining,
+    HamTraining,
+    HrcamTraining,
+    MapTraining,
+)
 from kerasloc.training.hrcam import train_full, train_half
 from kerasloc.training.maps import train_maps
 from kerasloc.training.runs import Run, seeded
@@ -67,6 +72,17 @@ def attentive(input_shape, classes, **_):
         own = {"logits": logits, "maps": maps, "refined_maps": soft}
         outputs |= {f"{prefix}{name}": value for name, value in own.items()}
     return keras.Model(image, outputs)
+
+
+def explaining(input_shape, classes, **_):
+    """In the place of the explainer-classifier: one convolution for each part."""
+    image = blocks.start(input_shape, classes, 4)
+    x = resnet.norm(resnet.conv(image, 1, 3, "explainer_conv"), "explainer_bn")
+    explanation = keras.layers.Activation("sigmoid", name="explanation")(x)
+    x = resnet.norm(resnet.conv(image, 4, 3, "conv1"), "bn1")
+    x = keras.layers.GlobalAveragePooling2D()(x * explanation)
+    logits = keras.layers.Dense(classes, name="fc")(x)
+    return keras.Model(image, {"explanation": explanation, "logits": logits})
 
 
 def table(folder, numbers, labels=None, boxes=None):
@@ -133,6 +149,23 @@ def train_ham(folder, name, tables, strategy):
     return rows, model.get_weights()
 
 
+def train_explainer(folder, name, tables, strategy):
+    """Rows of the history, and weights, after a step of the last phase."""
+    own = NetworkConfig("explainer", ("a", "b"), (16, 16))
+    rates = {"classifier_rate": (0.05, 0, 0.05), "explainer_rate": (0, 0.1, 0.1)}
+    how = {"decay": "none", "augmentation": "none", "accuracy_drop": 1.0}
+    config = ExplainerTraining(epochs=1, batch_size=2, **rates, **how)
+    last = unittest.mock.PropertyMock(return_value=config.phases[2:])
+    phases = unittest.mock.patch.object(ExplainerTraining, "phases", last)
+    small = {"explainer_classifier": explaining, "draw_phase": lambda *_: None}
+    patch = unittest.mock.patch.multiple(explainer, **small)
+    with phases, patch, Run(folder / name / "explainer", {}) as run, seeded(0):
+        rows = explainer.train_explainer(run, tables, own, config, strategy=strategy)
+    model = explaining((16, 16, 3), 2)
+    model.load_weights(folder / name / "explainer" / "best.weights.h5")
+    return rows, model.get_weights()
+
+
 def difference(first, second):
     """The largest one, of any of the values, relative to 1 or the value."""
     return max(
@@ -149,9 +182,10 @@ def compare(folder, strategy):
     """How much HRCAM's models and a network of maps differ."""
     # Two equal images: the batch statistics of a replica are those of the batch.
     equal = {"train": table(folder, [1, 1]), "val": table(folder, [2, 2])}
+    # The graphs of HRCAM's many variables take long; HAM and the maps have theirs.
     with unittest.mock.patch.object(keras.Model, "compile", eagerly):
         one = train(folder, "one", equal, None)
-    two = train(folder, "two", equal, strategy)
+        two = train(folder, "two", equal, strategy)
     # ... and other labels: the replicas' gradients differ.
     equal["train"] = table(folder, [1, 1], np.array([[1, 0], [1, 1]]))
     equal["val"] = table(folder, [1, 1], np.eye(2))
@@ -185,12 +219,33 @@ def compare_ham(folder, strategy):
     }
 
 
+def compare_explainer(folder, strategy):
+    """How much the explainer-classifier differs."""
+    # Equal images, as above; other labels, and a box on one of them.
+    labels, boxes = np.eye(2), [[0, 2, 3, 8, 9, 0]]
+    tables = {
+        "train": table(folder, [1, 1], labels, boxes),
+        "val": table(folder, [2, 2, 4], labels[[0, 1, 1]], boxes),
+    }
+    with unittest.mock.patch.object(keras.Model, "compile", eagerly):
+        one = train_explainer(folder, "one", tables, None)
+        two = train_explainer(folder, "two", tables, strategy)
+    return {
+        "history of explainer": difference(values(one[0]), values(two[0])),
+        "weights of explainer": difference(one[1], two[1]),
+        "row of explainer": one[0][0],
+    }
+
+
 def main(folder, what):
     devices = tf.config.list_physical_devices("CPU")
     virtual = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(devices[0], virtual)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    answer = {"ham": compare_ham, "others": compare}[what](folder, strategy)
+    compared = {"ham": compare_ham, "explainer": compare_explainer, "others": compare}
+    answer = {}
+    for one in what.split(","):
+        answer |= compared[one](folder, strategy)
     print(json.dumps({"replicas": strategy.num_replicas_in_sync, **answer}))
 
 

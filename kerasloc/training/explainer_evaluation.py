@@ -1,0 +1,285 @@
+"""What an explainer-classifier says and what its explanations are worth, measured.
+
+Images are answered batch by batch; of each only numbers are kept. Every figure has a
+bootstrap interval over images, and beside the explanations stand controls: a bump in
+the middle, Grad-CAM of the same classifier, a random order of tiles.
+"""
+
+import dataclasses
+import logging
+import pathlib
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy.special import softmax
+from tqdm import tqdm
+
+from kerasloc import boxes as box_tools
+from kerasloc import weights as weight_files
+from kerasloc.cams import FeatureGradient, grad_cam
+from kerasloc.configs import read_network
+from kerasloc.data.pipeline import PipelineConfig, batches
+from kerasloc.data.polygons import other_masks
+from kerasloc.losses import explanation_loss
+from kerasloc.metrics import (
+    AopcConfig,
+    morf_curves,
+    pompom,
+    random_relevance,
+)
+from kerasloc.models.explainer import deepest, explainer_classifier
+from kerasloc.models.folding import fold
+from kerasloc.training import arguments, explainer_report, report, sources
+from kerasloc.training.configs import ExplainerTraining
+from kerasloc.training.evaluation import centre_map
+from kerasloc.training.heatmap_rows import point_and_hit
+from kerasloc.training.runs import read_config
+from kerasloc.training.stops import Collapse
+
+logger = logging.getLogger(__name__)
+
+FIELDS = ("image", "boxes", "mask", "index")
+
+
+def evaluate_explainer(folder, options: dict | None = None) -> list[dict]:
+    """Measures a run, or a phase of one, on the test images of its data.
+
+    Args:
+        folder: Of the run or the phase.
+        options: Other data, ``split`` and ``batch_size`` as of scripts/evaluate.py, and
+            ``aopc_images``: on how many images AOPC is measured at most (64).
+
+    Returns:
+        The rows of metrics.csv; see ``explainer_report.rows``.
+
+    Raises:
+        ValueError: If another checkpoint than ``best`` is asked for, or the data does
+            not fit.
+    """
+    options = options or {}
+    if options.get("checkpoint", "best") != "best":
+        raise ValueError(
+            "An explainer-classifier keeps the best weights, and those of each phase "
+            f"in a folder. Received: checkpoint {options['checkpoint']}. Leave it out, "
+            "or evaluate a phase: --weights RUN/phase1-classifier."
+        )
+    most = options.get("aopc_images", 64)
+    if most < 0:
+        raise ValueError(f"aopc_images is 0 or more. Received: {most}.")
+    network, known = read_network(folder), read_config(folder)
+    data = sources.data_of_run(known["data"], options)
+    split = options.get("split", "test")
+    table = sources.evaluation_table(data, split, network.class_names, network.channels)
+    table.class_index  # noqa: B018 - refuses images that have not exactly one class
+    model = _model(folder, network)
+    measure = {
+        "others": masks_of_others(table, data.data_dir),
+        "training": arguments.make(ExplainerTraining, known["training"]),
+        "drawn": _drawn(table, most),
+        "batch_size": options.get("batch_size", 16),
+    }
+    found = explain(model, network, table, measure)
+    place = pathlib.Path(folder)
+    place /= "evaluation" if split == "test" else f"evaluation-{split}"
+    return explainer_report.write(place, found, table, split)
+
+
+def _model(folder, network) -> keras.Model:
+    """The network with its best weights."""
+    model = explainer_classifier(
+        network.input_shape, network.num_classes, **network.options
+    )
+    model = fold(model) if network.folded else model
+    best = weight_files.weights_of_run(folder)
+    weight_files.assign(model, weight_files.read_arrays(best), source=str(best))
+    return model
+
+
+def masks_of_others(table, folder):
+    """Paths of the masks of other objects, one per image; None where none is known.
+
+    Args:
+        table: The images.
+        folder: Of the data; synthetic polygons have such masks.
+    """
+    try:
+        known = other_masks(folder)
+    except ValueError:  # no polygons
+        return None
+    paths = [known.get(path, "") for path in table.paths]
+    return paths if any(paths) else None
+
+
+def _drawn(table, most: int) -> np.ndarray:
+    """Which images AOPC is measured on, boolean (n,); the classes take turns."""
+    drawn = np.zeros(len(table), bool)
+    drawn[report.first_of_each_class(np.nan_to_num(table.labels))[:most]] = True
+    return drawn
+
+
+def explain(model, network, table, measure: dict) -> explainer_report.Explained:
+    """Answers every image of a table, and measures the explanation.
+
+    Args:
+        model: With outputs ``explanation`` and ``logits``.
+        network: Its :class:`~kerasloc.configs.NetworkConfig`.
+        table: Images; the target of one is its mask, or else its boxes.
+        measure: ``others``: as of :func:`masks_of_others`; ``training``: an
+            :class:`~kerasloc.training.configs.ExplainerTraining`, whose explanation
+            loss is measured; ``drawn``: the images for AOPC, boolean (n,);
+            ``batch_size``.
+    """
+    asked = _Asked(model, network, measure["batch_size"])
+    parts, curves = [], []
+    for batch in _batches(network, table, measure):
+        answers = asked.answers(batch["image"])
+        each = _numbers(answers["explanation"], batch, measure["training"])
+        parts.append({"logits": answers["logits"], **each})
+        drawn = measure["drawn"][batch["index"]]
+        if drawn.any():
+            some = {name: values[drawn] for name, values in answers.items()}
+            seed = int(batch["index"][0])
+            curves.append(asked.curves(batch["image"][drawn], some, seed))
+    each = _together(parts)
+    found = explainer_report.Explained(each.pop("logits"), each, _together(curves))
+    _warn_of_flat(found)
+    return found
+
+
+def _together(parts: list[dict]) -> dict[str, np.ndarray]:
+    names = parts[0] if parts else ()
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _batches(network, table, measure: dict) -> Iterator[dict]:
+    """Images in [0, 1] with boxes, masks and masks of others, behind a bar."""
+    size = measure["batch_size"]
+    config = PipelineConfig(network.im_size, network.channels, size, FIELDS)
+    others = [None] * -(-len(table) // size)
+    if measure["others"] is not None:
+        own = dataclasses.replace(table, masks=measure["others"])
+        only = dataclasses.replace(config, fields=("mask",))
+        others = (each["mask"].numpy() for each in batches(own, only))
+    data = zip(batches(table, config), others, strict=True)
+    count = -(-len(table) // size)
+    for tensors, other in tqdm(data, "Explaining", count, unit="batch", leave=False):
+        batch = {key: value.numpy() for key, value in tensors.items()}
+        yield batch | {"others": other}
+
+
+def _numbers(explanations, batch: dict, training) -> dict[str, np.ndarray]:
+    """One number per image each; see ``explainer_report.Explained``."""
+    boxes = [own[own[:, 4] >= 0, :4] for own in batch["boxes"]]
+    targets = _targets(batch["mask"], boxes)
+    there = targets.any(axis=(1, 2))
+    regions = {
+        "explanation": np.ones_like(targets),
+        "explanation_target": targets,
+        "explanation_outside": ~targets & there[:, None, None],
+    }
+    if batch["others"] is not None:
+        regions["explanation_others"] = batch["others"] & ~targets
+        regions["explanation_background"] = ~targets & ~batch["others"]
+    each = {name: _means(explanations, where) for name, where in regions.items()}
+    middle = centre_map(explanations.shape[1:])
+    points = {"point": explanations, "center_point": [middle] * len(boxes)}
+    for name, maps in points.items():
+        hits = [point_and_hit(*pair)[1] for pair in zip(maps, boxes, strict=True)]
+        each[name] = np.array(hits, float)  # None, without a box, is NaN
+    losses = _losses(explanations, targets, training)
+    return {**each, "pompom": pompom(explanations, targets), "explanation_loss": losses}
+
+
+def _targets(masks, boxes) -> np.ndarray:
+    """The mask of every image, or what its boxes cover, boolean (n, rows, cols)."""
+    boxed = np.stack([box_tools.to_mask(own, masks.shape[1:]) for own in boxes])
+    return np.where(masks.any(axis=(1, 2))[:, None, None], masks, boxed)
+
+
+def _means(explanations, where) -> np.ndarray:
+    """Mean explanation in a region of every image, NaN where it is empty."""
+    count = where.sum(axis=(1, 2))
+    total = np.where(where, explanations, 0).sum(axis=(1, 2), dtype=float)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _losses(explanations, targets, training) -> np.ndarray:
+    """The explanation loss of every image, as it was in training."""
+    own = {"beta": training.beta, "gamma": training.gamma, "budget": training.budget}
+    plain = np.asarray(explanation_loss(explanations, **own))
+    if training.loss == "unsupervised":
+        return plain
+    hybrid = np.asarray(explanation_loss(explanations, targets, **own))
+    weak = targets.any(axis=(1, 2)) | training.weak_everywhere
+    return np.where(weak, hybrid, plain)
+
+
+class _Asked:
+    """A network that is asked about images in [0, 1].
+
+    Args:
+        model: With outputs ``explanation`` and ``logits``.
+        network: Its normalization.
+        batch_size: Images at a time.
+    """
+
+    def __init__(self, model, network, batch_size: int):
+        features = model.get_layer(deepest(model)).output
+        # one function for everything, for batches of any length: each takes seconds
+        every = keras.Model(model.input, {**model.output, "features": features})
+        shape = tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)
+        self._call = tf.function(lambda x: every(x, training=False), [shape])
+        head = keras.Model([features], {"logits": model.output["logits"]})
+        self._gradient = FeatureGradient(head)
+        self._mean, self._std = np.float32(network.mean), np.float32(network.std)
+        self._size = batch_size
+
+    def answers(self, images) -> dict[str, np.ndarray]:
+        """Explanations (n, rows, cols), logits, and the deepest features."""
+        outputs = self._call((images - self._mean) / self._std)
+        answer = {name: values.numpy() for name, values in outputs.items()}
+        return answer | {"explanation": answer["explanation"][..., 0]}
+
+    def predict(self, images) -> np.ndarray:
+        """Probabilities (n, classes)."""
+        starts = range(0, len(images), self._size)
+        parts = [self.answers(images[at : at + self._size])["logits"] for at in starts]
+        return softmax(np.concatenate(parts).astype(float), axis=-1)
+
+    def curves(self, images, answers: dict, seed: int) -> dict[str, np.ndarray]:
+        """MoRF curves (n, L + 1) of the predicted class, by method.
+
+        Args:
+            images: In [0, 1].
+            answers: Of these images.
+            seed: Of the random order.
+        """
+        config, features = AopcConfig(), answers["features"]
+        _, gradients = self._gradient([features], np.full(len(images), -1))
+        own = config.seed, seed
+        size = images.shape[1:3]
+        maps = {
+            explainer_report.EXPLANATION: answers["explanation"],
+            explainer_report.GRADCAM: grad_cam(features, gradients),
+            explainer_report.RANDOM: random_relevance(
+                len(images), size, config.grid, seed=own
+            ),
+        }
+        return {
+            name: morf_curves(self.predict, images, relevance, config)
+            for name, relevance in maps.items()
+        }
+
+
+def _warn_of_flat(found: explainer_report.Explained):
+    """Warns of explanations that are 0, or 1, everywhere."""
+    mean = found.each["explanation"].mean()
+    if Collapse.flat(mean):
+        logger.warning(
+            "The explanations of all images are %s everywhere (mean %.4f): they explain"
+            " nothing.",
+            "black" if mean < 0.5 else "white",
+            mean,
+        )

@@ -1,0 +1,49 @@
+"""Trains a classifier that explains itself: first it, then its explainer, then both.
+
+From image labels, and from masks or boxes of the training images where there are some.
+"""
+
+from kerasloc.training import arguments, explainer_arguments
+
+EXAMPLE = """\
+examples:
+  python scripts/train_explainer.py
+      on synthetic polygons made on the spot, with their masks; minutes
+  python scripts/train_explainer.py --loss unsupervised --results-name labels
+      the same from labels alone
+  python scripts/train_explainer.py --config scripts/configs/explainer_hvz.toml \\
+      --data-dir imagenetHVZ
+      a published run
+  python scripts/train_explainer.py --data-dir my.csv --epochs 10,10,60 --start imagenet
+      your own images: columns image, label, and mask or boxes where there are some
+  python scripts/train_explainer.py --dataset nih14 --data-dir NIH \\
+      --classes Cardiomegaly Pneumothorax
+
+A run lands in results/explainer/NAME: history.csv, the best weights, figures/ with the
+curves and explanations of every phase, a folder for each phase (phase1-classifier,
+phase2-explainer, phase3-both), evaluation/. The same command goes on where it was
+stopped, inside of any phase. Then:
+  python scripts/generate_heatmaps.py --type explainer --html
+  python scripts/compare_explanations.py
+"""
+
+
+def parse(words=None):
+    """The options of the command line."""
+    parser = arguments.Parser(__doc__, EXAMPLE)
+    arguments.add_data_options(parser)
+    arguments.add_run_options(parser)
+    explainer_arguments.add_explainer_options(parser)
+    return parser.parse_args(words)
+
+
+def main(words=None):
+    """Trains and measures one run, or one a seed."""
+    options = parse(words)
+    from kerasloc.training.experiments import run_experiment
+
+    run_experiment("explainer", options)
+
+
+if __name__ == "__main__":
+    arguments.run_main(main)
