@@ -88,60 +88,6 @@ def parse(words=None):
     return options
 
 
-def find_weights(options) -> pathlib.Path:
-    """The run folder or weight file of the options."""
-    from kerasloc.weights import find_runs, runs_in
-
-    if options.weights is not None:
-        return pathlib.Path(options.weights)
-    place = pathlib.Path(options.results_dir) / options.type
-    runs = runs_in(place) or find_runs(options.type)
-    if not runs:
-        raise ValueError(
-            f"Heat maps need a trained model. Received: no run in {place}. Train one, "
-            "or give --weights."
-        )
-    return runs[0]
-
-
-def load_wrapper(path: pathlib.Path, family: str | None):
-    """The wrapper of a run folder, or of a weight file in one or of a named family."""
-    from kerasloc import load
-    from kerasloc.configs import read_network
-    from kerasloc.localizers import wrappers
-
-    if path.is_dir():
-        wrapper = load(path)
-        if family not in (None, wrapper.config.family):
-            raise ValueError(
-                f"--type is the family of --weights. Received: {family}, and {path} "
-                f"of the family {wrapper.config.family}. Leave --type out."
-            )
-        return wrapper
-    known = wrappers()
-    family = family or read_network(path.parent).family
-    if family not in known:
-        raise ValueError(
-            f"--type is one of {', '.join(sorted(known))}. Received: {family}."
-        )
-    return known[family](path)
-
-
-def read_data(folder, wrapper, options):
-    """Table of the images: other data when it is given, else that of the run."""
-    from kerasloc.configs import CONFIG_FILE
-    from kerasloc.training import sources
-    from kerasloc.training.runs import read_config
-
-    has_config = (folder / CONFIG_FILE).is_file()
-    known = read_config(folder)["data"] if has_config else {}
-    data = sources.data_of_run(known, arguments.given(options))
-    network = wrapper.config
-    return sources.evaluation_table(
-        data, options.split, network.class_names, network.channels
-    )
-
-
 def draw(answers, place: pathlib.Path, options, title: str) -> list[dict]:
     """Writes the pages, and says what is on them.
 
@@ -209,7 +155,8 @@ def write_html(wrapper, table, place: pathlib.Path, title: str, options):
     thresholds = network.thresholds if network.multi_label else None
     config = ReportConfig(title, network.class_names, thresholds)
     if hasattr(wrapper, "explanations"):
-        config = dataclasses.replace(config, scaling=EXPLAINED)
+        own = {"scaling": EXPLAINED, "attention": "Explanation"}
+        config = dataclasses.replace(config, **own)
     images = images_of(wrapper, table, choice_of(options))
     count = write_report(place / "html", images, config)
     logging.info("%d images are in %s", count, place / "html" / "index.html")
@@ -230,10 +177,17 @@ def main(words=None):
         raise ValueError(
             f"--rows-per-page is a positive number. Received: {options.rows_per_page}."
         )
-    path = find_weights(options)
-    wrapper = load_wrapper(path, options.type)
+    from kerasloc.localizers import trained
+    from kerasloc.training.run_data import table_of_run
+
+    path = pathlib.Path(options.weights or "")
+    if options.weights is None:
+        path = trained.newest_run(options.type, options.results_dir)
+    wrapper = trained.load_wrapper(path, options.type)
     folder = path if path.is_dir() else path.parent
-    table = read_data(folder, wrapper, options)
+    given = arguments.given(options)
+    del given["classes"]  # those that are drawn, not those of the data
+    table = table_of_run(folder, wrapper.config, given, options.split)
     place = pathlib.Path(options.output or folder / "heatmaps")
     title = f"{wrapper.config.family}/{folder.resolve().name}, {options.split} images"
     if hasattr(wrapper, "explanations"):

@@ -91,12 +91,14 @@ class ReportConfig:
         thresholds: Probability above which a class is said to be there, one for all or
             one per class; None where an image has the likeliest class.
         scaling: What 0 and 1 are on a heat map, in a few words.
+        attention: What a heat map of a class is called.
     """
 
     title: str
     class_names: tuple[str, ...]
     thresholds: tuple[float, ...] | None = None
     scaling: str = "Heat as the model answers it, from 0 to 1"
+    attention: str = "Class attention"
 
 
 def write_report(folder, images, config: ReportConfig) -> int:
@@ -147,6 +149,7 @@ def _page(config: ReportConfig, colors, rows) -> str:
     data = {
         "title": config.title,
         "scaling": config.scaling,
+        "attention": config.attention,
         "abnormality": ABNORMALITY,
         "classes": [
             {"name": str(name), "color": color, "threshold": _number(threshold)}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from kerasloc import ExplainerClassifier, HalfModel, Pylon
 from kerasloc.data import load_image, read_folders
+from kerasloc.localizers import trained as trained_models
 from kerasloc.metrics import point_hits, resize_maps
 
 COLUMNS = ["image", "class", "label", "probability", "hit", "page", "row", "x", "y"]
@@ -301,10 +302,11 @@ def explainer(tmp_path_factory):
 
 
 @pytest.fixture
-def loaded(main, explainer, script, monkeypatch):
+def loaded(main, explainer, monkeypatch):
     """The script loads that very wrapper, which has been compiled."""
-    module = script("generate_heatmaps")
-    monkeypatch.setattr(module, "load_wrapper", lambda path, family: explainer[0])
+    monkeypatch.setattr(
+        trained_models, "load_wrapper", lambda path, family: explainer[0]
+    )
 
 
 def test_an_explanation_is_drawn_once_and_as_it_is(

@@ -269,7 +269,7 @@
       const own = frames(boxes.filter((box) => box[4] === e.class));
       const peak = state.maximum === "0" ? [] : [cross(image, e)];
       const color = classes[e.class].color;
-      return figure(`Class attention: ${nameOf(e.class)}`, color, stack(image,
+      return figure(`${data.attention}: ${nameOf(e.class)}`, color, stack(image,
         picture(image, `Attention of ${nameOf(e.class)} over ${image.name}`),
         ...heat(image, e.class, e, color), drawing(image, ...own), ...peak), range(e));
     }
@@ -277,7 +277,7 @@
     const order = (present.length ? present : [...image.entries]).sort((a, b) => a.high - b.high);
     const layers = order.flatMap((one) =>
       heat(image, one.class, one, classes[one.class].color, { even: false }));
-    return figure("Class attention: all classes", null, stack(image,
+    return figure(`${data.attention}: all classes`, null, stack(image,
       picture(image, `Attention of all classes over ${image.name}`), ...layers,
       drawing(image, ...frames(boxes))),
       `${present.length ? "Every class that is labeled, boxed or predicted" : "Every class"}: ` +
