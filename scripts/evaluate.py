@@ -83,7 +83,7 @@ def parse(words=None):
     parser.add_argument(
         "--aopc-images",
         type=int,
-        help="images that AOPC of an explainer-classifier is measured on (default 64)",
+        help="images that AOPC of an explainer-classifier is measured on (default 32)",
     )
     parser.add_argument(
         "--figures", type=int, default=2, help="test images to draw (default 2)"

@@ -43,7 +43,7 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     add("source", **path, help="file: .pt, .pth, .bin, .ckpt or .safetensors")
     add("--family", required=True, metavar="NAME", help="pylon, baseline, fpn, ...")
     add("--output", required=True, **path, help="folder, or a file *.weights.h5")
-    add("--backbone", metavar="NAME", help="resnet18, resnet50, ...")
+    add("--backbone", metavar="NAME", help="resnet18, resnet50, ... (explainer: vgg)")
     add("--num-classes", "--num_classes", type=int, required=True, metavar="N")
     add("--channels", type=int, default=1, help="1 gray, 3 color (default %(default)s)")
     add(
@@ -117,10 +117,10 @@ def build(options: argparse.Namespace):
     Raises:
         ValueError: If there is no such family.
     """
-    import kerasloc
+    from kerasloc.localizers import wrappers
     from kerasloc.training.arguments import size
 
-    families = {n.lower(): n for n in kerasloc.__all__ if n[0].isupper()}
+    families = wrappers()
     if options.family.lower() not in families:
         raise ValueError(
             f"A family is one of {', '.join(sorted(families))}. "
@@ -128,8 +128,9 @@ def build(options: argparse.Namespace):
         )
     extra = dict(read_option(text) for text in options.option)
     if options.backbone is not None:
-        extra["backbone"] = options.backbone
-    return getattr(kerasloc, families[options.family.lower()])(
+        explains = options.family.lower() == "explainer"
+        extra["classifier" if explains else "backbone"] = options.backbone
+    return families[options.family.lower()](
         num_classes=options.num_classes,
         channels=options.channels,
         im_size=size(options.im_size),

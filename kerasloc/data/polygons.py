@@ -90,8 +90,8 @@ class PolygonConfig:
     others: tuple = (CIRCLE, (3, 1), (4, 1))
     other_outers: tuple = (None,)
     size: int = 64
-    train: tuple[int, int] = (240, 240)
-    val: tuple[int, int] = (60, 60)
+    train: tuple[int, int] = (200, 200)
+    val: tuple[int, int] = (40, 40)
     test: tuple[int, int] = (100, 100)
     seed: int = 0
     shapes: tuple[int, int] = (2, 3)

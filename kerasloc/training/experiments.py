@@ -48,7 +48,7 @@ EMBEDDED_EXPLAINER = {
     "channels": 3,
     "classifier": "resnet18",
     "init_bias": 1.0,  # a white start takes too long to darken
-    "epochs": (6, 2, 11),
+    "epochs": (6, 2, 9),
     "batch_size": 16,
     "optimizer": "adam",
     "classifier_rate": (1e-3, 0.0, 5e-4),

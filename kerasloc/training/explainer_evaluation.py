@@ -41,6 +41,8 @@ from kerasloc.training.stops import Collapse
 logger = logging.getLogger(__name__)
 
 FIELDS = ("image", "boxes", "mask", "index")
+STEPS = 20  # of AOPC, of the 64 tiles of an image
+AOPC_IMAGES = 32
 
 
 def evaluate_explainer(folder, options: dict | None = None) -> list[dict]:
@@ -49,7 +51,7 @@ def evaluate_explainer(folder, options: dict | None = None) -> list[dict]:
     Args:
         folder: Of the run or the phase.
         options: Other data, ``split`` and ``batch_size`` as of scripts/evaluate.py, and
-            ``aopc_images``: on how many images AOPC is measured at most (64).
+            ``aopc_images``: on how many images AOPC is measured at most (32).
 
     Returns:
         The rows of metrics.csv; see ``explainer_report.rows``.
@@ -65,7 +67,7 @@ def evaluate_explainer(folder, options: dict | None = None) -> list[dict]:
             f"in a folder. Received: checkpoint {options['checkpoint']}. Leave it out, "
             "or evaluate a phase: --weights RUN/phase1-classifier."
         )
-    most = options.get("aopc_images", 64)
+    most = options.get("aopc_images", AOPC_IMAGES)
     if most < 0:
         raise ValueError(f"aopc_images is 0 or more. Received: {most}.")
     network, known = read_network(folder), read_config(folder)
@@ -249,14 +251,14 @@ class _Asked:
         return softmax(np.concatenate(parts).astype(float), axis=-1)
 
     def curves(self, images, answers: dict, seed: int) -> dict[str, np.ndarray]:
-        """MoRF curves (n, L + 1) of the predicted class, by method.
+        """MoRF curves (n, 21) of the predicted class, by method.
 
         Args:
             images: In [0, 1].
             answers: Of these images.
             seed: Of the random order.
         """
-        config, features = AopcConfig(), answers["features"]
+        config, features = AopcConfig(steps=STEPS), answers["features"]
         _, gradients = self._gradient([features], np.full(len(images), -1))
         own = config.seed, seed
         size = images.shape[1:3]

@@ -11,7 +11,7 @@ import pytest
 from kerasloc.data.polygons import PolygonConfig, other_masks, write_polygons
 from kerasloc.data.samples import load_image
 from kerasloc.losses import explanation_loss
-from kerasloc.metrics import aopc, morf_curves
+from kerasloc.metrics import AopcConfig, aopc, morf_curves
 from kerasloc.training import explainer_evaluation, sources
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.explainer_evaluation import evaluate_explainer, masks_of_others
@@ -193,9 +193,8 @@ def test_aopc_is_of_some_images_of_every_class(evaluated):
         powers = np.exp(logits)
         return powers / powers.sum(axis=1, keepdims=True)
 
-    curves = morf_curves(
-        predict, evaluated.images[chosen], evaluated.explanations[chosen]
-    )
+    shown, marked = evaluated.images[chosen], evaluated.explanations[chosen]
+    curves = morf_curves(predict, shown, marked, AopcConfig(steps=20))
     row = evaluated.rows["aopc"]
     assert (row["value"], row["images"]) == (
         pytest.approx(aopc(curves).mean(), abs=1e-5),
@@ -216,7 +215,7 @@ def test_tables_and_figures_land_in_the_folder(evaluated):
     assert found == {"absent": "3", "present": "4"}
     everything = json.loads((place / "evaluation.json").read_text())
     assert (everything["split"], everything["images"]) == ("test", 7)
-    assert len(everything["morf"]["Grad-CAM"]["mean"]) == 65
+    assert len(everything["morf"]["Grad-CAM"]["mean"]) == 21
 
 
 def test_black_explanations_are_warned_of_and_have_numbers(run, caplog):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import kerasloc
+from kerasloc import localizers
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "convert_weights.py"
 STATE = {"net.out.weight": (2, 1, 1, 1), "net.out.bias": (2,)}
@@ -40,7 +41,8 @@ class Tiny:
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Weights, inputs and right answers of the tiny network, all as published."""
-    monkeypatch.setattr(kerasloc, "Baseline", Tiny, raising=False)
+    known = {**localizers.wrappers(), "baseline": Tiny}
+    monkeypatch.setattr(localizers, "wrappers", lambda: known)
     rng = np.random.default_rng(0)
     state = {name: rng.standard_normal(shape) for name, shape in STATE.items()}
     images = rng.standard_normal((2, 1, 4, 6))  # NCHW
@@ -138,7 +140,7 @@ def test_dashes_and_underscores_are_the_same(tool, files):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--family", "vgg"], "A family is one of baseline, deeplabv3plus, fpn"),
+        (["--family", "vgg"], "A family is one of baseline, deeplabv3plus, explainer"),
         (["--option", "n_up"], "--option is NAME=VALUE. Received: 'n_up'"),
         (["--num-classes", "3"], "net.out.bias (2,) for (3,)"),
         (["--channels", "3"], "net.out.weight (2, 1, 1, 1) for (2, 3, 1, 1)"),
