@@ -179,6 +179,7 @@ class TwoRates(keras.optimizers.MultiOptimizer):
 
     @learning_rate.setter
     def learning_rate(self, value):
+        """Changes all in proportion."""
         first = float(keras.ops.convert_to_numpy(self.learning_rate))
         for one in self.optimizers:
             own = float(keras.ops.convert_to_numpy(one.learning_rate))
