@@ -37,7 +37,7 @@ demo-ham: $(VENV)/ready  ## Trains HAM on synthetic images, measures it, a web p
 demo-explainer: $(VENV)/ready  ## Trains the explainer-classifier on synthetic polygons.
 	$(BIN)/python scripts/train_explainer.py
 	$(BIN)/python scripts/generate_heatmaps.py --type explainer --html --limit 60
-	$(BIN)/python scripts/compare_explanations.py --limit 40
+	$(BIN)/python scripts/compare_explanations.py --limit 24 --steps 20
 	@echo "Open results/explainer/*/heatmaps/html/index.html in a browser"
 
 test: $(VENV)/ready  ## All tests, on all cores.
