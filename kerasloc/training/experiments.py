@@ -54,7 +54,6 @@ EMBEDDED_EXPLAINER = {
     "classifier_rate": (1e-3, 0.0, 5e-4),
     "explainer_rate": (0.0, 3e-3, 5e-3),
     "alpha": (1.0, 0.75, 0.75),  # black explanations cost more than white ones
-    "beta": 0.5,  # with 0.9 stripes cost less than areas
     "decay": ("cosine", "none", "cosine"),  # else validation accuracy swings
     "patience": 100,
     "augmentation": "affine",

@@ -12,6 +12,7 @@ from kerasloc.backbones.vgg import vgg
 from kerasloc.models.explainer import (
     CLASSIFIERS,
     RESNETS,
+    SameTaps,
     deepest,
     explainer,
     explainer_classifier,
@@ -275,3 +276,11 @@ def test_the_vgg_takes_one_channel_and_other_sides():
     model = explainer_classifier((16, 48, 1), 1, "vgg")
     assert model.output["explanation"].shape == (None, 16, 48, 1)
     assert model.output["logits"].shape == (None, 1)
+
+
+def test_transposed_convolutions_at_first_only_enlarge():
+    kernel = np.asarray(SameTaps()((2, 2, 64, 128)))
+    assert np.array_equal(kernel, np.broadcast_to(kernel[:1, :1], kernel.shape))
+    assert kernel[0, 0].std() == pytest.approx(np.sqrt(2 / 128), rel=0.05)
+    config = keras.initializers.serialize(SameTaps())
+    assert isinstance(keras.initializers.deserialize(config), SameTaps)

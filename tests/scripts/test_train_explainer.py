@@ -137,4 +137,4 @@ def test_hybrid_without_masks_is_told(failure, tmp_path):
 
 def test_one_class_is_told(failure, tmp_path):
     words = ("--data-dir", plain(tmp_path / "one", 1), *SMALL)
-    assert "two classes or more" in failure(*words)
+    assert "Telling classes apart needs two or more" in failure(*words)
