@@ -154,6 +154,24 @@ def add_run_options(parser):
     )
 
 
+def add_experiment_options(parser):
+    """Several runs, and what is measured at their end; the group, for more of them."""
+    group = parser.add_argument_group("experiment")
+    group.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        help="several runs, one per seed, collected with mean and deviation",
+    )
+    group.add_argument(
+        "--evaluation",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure the runs on the test images at the end (default: yes)",
+    )
+    return group
+
+
 def add_network_options(parser):
     """Sizes of the DenseNet-FCN."""
     group = parser.add_argument_group("network (published: 16, 4, 4, 48, 0.99)")

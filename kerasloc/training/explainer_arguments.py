@@ -5,6 +5,7 @@ Names and values stand here so that ``--help`` need not load a deep-learning lib
 
 import argparse
 
+from kerasloc.training.arguments import add_experiment_options
 from kerasloc.training.configs import LOSSES, PHASE_DECAYS, PHASES, ExplainerTraining
 
 CLASSIFIERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg")
@@ -46,19 +47,7 @@ def add_explainer_options(parser):
     )
     _add_phases(parser)
     _add_loss(parser)
-    group = parser.add_argument_group("experiment")
-    group.add_argument(
-        "--seeds",
-        type=int,
-        nargs="+",
-        help="several runs, one per seed, collected with mean and deviation",
-    )
-    group.add_argument(
-        "--evaluation",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="measure the runs on the test images at the end (default: yes)",
-    )
+    group = add_experiment_options(parser)
     group.add_argument(
         "--aug-prob",
         type=float,

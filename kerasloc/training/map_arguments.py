@@ -7,6 +7,7 @@ library; a test holds them to the builders.
 import argparse
 
 from kerasloc.data.splits import PROTOCOLS
+from kerasloc.training.arguments import add_experiment_options
 from kerasloc.training.configs import DECAYS, SELECTIONS, HamTraining
 
 BACKBONES = (
@@ -69,23 +70,11 @@ def add_map_options(parser, family: str):
             group.add_argument(flag, type=int, nargs="+", help=text)
         else:
             group.add_argument(flag, type=type(default), help=text)
-    group = parser.add_argument_group("experiment")
-    group.add_argument(
-        "--seeds",
-        type=int,
-        nargs="+",
-        help="several runs, one per seed, collected with mean and deviation",
-    )
+    group = add_experiment_options(parser)
     group.add_argument(
         "--start",
         help="weights to start from: imagenet (fetched once), a run folder ({seed} "
         "stands for the seed), or a PyTorch file",
-    )
-    group.add_argument(
-        "--evaluation",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="measure the runs on the test images at the end (default: yes)",
     )
     _add_splits(parser)
     if family == "ham":

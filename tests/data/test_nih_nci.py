@@ -82,7 +82,10 @@ def test_without_a_session_column_a_patient_is_a_session(nci):
         path = nci / f"part {place}" / "covariates.csv"
         lines = path.read_text().splitlines()
         path.write_text("\n".join(line.rsplit(",", 1)[0] for line in lines))
-    check_disjoint(read_nih_nci(nci))
+    table = read_nih_nci(nci)
+    check_disjoint(table)
+    assert set(table.splits) == {"train", "val", "test"}
+    assert (table.groups != "").all()
 
 
 @pytest.mark.parametrize(
