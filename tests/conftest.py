@@ -51,6 +51,19 @@ def golden_array(seed, name, shape):
     return values.astype("float32")
 
 
+@pytest.fixture(scope="session")
+def fill_by_rule():
+    """Function that gives a model weights with which normalizations do something."""
+
+    def fill(model):
+        for layer in model.layers:
+            for weight in layer.weights:
+                path = f"{layer.name}/{weight.name}"
+                weight.assign(golden_array(7, path, weight.shape))
+
+    return fill
+
+
 class HrcamGolden:
     """Weights by rule, the input, and what the published implementation answered."""
 

@@ -4,7 +4,6 @@ Published files: weights/test_explainer_checkpoints.
 """
 
 import dataclasses
-import zlib
 
 import numpy as np
 import pytest
@@ -19,24 +18,6 @@ SIZE = (32, 48)
 def make(**arguments):
     given = {"class_names": NAMES, "im_size": SIZE, "channels": 1}
     return kerasloc.ExplainerClassifier(**{**given, **arguments})
-
-
-def by_rule(path, shape):
-    """Weights that make every normalization do something."""
-    rng = np.random.default_rng([7, zlib.crc32(path.encode())])
-    if path.endswith("moving_variance"):
-        return rng.uniform(0.5, 1.5, shape)
-    if path.endswith("gamma"):
-        return rng.uniform(0.3, 0.9, shape)
-    if len(shape) == 1:
-        return 0.1 * rng.standard_normal(shape)
-    return rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
-
-
-def fill(model):
-    for layer in model.layers:
-        for weight in layer.weights:
-            weight.assign(by_rule(f"{layer.name}/{weight.name}", weight.shape))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,9 +36,9 @@ def x():
 
 
 @pytest.fixture(scope="module")
-def vgg():
+def vgg(fill_by_rule):
     answer = make(classifier="vgg", mean=0.5, std=0.25)
-    fill(answer.model)
+    fill_by_rule(answer.model)
     return answer
 
 
@@ -135,10 +116,10 @@ def test_optimized_networks_answer_the_same_and_are_saved(vgg, x, expected, tmp_
 
 
 @pytest.mark.slow
-def test_resnet18_is_the_default_and_can_be_optimized():
+def test_resnet18_is_the_default_and_can_be_optimized(fill_by_rule):
     wrapper = make(im_size=(32, 64))
     assert wrapper.config.options == {}
-    fill(wrapper.model)
+    fill_by_rule(wrapper.model)
     wrapper.model.get_layer("explainer_bn").beta.assign([1.0])
     x = np.random.default_rng(1).random((2, 32, 64, 1), dtype="float32")
     optimized = wrapper.optimize()

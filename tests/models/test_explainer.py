@@ -1,7 +1,5 @@
 """The explainer-classifier; published weights: weights/test_explainer_checkpoints."""
 
-import zlib
-
 import keras
 import numpy as np
 import pytest
@@ -26,24 +24,6 @@ EXPLAINED = {
 }
 
 
-def by_rule(path, shape):
-    """Weights that make every normalization do something."""
-    rng = np.random.default_rng([7, zlib.crc32(path.encode())])
-    if path.endswith("moving_variance"):
-        return rng.uniform(0.5, 1.5, shape)
-    if path.endswith("gamma"):
-        return rng.uniform(0.3, 0.9, shape)
-    if len(shape) == 1:
-        return 0.1 * rng.standard_normal(shape)
-    return rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
-
-
-def fill(model):
-    for layer in model.layers:
-        for weight in layer.weights:
-            weight.assign(by_rule(f"{layer.name}/{weight.name}", weight.shape))
-
-
 def blank(model, bias):
     """Makes every explanation max(0, tanh(bias))."""
     norm = model.get_layer("explainer_bn")
@@ -61,10 +41,10 @@ def classifier(request):
 
 
 @pytest.fixture(scope="module")
-def model(classifier):
+def model(classifier, fill_by_rule):
     """A small network; tests leave all but the explanation's last bias as it is."""
     answer = explainer_classifier((32, 32, 3), 4, classifier)
-    fill(answer)
+    fill_by_rule(answer)
     return answer
 
 
@@ -181,9 +161,9 @@ def test_a_large_bias_makes_the_first_explanations_white(x):
         assert lowest <= answer.mean() <= highest
 
 
-def test_explanations_are_never_below_zero(x):
+def test_explanations_are_never_below_zero(x, fill_by_rule):
     model = explaining(init_bias=0.0)
-    fill(model)
+    fill_by_rule(model)
     model.get_layer("explainer_bn").beta.assign([0.0])
     answer = np.asarray(model(x[:, :16, :24], training=True))
     assert answer.min() == 0
