@@ -1,15 +1,16 @@
 """kerasloc: where in the image is what the classifier saw, and how good is that answer?
 
 The wrappers hold a network and answer people: ``predict``, ``generate_cams``,
-``heatmaps``, ``refine``. They are imported when first used, so that
-``import kerasloc`` alone costs nothing and loads no deep-learning library.
+``heatmaps``, ``refine``; ``cam`` explains any other Keras classifier. They are
+imported when first used, so that ``import kerasloc`` alone costs nothing and loads no
+deep-learning library.
 """
 
 import importlib
 
 __version__ = "0.1.0"
 
-_LOCALIZERS = (
+_PUBLIC = (
     "Baseline",
     "DeepLabV3Plus",
     "ExplainerClassifier",
@@ -21,10 +22,11 @@ _LOCALIZERS = (
     "PAN",
     "Pylon",
     "UNet",
+    "cam",
     "load",
 )
-_MODULES = dict.fromkeys(_LOCALIZERS, "localizers")
-__all__ = list(_LOCALIZERS)
+_MODULES = {**dict.fromkeys(_PUBLIC, "localizers"), "cam": "cams"}
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name):

@@ -72,6 +72,28 @@ class NetworkConfig:
         options = [f"{key}{value}" for key, value in sorted(self.options.items())]
         return "-".join([self.family, f"{self.num_classes}classes", size, *options])
 
+    def __str__(self):
+        parts = [classes_in_words(self.class_names)]
+        parts.append(" x ".join(map(str, self.input_shape)))
+        for key, value in sorted(self.options.items()):
+            known = key in ("backbone", "classifier")  # whose values say what they are
+            parts.append(str(value) if known else f"{key}={value}")
+        parts += ["multi-label"] if self.multi_label else []
+        parts += ["folded"] if self.folded else []
+        return "; ".join(parts)
+
+
+def classes_in_words(names, most: int = 5) -> str:
+    """How many classes and the first of them, such as ``2 classes: cat, dog``.
+
+    Args:
+        names: Of the classes.
+        most: How many are named.
+    """
+    count, more = len(names), len(names) - most
+    named = f"{', '.join(names[:most])}{f' and {more} more' if more > 0 else ''}"
+    return f"{count} class{'es' * (count != 1)}: {named}"
+
 
 def _numbers(name, values, most: int) -> tuple[float, ...]:
     """One number, or as many as there are channels or classes."""

@@ -260,6 +260,35 @@ def network_golden():
     return lambda name: NetworkGolden(name, facts[name], answers)
 
 
+class CamGolden:
+    """What a published package answers about ResNet-18 over a pooled 1 x 1 head."""
+
+    def __init__(self):
+        networks = json.loads((GOLDENS / "networks.json").read_text())
+        self.facts = networks["baseline_max"] | {"seed": 7}
+        self.answers = np.load(GOLDENS / "cam_methods.npz")  # rows ::9, columns 4::9
+        rng = np.random.default_rng([7, zlib.crc32(b"input:cam")])
+        images = rng.standard_normal((2, 1, 128, 128)).astype("float32")
+        self.images = images.transpose(0, 2, 3, 1)
+
+    def build(self, pooling):
+        """The network of this package with the golden weights."""
+        from kerasloc.models.baseline import baseline
+
+        model = baseline((128, 128, 1), 4, "resnet18", pooling)
+        arrays = {
+            name: torch_array(7, name, shape)
+            for name, shape in self.facts["parameters"].items()
+        }
+        fill(model, arrays)
+        return model
+
+
+@pytest.fixture(scope="session")
+def cam_golden():
+    return CamGolden()
+
+
 PYLON_OPTIONS = {
     "dataset": "csv",
     "im-size": 32,

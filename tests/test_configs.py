@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kerasloc.configs import CONFIG_FILE, NetworkConfig, read_network
+from kerasloc.configs import CONFIG_FILE, NetworkConfig, classes_in_words, read_network
 
 
 @pytest.fixture
@@ -25,6 +25,27 @@ def test_numbers_follow_from_names_and_sizes(network):
 
 def test_the_name_can_be_read(network):
     assert network.name == "full-2classes-64x96x3-blocks2-growth8"
+
+
+def test_in_words_it_says_what_the_network_is(network):
+    text = "2 classes: cat, dog; 64 x 96 x 3; blocks=2; growth=8"
+    assert str(network) == text
+    options = {"backbone": "resnet18", "n_up": 2}
+    changed = {"options": options, "channels": 1, "multi_label": True, "folded": True}
+    text = "2 classes: cat, dog; 64 x 96 x 1; resnet18; n_up=2; multi-label; folded"
+    assert str(dataclasses.replace(network, **changed)) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1, "1 class: 0"),
+        (5, "5 classes: 0, 1, 2, 3, 4"),
+        (398, "398 classes: 0, 1, 2, 3, 4 and 393 more"),
+    ],
+)
+def test_of_many_classes_the_first_are_named(count, text):
+    assert classes_in_words([str(index) for index in range(count)]) == text
 
 
 def test_equal_descriptions_are_equal_whatever_they_were_made_of(network):

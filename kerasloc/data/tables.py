@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 from kerasloc import boxes as box_rows
+from kerasloc.configs import classes_in_words
 
 SPLITS = ("train", "val", "test", "")
 
@@ -68,6 +69,13 @@ class Table:
     def __len__(self) -> int:
         """Number of images."""
         return len(self.paths)
+
+    def __repr__(self):
+        counts = [f"{(self.splits == one).sum()} {one}" for one in SPLITS if one]
+        splits = ", ".join(one for one in counts if not one.startswith("0 "))
+        images = f"{len(self)} images{': ' if splits else ''}{splits}"
+        shown = f"{len(self.boxes)} boxes; {(self.masks != '').sum()} masks"
+        return f"Table({images}; {classes_in_words(self.class_names)}; {shown})"
 
     def subset(self, which) -> "Table":
         """The table of some of the images, its boxes numbered anew.

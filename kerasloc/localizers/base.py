@@ -11,9 +11,9 @@ from scipy.special import expit
 
 from kerasloc import boxes as box_tools
 from kerasloc import weights as weight_files
+from kerasloc.cams import run
 from kerasloc.checks import as_images
 from kerasloc.configs import CONFIG_FILE, NetworkConfig
-from kerasloc.layers import has_accelerator
 from kerasloc.localizers.resolve import build, network_and_config
 from kerasloc.metrics import min_max, resize_maps
 from kerasloc.models.folding import fold
@@ -55,6 +55,7 @@ class Localizer:
     describe: staticmethod
     default_size = 224
     default_multi_label = False
+    cam_layer: str | None = None  # that kerasloc.cam looks at; None: the last
 
     def __init__(
         self,
@@ -132,6 +133,9 @@ class Localizer:
             keras.config.set_dtype_policy(policy)
         model.set_weights(self.model.get_weights())
         return model
+
+    def __repr__(self):
+        return f"{type(self).__name__}({getattr(self, 'config', 'without a network')})"
 
     def summary(self):
         """Prints Keras' table of the layers."""
@@ -234,10 +238,22 @@ class Localizer:
         ]
         return steps[0] if single and squeeze else steps
 
+    def prepare(self, x) -> np.ndarray:
+        """Images as :attr:`model` takes them: a checked batch, normalized.
+
+        Args:
+            x: Images, or one.
+        """
+        images, _ = as_images(x, self.config.input_shape)
+        return self._normalized(images)
+
+    def _normalized(self, images):
+        mean, std = (np.float32(v) for v in (self.config.mean, self.config.std))
+        return (images - mean) / std
+
     def _run(self, model, images, *others):
         """The model's outputs for checked images in [0, 1]."""
-        mean, std = (np.float32(v) for v in (self.config.mean, self.config.std))
-        return run(model, (images - mean) / std, *others)
+        return run(model, self._normalized(images), *others)
 
     def _maps_to_show(self, x, classes) -> np.ndarray:
         """What heat maps are made of, (n, rows, cols[, classes])."""
@@ -288,45 +304,6 @@ class Localizer:
                 f"{len(custom_class)} classes for {count} images."
             )
         return np.array([self._class_index(one) for one in custom_class], np.int32)
-
-
-def run(model: keras.Model, images, *others):
-    """The model's outputs for all images as arrays, in one forward pass each.
-
-    Args:
-        model: With one output or a dict of them.
-        images: (n, rows, cols, channels).
-        *others: Further inputs with n entries.
-    """
-    batch_size = images_at_once(images.shape[1:3])
-    inputs = [images, *others] if others else images
-    parts = [
-        model.predict_on_batch(_cut(inputs, slice(start, start + batch_size)))
-        for start in range(0, len(images), batch_size)
-    ]
-    if not parts:
-        raise ValueError("There is at least one image. Received: none.")
-    if isinstance(parts[0], dict):
-        return {k: np.concatenate([np.asarray(p[k]) for p in parts]) for k in parts[0]}
-    return np.concatenate([np.asarray(part) for part in parts])
-
-
-def images_at_once(size) -> int:
-    """How many images of a size to run together.
-
-    A GPU wants many; on a CPU features that leave its cache cost more than what a
-    larger batch saves (measured: 2 at 224 pixels, 4 at 96).
-
-    Args:
-        size: (rows, cols).
-    """
-    if has_accelerator():
-        return 32
-    return max(2, min(32, 40_000 // (size[0] * size[1])))
-
-
-def _cut(inputs, where):
-    return [a[where] for a in inputs] if isinstance(inputs, list) else inputs[where]
 
 
 def _warn_flat(heat, channels):

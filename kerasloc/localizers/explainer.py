@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from kerasloc.cams import FeatureGradient, grad_cam
+from kerasloc.cams import GradCAM
 from kerasloc.checks import as_images
 from kerasloc.localizers.base import Localizer
 from kerasloc.metrics import resize_maps
@@ -28,8 +28,8 @@ class ExplainerClassifier(Localizer):
     def _hold(self, model, config):
         super()._hold(model, config)
         self._explainer = keras.Model(model.input, model.output["explanation"])
-        self._deepest = model.get_layer(explainer.deepest(model)).output
-        self._parts = None
+        self.cam_layer = explainer.deepest(model)
+        self._deepest = model.get_layer(self.cam_layer).output
 
     def explanations(self, x, *, squeeze=True) -> np.ndarray:
         """What decides, in [0, 1] at the image's size, (n, rows, cols).
@@ -105,12 +105,9 @@ class ExplainerClassifier(Localizer):
             squeeze: Whether one image loses its axis.
         """
         images, single = as_images(x, self.config.input_shape)
-        if self._parts is None:
-            self._parts = _parts(self.model, self._deepest)
-        encoder, head = self._parts
-        features = self._run(encoder, images)
-        _, gradients = head([features], self._classes(custom_class, len(images)))
-        answer = grad_cam(features, gradients)
+        classes = self._classes(custom_class, len(images))
+        maps = GradCAM(self).maps(images, None if custom_class is None else classes)
+        answer = np.maximum(maps, 0)
         return answer[0] if single and squeeze else answer
 
     def _heat(self, maps, size):
@@ -121,9 +118,3 @@ class ExplainerClassifier(Localizer):
         outputs = self._run(self.model, images)
         chosen = np.where(classes < 0, outputs["logits"].argmax(axis=-1), classes)
         return outputs["explanation"][..., 0], chosen
-
-
-def _parts(model, features):
-    """The model cut behind its last multiplication: features, and their logits."""
-    head = keras.Model([features], {"logits": model.output["logits"]})
-    return keras.Model(model.input, features), FeatureGradient(head)

@@ -5,9 +5,9 @@ import numpy as np
 from scipy.special import expit
 
 from kerasloc.backbones.resnet import STAGES
-from kerasloc.cams import FeatureGradient, grad_cam
+from kerasloc.cams import Cut, graph, images_at_once, methods
 from kerasloc.checks import as_images
-from kerasloc.localizers.base import Localizer, images_at_once
+from kerasloc.localizers.base import Localizer
 from kerasloc.metrics import resize_maps
 from kerasloc.models import (
     baseline,
@@ -33,6 +33,7 @@ class MapLocalizer(Localizer):
     outputs = frozenset({"logits", "maps"})
     default_size = 256
     default_multi_label = True
+    cam_layer = STAGES[-1]
 
     @classmethod
     def normalization(cls, channels: int) -> dict:
@@ -42,7 +43,7 @@ class MapLocalizer(Localizer):
     def _hold(self, model, config):
         super()._hold(model, config)
         self._maps = keras.Model(model.input, model.output["maps"])
-        self._parts = None
+        self._parts = None  # cut at the layer of Grad-CAM, when that is asked for
 
     def maps(self, x, classes=None, *, squeeze=True) -> np.ndarray:
         """Raw maps at the network's own size, (n, rows, cols, classes).
@@ -126,13 +127,13 @@ class MapLocalizer(Localizer):
     def _both(self, images, classes):
         """Chosen maps, Grad-CAMs and logits of a few images."""
         if self._parts is None:
-            self._parts = _parts(self.model)
-        encoder, head = self._parts
-        features = self._run(encoder, images)
-        features = [features[name] for name in STAGES]
-        outputs, gradients = head(features, classes)
+            whole = graph(self.model, {"maps": self.model.output["maps"]})
+            self._parts = Cut(whole, whole.features(self.cam_layer))
+        features = self._parts.encode(self._normalized(images))
+        outputs, gradients = self._parts.gradient(features, classes)
         maps, _ = of_classes(outputs, classes)
-        return maps, grad_cam(features[-1], gradients), outputs["logits"]
+        low = np.maximum(methods.grad_cam(features[0], gradients), 0)
+        return maps, low, outputs["logits"]
 
 
 def of_classes(outputs, classes, name: str = "maps"):
@@ -145,13 +146,6 @@ def of_classes(outputs, classes, name: str = "maps"):
     """
     chosen = np.where(classes < 0, outputs["logits"].argmax(axis=-1), classes)
     return outputs[name][np.arange(len(chosen)), :, :, chosen], chosen
-
-
-def _parts(model):
-    """The model cut at its stages: features of an image, and everything behind them."""
-    taps = {name: model.get_layer(name).output for name in STAGES}
-    encoder = keras.Model(model.input, taps)
-    return encoder, FeatureGradient(keras.Model(list(taps.values()), model.output))
 
 
 class Pylon(MapLocalizer):

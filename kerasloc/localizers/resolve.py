@@ -42,11 +42,7 @@ def network_and_config(wrapper, source, given: dict):
     if str(source) == IMAGENET:
         return _from_imagenet(wrapper, given)
     path = pathlib.Path(source)
-    if not path.exists():
-        raise ValueError(
-            f"weights is an existing run folder or weight file. Received: {path}, "
-            "which does not exist."
-        )
+    _check_exists(path)
     if path.suffix == ".keras":
         return _from_keras(wrapper, path, given)
     if path.is_file() and path.suffix in TORCH_SUFFIXES:
@@ -81,20 +77,40 @@ def load(folder):
     """The wrapper that a run folder was written by, with its best weights.
 
     Args:
-        folder: Such as ``results/full/NAME``.
+        folder: Such as ``results/full/NAME``; or a weight file in one, for those.
 
     Raises:
-        ValueError: If it is no run folder.
+        ValueError: If it is neither.
     """
     from kerasloc import localizers
 
     families = localizers.wrappers()
-    family = read_network(folder).family
+    family = _run_of(pathlib.Path(folder)).family
     if family not in families:
         raise ValueError(
             f"A run is of one of the families {sorted(families)}. Received: {family!r}."
         )
     return families[family](folder)
+
+
+def _run_of(path) -> NetworkConfig:
+    """What a run folder describes, or the one that a weight file lies in."""
+    _check_exists(path)
+    if not path.is_file() or (path.parent / CONFIG_FILE).is_file():
+        return read_network(path.parent if path.is_file() else path)
+    raise ValueError(
+        f"A weight file tells its family by the {CONFIG_FILE} of its run folder. "
+        f"Received: {path}, which has none beside it. Give it to the wrapper of its "
+        "family, such as kerasloc.Pylon(weights=...), or --type on a command line."
+    )
+
+
+def _check_exists(path):
+    if not path.exists():
+        raise ValueError(
+            "weights is an existing run folder or weight file. "
+            f"Received: {path}, which does not exist."
+        )
 
 
 def _is_run(path) -> bool:

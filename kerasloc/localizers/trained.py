@@ -40,16 +40,14 @@ def load_wrapper(path, family: str | None = None):
         ValueError: If there is no such family, or it is another than the run's.
     """
     path = pathlib.Path(path)
-    if path.is_dir():
-        wrapper = load(path)
-        if family not in (None, wrapper.config.family):
-            raise ValueError(
-                f"--type is the family of --weights. Received: {family}, and {path} "
-                f"of the family {wrapper.config.family}. Leave --type out."
-            )
-        return wrapper
+    if family is None:
+        return load(path)
+    if path.is_dir() and family != (own := read_network(path).family):
+        raise ValueError(
+            f"--type is the family of --weights. Received: {family}, and {path} "
+            f"of the family {own}. Leave --type out."
+        )
     known = wrappers()
-    family = family or read_network(path.parent).family
     if family not in known:
         raise ValueError(
             f"--type is one of {', '.join(sorted(known))}. Received: {family}."

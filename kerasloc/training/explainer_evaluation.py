@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from kerasloc import boxes as box_tools
 from kerasloc import weights as weight_files
-from kerasloc.cams import FeatureGradient, grad_cam
+from kerasloc.cams import FeatureGradient, methods
 from kerasloc.configs import read_network
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.polygons import other_masks
@@ -264,7 +264,9 @@ class _Asked:
         size = images.shape[1:3]
         maps = {
             explainer_report.EXPLANATION: answers["explanation"],
-            explainer_report.GRADCAM: grad_cam(features, gradients),
+            explainer_report.GRADCAM: np.maximum(
+                methods.grad_cam(features, gradients), 0
+            ),
             explainer_report.RANDOM: random_relevance(
                 len(images), size, config.grid, seed=own
             ),

@@ -31,6 +31,18 @@ def test_what_is_left_out_is_neutral():
     assert table.labels.dtype == np.float32
 
 
+def test_a_table_says_what_it_holds():
+    table = single_label(
+        [0, 1, 2, 0],
+        boxes=[[2, 1, 1, 5, 5, 0]],
+        masks=["m.png", "", "", "n.png"],
+        splits=["train", "test", "train", ""],
+    )
+    images, rest = "4 images: 2 train, 1 test", "3 classes: a, b, c"
+    assert repr(table) == f"Table({images}; {rest}; 1 boxes; 2 masks)"
+    assert repr(table.subset([])) == f"Table(0 images; {rest}; 0 boxes; 0 masks)"
+
+
 def test_a_subset_numbers_its_boxes_anew():
     boxes = [[2, 1, 1, 5, 5, 0], [0, 2, 2, 5, 5, 1], [2, 3, 3, 5, 5, 2]]
     part = single_label([0, 1, 2], boxes=boxes).subset([2, 0, 2])

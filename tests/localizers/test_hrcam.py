@@ -147,14 +147,6 @@ def test_cams_and_prediction_come_from_one_forward_pass(full, images, monkeypatc
     assert len(passes) == 1
 
 
-def test_large_images_are_run_few_at_a_time_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(base, "has_accelerator", lambda: False)
-    sizes = [(16, 16), (96, 96), (224, 224), (1024, 512)]
-    assert [base.images_at_once(size) for size in sizes] == [32, 4, 2, 2]
-    monkeypatch.setattr(base, "has_accelerator", lambda: True)
-    assert base.images_at_once((224, 224)) == 32
-
-
 # Classes
 
 

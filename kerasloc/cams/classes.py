@@ -1,0 +1,57 @@
+"""Which classes of which images maps are asked of."""
+
+import numpy as np
+
+SHOWN = 20
+
+
+def as_classes(classes, count: int, names) -> tuple[np.ndarray, bool]:
+    """Indices (n, classes), -1 for the predicted one, and whether several were asked.
+
+    Args:
+        classes: None, a class, one per image, one list per image, or ``"all"``. A class
+            is an index, or one of the names.
+        count: Images.
+        names: Of the classes, in the order of the logits; numbers when there are none.
+
+    Raises:
+        ValueError: If there are too few or too many, or one is none.
+    """
+    if classes is None:
+        return np.full((count, 1), -1), False
+    if isinstance(classes, str) and classes == "all" and "all" not in names:
+        return np.tile(np.arange(len(names)), (count, 1)), True
+    if not isinstance(classes, (list, tuple)) and np.ndim(classes) == 0:
+        return np.full((count, 1), _index(classes, names)), False
+    classes = list(classes)
+    lists = [np.ndim(one) > 0 for one in classes]
+    if len(classes) != count or (any(lists) and not all(lists)):
+        raise ValueError(
+            "Classes are None, one for all images, one per image, one list of them per "
+            f"image, or 'all'. Received: {len(classes)} for {count} images"
+            f"{', lists and numbers' if any(lists) and not all(lists) else ''}. "
+            "Several classes of one image are [[0, 2]]."
+        )
+    if not any(lists):
+        return np.array([[_index(one, names)] for one in classes]), False
+    lengths = {len(one) for one in classes}
+    if len(lengths) != 1 or lengths == {0}:
+        raise ValueError(
+            "Every image has as many classes as the others, at least one. "
+            f"Received: lists of {sorted(lengths)}."
+        )
+    return np.array([[_index(one, names) for one in some] for some in classes]), True
+
+
+def _index(one, names) -> int:
+    """The index of a class given as index or name."""
+    if isinstance(one, str) and one in names:
+        return list(names).index(one)
+    number = not isinstance(one, (str, bool, np.bool_)) and np.ndim(one) == 0
+    if number and one in range(len(names)):  # 1.0 is, 1.5 and NaN are not
+        return int(one)
+    named = f" or one of {', '.join(map(str, names[:SHOWN]))}"
+    raise ValueError(
+        f"A class is an index from 0 to {len(names) - 1}"
+        f"{named if isinstance(names[0], str) else ''}. Received: {one!r}."
+    )

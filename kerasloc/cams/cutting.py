@@ -1,0 +1,379 @@
+"""A model cut at one of its layers: what leads there, and what follows."""
+
+import dataclasses
+import functools
+import weakref
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from kerasloc.cams.batches import run
+from kerasloc.cams.gradients import FeatureGradient
+
+# What was made of a model last time, as making it compiles; it goes with the model.
+_CUTS = weakref.WeakKeyDictionary()
+SCORES = ("softmax", "sigmoid", "log_softmax", "log_sigmoid", "hard_sigmoid")
+DIMENSIONS = 4  # images, rows, columns, channels
+
+
+class Stand(layers.Layer):
+    """A layer or operation under another name, as those of a model must be unique.
+
+    Args:
+        inner: What is called; its weights stay its own.
+    """
+
+    def __init__(self, inner):
+        super().__init__(autocast=False)
+        self.inner = inner
+        self.built = True
+
+    def call(self, *args, **kwargs):
+        """The answer of what stands behind."""
+        return self.inner(*args, **kwargs)
+
+
+class BeforeActivation(Stand):
+    """What a layer with an activation answers before it."""
+
+    def call(self, inputs):
+        """The layer's answer with a linear activation."""
+        activation = self.inner.activation
+        self.inner.activation = keras.activations.linear
+        try:
+            return self.inner(inputs)
+        finally:
+            self.inner.activation = activation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Graph:
+    """A model of one image and one answer, nested models opened.
+
+    Attributes:
+        image: The symbolic images.
+        logits: The symbolic scores before softmax or sigmoid, (n, classes).
+        outputs: What else is wanted besides ``logits``, by name.
+        paths: The name of every operation, with those of the models it is nested in:
+            ``resnet50/conv1_relu``.
+    """
+
+    image: keras.KerasTensor
+    logits: keras.KerasTensor
+    outputs: dict
+    paths: dict[int, str]
+
+    @functools.cached_property
+    def nodes(self) -> list:
+        """Calls of operations that the logits need, in their order."""
+        return _calls(self.image, self.logits)
+
+    def path(self, node) -> str:
+        """The name of a node's operation."""
+        return self.paths.get(id(node.operation), node.operation.name)
+
+    def spatial(self) -> dict[str, keras.KerasTensor]:
+        """The outputs of layers with rows and columns that the logits need, by name.
+
+        Of a layer that is used several times, the last.
+        """
+        return {
+            self.path(node): node.outputs[0]
+            for node in self.nodes
+            if not node.is_input and _is_spatial(node.outputs)
+        }
+
+    def features(self, layer: str | None) -> keras.KerasTensor:
+        """The output of a layer.
+
+        Args:
+            layer: Its name, or the end of its path; None for the last with rows and
+                columns.
+
+        Raises:
+            ValueError: If there is none, several, or it has no rows and columns.
+        """
+        known = self.spatial()
+        if not known:
+            raise ValueError(
+                "A map needs a layer with rows and columns, (n, rows, cols, channels), "
+                "between image and logits. Received: a model without one."
+            )
+        if layer is None:
+            return known[list(known)[-1]]
+        found = _named(layer, known)
+        if len(found) == 1:
+            return known[found[0]]
+        others = {self.path(node): node.outputs for node in self.nodes}
+        shapes = [str(others[name][0].shape) for name in _named(layer, others)]
+        was = f", whose answer is {shapes[0]}" if shapes and not found else ""
+        raise ValueError(
+            "A layer is named as the model names it, and its answer has rows and "
+            f"columns. Received: {layer!r}{was}{_several(found)}. Those there are: "
+            f"{', '.join(known)}."
+        )
+
+
+def graph(model: keras.Model, outputs: dict | None = None) -> Graph:
+    """The graph of a classifier.
+
+    Args:
+        model: Functional or sequential, built, of one image; its answer is (n,
+            classes), or a dict with such ``logits``.
+        outputs: Further symbolic outputs of the model, by name.
+
+    Raises:
+        TypeError: If it is no such model.
+        ValueError: If it has several inputs or outputs, or another answer.
+    """
+    answer = _checked(model)
+    paths, image = {}, model.inputs[0]
+    if any(isinstance(layer, keras.Model) for layer in model.layers):
+        image, answer = _opened(model, answer, paths)
+    logits = _before_activation(answer)
+    if len(logits.shape) != 2 or logits.shape[-1] is None:
+        raise ValueError(
+            "A classifier answers (n, classes). Received: a model that answers "
+            f"{logits.shape}. Pool its maps, or take its part that classifies."
+        )
+    return Graph(image, logits, outputs or {}, paths)
+
+
+class Cut:
+    """A model in two parts: ``encoder``, from images to features, and ``head``.
+
+    Args:
+        graph: Of the model.
+        features: Symbolic, of a layer in it.
+
+    Attributes:
+        graph: As given.
+        features: As given.
+        encoder: From images to a list: the features, and whatever else of what comes
+            before them the logits need.
+        head: From such a list to a dict with ``logits``, and the graph's outputs.
+        classes: How many logits there are.
+    """
+
+    def __init__(self, graph: Graph, features):
+        self.graph, self.features = graph, features
+        outputs = {"logits": graph.logits, **graph.outputs}
+        nodes = _calls(graph.image, outputs)
+        known, others = {id(features)}, {}
+        for node in nodes:
+            if any(id(one) in known for one in node.input_tensors):
+                known |= {id(one) for one in node.outputs}
+        known -= {id(features)}
+        for node in nodes:
+            if any(id(one) in known for one in node.outputs):
+                inputs = {id(one): one for one in node.input_tensors}
+                others |= {key: one for key, one in inputs.items() if key not in known}
+        for one in keras.tree.flatten(outputs):  # that do not need the features
+            if id(one) not in known:
+                others[id(one)] = one
+        others.pop(id(features), None)
+        inputs = [features, *others.values()]
+        self.encoder = keras.Model(graph.image, inputs)
+        self.head = keras.Model(inputs, outputs)
+        self.classes = int(graph.logits.shape[-1])
+
+    def encode(self, images) -> list[np.ndarray]:
+        """The encoder's answers about images as the model takes them."""
+        found = run(self.encoder, images)
+        return found if isinstance(found, list) else [found]
+
+    @functools.cached_property
+    def gradient(self) -> FeatureGradient:
+        """The head's outputs with the gradient of a logit."""
+        return FeatureGradient(self.head, 0)
+
+    @functools.cached_property
+    def whole(self) -> keras.Model:
+        """From images to logits."""
+        return keras.Model(self.graph.image, self.graph.logits)
+
+
+def cut(model: keras.Model, layer: str | None = None) -> Cut:
+    """A model cut at a layer; the cut of before, if there was one.
+
+    Args:
+        model: As for :func:`graph`.
+        layer: As for :meth:`Graph.features`.
+    """
+    if not isinstance(model, keras.Model) or model not in _CUTS:
+        _CUTS[model] = graph(model), {}
+    opened, cuts = _CUTS[model]
+    features = opened.features(layer)
+    if id(features) not in cuts:
+        cuts[id(features)] = Cut(opened, features)
+    return cuts[id(features)]
+
+
+def linear_kernel(cut: Cut) -> np.ndarray:
+    """The weights (channels, classes) of a linear head on pooled features.
+
+    Args:
+        cut: Of a model; between its features and the logits is a global pooling and
+            one linear layer, in either order, and nothing that alters values.
+
+    Raises:
+        ValueError: If there is anything else.
+    """
+    tensor, kernels, pooled = cut.graph.logits, [], 0
+    while tensor is not cut.features:
+        node = _node(tensor)
+        layer = _itself(node.operation)
+        if _is_linear(layer):
+            kernels.append(layer.kernel)
+        elif isinstance(layer, POOLINGS):
+            pooled += 1
+        elif not _changes_nothing(layer):
+            break
+        if len(node.input_tensors) != 1:
+            break
+        tensor = node.input_tensors[0]
+    if tensor is not cut.features or len(kernels) != 1 or pooled != 1:
+        raise ValueError(
+            "CAM needs a linear head on globally pooled features: a global pooling and "
+            "one Dense or 1 x 1 convolution between the layer and the logits. "
+            f"Received: {cut.graph.path(_node(tensor))} there. Name the layer before "
+            "the pooling, or use hirescam, which gives the same map behind an average "
+            "and goes with every head."
+        )
+    kernel = ops.convert_to_numpy(ops.cast(kernels[0], "float32"))
+    return kernel.reshape(kernel.shape[-2:])
+
+
+POOLINGS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+UNCHANGING = (layers.Dropout, layers.Flatten, layers.Reshape, layers.Identity)
+
+
+def _is_linear(layer) -> bool:
+    if isinstance(layer, layers.Dense):
+        return True
+    return isinstance(layer, layers.Conv2D) and layer.kernel_size == (1, 1)
+
+
+def _changes_nothing(layer) -> bool:
+    linear = getattr(layer, "activation", None) is keras.activations.linear
+    return isinstance(layer, UNCHANGING) or (
+        isinstance(layer, layers.Activation) and linear
+    )
+
+
+def _checked(model) -> keras.KerasTensor:
+    """The one answer of a model that has a graph."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "The model is a Keras model, or a wrapper of this package. "
+            f"Received: {type(model).__name__}."
+        )
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            "The model's layers are known: it is functional, or sequential and built. "
+            f"Received: {type(model).__name__} without inputs. Call it once on images, "
+            "or make it with keras.Model(inputs, outputs)."
+        )
+    answer, named = model.outputs, getattr(model, "output", None)
+    if isinstance(named, dict) and "logits" in named:
+        answer = [named["logits"]]
+    if len(model.inputs) != 1 or len(answer) != 1:
+        raise ValueError(
+            "The model has one input, the image, and one output (or one called "
+            f"'logits'). Received: {len(model.inputs)} inputs, {len(answer)} outputs. "
+            "Make one with keras.Model(model.inputs[0], the output to explain)."
+        )
+    if len(model.inputs[0].shape) != DIMENSIONS:
+        raise ValueError(
+            "The model takes images (n, rows, cols, channels). "
+            f"Received: a model that takes {model.inputs[0].shape}."
+        )
+    return answer[0]
+
+
+def _opened(model, answer, paths):
+    """Image and answer of the same layers, called once more without nesting."""
+    plain = keras.Model(model.inputs[0], answer)
+    known = (type(plain).call, keras.Sequential.call)
+    standing = {}  # what is called, by name
+
+    def call(prefix):
+        def one(layer, *args, **kwargs):
+            inner = isinstance(layer, keras.Model) and getattr(layer, "inputs", None)
+            if not inner or type(layer).call not in known:
+                called = standing.setdefault(layer.name, layer)
+                if called is not layer:
+                    path = f"{prefix}{layer.name}"
+                    called = standing.setdefault(path, Stand(layer))
+                paths[id(called)] = f"{prefix}{layer.name}"
+                return called(*args, **kwargs)
+            within = keras.Model(layer.inputs, layer.outputs)
+            path = f"{prefix}{layer.name}/"
+            found = again(within, keras.tree.flatten(args[0]), path)
+            return keras.tree.pack_sequence_as(layer.output, keras.tree.flatten(found))
+
+        return one
+
+    def again(model, tensors, prefix):
+        return model._run_through_graph(tensors, call_fn=call(prefix))
+
+    image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
+    return image, again(plain, [image], "")
+
+
+def _itself(operation):
+    """An operation, or what it stands for."""
+    return operation.inner if isinstance(operation, Stand) else operation
+
+
+def _before_activation(answer):
+    """The tensor that softmax or sigmoid, if there is any, is taken of."""
+    node = _node(answer)
+    operation = _itself(node.operation)
+    name = getattr(getattr(operation, "activation", None), "__name__", None)
+    alone = isinstance(operation, layers.Activation)
+    if isinstance(operation, layers.Softmax) or (alone and name in SCORES):
+        return _before_activation(node.input_tensors[0])
+    if not isinstance(operation, layers.Layer) and _snake(operation) in SCORES:
+        return _before_activation(node.input_tensors[0])
+    if alone and name == "linear":
+        return _before_activation(node.input_tensors[0])
+    if name in SCORES:
+        return BeforeActivation(operation)(node.input_tensors[0])
+    return answer
+
+
+def _snake(operation) -> str:
+    """``LogSoftmax`` -> ``log_softmax``."""
+    name = type(operation).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def _calls(image, outputs) -> list:
+    """The calls of operations between an image and outputs, in their order."""
+    depths = keras.Model(image, outputs)._nodes_by_depth
+    return [node for depth in sorted(depths, reverse=True) for node in depths[depth]]
+
+
+def _node(tensor):
+    """The call that a symbolic tensor comes from."""
+    operation, index, _ = tensor._keras_history
+    return operation._inbound_nodes[index]
+
+
+def _is_spatial(outputs) -> bool:
+    if len(outputs) != 1 or len(outputs[0].shape) != DIMENSIONS:
+        return False
+    return tuple(outputs[0].shape[1:3]) != (1, 1)
+
+
+def _named(layer: str, known) -> list[str]:
+    """The paths that a name stands for: itself, or those that end in it."""
+    if layer in known:
+        return [layer]
+    return [name for name in known if name.endswith(f"/{layer}")]
+
+
+def _several(found) -> str:
+    return f", which stands for {' and '.join(found)}" if len(found) > 1 else ""
