@@ -30,13 +30,22 @@ from kerasloc.metrics.localization import (
     point_localization,
 )
 from kerasloc.metrics.overlap import best_threshold, iou_curve, ious, min_max
+from kerasloc.metrics.pixels import energy_in_boxes, pxap
 from kerasloc.metrics.pointing import point_hits
 from kerasloc.metrics.ranking import auroc, average_precision
 from kerasloc.metrics.resizing import resize_maps
 from kerasloc.metrics.thresholds import best_thresholds
+from kerasloc.metrics.wsol import (
+    BoxOverlaps,
+    box_overlaps,
+    center_gaussian,
+    max_box_acc,
+    max_box_acc_v2,
+)
 
 __all__ = [
     "AopcConfig",
+    "BoxOverlaps",
     "Curve",
     "aopc",
     "aopc_by_steps",
@@ -45,13 +54,18 @@ __all__ = [
     "average_precision",
     "best_threshold",
     "best_thresholds",
+    "box_overlaps",
+    "center_gaussian",
     "classification_report",
     "curve_interval",
+    "energy_in_boxes",
     "interval",
     "iobb_accuracy",
     "iou_accuracy",
     "iou_curve",
     "ious",
+    "max_box_acc",
+    "max_box_acc_v2",
     "min_max",
     "morf_curves",
     "multi_label_report",
@@ -61,6 +75,7 @@ __all__ = [
     "point_localization",
     "pompom",
     "precision_recall_curve",
+    "pxap",
     "random_relevance",
     "resize_maps",
     "roc_curve",

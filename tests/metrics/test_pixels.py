@@ -1,0 +1,251 @@
+"""PxAP, and the energy of maps in boxes."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from kerasloc.metrics import energy_in_boxes, pxap, resize_maps, stacks
+
+NAN = np.nan
+SIZE = (8, 10)
+
+
+@pytest.fixture
+def random():
+    """Maps and masks of 5 images and 3 classes; the last class has no mask."""
+    rng = np.random.default_rng(0)
+    maps = rng.standard_normal((5, *SIZE, 3)).astype(np.float32)
+    masks = rng.random((5, *SIZE, 3)) < 0.3
+    masks[..., 2] = False
+    masks[1, ..., 0] = False
+    masks[3] = False
+    return maps, masks
+
+
+def stretched(maps):
+    low, high = (f(axis=(0, 1), keepdims=True) for f in (maps.min, maps.max))
+    return (maps - low) / (high - low)
+
+
+def pixels(maps, masks, classes, ignore=None):
+    """Scores and truth of all pixels of images with a mask of these classes."""
+    scores, truth = [], []
+    for image, index in np.ndindex(len(maps), maps.shape[-1]):
+        used = np.ones(SIZE, bool) if ignore is None else ~ignore[image, ..., index]
+        mask = masks[image, ..., index][used]
+        if index in classes and mask.any():
+            scores.append(stretched(maps[image, ..., index])[used])
+            truth.append(mask)
+    return np.concatenate(truth), np.concatenate(scores)
+
+
+def test_a_perfect_map_has_1(random):
+    _, masks = random
+    report = pxap(5.0 * masks - 2, masks)
+    assert report["pooled"] == report["macro"] == 1
+    np.testing.assert_array_equal(report["per_class"], [1, 1, NAN])
+    assert report["count"].tolist() == [3, 4, 0]
+    assert report["classes_counted"] == 2
+    np.testing.assert_array_equal(report["intervals"]["pooled"], [1, 1])
+
+
+def test_a_constant_map_has_the_share_of_the_masks(random):
+    _, masks = random
+    report = pxap(np.full(masks.shape, 7.0), masks)
+    counted = masks[masks.any(axis=(1, 2)).nonzero()[0]]
+    assert counted.shape[0] == 7  # of pairs
+    truth, _ = pixels(np.random.default_rng(0).random(masks.shape), masks, (0, 1))
+    assert report["pooled"] == pytest.approx(truth.mean())
+    # It is predicted at threshold 0 only.
+    assert np.isnan(report["curve"]["precision"][1:]).all()
+    assert report["curve"]["recall"][:2].tolist() == [1, 0]
+
+
+def test_the_opposite_of_the_mask_is_worse_than_chance():
+    mask = np.zeros((1, 4, 4), bool)
+    mask[0, 0] = True
+    assert pxap(1.0 - mask, mask)["pooled"] == 0.25  # all of it at threshold 0
+
+
+def test_steps_of_precision_by_recall_can_be_added_by_hand():
+    maps = np.array([[[1.0, 0.5, 0.25, 0.0]]])
+    mask = np.array([[[True, False, True, False]]])
+    report = pxap(maps, mask)
+    assert report["pooled"] == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
+    curve = report["curve"]
+    assert curve["thresholds"][[0, 1000]].tolist() == [0, 1]
+    # At 0.5 a pixel of score 0.5 is predicted, just above not.
+    np.testing.assert_allclose(
+        curve["precision"][[0, 250, 500, 501]], [0.5, 2 / 3, 0.5, 1]
+    )
+    np.testing.assert_allclose(curve["recall"][[0, 250, 251, 1000]], [1, 1, 0.5, 0.5])
+
+
+def test_agrees_with_sklearn(random, monkeypatch):
+    monkeypatch.setattr(stacks, "VALUES_AT_ONCE", 200)
+    report = pxap(*random)
+    for index in range(2):
+        expected = average_precision_score(*pixels(*random, (index,)))
+        assert report["per_class"][index] == pytest.approx(expected, abs=2e-3)
+    expected = average_precision_score(*pixels(*random, (0, 1)))
+    assert report["pooled"] == pytest.approx(expected, abs=2e-3)
+    assert report["macro"] == pytest.approx(report["per_class"][:2].mean())
+
+
+def test_maps_are_resized_to_the_masks_before_they_are_stretched(random):
+    maps, masks = random
+    small = maps[:, :3, :4]
+    large = np.moveaxis(resize_maps(np.moveaxis(small, -1, 1), SIZE), 1, -1)
+    assert pxap(small, masks)["pooled"] == pxap(large, masks)["pooled"]
+    assert pxap(3 * small + 1, masks)["pooled"] == pytest.approx(
+        pxap(small, masks)["pooled"], abs=1e-3
+    )
+
+
+def test_ignored_pixels_are_not_counted(random):
+    maps, masks = random
+    ignore = np.random.default_rng(1).random(masks.shape) < 0.4
+    ignore[0, ..., 1] = masks[0, ..., 1]  # nothing is left of this mask
+    report = pxap(maps, masks, ignore)
+    assert report["count"].tolist() == [3, 3, 0]
+    expected = average_precision_score(*pixels(maps, masks, (0, 1), ignore))
+    assert report["pooled"] == pytest.approx(expected, abs=2e-3)
+    assert report["pooled"] != pxap(maps, masks)["pooled"]
+    # Whether they belong to the mask makes no difference.
+    other = pxap(maps, masks & ~ignore, ignore)
+    assert other["pooled"] == report["pooled"]
+
+
+def test_an_ignored_rim_forgives_a_map_that_is_too_wide():
+    maps, mask, ignore = np.zeros((3, 1, 8, 8))
+    mask[0, 3:5, 3:5] = 1
+    maps[0, 2:6, 2:6] = 1
+    ignore[0, 2:6, 2:6] = 1
+    ignore -= mask
+    assert pxap(maps, mask > 0)["pooled"] == 0.25
+    assert pxap(maps, mask > 0, ignore > 0)["pooled"] == 1
+
+
+def test_one_class_needs_no_axis(random):
+    maps, masks = (stack[..., 0] for stack in random)
+    expected = pxap(maps[..., None], masks[..., None])
+    found = pxap(maps, masks, np.zeros_like(masks))
+    assert found["pooled"] == expected["pooled"] == found["macro"]
+    np.testing.assert_array_equal(found["per_class"], expected["per_class"])
+
+
+def test_intervals_are_of_draws_of_images(random):
+    first, again, other = (pxap(*random, seed=seed) for seed in (1, 1, 2))
+    for name in ("pooled", "macro", "per_class"):
+        around = first["intervals"][name]
+        np.testing.assert_array_equal(around, again["intervals"][name])
+        value = np.asarray(first[name])
+        known = ~np.isnan(value)
+        assert (around[known, 0] < value[known]).all()
+        assert (around[known, 1] > value[known]).all()
+    # Other draws of 4 images end at the same ones, save for the mean of the classes.
+    assert (first["intervals"]["macro"] != other["intervals"]["macro"]).any()
+    maps, masks = (stack[:1] for stack in random)  # one image has no interval
+    alone = pxap(maps, masks)
+    np.testing.assert_allclose(alone["intervals"]["pooled"], [alone["pooled"]] * 2)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_without_masks_all_is_nan(count):
+    report = pxap(np.zeros((count, 4, 4, 3)), np.zeros((count, 8, 8, 3), bool))
+    assert np.isnan([report["pooled"], report["macro"], *report["per_class"]]).all()
+    assert np.isnan(report["intervals"]["per_class"]).all()
+    assert np.isnan(report["curve"]["recall"]).all()
+    assert report["count"].tolist() == [0, 0, 0]
+
+
+def test_maps_with_a_mask_are_finite(random):
+    maps, masks = random
+    maps[3, 0, 0] = NAN  # no mask there
+    assert pxap(maps, masks)["pooled"] > 0
+    maps[4, 0, 0, 1] = np.inf
+    with pytest.raises(ValueError, match=r"infinite values on image 4, class 1"):
+        pxap(maps, masks)
+
+
+@pytest.mark.parametrize(
+    ("maps", "masks"),
+    [
+        ((2, 4, 4), (2, 4, 4, 1)),
+        ((2, 4, 4, 3), (2, 8, 8, 2)),
+        ((2, 4, 4), (3, 4, 4)),
+        ((2, 0, 4), (2, 4, 4)),
+        ((4, 4), (4, 4)),
+    ],
+)
+def test_maps_and_masks_of_other_shapes_are_refused(maps, masks):
+    with pytest.raises(ValueError, match=r"Maps and masks are \(n, rows, cols"):
+        pxap(np.zeros(maps), np.zeros(masks, bool))
+
+
+def test_what_is_ignored_is_boolean_and_as_the_masks():
+    maps, masks = np.zeros((2, 4, 4)), np.zeros((2, 4, 4), bool)
+    with pytest.raises(ValueError, match="has the shape of the masks"):
+        pxap(maps, masks, masks[:1])
+    with pytest.raises(TypeError, match="ignore of float64"):
+        pxap(maps, masks, maps)
+    with pytest.raises(TypeError, match="masks of float64"):
+        pxap(maps, maps)
+
+
+def test_the_energy_of_a_uniform_map_is_the_share_of_the_boxes():
+    boxes = [[0, 0, 0, 5, 4, 0], [0, 3, 2, 5, 4, 0], [1, 2, 2, 2, 2, 0]]
+    report = energy_in_boxes(np.full((2, 3, 3, 1), 0.3), boxes, SIZE)
+    np.testing.assert_allclose(report["values"], [36 / 80, 4 / 80])  # of the union
+    assert report["weighted"] == pytest.approx(20 / 80)
+    assert report["count"].tolist() == [2]
+    assert report["pairs"].tolist() == [[0, 0], [1, 0]]
+
+
+def test_energy_is_the_share_of_what_is_above_0():
+    maps = np.full((1, *SIZE, 2), -50.0)
+    maps[0, 2, 3] = 3
+    maps[0, 6, 8] = [1, 0]
+    boxes = [[0, 3, 2, 1, 1, 0], [0, 0, 0, 4, 2, 1]]
+    report = energy_in_boxes(maps, boxes, SIZE)
+    np.testing.assert_array_equal(report["values"], [0.75, 0])
+    np.testing.assert_array_equal(report["per_class"], [0.75, 0])
+    inside = energy_in_boxes(maps, [[0, 3, 2, 1, 1, 1]], SIZE)
+    assert inside["weighted"] == 1
+
+
+def test_a_map_without_energy_has_0():
+    maps = np.full((1, 4, 4, 1), -1.0)
+    assert energy_in_boxes(maps, [[0, 0, 0, 5, 5, 0]], SIZE)["weighted"] == 0
+
+
+def test_energy_is_that_of_the_resized_map_in_chunks(monkeypatch):
+    monkeypatch.setattr(stacks, "VALUES_AT_ONCE", 100)
+    maps = np.random.default_rng(0).random((4, 3, 4, 1)).astype(np.float32) - 0.3
+    boxes = [[image, 1, 2, 4, 3, 0] for image in range(4)]
+    heat = resize_maps(maps[..., 0], SIZE).clip(0)
+    expected = heat[:, 2:5, 1:5].sum(axis=(1, 2)) / heat.sum(axis=(1, 2))
+    first, again, other = (
+        energy_in_boxes(maps, boxes, SIZE, seed=seed) for seed in (1, 1, 2)
+    )
+    np.testing.assert_allclose(first["values"], expected, rtol=1e-6)
+    around = [each["intervals"]["weighted"] for each in (first, again, other)]
+    np.testing.assert_array_equal(*around[:2])
+    assert (around[0] != around[2]).any()
+    assert around[0][0] < first["weighted"] < around[0][1]
+
+
+def test_energy_without_boxes_is_nan():
+    report = energy_in_boxes(np.zeros((1, 4, 4, 2)), [], SIZE)
+    assert np.isnan(report["weighted"])
+    assert report["count"].tolist() == [0, 0]
+
+
+def test_energy_refuses_what_the_other_metrics_of_boxes_refuse():
+    maps = np.zeros((1, 4, 4, 1))
+    with pytest.raises(ValueError, match=r"maps are \(n, rows, cols, classes\)"):
+        energy_in_boxes(maps[0], [], SIZE)
+    with pytest.raises(ValueError, match="a part of them lies on the image"):
+        energy_in_boxes(maps, [[0, 10, 0, 5, 5, 0]], SIZE)
+    with pytest.raises(ValueError, match="hold finite numbers"):
+        energy_in_boxes(maps + NAN, [[0, 1, 1, 5, 5, 0]], SIZE)

@@ -1,0 +1,347 @@
+"""MaxBoxAcc, MaxBoxAccV2 and the bump in the middle."""
+
+import numpy as np
+import pytest
+from skimage.measure import label
+
+from kerasloc.metrics import (
+    box_overlaps,
+    center_gaussian,
+    max_box_acc,
+    max_box_acc_v2,
+    resize_maps,
+    stacks,
+    wsol,
+)
+
+BOTH = [max_box_acc, max_box_acc_v2]
+NAMES = ["max_box_acc", "max_box_acc_v2"]
+THRESHOLDS = wsol.THRESHOLDS[::29]
+SIZE = (16, 16)
+BOX = [[0, 2, 4, 6, 8, 0]]  # image, x, y, w, h, class
+
+
+def painted(*parts, size=SIZE):
+    """A map (1, rows, cols, 1) of (x, y, w, h, value) on zeros."""
+    maps = np.zeros((1, *size, 1))
+    for x, y, w, h, value in parts:
+        maps[0, y : y + h, x : x + w] = value
+    return maps
+
+
+@pytest.fixture(scope="module")
+def random():
+    """Maps of 6 images and 3 classes, the last without a box; a few boxes each."""
+    rng = np.random.default_rng(1)
+    maps = rng.standard_normal((6, 4, 5, 3))
+    image, classes = rng.integers(6, size=14), rng.integers(2, size=14)
+    corner, extent = rng.integers(0, 7, (14, 2)), rng.integers(3, 8, (14, 2))
+    return maps, np.column_stack([image, corner, extent, classes]), (12, 13)
+
+
+@pytest.fixture(scope="module")
+def overlaps(random):
+    return box_overlaps(*random)
+
+
+def covered(box, size):
+    x, y, w, h = box
+    mask = np.zeros(size, bool)
+    mask[y : y + h, x : x + w] = True
+    return mask
+
+
+def iou(first, second):
+    return (first & second).sum() / (first | second).sum()
+
+
+def by_hand(maps, boxes, size):
+    """IoU of the largest part's box and the best one, (pairs, thresholds, 2)."""
+    answer = []
+    for image, index in sorted({(row[0], row[-1]) for row in boxes.tolist()}):
+        own = boxes[(boxes[:, 0] == image) & (boxes[:, 5] == index), 1:5]
+        large = resize_maps(maps[image, :, :, index], size)
+        large = (large - large.min()) / (large.max() - large.min())
+        picture = (large * 255).astype(np.uint8)
+        for threshold in THRESHOLDS:
+            parts, count = label(
+                picture > int(threshold * picture.max()),
+                connectivity=2,
+                return_num=True,
+            )
+            areas, fits = [0], [0.0]
+            for part in range(1, count + 1):
+                y, x = np.nonzero(parts == part)
+                around = [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
+                mask = covered(around, size)
+                fits.append(max(iou(mask, covered(box, size)) for box in own))
+                areas.append(len(x))
+            answer.append([fits[np.argmax(areas)], max(fits)])
+    return np.reshape(answer, (-1, len(THRESHOLDS), 2))
+
+
+@pytest.mark.parametrize("metric", BOTH)
+def test_a_map_like_its_box_hits(metric):
+    report = metric(painted((2, 4, 6, 8, 3.0)), BOX, SIZE)
+    assert report["weighted"] == report["macro"] == 1
+    assert report["per_class"].tolist() == [1]
+    assert report["count"].tolist() == [1]
+    assert report["values"].all()
+    assert np.all(report["threshold"] == 0)  # of equals the lowest
+    assert (report["curve"] == 1).all()
+    assert report["pairs"].tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("shift", "overlap"), [(0, 1), (1, 5 / 7), (2, 1 / 2), (3, 1 / 3), (4, 1 / 5)]
+)
+def test_the_iou_of_a_shifted_box_is_exact(shift, overlap):
+    maps = painted((2 + shift, 4, 6, 8, 1))
+    found = box_overlaps(maps, BOX, SIZE)
+    assert (found.largest[0, :255] == overlap).all()
+    np.testing.assert_array_equal(found.best, found.largest)
+    assert found.largest[0, 255] == 0  # nothing is above the maximum
+    assert found.max_box_acc()["weighted"] == (overlap >= 0.5)  # 0.5 itself hits
+    reached = [overlap >= delta for delta in (0.3, 0.5, 0.7)]
+    report = found.max_box_acc_v2()
+    assert report["weighted"] == pytest.approx(np.mean(reached))
+    assert report["values"].tolist() == [reached]
+    np.testing.assert_array_equal(report["per_overlap"]["weighted"], reached)
+
+
+def test_ends_of_boxes_are_excluded():
+    # One pixel and its box: an inclusive end would give 1 / 4 or 4.
+    found = box_overlaps(painted((3, 5, 1, 1, 1)), [[0, 3, 5, 1, 1, 0]], SIZE)
+    assert found.largest[0, 0] == 1
+
+
+def test_boxes_are_cut_at_the_border_and_may_be_between_pixels():
+    found = box_overlaps(painted((0, 0, 4, 4, 1)), [[0, -3, -5, 7, 9, 0]], SIZE)
+    assert found.largest[0, 0] == 1
+    found = box_overlaps(painted((0, 0, 4, 4, 1)), [[0, 0, 0, 4, 2.5, 0]], SIZE)
+    assert found.largest[0, 0] == 2.5 / 4
+
+
+def test_the_largest_part_may_be_the_wrong_one():
+    maps = painted((2, 4, 6, 8, 1), (10, 0, 5, 12, 1))
+    assert max_box_acc(maps, BOX, SIZE)["weighted"] == 0
+    assert max_box_acc_v2(maps, BOX, SIZE)["weighted"] == 1
+
+
+def test_a_higher_threshold_may_part_the_right_one_from_the_wrong_one():
+    maps = painted((2, 4, 6, 8, 1), (10, 0, 5, 12, 0.5))
+    report = max_box_acc(maps, BOX, SIZE)
+    assert report["weighted"] == 1
+    # 127 of 255 levels is half of the map: above it the wrong part is gone.
+    assert report["threshold"] == 0.499
+    assert max_box_acc(maps, BOX, SIZE, threshold=0.498)["weighted"] == 0
+    assert max_box_acc(maps, BOX, SIZE, threshold=0.499)["weighted"] == 1
+    np.testing.assert_array_equal(report["curve"], report["thresholds"] >= 0.499)
+
+
+def test_hot_is_above_the_threshold_and_not_at_it():
+    # The second part has level 51, which is 0.2 of 255.
+    maps = painted((2, 4, 6, 8, 255), (2, 12, 6, 4, 51))
+    found = box_overlaps(maps, BOX, SIZE).largest[0]
+    assert found[[50, 51]].tolist() == [2 / 3, 1]
+    report = max_box_acc_v2(maps, BOX, SIZE, threshold=[0.2, 0.199, 0.199])
+    assert report["values"].tolist() == [[True, True, False]]
+    assert max_box_acc_v2(maps, BOX, SIZE)["threshold"].tolist() == [0, 0, 0.2]
+
+
+def test_parts_that_touch_at_a_corner_are_one():
+    maps = painted((2, 4, 3, 4, 1), (5, 8, 3, 4, 1))
+    assert box_overlaps(maps, BOX, SIZE).largest[0, 0] == 1
+
+
+def test_a_hole_makes_no_box():
+    maps = painted((0, 0, 16, 16, 1), (2, 4, 6, 8, 0))
+    assert box_overlaps(maps, BOX, SIZE).best.max() == 48 / 256
+
+
+def test_any_box_of_the_class_counts_and_none_of_another():
+    maps = np.repeat(painted((2, 4, 6, 8, 1)), 2, axis=-1)
+    boxes = [[0, 12, 12, 4, 4, 0], *BOX, [0, 12, 12, 4, 4, 1]]
+    report = max_box_acc(maps, boxes, SIZE)
+    assert report["per_class"].tolist() == [1, 0]
+    assert report["macro"] == report["weighted"] == 0.5
+
+
+@pytest.mark.parametrize("metric", BOTH)
+def test_a_flat_map_has_no_box(metric):
+    for value in (0.0, 7.0, -7.0):
+        whole = [[0, 0, 0, 16, 16, 0]]
+        report = metric(np.full((1, 4, 4, 1), value), whole, SIZE)
+        assert report["weighted"] == 0
+        assert not report["curve"].any()
+
+
+def check(found, expected):
+    levels = np.floor(np.array(THRESHOLDS) * 255).astype(int)
+    np.testing.assert_allclose(found.largest[:, levels], expected[..., 0])
+    np.testing.assert_allclose(found.best[:, levels], expected[..., 1])
+
+
+def test_agrees_with_a_loop_in_chunks(random, monkeypatch):
+    monkeypatch.setattr(stacks, "VALUES_AT_ONCE", 300)
+    expected = by_hand(*random)
+    found = box_overlaps(*random)  # not the fixture: in chunks
+    check(found, expected)
+    assert len(np.unique(expected)) > 20
+    assert (expected[..., 0] < expected[..., 1]).any()
+    curve = found.max_box_acc()["curve"][::29]
+    np.testing.assert_allclose(curve, (expected[..., 0] >= 0.5).mean(axis=0))
+    curve = found.max_box_acc_v2()["curve"][::29]
+    for column, delta in enumerate((0.3, 0.5, 0.7)):
+        shares = (expected[..., 1] >= delta).mean(axis=0)
+        np.testing.assert_allclose(curve[:, column], shares)
+
+
+def test_agrees_with_a_loop_on_maps_of_many_parts():
+    maps = np.random.default_rng(3).standard_normal((2, 12, 13, 1))
+    boxes = np.array([[0, 3, 2, 5, 6, 0], [1, 0, 0, 3, 3, 0], [1, 6, 6, 4, 4, 0]])
+    found = box_overlaps(maps, boxes, (12, 13))
+    check(found, by_hand(maps, boxes, (12, 13)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_score_is_the_highest_of_the_curve(overlaps, name):
+    report = getattr(overlaps, name)()
+    assert report["weighted"] == pytest.approx(report["curve"].max(axis=0).mean())
+    assert report["weighted"] == pytest.approx(report["values"].mean())
+    share = np.nansum(report["per_class"] * report["count"]) / report["count"].sum()
+    assert report["weighted"] == pytest.approx(share)
+    assert report["classes_counted"] == 2
+    assert np.isnan(report["per_class"][2])
+    around = report["intervals"]
+    assert around["weighted"][0] <= report["weighted"] <= around["weighted"][1]
+    assert around["per_class"].shape == (3, 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_threshold_found_elsewhere_is_taken(overlaps, name):
+    metric = getattr(overlaps, name)
+    free = metric()
+    again = metric(free["threshold"])
+    assert again["weighted"] == free["weighted"]
+    np.testing.assert_array_equal(again["values"], free["values"])
+    other = metric(0.9)
+    np.testing.assert_allclose(other["weighted"], other["curve"][900].mean())
+    assert other["weighted"] < free["weighted"]
+    assert metric(1)["weighted"] == 0
+
+
+def test_per_overlap_are_what_the_answer_is_the_mean_of(overlaps):
+    report = overlaps.max_box_acc_v2()
+    each = report["per_overlap"]
+    assert each["per_class"].shape == (3, 3)
+    assert each["intervals"]["weighted"].shape == (3, 2)
+    for name in ("per_class", "macro", "weighted"):
+        np.testing.assert_allclose(report[name], each[name].mean(axis=0))
+    np.testing.assert_allclose(each["weighted"], report["curve"].max(axis=0))
+
+
+@pytest.mark.parametrize("metric", BOTH)
+def test_the_functions_are_the_methods(random, overlaps, metric):
+    found = metric(*random, threshold=0.3, seed=5)
+    expected = getattr(overlaps, metric.__name__)(0.3, seed=5)
+    np.testing.assert_equal(found, expected)
+
+
+def test_stretching_maps_changes_nothing(random, overlaps):
+    maps, boxes, size = random
+    found = box_overlaps(4 * maps, boxes, size)
+    np.testing.assert_array_equal(found.best, overlaps.best)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds_decide_the_intervals(name):
+    maps = np.random.default_rng(0).random((60, 3, 3, 1))
+    boxes = [[image, 0, 0, 1 + image % 3, 2, 0] for image in range(60)]
+    metric = getattr(box_overlaps(maps, boxes, 3), name)
+    first, again, *others = (
+        metric(seed=seed)["intervals"]["weighted"] for seed in (1, 1, *range(2, 9))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert first[0] < metric()["weighted"] < first[1]
+    # Shares of 60 pairs are few numbers: some draws end at the same ones.
+    assert any((first != other).any() for other in others)
+
+
+@pytest.mark.parametrize("metric", BOTH)
+def test_without_boxes_all_is_nan(metric):
+    report = metric(np.zeros((2, 4, 4, 3)), np.empty((0, 6)), SIZE)
+    assert np.isnan(report["weighted"])
+    assert np.isnan(report["per_class"]).all()
+    assert np.isnan(report["threshold"]).all()
+    assert np.isnan(report["curve"]).all()
+    assert np.isnan(report["intervals"]["weighted"]).all()
+    assert report["count"].tolist() == [0, 0, 0]
+    given = metric(np.zeros((2, 4, 4, 3)), [], SIZE, threshold=0.25)
+    assert np.all(given["threshold"] == 0.25)
+
+
+def test_maps_without_boxes_are_not_looked_at():
+    maps = np.full((2, 8, 8, 2), np.nan)
+    maps[0, ..., 0] = painted((1, 2, 3, 4, 1), size=(8, 8))[0, ..., 0]
+    assert max_box_acc(maps, BOX, (8, 8))["count"].tolist() == [1, 0]
+    boxes = [*BOX, [1, 1, 1, 3, 3, 1]]
+    with pytest.raises(ValueError, match=r"NaN or infinite values on image 1, class 1"):
+        max_box_acc(maps, boxes, (8, 8))
+
+
+@pytest.mark.parametrize(
+    ("shape", "boxes", "size", "message"),
+    [
+        ((8, 8, 1), BOX, SIZE, r"maps are \(n, rows, cols, classes\)"),
+        ((1, 8, 8, 1), BOX, (0, 8), "image size is a positive number"),
+        ((1, 8, 8, 1), [[1, 2, 2, 3, 3, 0]], SIZE, "image and class of a box"),
+        ((1, 8, 8, 1), [[0, 2, 2, 3, 3, 1]], SIZE, "image and class of a box"),
+        ((1, 8, 8, 1), [[0, 16, 2, 3, 3, 0]], SIZE, "a part of them lies on the image"),
+        ((1, 8, 8, 1), [[0, 2, 2, 0, 3, 0]], SIZE, "Boxes have a width"),
+    ],
+)
+def test_wrong_maps_and_boxes_are_refused(shape, boxes, size, message):
+    for metric in BOTH:
+        with pytest.raises(ValueError, match=message):
+            metric(np.zeros(shape), boxes, size)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, np.nan, [0.1, 0.2]])
+def test_wrong_thresholds_are_refused(threshold):
+    found = box_overlaps(painted(), BOX, SIZE)
+    with pytest.raises(ValueError, match=r"number in \[0, 1\]\. Received"):
+        found.max_box_acc(threshold)
+    with pytest.raises(ValueError, match=r"in \[0, 1\], or 3 of them"):
+        found.max_box_acc_v2(threshold)
+
+
+@pytest.mark.parametrize("size", [(9, 5), (8, 6), (1, 7)])
+def test_the_bump_has_its_maximum_1_in_the_middle(size):
+    bump = center_gaussian(size)
+    assert bump.shape == size
+    assert bump.dtype == np.float32
+    assert bump.max() == 1
+    assert bump[size[0] // 2, size[1] // 2] == 1
+    np.testing.assert_allclose(bump, bump[::-1, ::-1], rtol=1e-6)
+    assert bump.min() > 0
+
+
+def test_the_spread_of_the_bump_is_a_share_of_each_side():
+    bump = center_gaussian((101, 51), spread=0.2)
+    down, across = bump[:, 25], bump[50]
+    np.testing.assert_allclose(down[50 + 20], np.exp(-0.5 * (20 / 20.2) ** 2))
+    np.testing.assert_allclose(across[25 + 10], np.exp(-0.5 * (10 / 10.2) ** 2))
+    assert center_gaussian(7).shape == (7, 7)
+
+
+def test_the_bump_finds_boxes_in_the_middle():
+    maps = center_gaussian(SIZE)[None, ..., None]
+    assert max_box_acc(maps, [[0, 4, 4, 8, 8, 0]], SIZE)["weighted"] == 1
+    assert max_box_acc(maps, [[0, 0, 0, 5, 5, 0]], SIZE)["weighted"] == 0
+
+
+@pytest.mark.parametrize("spread", [0, -1, np.nan, np.inf])
+def test_a_spread_is_above_0(spread):
+    with pytest.raises(ValueError, match="spread is a number above 0"):
+        center_gaussian(8, spread)
