@@ -18,10 +18,12 @@ from kerasloc.plotting.html import (
     ReportImage,
     write_report,
 )
+from kerasloc.plotting.methods import method_bars, method_page
 from kerasloc.plotting.overlays import overlay, overlay_image
 from kerasloc.plotting.pages import HeatmapRow, heatmap_page
 from kerasloc.plotting.palette import class_colors, paint_classes
 from kerasloc.plotting.scores import confusion_matrix, history
+from kerasloc.plotting.showing import show
 
 __all__ = [
     "ExplanationRow",
@@ -34,6 +36,8 @@ __all__ = [
     "explanation_page",
     "heatmap_page",
     "history",
+    "method_bars",
+    "method_page",
     "morf_figure",
     "overlay",
     "overlay_image",
@@ -42,5 +46,6 @@ __all__ = [
     "pipeline",
     "precision_recall_figure",
     "roc_figure",
+    "show",
     "write_report",
 ]

@@ -6,6 +6,7 @@ import numbers
 import numpy as np
 
 from kerasloc.metrics import aopc_by_steps, curve_interval
+from kerasloc.plotting.canvas import new_figure
 
 NAMED = 12  # of more classes their curves are gray, without a name
 INK, SOFT, FAINT = "#2b2b33", "#6b6b76", "#c9c9d1"
@@ -69,7 +70,6 @@ def morf_figure(methods: dict):
         ValueError: If there is no method, or it has no such curves.
     """
     import seaborn as sns
-    from matplotlib.figure import Figure
 
     if not methods:
         raise ValueError(
@@ -77,7 +77,7 @@ def morf_figure(methods: dict):
             "of names and curves."
         )
     with sns.axes_style("ticks"):
-        figure = Figure(figsize=(12.5, 4.2), layout="constrained")
+        figure = new_figure(figsize=(12.5, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2)
     controls = [name for name in methods if name.endswith("random")]
     plain = [name for name in methods if name not in controls]
@@ -117,7 +117,6 @@ def phases_figure(histories: dict):
         ValueError: If no phase has any of them.
     """
     import seaborn as sns
-    from matplotlib.figure import Figure
 
     phases = [(name, list(rows)) for name, rows in histories.items()]
     borders = np.cumsum([0, *(_epochs(rows)[-1] for _, rows in phases)])
@@ -130,7 +129,7 @@ def phases_figure(histories: dict):
         )
     down, across = (1, len(found)) if len(found) < 3 else (2, 2)
     with sns.axes_style("ticks"):
-        figure = Figure(figsize=(5.5 * across, 3.6 * down), layout="constrained")
+        figure = new_figure(figsize=(5.5 * across, 3.6 * down), layout="constrained")
         axes = figure.subplots(down, across, squeeze=False).ravel()
     for ax, name in zip(axes, found, strict=False):
         _draw_phases(ax, phases, borders, name)
@@ -145,10 +144,9 @@ def phases_figure(histories: dict):
 def _ranked_axes(title: str, names: tuple[str, str]):
     """One square panel from 0 to 1."""
     import seaborn as sns
-    from matplotlib.figure import Figure
 
     with sns.axes_style("ticks"):
-        ax = Figure(figsize=(7.5, 5), layout="constrained").add_subplot()
+        ax = new_figure(figsize=(7.5, 5), layout="constrained").add_subplot()
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.set(xlabel=names[0], ylabel=names[1])
     ax.set_title(title, loc="left", weight="bold")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from kerasloc.metrics import resize_maps
+from kerasloc.plotting.canvas import new_figure
 from kerasloc.plotting.overlays import as_rgb, overlay_image
 
 LONG, GAP, TEXT, BETWEEN = 1.6, 0.06, 0.42, 0.14  # inches: a picture's longer side, ...
@@ -53,8 +54,6 @@ def explanation_page(rows, title: str = ""):
         ValueError: If there is no row, or an image or an explanation is not as
             described.
     """
-    from matplotlib.figure import Figure
-
     rows = list(rows)
     if not rows:
         raise ValueError("A page has at least one explanation. Received: none.")
@@ -66,7 +65,7 @@ def explanation_page(rows, title: str = ""):
     across, down = 3 * width + 2 * GAP, TEXT + height + BETWEEN
     wide = max(2 * MARGIN + columns * across + (columns - 1) * GUTTER, 5.5)
     tall = HEADER + column * down + FOOTER
-    figure = Figure(figsize=(wide, tall), facecolor="white")
+    figure = new_figure(figsize=(wide, tall), facecolor="white")
     for place, row in enumerate(rows):
         left, below = divmod(place, column)
         corner = MARGIN + left * (across + GUTTER), tall - HEADER - below * down

@@ -5,6 +5,7 @@ import typing
 import numpy as np
 
 from kerasloc import postprocess
+from kerasloc.plotting.canvas import new_figure
 from kerasloc.plotting.overlays import as_rgb, overlay_image
 
 COLUMNS, ROWS, WIDTH = 4, 3, 3.0  # panels, panels, inches
@@ -102,13 +103,12 @@ def _notes(steps: dict, options: postprocess.PipelineOptions) -> list[str]:
 def _grid(size: tuple[int, int]):
     """Figure and its axes row by row, each of the image's proportions."""
     import seaborn as sns
-    from matplotlib.figure import Figure
 
     height = float(np.clip(WIDTH * size[0] / size[1], 1, 6))
     row = ABOVE + height + BELOW
     wide = 2 * MARGIN + COLUMNS * WIDTH + (COLUMNS - 1) * GUTTER
     tall = HEADER + ROWS * row
-    figure = Figure(figsize=(wide, tall), facecolor="white")
+    figure = new_figure(figsize=(wide, tall), facecolor="white")
     title = "From the image to the refined class activation map"
     style = {"va": "center", "size": 17, "weight": "bold", "color": INK}
     figure.text(MARGIN / wide, 1 - 0.6 * HEADER / tall, title, **style)

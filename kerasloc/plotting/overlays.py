@@ -3,6 +3,7 @@
 import numpy as np
 
 from kerasloc import checks
+from kerasloc.plotting.canvas import new_figure
 from kerasloc.postprocess.normalize import min_max
 from kerasloc.postprocess.roi import resize
 
@@ -92,7 +93,5 @@ def as_rgb(image) -> np.ndarray:
 
 def _new_axes(shape: tuple):
     """Axes that fill a figure of the picture's proportions, 5 inches long."""
-    from matplotlib.figure import Figure
-
     rows, cols = (5 * side / max(shape[:2]) for side in shape[:2])
-    return Figure(figsize=(max(cols, 1), max(rows, 1))).add_axes((0, 0, 1, 1))
+    return new_figure(figsize=(max(cols, 1), max(rows, 1))).add_axes((0, 0, 1, 1))

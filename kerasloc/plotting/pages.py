@@ -6,6 +6,7 @@ import textwrap
 import numpy as np
 
 from kerasloc.metrics import resize_maps
+from kerasloc.plotting.canvas import new_figure
 from kerasloc.plotting.overlays import BOX_COLOR, as_rgb, overlay_image
 
 LONG, LOWEST, GAP, TEXT = 1.9, 1.25, 0.08, 1.55  # inches: sides of a picture, its text
@@ -62,13 +63,11 @@ def heatmap_page(rows, title: str = ""):
         Preechakul et al.: Improved image classification explainability with
         high-accuracy heatmaps, iScience 25(3), 2022.
     """
-    from matplotlib.figure import Figure
-
     rows = list(rows)
     if not rows:
         raise ValueError("A page has at least one row. Received: none.")
     layout = _layout(rows)
-    figure = Figure(figsize=layout.size, facecolor="white")
+    figure = new_figure(figsize=layout.size, facecolor="white")
     for place, row in enumerate(rows):
         _draw_row(figure, layout, place, row)
     wide, tall = layout.size

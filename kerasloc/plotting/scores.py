@@ -4,6 +4,8 @@ import numbers
 
 import numpy as np
 
+from kerasloc.plotting.canvas import new_figure
+
 
 def confusion_matrix(counts, class_names=None):
     """Figure of a confusion matrix, colored by the share of each true class.
@@ -21,7 +23,6 @@ def confusion_matrix(counts, class_names=None):
     """
     import pandas as pd
     import seaborn as sns
-    from matplotlib.figure import Figure
 
     counts = np.asarray(counts)
     names = list(range(len(counts)) if class_names is None else class_names)
@@ -34,7 +35,7 @@ def confusion_matrix(counts, class_names=None):
     few = len(names) <= 20
     side = min(max(4.0, 2 + 0.5 * len(names)), 12)
     with sns.axes_style("white"):
-        ax = Figure(figsize=(side + 1, side), layout="constrained").add_subplot()
+        ax = new_figure(figsize=(side + 1, side), layout="constrained").add_subplot()
     sns.heatmap(
         pd.DataFrame(shares, names, names),
         vmin=0,
@@ -68,7 +69,6 @@ def history(rows):
         ValueError: If there is no curve.
     """
     import seaborn as sns
-    from matplotlib.figure import Figure
 
     panels = _panels(list(rows))
     if not panels:
@@ -77,7 +77,7 @@ def history(rows):
             f"Received: {rows!r:.80}. Train at least one epoch."
         )
     with sns.axes_style("ticks"):
-        figure = Figure(figsize=(5 * len(panels), 3.8), layout="constrained")
+        figure = new_figure(figsize=(5 * len(panels), 3.8), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (title, curves) in zip(axes, panels.items(), strict=True):
         _draw_curves(ax, curves)
