@@ -11,8 +11,6 @@ import dataclasses
 import logging
 import pathlib
 
-import numpy as np
-
 from kerasloc.training import arguments
 
 EXAMPLE = """\
@@ -88,15 +86,12 @@ def table_of(path: pathlib.Path, wrapper, options):
     Raises:
         ValueError: If there are none.
     """
-    from kerasloc.training.run_data import table_of_run
+    from kerasloc.training import run_data
 
-    if options.limit < 1:
-        raise ValueError(f"--limit is a positive number. Received: {options.limit}.")
     folder = path if path.is_dir() else path.parent
     given = arguments.given(options)
-    table = table_of_run(folder, wrapper.config, given, options.split)
-    drawn = np.random.default_rng(options.seed).permutation(len(table))
-    return table.subset(np.sort(drawn[: options.limit]))
+    table = run_data.table_of_run(folder, wrapper.config, given, options.split)
+    return run_data.drawn(table, options.limit, options.seed)
 
 
 def check_same(tables):
@@ -118,7 +113,7 @@ def explain(paths, options) -> tuple[dict, tuple]:
     """What the methods of all models are worth, by name; the images and settings."""
     from kerasloc.localizers import trained
     from kerasloc.metrics import AopcConfig
-    from kerasloc.training import comparison
+    from kerasloc.training import comparison, run_data
 
     aopc = arguments.make(AopcConfig, vars(options))
     methods = {"aopc": aopc, "methods": tuple(options.methods)}
@@ -133,20 +128,13 @@ def explain(paths, options) -> tuple[dict, tuple]:
     check_same(tables)
     found = {}
     for name, wrapper, table in zip(
-        names_of(paths, wrappers), wrappers, tables, strict=True
+        run_data.model_names(paths, wrappers), wrappers, tables, strict=True
     ):
         logging.info("%s, %d %s images", name, len(table), options.split)
         each = comparison.compare(wrapper, table, config)
         start = f"{name}: " if len(paths) > 1 else ""
         found |= {f"{start}{method}": one for method, one in each.items()}
     return found, (tables[0], dataclasses.asdict(config))
-
-
-def names_of(paths, wrappers) -> list[str]:
-    """FAMILY/RUN of every model, or their paths where two would have one name."""
-    pairs = zip(paths, wrappers, strict=True)
-    names = [f"{one.config.family}/{path.resolve().name}" for path, one in pairs]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 def main(words=None):

@@ -10,6 +10,7 @@ Example:
     python utils/benchmark.py pylon --repeat 3
     python utils/benchmark.py ham --only masks
     python utils/benchmark.py explainer --only explanations
+    python utils/benchmark.py cams --only methods classes
 """
 
 import argparse
@@ -20,11 +21,17 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # also when loaded as a module
 
-from benchmarks import explainer, ham, hrcam, pylon
+from benchmarks import cams, explainer, ham, hrcam, pylon
 from benchmarks.environment import environment
 from benchmarks.timing import table
 
-SUITES = {"hrcam": hrcam, "pylon": pylon, "ham": ham, "explainer": explainer}
+SUITES = {
+    "hrcam": hrcam,
+    "pylon": pylon,
+    "ham": ham,
+    "explainer": explainer,
+    "cams": cams,
+}
 EXAMPLE = "example: python utils/benchmark.py {} --only {} --json speed.json"
 
 

@@ -1,6 +1,9 @@
 """The images that a trained model is looked at with: of its run, or other ones."""
 
 import pathlib
+from collections.abc import Sequence
+
+import numpy as np
 
 from kerasloc.configs import CONFIG_FILE
 from kerasloc.data.tables import Table
@@ -24,3 +27,32 @@ def table_of_run(folder, network, given: dict, split: str) -> Table:
     known = read_config(folder)["data"] if has_config else {}
     data = sources.data_of_run(known, given)
     return sources.evaluation_table(data, split, network.class_names, network.channels)
+
+
+def drawn(table: Table, limit: int, seed: int) -> Table:
+    """All images of a table, or as many as the limit, drawn, in their order.
+
+    Args:
+        table: Images.
+        limit: How many at most.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: If the limit is not positive.
+    """
+    if limit < 1:
+        raise ValueError(f"--limit is a positive number. Received: {limit}.")
+    order = np.random.default_rng(seed).permutation(len(table))
+    return table.subset(np.sort(order[:limit]))
+
+
+def model_names(paths: Sequence[pathlib.Path], wrappers) -> list[str]:
+    """FAMILY/RUN of every model, or their paths where two would have one name.
+
+    Args:
+        paths: Of run folders or weight files.
+        wrappers: What they hold.
+    """
+    pairs = zip(paths, wrappers, strict=True)
+    names = [f"{one.config.family}/{path.resolve().name}" for path, one in pairs]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]

@@ -1,0 +1,199 @@
+"""Methods and models measured by the same code: the right numbers, side by side."""
+
+import csv
+import dataclasses
+import json
+import types
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kerasloc.data import read_folders
+from kerasloc.metrics import (
+    AopcConfig,
+    aopc,
+    center_gaussian,
+    max_box_acc_v2,
+    morf_curves,
+    point_localization,
+    pxap,
+)
+from kerasloc.training import cam_comparison
+from kerasloc.training.cam_comparison import CamComparison, compare, maps_of, methods_of
+from kerasloc.training.looked import look
+
+QUICK = CamComparison(
+    ("own", "gradcam", "center"), aopc=AopcConfig(grid=4, steps=3), aopc_images=4
+)
+
+
+class Model:
+    """A wrapper of a small network, whose own map of a class is a column."""
+
+    def __init__(self):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((32, 32, 3))
+        x = layers.Conv2D(6, 5, strides=4, activation="relu", name="last")(image)
+        x = layers.Dense(3, name="out")(layers.GlobalAveragePooling2D()(x))
+        self.model = keras.Model(image, {"logits": x})
+        names = ("a", "b", "c")
+        self.config = types.SimpleNamespace(
+            im_size=(32, 32), channels=3, class_names=names, num_classes=3
+        )
+        self.calls = 0
+
+    def prepare(self, x):
+        return np.asarray(x, np.float32)
+
+    def predict_proba(self, images, squeeze=True):
+        logits = np.asarray(self.model.predict_on_batch(images)["logits"])
+        powers = np.exp(logits)
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def heatmaps(self, images, classes, squeeze=True):
+        self.calls += 1
+        heat = np.zeros((len(images), 32, 32, len(classes)), np.float32)
+        for place, index in enumerate(classes):
+            heat[:, :, 10 * index : 10 * index + 10, place] = 1
+        return heat
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Model()
+
+
+@pytest.fixture(scope="module")
+def table(shapes):
+    return read_folders(shapes).split("test")
+
+
+@pytest.fixture(scope="module")
+def looked(model, table):
+    return look(model, table, batch_size=5)
+
+
+@pytest.fixture(scope="module")
+def found(model, looked):
+    return compare(model, looked, QUICK)
+
+
+def test_images_come_with_their_boxes_and_classes(looked, table):
+    assert looked.images.shape == (12, 32, 32, 3)
+    np.testing.assert_allclose(looked.boxes, table.boxes, atol=1e-4)
+    assert looked.paths == table.paths.tolist()
+    assert looked.classes == [[int(row.argmax())] for row in table.labels]
+    image, x, y, w, h, index = (int(value) for value in looked.boxes[3])
+    mask = looked.masks[image, :, :, index]
+    assert mask[y : y + h, x : x + w].all()
+    assert mask.sum() == w * h
+
+
+def test_maps_are_of_the_classes_that_each_image_has(model, looked):
+    maps, seconds = maps_of(methods_of(model, QUICK)["own"], looked, batch_size=5)
+    for image, own in enumerate(looked.classes):
+        expected = model.heatmaps(looked.images[:1], own)[0]
+        np.testing.assert_array_equal(maps[image][:, :, own], expected)
+        others = [index for index in range(3) if index not in own]
+        assert not maps[image][:, :, others].any()
+    assert seconds > 0
+
+
+def test_images_may_have_different_numbers_of_classes(model, looked):
+    method = methods_of(model, QUICK)["own"]
+    lists = [[0], [2, 1], [], *looked.classes[3:]]
+    maps, _ = maps_of(method, dataclasses.replace(looked, classes=lists), 5)
+    assert maps[0, :, 0:10, 0].all()
+    assert maps[1, :, 20:30, 2].all()
+    assert maps[1, :, 10:20, 1].all()
+    assert not maps[1, :, :, 0].any()
+    assert not maps[2].any()
+
+
+def test_figures_are_those_of_the_metrics(model, looked, found):
+    maps, _ = maps_of(methods_of(model, QUICK)["own"], looked, 8)
+    point = point_localization(maps, looked.boxes, 32)
+    boxed = max_box_acc_v2(maps, looked.boxes, 32)
+    own = found["own"]
+    assert own.figures["point"][0] == pytest.approx(point["weighted"])
+    assert own.figures["point"][1:] == pytest.approx(point["intervals"]["weighted"])
+    assert own.figures["max_box_acc_v2"][0] == pytest.approx(boxed["weighted"])
+    assert own.figures["pxap"][0] == pytest.approx(pxap(maps, looked.masks)["pooled"])
+    np.testing.assert_array_equal(own.threshold, boxed["threshold"])
+    assert own.pairs == len(looked.boxes) == 12
+
+
+def test_aopc_is_of_the_first_images_and_their_first_class(model, looked, found):
+    classes = np.array([some[0] for some in looked.classes[:4]])
+    heat = model.heatmaps(looked.images[:4], [0, 1, 2])
+    relevance = heat[np.arange(4), :, :, classes]
+    curves = morf_curves(
+        model.predict_proba, looked.images[:4], relevance, QUICK.aopc, classes
+    )
+    assert found["own"].figures["aopc"][0] == pytest.approx(aopc(curves).mean())
+
+
+def test_without_images_for_aopc_there_is_none(model, looked):
+    config = CamComparison(("center",), aopc_images=0)
+    assert np.isnan(compare(model, looked, config)["center"].figures["aopc"][0])
+
+
+def test_the_row_to_beat_knows_nothing_of_the_image(found, looked):
+    for heat in found["center"].maps:
+        np.testing.assert_array_equal(heat, center_gaussian(32))
+
+
+def test_thresholds_can_come_from_other_images(model, looked):
+    first = dataclasses.replace(
+        looked,
+        images=looked.images[:6],
+        boxes=looked.boxes[looked.boxes[:, 0] < 6],
+        classes=looked.classes[:6],
+    )
+    config = CamComparison(("gradcam",), aopc_images=0)
+    tuned = compare(model, looked, config, first)["gradcam"]
+    on_others = compare(model, first, config)["gradcam"].threshold
+    np.testing.assert_array_equal(tuned.threshold, on_others)
+    best = compare(model, looked, config)["gradcam"].figures["max_box_acc_v2"][0]
+    assert tuned.figures["max_box_acc_v2"][0] <= best
+
+
+def test_everything_that_goes_with_the_model_is_compared(model):
+    assert set(methods_of(model, CamComparison())) == set(cam_comparison.NAMES)
+
+
+def test_what_is_written_says_what_was_measured(found, looked, tmp_path):
+    rows = cam_comparison.write(tmp_path, found, looked, {"split": "test"})
+    assert [row["method"] for row in rows] == ["own", "gradcam", "center"]
+    with (tmp_path / "cams.csv").open() as file:
+        first = next(csv.DictReader(file))
+    assert float(first["point"]) == pytest.approx(found["own"].figures["point"][0])
+    written = json.loads((tmp_path / "cams.json").read_text())
+    assert written["split"] == "test"
+    assert len(written["max_box_acc_v2_thresholds"]["gradcam"]) == 3
+    for name in ("cams.png", "maps.png"):
+        assert (tmp_path / name).stat().st_size > 5000
+    shown = cam_comparison.text(rows)
+    assert "MaxBoxAccV2" in shown
+    assert "center" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"methods": ("grad-cam",)}, "Methods are among own, cam, gradcam"),
+        ({"batch_size": 0}, "batch_size is positive"),
+        ({"aopc_images": -1}, "aopc_images not negative"),
+    ],
+)
+def test_wrong_settings_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        CamComparison(**options)
+
+
+def test_images_without_boxes_are_refused(model, table):
+    bare = dataclasses.replace(table, boxes=np.zeros((0, 6), np.float32))
+    with pytest.raises(ValueError, match=r"measured against boxes.*12 images"):
+        look(model, bare)
