@@ -15,9 +15,14 @@ import sys
 import numpy as np
 if {blocked}:
     sys.modules["tensorflow"] = None  # nothing here needs it
+import warnings
 import keras
+import kerasloc
 from kerasloc import FullModel, HalfModel
+from kerasloc.cams import METHODS
 from kerasloc.models.hrcam import add_alignment
+
+warnings.filterwarnings("ignore", "Nothing speaks")
 
 assert keras.backend.backend() == "{backend}"
 keras.utils.set_random_seed(0)
@@ -48,6 +53,21 @@ assert high.shape == (16, 16) and low.shape == (4, 4) and type(preds) is int
 assert full.refine(x[0])["merged"].shape == (16, 16)
 full.save("run")
 np.testing.assert_allclose(FullModel("run").logits(x), full.logits(x), atol=1e-5)
+
+inner = keras.Sequential([
+    keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3, activation="relu")
+])
+z = keras.layers.GlobalAveragePooling2D()(inner(image := keras.Input((16, 16, 3))))
+other = keras.Model(image, keras.layers.Dense(2, activation="softmax")(z))
+kernel = np.asarray(other.layers[-1].get_weights()[0])
+features = inner.predict_on_batch(x)  # (4, 14, 14, 4)
+expected = np.maximum(features @ kernel / 14**2, 0)
+for method in METHODS:
+    options = dict(classes="all", size=14, normalize=False)
+    maps = kerasloc.cam(other, x, method, **options)
+    assert maps.shape == (4, 14, 14, 2) and np.isfinite(maps).all(), method
+    if method in ("gradcam", "hirescam"):
+        np.testing.assert_allclose(maps, expected, atol=1e-6)
 print("passed")
 """
 

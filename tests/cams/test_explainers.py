@@ -48,6 +48,20 @@ def model(x):
     return answer
 
 
+@pytest.fixture(autouse=True)
+def op_by_op(request):
+    """Without graphs, which take longer to make than to run once; not for all."""
+    if request.node.get_closest_marker("graphs"):
+        yield
+        return
+    import tensorflow as tf
+
+    request.getfixturevalue("eager")
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @contextlib.contextmanager
 def quiet():
     """Maps of random networks may be 0 throughout."""
@@ -75,6 +89,7 @@ def published(cam_golden):
     return {pool: cam_golden.build(pool) for pool in ("max", "avg")}
 
 
+@pytest.mark.graphs
 @pytest.mark.parametrize(("pool", "method", "number"), GOLDENS)
 def test_maps_equal_the_published_ones(cam_golden, published, pool, method, number):
     expected = cam_golden.answers[f"{pool}/{method}/{number}"]
@@ -326,6 +341,7 @@ def test_the_model_is_left_as_it_was(x, tmp_path):
     whole.save(tmp_path / "after.keras")
 
 
+@pytest.mark.graphs
 def test_new_weights_count_at_once(x):
     changing = network()
     before = explain(changing, x, "cam", classes=0, normalize=False)
@@ -344,6 +360,7 @@ def test_what_was_made_of_a_model_goes_with_it(x):
     assert ghost() is None
 
 
+@pytest.mark.graphs
 def test_repeated_calls_make_nothing_new(model, x):
     explain(model, x, "gradcam")
     gc.collect()
@@ -354,6 +371,7 @@ def test_repeated_calls_make_nothing_new(model, x):
     assert len(gc.get_objects()) - before < 50
 
 
+@pytest.mark.graphs
 def test_mixed_precision_works(x):
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -542,3 +560,21 @@ def test_an_answer_called_logits_is_enough(model, x):
         model.inputs, {"logits": model.outputs[0], "more": model.inputs}
     )
     np.testing.assert_array_equal(explain(named, x), explain(model, x))
+
+
+@pytest.mark.graphs
+@pytest.mark.slow
+def test_a_ready_made_network_within_another_has_every_map():
+    base = keras.applications.MobileNetV2(
+        input_shape=(64, 64, 3), alpha=0.35, include_top=False, weights=None
+    )
+    image = keras.Input((64, 64, 3))
+    y = base(layers.Rescaling(1 / 127.5, -1)(image), training=False)
+    y = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(y))
+    whole = keras.Model(image, layers.Dense(4, activation="softmax")(y))
+    images = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
+    for method in METHODS:
+        layer = "block_16_project" if method == "scorecam" else None  # few channels
+        answer = explain(whole, images, method, layer, classes=[0, 1, 2, 3])
+        assert answer.shape == (4, 64, 64)
+        assert np.isfinite(answer).all()
