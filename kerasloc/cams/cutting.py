@@ -10,41 +10,11 @@ from keras import layers, ops
 
 from kerasloc.cams.batches import run
 from kerasloc.cams.gradients import FeatureGradient
+from kerasloc.cams.opening import before_activation, itself, node_of, opened
 
 # What was made of a model last time, as making it compiles; it goes with the model.
 _CUTS = weakref.WeakKeyDictionary()
-SCORES = ("softmax", "sigmoid", "log_softmax", "log_sigmoid", "hard_sigmoid")
 DIMENSIONS = 4  # images, rows, columns, channels
-
-
-class Stand(layers.Layer):
-    """A layer or operation under another name, as those of a model must be unique.
-
-    Args:
-        inner: What is called; its weights stay its own.
-    """
-
-    def __init__(self, inner):
-        super().__init__(autocast=False)
-        self.inner = inner
-        self.built = True
-
-    def call(self, *args, **kwargs):
-        """The answer of what stands behind."""
-        return self.inner(*args, **kwargs)
-
-
-class BeforeActivation(Stand):
-    """What a layer with an activation answers before it."""
-
-    def call(self, inputs):
-        """The layer's answer with a linear activation."""
-        activation = self.inner.activation
-        self.inner.activation = keras.activations.linear
-        try:
-            return self.inner(inputs)
-        finally:
-            self.inner.activation = activation
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,10 +98,8 @@ def graph(model: keras.Model, outputs: dict | None = None) -> Graph:
         ValueError: If it has several inputs or outputs, or another answer.
     """
     answer = _checked(model)
-    paths, image = {}, model.inputs[0]
-    if any(isinstance(layer, keras.Model) for layer in model.layers):
-        image, answer = _opened(model, answer, paths)
-    logits = _before_activation(answer)
+    image, answer, paths = opened(model, answer)
+    logits = before_activation(answer)
     if len(logits.shape) != 2 or logits.shape[-1] is None:
         raise ValueError(
             "A classifier answers (n, classes). Received: a model that answers "
@@ -222,8 +190,8 @@ def linear_kernel(cut: Cut) -> np.ndarray:
     """
     tensor, kernels, pooled = cut.graph.logits, [], 0
     while tensor is not cut.features:
-        node = _node(tensor)
-        layer = _itself(node.operation)
+        node = node_of(tensor)
+        layer = itself(node.operation)
         if _is_linear(layer):
             kernels.append(layer.kernel)
         elif isinstance(layer, POOLINGS):
@@ -237,7 +205,7 @@ def linear_kernel(cut: Cut) -> np.ndarray:
         raise ValueError(
             "CAM needs a linear head on globally pooled features: a global pooling and "
             "one Dense or 1 x 1 convolution between the layer and the logits. "
-            f"Received: {cut.graph.path(_node(tensor))} there. Name the layer before "
+            f"Received: {cut.graph.path(node_of(tensor))} there. Name the layer before "
             "the pooling, or use hirescam, which gives the same map behind an average "
             "and goes with every head."
         )
@@ -292,74 +260,10 @@ def _checked(model) -> keras.KerasTensor:
     return answer[0]
 
 
-def _opened(model, answer, paths):
-    """Image and answer of the same layers, called once more without nesting."""
-    plain = keras.Model(model.inputs[0], answer)
-    known = (type(plain).call, keras.Sequential.call)
-    standing = {}  # what is called, by name
-
-    def call(prefix):
-        def one(layer, *args, **kwargs):
-            inner = isinstance(layer, keras.Model) and getattr(layer, "inputs", None)
-            if not inner or type(layer).call not in known:
-                called = standing.setdefault(layer.name, layer)
-                if called is not layer:
-                    path = f"{prefix}{layer.name}"
-                    called = standing.setdefault(path, Stand(layer))
-                paths[id(called)] = f"{prefix}{layer.name}"
-                return called(*args, **kwargs)
-            within = keras.Model(layer.inputs, layer.outputs)
-            path = f"{prefix}{layer.name}/"
-            found = again(within, keras.tree.flatten(args[0]), path)
-            return keras.tree.pack_sequence_as(layer.output, keras.tree.flatten(found))
-
-        return one
-
-    def again(model, tensors, prefix):
-        return model._run_through_graph(tensors, call_fn=call(prefix))
-
-    image = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
-    return image, again(plain, [image], "")
-
-
-def _itself(operation):
-    """An operation, or what it stands for."""
-    return operation.inner if isinstance(operation, Stand) else operation
-
-
-def _before_activation(answer):
-    """The tensor that softmax or sigmoid, if there is any, is taken of."""
-    node = _node(answer)
-    operation = _itself(node.operation)
-    name = getattr(getattr(operation, "activation", None), "__name__", None)
-    alone = isinstance(operation, layers.Activation)
-    if isinstance(operation, layers.Softmax) or (alone and name in SCORES):
-        return _before_activation(node.input_tensors[0])
-    if not isinstance(operation, layers.Layer) and _snake(operation) in SCORES:
-        return _before_activation(node.input_tensors[0])
-    if alone and name == "linear":
-        return _before_activation(node.input_tensors[0])
-    if name in SCORES:
-        return BeforeActivation(operation)(node.input_tensors[0])
-    return answer
-
-
-def _snake(operation) -> str:
-    """``LogSoftmax`` -> ``log_softmax``."""
-    name = type(operation).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-
 def _calls(image, outputs) -> list:
     """The calls of operations between an image and outputs, in their order."""
     depths = keras.Model(image, outputs)._nodes_by_depth
     return [node for depth in sorted(depths, reverse=True) for node in depths[depth]]
-
-
-def _node(tensor):
-    """The call that a symbolic tensor comes from."""
-    operation, index, _ = tensor._keras_history
-    return operation._inbound_nodes[index]
 
 
 def _is_spatial(outputs) -> bool:

@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from kerasloc.cams import methods
 from kerasloc.cams.batches import images_at_once, run
-from kerasloc.cams.classes import as_classes
 from kerasloc.cams.cutting import cut, linear_kernel
+from kerasloc.cams.inputs import as_classes, as_model_takes
 from kerasloc.checks import as_size
 from kerasloc.layers import AlignedResize
 from kerasloc.metrics import min_max, resize_maps
@@ -140,7 +140,7 @@ class CAM:
             if not len(images):
                 raise ValueError("There is at least one image. Received: none.")
             return images, np.ndim(x) < images.ndim and len(images) == 1
-        return _as_model_takes(x, self._cut.graph.image)
+        return as_model_takes(x, self._cut.graph.image)
 
 
 class _Gradient(CAM):
@@ -331,27 +331,3 @@ def _defined(maps, asked) -> np.ndarray:
             stacklevel=3,
         )
     return np.where(np.isin(np.arange(len(maps)), flat)[:, None, None], 0, maps)
-
-
-def _as_model_takes(x, image) -> tuple[np.ndarray, bool]:
-    """A batch of the model's type and shape, and whether it was one image."""
-    x = np.asarray(x)
-    wanted = keras.backend.standardize_dtype(image.dtype)
-    if x.dtype.kind in "iub" and "float" in wanted:
-        raise TypeError(
-            f"The model takes {wanted}. Received: {x.dtype}, whose range the model may "
-            "not expect. Give what it was trained on, such as x / 255, or "
-            "x.astype('float32') if it scales by itself."
-        )
-    single = x.ndim == len(image.shape) - 1
-    batch = x[None] if single else x
-    fits = batch.ndim == len(image.shape) and all(
-        want is None or want == have
-        for want, have in zip(image.shape[1:], batch.shape[1:], strict=True)
-    )
-    if not fits or not len(batch):
-        raise ValueError(
-            f"The model takes images {image.shape}. Received: shape {x.shape}. Resize "
-            "them, or convert their channels."
-        )
-    return batch.astype(wanted), single

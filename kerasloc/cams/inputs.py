@@ -1,5 +1,6 @@
-"""Which classes of which images maps are asked of."""
+"""What maps are asked of: images as a model takes them, and classes."""
 
+import keras
 import numpy as np
 
 SHOWN = 20
@@ -41,6 +42,30 @@ def as_classes(classes, count: int, names) -> tuple[np.ndarray, bool]:
             f"Received: lists of {sorted(lengths)}."
         )
     return np.array([[_index(one, names) for one in some] for some in classes]), True
+
+
+def as_model_takes(x, image) -> tuple[np.ndarray, bool]:
+    """A batch of the model's type and shape, and whether it was one image."""
+    x = np.asarray(x)
+    wanted = keras.backend.standardize_dtype(image.dtype)
+    if x.dtype.kind in "iub" and "float" in wanted:
+        raise TypeError(
+            f"The model takes {wanted}. Received: {x.dtype}, whose range the model may "
+            "not expect. Give what it was trained on, such as x / 255, or "
+            "x.astype('float32') if it scales by itself."
+        )
+    single = x.ndim == len(image.shape) - 1
+    batch = x[None] if single else x
+    fits = batch.ndim == len(image.shape) and all(
+        want is None or want == have
+        for want, have in zip(image.shape[1:], batch.shape[1:], strict=True)
+    )
+    if not fits or not len(batch):
+        raise ValueError(
+            f"The model takes images {image.shape}. Received: shape {x.shape}. Resize "
+            "them, or convert their channels."
+        )
+    return batch.astype(wanted), single
 
 
 def _index(one, names) -> int:
