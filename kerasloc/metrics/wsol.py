@@ -1,7 +1,8 @@
 """How well boxes around the hot parts of maps fit those of a class: MaxBoxAcc.
 
-After the evaluation protocol for weakly supervised localization; ``pxap`` for masks is
-in :mod:`kerasloc.metrics.pixels`. Where this differs from the published program:
+After the evaluation protocol for weakly supervised localization, which also has PxAP
+for masks, here from :mod:`kerasloc.metrics.pixels`. Where this differs from the
+published program:
 
 - Pairs of an image and a class are measured, not images, as everywhere in this package.
 - Maps are resized bilinearly, not bicubically.
@@ -24,7 +25,18 @@ from kerasloc.checks import as_size
 from kerasloc.metrics.averages import ratio
 from kerasloc.metrics.overlap import min_max
 from kerasloc.metrics.pairs import Pairs, as_pairs
+from kerasloc.metrics.pixels import energy_in_boxes, pxap
 from kerasloc.metrics.resizing import resize_maps
+
+__all__ = [
+    "BoxOverlaps",
+    "box_overlaps",
+    "center_gaussian",
+    "energy_in_boxes",
+    "max_box_acc",
+    "max_box_acc_v2",
+    "pxap",
+]
 
 THRESHOLDS = tuple(step / 1000 for step in range(1000))
 OVERLAP = 0.5  # what MaxBoxAcc asks for
