@@ -52,8 +52,8 @@ EMBEDDED_EXPLAINER = {
     "batch_size": 8,
     "optimizer": "adam",
     "classifier_rate": (1e-3, 0.0, 5e-4),
-    # Slow at first: a classifier that is frozen after white explanations wants gray
-    # ones, and what batch normalization lets through that is gray on average is stripes.
+    # Slow at first: a classifier that is frozen has only seen one gray, and what batch
+    # normalization lets through of that average is stripes.
     "explainer_rate": (0.0, 1e-4, 5e-3),
     "alpha": (1.0, 0.75, 0.75),  # black explanations cost more than white ones
     "decay": ("cosine", "none", "cosine"),  # else validation accuracy swings
