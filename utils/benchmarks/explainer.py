@@ -36,9 +36,13 @@ def by_concatenation(explanation) -> Callable:
 
     from kerasloc.models import explainer
 
+    pooled = {}
+
     def hook(features, name):
-        pooled = explainer._pooled(explanation, tuple(features.shape[1:3]))
-        many = layers.Concatenate()([pooled] * features.shape[-1])
+        size = tuple(features.shape[1:3])
+        if size not in pooled:
+            pooled[size] = explainer._pooled(explanation, size)
+        many = layers.Concatenate()([pooled[size]] * features.shape[-1])
         return layers.Multiply(name=f"{name}_explained")([features, many])
 
     return hook
