@@ -94,6 +94,8 @@ def published(cam_golden):
 def test_maps_equal_the_published_ones(cam_golden, published, pool, method, number):
     expected = cam_golden.answers[f"{pool}/{method}/{number}"]
     images = cam_golden.images
+    if method == "scorecam":  # a prediction for each of 512 channels
+        images, expected = images[:1], expected[:1]
     answer = explain(published[pool], images, method, "stage5", classes=number)
     assert answer.shape == images.shape[:3]
     if "eigen" in method:  # the component's sign is free
