@@ -181,9 +181,11 @@ def compare(
             found_there = box_overlaps(other, tuning.boxes, size)
             threshold = found_there.max_box_acc_v2()["threshold"]
         maps, seconds = maps_of(method, looked, config.batch_size)
+        peaks = _unsaturated(wrapper, looked, config) if name == OWN else None
+        peaks = maps if peaks is None else peaks
         boxed = box_overlaps(maps, looked.boxes, size).max_box_acc_v2(threshold)
         figures = {
-            "point": point_localization(maps, looked.boxes, size),
+            "point": point_localization(peaks, looked.boxes, size),
             "iobb": iobb_accuracy(_raw(maps), looked.boxes, size, IOBB),
             "max_box_acc_v2": boxed,
             "energy": energy_in_boxes(maps, looked.boxes, size),
@@ -280,6 +282,19 @@ def _own(wrapper, images, lists):
     heat = wrapper.heatmaps(images, needed.tolist(), squeeze=False)
     places = places.reshape(np.shape(lists))
     return np.stack([one[:, :, at] for one, at in zip(heat, places, strict=True)])
+
+
+def _unsaturated(wrapper, looked: Looked, config: CamComparison):
+    """Raw maps (n, rows, cols, classes) of networks that have them, or None.
+
+    Their heat maps, probabilities or soft masks, are 1 at many places, of which none is
+    the highest.
+    """
+    if "maps" not in getattr(wrapper, "outputs", ()):
+        return None
+    starts = range(0, len(looked.images), config.batch_size)
+    parts = [looked.images[start : start + config.batch_size] for start in starts]
+    return np.concatenate([wrapper.maps(one, squeeze=False) for one in parts])
 
 
 def _center(images, lists):

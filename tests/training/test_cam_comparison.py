@@ -125,6 +125,28 @@ def test_figures_are_those_of_the_metrics(model, looked, found):
     assert own.pairs == len(looked.boxes) == 12
 
 
+def test_the_highest_place_of_saturated_heat_is_that_of_the_raw_maps(looked):
+    class Saturated(Model):
+        outputs = frozenset({"logits", "maps"})
+
+        def maps(self, images, squeeze=True):
+            """Highest in the middle, by less than a probability tells."""
+            answer = np.full((len(images), 8, 8, 3), 90.0)
+            answer[:, 4, 4] += 1
+            return answer
+
+        def heatmaps(self, images, classes, squeeze=True):
+            return np.ones((len(images), 32, 32, len(classes)), np.float32)
+
+    model = Saturated()
+    found = compare(model, looked, CamComparison(("own",), aopc_images=0))["own"]
+    raw = model.maps(looked.images)
+    expected = point_localization(raw, looked.boxes, 32)["weighted"]
+    flat = np.ones((len(raw), 32, 32, 3))
+    assert expected != point_localization(flat, looked.boxes, 32)["weighted"]
+    assert found.figures["point"][0] == pytest.approx(expected)
+
+
 def test_aopc_is_of_the_first_images_and_their_first_class(model, looked, found):
     classes = np.array([some[0] for some in looked.classes[:4]])
     heat = model.heatmaps(looked.images[:4], [0, 1, 2])
