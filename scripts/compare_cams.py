@@ -34,26 +34,7 @@ channel and image: leave it out with --methods where that is too long.
 def parse(words=None):
     """The options of the command line."""
     parser = arguments.Parser(__doc__, EXAMPLE)
-    parser.add_argument(
-        "--weights",
-        nargs="+",
-        help="run folders or weight files (default: newest run of --type)",
-    )
-    parser.add_argument("--type", help="family (default baseline, or of --weights)")
-    parser.add_argument("--results-dir", default="results", help="where runs lie")
-    data = parser.add_argument_group("data (default: that of each run)")
-    data.add_argument("--data-dir", help="folder of the images, or a csv file")
-    data.add_argument(
-        "--dataset", help="what --data-dir holds: " + ", ".join(arguments.DATASETS)
-    )
-    data.add_argument("--image-dir", help="where a csv's images lie")
-    data.add_argument("--split", choices=("test", "val"), default="test")
-    data.add_argument(
-        "--on-error", choices=("raise", "skip"), help="default: as in training"
-    )
-    data.add_argument(
-        "--limit", type=int, default=100, help="images drawn at most (default 100)"
-    )
+    arguments.add_compared_options(parser, "baseline")
     what = parser.add_argument_group("methods")
     what.add_argument(
         "--methods",

@@ -172,6 +172,33 @@ def add_experiment_options(parser):
     return group
 
 
+def add_compared_options(parser, family: str):
+    """Adds which trained models are compared, and on which images.
+
+    Args:
+        parser: A :class:`Parser`.
+        family: Whose newest run is taken without ``--weights`` and ``--type``.
+    """
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        help="run folders or weight files (default: newest run of --type)",
+    )
+    parser.add_argument("--type", help=f"family (default {family}, or of --weights)")
+    parser.add_argument("--results-dir", default="results", help="where runs lie")
+    data = parser.add_argument_group("data (default: that of each run)")
+    data.add_argument("--data-dir", help="folder of the images, or a csv file")
+    data.add_argument("--dataset", help="what --data-dir holds: " + ", ".join(DATASETS))
+    data.add_argument("--image-dir", help="where a csv's images lie")
+    data.add_argument("--split", choices=("test", "val"), default="test")
+    data.add_argument(
+        "--on-error", choices=("raise", "skip"), help="default: as in training"
+    )
+    data.add_argument(
+        "--limit", type=int, default=100, help="images drawn at most (default 100)"
+    )
+
+
 def add_network_options(parser):
     """Sizes of the DenseNet-FCN."""
     group = parser.add_argument_group("network (published: 16, 4, 4, 48, 0.99)")
