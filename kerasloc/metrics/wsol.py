@@ -205,7 +205,7 @@ def center_gaussian(size, spread: float = 0.25) -> np.ndarray:
     """
     if not 0 < spread < np.inf:
         raise ValueError(f"A spread is a number above 0. Received: {spread!r}.")
-    y, x = (((np.arange(n) + 0.5) / n - 0.5) / spread for n in as_size(size))
+    y, x = (np.linspace(-0.5, 0.5, side) / spread for side in as_size(size))
     bump = -0.5 * (y[:, None] ** 2 + x**2)
     return np.exp(bump - bump.max()).astype(np.float32)
 

@@ -3,9 +3,8 @@
 import numpy as np
 
 from kerasloc.data.masks import box_masks
-from kerasloc.metrics import attention_overlaps, overlap_accuracy
+from kerasloc.metrics import attention_overlaps, center_gaussian, overlap_accuracy
 from kerasloc.metrics.attention import ATTENDED, TIOR, TIOU
-from kerasloc.training.evaluation import centre_map
 
 OVERLAPS = ("tiou", "center_tiou", "tior", "center_tior")
 CENTER_ATTENDED = 0.47  # of a bump in [0, 1]: where a soft mask of it is attended
@@ -19,7 +18,7 @@ class Overlaps:
     """
 
     def __init__(self, network):
-        bump = centre_map(network.im_size) >= CENTER_ATTENDED
+        bump = center_gaussian(network.im_size) >= CENTER_ATTENDED
         self._parts, self._bump = [], bump[None, :, :, None]
         self._size, self._classes = network.im_size, network.num_classes
 

@@ -13,6 +13,7 @@ from kerasloc.data.tables import Table
 from kerasloc.metrics import (
     AopcConfig,
     aopc,
+    center_gaussian,
     curve_interval,
     interval,
     morf_curves,
@@ -241,7 +242,7 @@ def _controls(batch: dict, config: AopcConfig) -> dict[str, np.ndarray]:
     """Maps (n, rows, cols) in [0, 1] that know nothing of the images."""
     count, *size = batch["image"].shape[:3]
     seed = config.seed, int(batch["index"][0])
-    middle = evaluation.centre_map(tuple(size))
+    middle = center_gaussian(tuple(size))
     return {
         "random": random_relevance(count, size, config.grid, seed=seed),
         "center": np.broadcast_to(middle, (count, *size)),

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from kerasloc import boxes as box_tools
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.metrics import (
+    center_gaussian,
     classification_report,
     interval,
     iou_curve,
@@ -157,7 +158,7 @@ def heat_maps(wrapper, images, classes, options) -> dict[str, np.ndarray]:
             refined[name] = refine(images, low, high, choice)
             refined[f"{name}, gray image as high"] = refine(images, low, gray, choice)
     heat = {name: min_max(resize_maps(maps, size)) for name, maps in raw.items()}
-    centre = np.broadcast_to(centre_map(size), low.shape[:1] + size)
+    centre = np.broadcast_to(center_gaussian(size), low.shape[:1] + size)
     return heat | refined | {"constant centre": centre}
 
 
@@ -169,12 +170,6 @@ def refine(images, low, high, options) -> np.ndarray:
             with warnings.catch_warnings(action="ignore", category=UserWarning):
                 answer[index] = pipeline(image, coarse, fine, **options)["merged"]
     return min_max(answer)
-
-
-def centre_map(size) -> np.ndarray:
-    """A Gaussian in the middle, its deviation a quarter of each side, in (0, 1]."""
-    y, x = (np.linspace(-2, 2, side) for side in size)
-    return np.exp(-0.5 * (y[:, None] ** 2 + x[None] ** 2))
 
 
 def localization_rows(test: dict, val: dict) -> list[dict]:

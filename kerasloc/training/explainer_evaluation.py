@@ -25,6 +25,7 @@ from kerasloc.data.polygons import other_masks
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import (
     AopcConfig,
+    center_gaussian,
     morf_curves,
     pompom,
     random_relevance,
@@ -33,7 +34,6 @@ from kerasloc.models.explainer import deepest, explainer_classifier
 from kerasloc.models.folding import fold
 from kerasloc.training import arguments, explainer_report, report, sources
 from kerasloc.training.configs import ExplainerTraining
-from kerasloc.training.evaluation import centre_map
 from kerasloc.training.heatmap_rows import point_and_hit
 from kerasloc.training.runs import read_config
 from kerasloc.training.stops import Collapse
@@ -185,7 +185,7 @@ def _numbers(explanations, batch: dict, training) -> dict[str, np.ndarray]:
         regions["explanation_others"] = batch["others"] & ~targets
         regions["explanation_background"] = ~targets & ~batch["others"]
     each = {name: _means(explanations, where) for name, where in regions.items()}
-    middle = centre_map(explanations.shape[1:])
+    middle = center_gaussian(explanations.shape[1:])
     points = {"point": explanations, "center_point": [middle] * len(boxes)}
     for name, maps in points.items():
         hits = [point_and_hit(*pair)[1] for pair in zip(maps, boxes, strict=True)]

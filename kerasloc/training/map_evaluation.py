@@ -18,6 +18,7 @@ from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.metrics import (
     auroc,
     average_precision,
+    center_gaussian,
     iobb_accuracy,
     iou_accuracy,
     multi_label_report,
@@ -30,7 +31,6 @@ from kerasloc.training.attention_evaluation import (
     overlap_figures,
     overlap_row,
 )
-from kerasloc.training.evaluation import centre_map
 from kerasloc.training.feeds import normalization
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def measure(found: Answers, network, table) -> dict:
         ),
     }
     if len(found.boxes):
-        middle = centre_map(size)[None, :, :, None]
+        middle = center_gaussian(size)[None, :, :, None]
         middle = np.broadcast_to(middle, (len(found.maps), *size, network.num_classes))
         figures |= {
             "point": point_localization(found.maps, found.boxes, size),

@@ -8,13 +8,12 @@ import pytest
 
 from kerasloc import FullModel, HalfModel
 from kerasloc.data import Table, read_folders
-from kerasloc.metrics import ious, point_hits
+from kerasloc.metrics import center_gaussian, ious, point_hits
 from kerasloc.training import evaluation
 from kerasloc.training.evaluation import (
     THRESHOLDS,
     Measured,
     annotated_pairs,
-    centre_map,
     classify,
     heat_maps,
     localization_rows,
@@ -217,15 +216,6 @@ def test_a_half_model_has_the_kinds_of_its_low_map(trained):
     assert list(heat) == ["low", "low, another class", "constant centre"]
 
 
-def test_the_constant_centre_peaks_in_the_middle():
-    heat = centre_map((33, 65))
-    assert heat.shape == (33, 65)
-    assert heat.max() == heat[16, 32] == 1
-    np.testing.assert_allclose(heat, heat[::-1, ::-1])
-    # half a side is two deviations
-    np.testing.assert_allclose([heat[0, 32], heat[16, 0]], np.exp(-2), rtol=1e-6)
-
-
 def test_a_flat_low_map_refines_to_nothing():
     rng = np.random.default_rng(0)
     images = rng.random((2, *SIZE, 3))
@@ -252,7 +242,7 @@ def test_measures_are_those_of_the_heat_maps(full, unseen, shapes):
     np.testing.assert_allclose(
         measured["high"].curves[:, 30], ious(own, np.stack(masks), 0.3), atol=0.02
     )
-    centre = np.broadcast_to(centre_map(SIZE), own.shape)
+    centre = np.broadcast_to(center_gaussian(SIZE), own.shape)
     np.testing.assert_array_equal(
         measured["constant centre"].hits, point_hits(centre, np.stack(masks))
     )
