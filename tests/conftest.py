@@ -283,6 +283,23 @@ class CamGolden:
         fill(model, arrays)
         return model
 
+    def errors(self, model, pooling, method, number, count=2):
+        """How far the maps of the first images are from the published ones, at most."""
+        from kerasloc.cams import METHODS
+        from kerasloc.metrics import min_max, resize_maps
+
+        images = self.images[:count]
+        expected = self.answers[f"{pooling}/{method}/{number}"][:count]
+        explainer = METHODS[method](model, "stage5")
+        maps = explainer(images, number)
+        assert maps.shape == images.shape[:3]
+        either = [maps]
+        if "eigen" in method:  # the component's sign is free
+            raw = explainer.maps(images, number)
+            either += [min_max(resize_maps(np.maximum(-raw, 0), images.shape[1:3]))]
+        errors = np.abs(np.stack(either)[:, :, ::9, 4::9] - expected)
+        return errors.max(axis=(2, 3)).min(axis=0)
+
 
 @pytest.fixture(scope="session")
 def cam_golden():

@@ -112,6 +112,37 @@ assert np.any(model.get_layer("conv1").get_weights()[0] != before)
 print("passed")
 """
 
+# The published maps; TensorFlow's are in tests/cams.
+MAPS = f"""
+import sys
+import warnings
+import numpy as np
+sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
+if {{blocked}}:
+    sys.modules["tensorflow"] = None  # nothing here needs it
+import keras
+from conftest import CamGolden
+from kerasloc.cams import METHODS
+
+warnings.filterwarnings("ignore", "Nothing speaks")
+assert keras.backend.backend() == "{{backend}}"
+golden = CamGolden()
+for pooling, number in (("max", 1), ("avg", 2)):
+    model = golden.build(pooling)
+    for method in METHODS:
+        if method in ("cam", "scorecam"):
+            continue  # none is published; a prediction for each of 512 channels
+        errors = golden.errors(model, pooling, method, number)
+        assert errors.max() < 1e-3, (pooling, method, errors)
+print("passed")
+"""
+BACKENDS = ("tensorflow", "jax", "torch")
+PROGRAMS = [
+    *[pytest.param(CODE, one, id=f"hrcam-{one}") for one in BACKENDS],
+    *[pytest.param(NETWORKS, one, id=f"networks-{one}") for one in BACKENDS],
+    *[pytest.param(MAPS, one, id=f"maps-{one}") for one in BACKENDS[1:]],
+]
+
 
 def run(code, backend, folder):
     """Runs code with a backend: in a process of its own unless it is this one's."""
@@ -130,8 +161,7 @@ def run(code, backend, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-@pytest.mark.parametrize("code", [CODE, NETWORKS], ids=["hrcam", "networks"])
+@pytest.mark.parametrize(("code", "backend"), PROGRAMS)
 def test_models_build_predict_draw_and_train(
     code, backend, tmp_path, monkeypatch, request
 ):
