@@ -6,11 +6,10 @@ import weakref
 
 import keras
 import numpy as np
-from keras import layers, ops
 
 from kerasloc.cams.batches import run
 from kerasloc.cams.gradients import FeatureGradient
-from kerasloc.cams.opening import before_activation, itself, node_of, opened
+from kerasloc.cams.opening import before_activation, opened
 
 # What was made of a model last time, as making it compiles; it goes with the model.
 _CUTS = weakref.WeakKeyDictionary()
@@ -27,12 +26,16 @@ class Graph:
         outputs: What else is wanted besides ``logits``, by name.
         paths: The name of every operation, with those of the models it is nested in:
             ``resnet50/conv1_relu``.
+        nests: The answers of nested models, by name.
+        answer: The model's own symbolic answer, by which it is known as it was.
     """
 
     image: keras.KerasTensor
     logits: keras.KerasTensor
     outputs: dict
     paths: dict[int, str]
+    nests: dict[str, keras.KerasTensor]
+    answer: keras.KerasTensor
 
     @functools.cached_property
     def nodes(self) -> list:
@@ -48,33 +51,55 @@ class Graph:
 
         Of a layer that is used several times, the last.
         """
-        return {
-            self.path(node): node.outputs[0]
-            for node in self.nodes
-            if not node.is_input and _is_spatial(node.outputs)
-        }
+        found = {}
+        for node in self.nodes:
+            if not node.is_input and _is_spatial(node.outputs):
+                found.pop(self.path(node), None)
+                found[self.path(node)] = node.outputs[0]
+        return found
+
+    def deepest(self) -> keras.KerasTensor | None:
+        """The last tensor with rows and columns that all logits are made of alone.
+
+        Where there is none, as several branches are only joined without rows and
+        columns, the last of any.
+        """
+        uses = {id(self.logits): len(self.nodes)}
+        for place, node in enumerate(self.nodes):
+            uses |= {id(one): place for one in node.input_tensors}
+        last, alone, needed = None, None, set()
+        for place, node in enumerate(self.nodes):
+            needed |= {id(one) for one in node.outputs}
+            needed = {one for one in needed if uses.get(one, -1) > place}
+            if not node.is_input and _is_spatial(node.outputs):
+                last = node.outputs[0]
+                alone = last if needed == {id(last)} else alone
+        return last if alone is None else alone
 
     def features(self, layer: str | None) -> keras.KerasTensor:
         """The output of a layer.
 
         Args:
-            layer: Its name, or the end of its path; None for the last with rows and
-                columns.
+            layer: Its name, or the end of its path, also that of a nested model; None
+                for the :meth:`deepest`.
 
         Raises:
             ValueError: If there is none, several, or it has no rows and columns.
         """
-        known = self.spatial()
-        if not known:
+        deepest = self.deepest()
+        if deepest is None:
             raise ValueError(
                 "A map needs a layer with rows and columns, (n, rows, cols, channels), "
                 "between image and logits. Received: a model without one."
             )
         if layer is None:
-            return known[list(known)[-1]]
-        found = _named(layer, known)
+            return deepest
+        known = self.spatial()
+        within = {id(one) for one in known.values()}
+        nests = {key: one for key, one in self.nests.items() if id(one) in within}
+        found = _named(layer, nests | known)
         if len(found) == 1:
-            return known[found[0]]
+            return (nests | known)[found[0]]
         others = {self.path(node): node.outputs for node in self.nodes}
         shapes = [str(others[name][0].shape) for name in _named(layer, others)]
         was = f", whose answer is {shapes[0]}" if shapes and not found else ""
@@ -98,14 +123,22 @@ def graph(model: keras.Model, outputs: dict | None = None) -> Graph:
         ValueError: If it has several inputs or outputs, or another answer.
     """
     answer = _checked(model)
-    image, answer, paths = opened(model, answer)
-    logits = before_activation(answer)
+    image, seen, paths, nests = opened(model, answer)
+    logits = before_activation(seen)
     if len(logits.shape) != 2 or logits.shape[-1] is None:
         raise ValueError(
             "A classifier answers (n, classes). Received: a model that answers "
             f"{logits.shape}. Pool its maps, or take its part that classifies."
         )
-    return Graph(image, logits, outputs or {}, paths)
+    found = Graph(image, logits, outputs or {}, paths, nests, answer)
+    formats = {getattr(node.operation, "data_format", None) for node in found.nodes}
+    if "channels_first" in formats:
+        raise ValueError(
+            "The model takes channels last, (n, rows, cols, channels). Received: a "
+            "model with channels first. Make it with data_format='channels_last'; its "
+            "weights are the same."
+        )
+    return found
 
 
 class Cut:
@@ -169,65 +202,14 @@ def cut(model: keras.Model, layer: str | None = None) -> Cut:
         model: As for :func:`graph`.
         layer: As for :meth:`Graph.features`.
     """
-    if not isinstance(model, keras.Model) or model not in _CUTS:
-        _CUTS[model] = graph(model), {}
+    answer = _checked(model)
+    if model not in _CUTS or _CUTS[model][0].answer is not answer:
+        _CUTS[model] = graph(model), {}  # new, or with other layers than before
     opened, cuts = _CUTS[model]
     features = opened.features(layer)
     if id(features) not in cuts:
         cuts[id(features)] = Cut(opened, features)
     return cuts[id(features)]
-
-
-def linear_kernel(cut: Cut) -> np.ndarray:
-    """The weights (channels, classes) of a linear head on pooled features.
-
-    Args:
-        cut: Of a model; between its features and the logits is a global pooling and
-            one linear layer, in either order, and nothing that alters values.
-
-    Raises:
-        ValueError: If there is anything else.
-    """
-    tensor, kernels, pooled = cut.graph.logits, [], 0
-    while tensor is not cut.features:
-        node = node_of(tensor)
-        layer = itself(node.operation)
-        if _is_linear(layer):
-            kernels.append(layer.kernel)
-        elif isinstance(layer, POOLINGS):
-            pooled += 1
-        elif not _changes_nothing(layer):
-            break
-        if len(node.input_tensors) != 1:
-            break
-        tensor = node.input_tensors[0]
-    if tensor is not cut.features or len(kernels) != 1 or pooled != 1:
-        raise ValueError(
-            "CAM needs a linear head on globally pooled features: a global pooling and "
-            "one Dense or 1 x 1 convolution between the layer and the logits. "
-            f"Received: {cut.graph.path(node_of(tensor))} there. Name the layer before "
-            "the pooling, or use hirescam, which gives the same map behind an average "
-            "and goes with every head."
-        )
-    kernel = ops.convert_to_numpy(ops.cast(kernels[0], "float32"))
-    return kernel.reshape(kernel.shape[-2:])
-
-
-POOLINGS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
-UNCHANGING = (layers.Dropout, layers.Flatten, layers.Reshape, layers.Identity)
-
-
-def _is_linear(layer) -> bool:
-    if isinstance(layer, layers.Dense):
-        return True
-    return isinstance(layer, layers.Conv2D) and layer.kernel_size == (1, 1)
-
-
-def _changes_nothing(layer) -> bool:
-    linear = getattr(layer, "activation", None) is keras.activations.linear
-    return isinstance(layer, UNCHANGING) or (
-        isinstance(layer, layers.Activation) and linear
-    )
 
 
 def _checked(model) -> keras.KerasTensor:
@@ -240,8 +222,8 @@ def _checked(model) -> keras.KerasTensor:
     if not getattr(model, "inputs", None):
         raise ValueError(
             "The model's layers are known: it is functional, or sequential and built. "
-            f"Received: {type(model).__name__} without inputs. Call it once on images, "
-            "or make it with keras.Model(inputs, outputs)."
+            f"Received: {type(model).__name__} without inputs. Build a sequential one "
+            "by a call on images; make another one with keras.Model(inputs, outputs)."
         )
     answer, named = model.outputs, getattr(model, "output", None)
     if isinstance(named, dict) and "logits" in named:

@@ -1,5 +1,6 @@
 """One ritual for every method: images in, a model cut at a layer, heat maps out."""
 
+import sys
 import warnings
 
 import keras
@@ -8,8 +9,9 @@ from tqdm import tqdm
 
 from kerasloc.cams import methods
 from kerasloc.cams.batches import images_at_once, run
-from kerasloc.cams.cutting import cut, linear_kernel
+from kerasloc.cams.cutting import cut
 from kerasloc.cams.inputs import as_classes, as_model_takes
+from kerasloc.cams.linear import linear_kernel
 from kerasloc.checks import as_size
 from kerasloc.layers import AlignedResize
 from kerasloc.metrics import min_max, resize_maps
@@ -29,8 +31,8 @@ class CAM:
             nested or loaded, or a wrapper of this package. Softmax or sigmoid at its
             end is left out: all is about logits.
         layer: Name of a layer with rows and columns (``base/conv`` of nested ones where
-            ``conv`` alone is not enough); by default the last of them, or the
-            wrapper's own.
+            ``conv`` alone is not enough) or of a nested model; by default the
+            wrapper's own, or the last that all of the answer is made of.
 
     Raises:
         TypeError: If it is no model.
@@ -124,7 +126,9 @@ class CAM:
         for start in range(0, len(images), step):
             some = images[start : start + step]
             features = self._cut.encode(some)
-            parts.append(self._some(some, features, chosen[start : start + step]))
+            with np.errstate(over="ignore", invalid="ignore"):  # named later
+                found = self._some(some, features, chosen[start : start + step])
+            parts.append(found)
         return np.concatenate(parts), several
 
     def _names(self):
@@ -231,7 +235,8 @@ class ScoreCAM(CAM):
         features = np.asarray(features, np.float32)
         resize = AlignedResize(size, dtype="float32")
         # a flat channel is a black image, which need not be asked more than once
-        live = np.flatnonzero(np.ptp(features, axis=(0, 1)) > 0)
+        live = np.ptp(features, axis=(0, 1)) > 0
+        live = np.flatnonzero(live & np.isfinite(features).all(axis=(0, 1)))
         dark = self._score(np.zeros_like(image)[None])
         scores = np.repeat(dark, channels, axis=0)
         step = images_at_once(size)
@@ -317,7 +322,8 @@ def _defined(maps, asked) -> np.ndarray:
     finite = np.isfinite(maps).all(axis=(1, 2))
     maps = np.where(finite[:, None, None], maps, 0)
     shown = np.maximum(maps, 0)
-    flat = np.flatnonzero(np.ptp(shown, axis=(1, 2)) == 0)
+    noise = methods.NOISE * np.abs(maps).max(axis=(1, 2))
+    flat = np.flatnonzero(np.ptp(shown, axis=(1, 2)) <= noise)
     if len(flat):
         images = sorted(set((flat // asked).tolist()))
         broken = (
@@ -328,6 +334,14 @@ def _defined(maps, asked) -> np.ndarray:
             f"heat map is 0. Images: {images[:SHOWN]}"
             f"{f' and {len(images) - SHOWN} more' if len(images) > SHOWN else ''}"
             f"{broken}.",
-            stacklevel=3,
+            stacklevel=_outside(),
         )
     return np.where(np.isin(np.arange(len(maps)), flat)[:, None, None], 0, maps)
+
+
+def _outside() -> int:
+    """How far up the caller of the caller's caller is who is not of this module."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals["__name__"].startswith(__package__):
+        frame, level = frame.f_back, level + 1
+    return level

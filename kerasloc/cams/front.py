@@ -19,7 +19,8 @@ def cam(  # noqa: PLR0913, PLR0917 - the options of one call, as people expect t
         method: ``cam``, ``gradcam``, ``gradcampp``, ``xgradcam``, ``hirescam``,
             ``layercam``, ``eigencam``, ``eigengradcam``, ``scorecam`` or
             ``ablationcam``.
-        layer: Name of a layer with rows and columns; by default the last of them.
+        layer: Name of a layer with rows and columns; by default the last of them that
+            all of the answer is made of.
         classes: None for the predicted one of each image, a number for all images, one
             per image, a list of several per image, or ``"all"``.
         size: (rows, cols) of the answer, or a number; the images' by default.
@@ -32,13 +33,14 @@ def cam(  # noqa: PLR0913, PLR0917 - the options of one call, as people expect t
         class it is 0, with a warning.
 
     Raises:
-        TypeError: If the model is none, or images are integers where it takes floats.
+        TypeError: If the model is none, or images are integers where it takes floats
+            or the other way round.
         ValueError: If there is no such method or layer, or anything does not fit.
 
     Example:
         >>> heat = kerasloc.cam(model, images, "layercam", classes="all")
     """
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(
             f"A method is one of {', '.join(METHODS)}. Received: {method!r}."
         )

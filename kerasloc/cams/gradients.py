@@ -60,7 +60,9 @@ def _tensorflow(head, position):
             tape.watch(features[position])
             outputs = head(features, training=False)
             score = _score(outputs, classes)
-        return outputs, tape.gradient(score, features[position])
+        zero = tf.UnconnectedGradients.ZERO
+        gradient = tape.gradient(score, features[position], unconnected_gradients=zero)
+        return outputs, gradient
 
     return call
 
@@ -96,7 +98,11 @@ def _torch(head, position):
             features[position].requires_grad_(True)
             outputs = head(features, training=False)
             score = _score(outputs, classes)
-            (gradient,) = torch.autograd.grad(score, features[position])
+            gradient = torch.zeros_like(features[position])
+            if score.requires_grad:  # else they are not made of these features
+                (gradient,) = torch.autograd.grad(
+                    score, features[position], allow_unused=True, materialize_grads=True
+                )
         outputs = {key: value.detach() for key, value in outputs.items()}
         return outputs, gradient
 

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 SHOWN = 20
 
@@ -46,8 +47,14 @@ def as_classes(classes, count: int, names) -> tuple[np.ndarray, bool]:
 
 def as_model_takes(x, image) -> tuple[np.ndarray, bool]:
     """A batch of the model's type and shape, and whether it was one image."""
-    x = np.asarray(x)
+    x = _as_array(x)
     wanted = keras.backend.standardize_dtype(image.dtype)
+    if x.dtype.kind == "f" and "float" not in wanted:
+        raise TypeError(
+            f"The model takes {wanted}. Received: {x.dtype}, which would be cut off. "
+            f"Give x.astype('{wanted}') if they are whole numbers of that range, or "
+            "scale them to it before."
+        )
     if x.dtype.kind in "iub" and "float" in wanted:
         raise TypeError(
             f"The model takes {wanted}. Received: {x.dtype}, whose range the model may "
@@ -68,6 +75,28 @@ def as_model_takes(x, image) -> tuple[np.ndarray, bool]:
     return batch.astype(wanted), single
 
 
+def _as_array(x) -> np.ndarray:
+    """Numbers; also those of a dict or list of the one input, or another library's."""
+    if isinstance(x, dict) and len(x) == 1:
+        (x,) = x.values()
+    elif isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 3:
+        (x,) = x
+    try:
+        x = np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
+    except ValueError:  # as NumPy says it
+        raise ValueError(
+            "Images of a batch have one size. Received: a list of several. Resize "
+            "them, or explain one at a time."
+        ) from None
+    if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
+        raise TypeError(
+            "Images are an array of numbers, (n, rows, cols, channels). "
+            f"Received: {type(x).__name__ if x.ndim else type(x.item()).__name__}. "
+            "Read files, and take batches of a data set, first."
+        )
+    return x
+
+
 def _index(one, names) -> int:
     """The index of a class given as index or name."""
     if isinstance(one, str) and one in names:
@@ -75,6 +104,11 @@ def _index(one, names) -> int:
     number = not isinstance(one, (str, bool, np.bool_)) and np.ndim(one) == 0
     if number and one in range(len(names)):  # 1.0 is, 1.5 and NaN are not
         return int(one)
+    if number and len(names) == 1:
+        raise ValueError(
+            "The model has one logit, which is class 0. What speaks against it is the "
+            f"rest. Received: {one!r}."
+        )
     named = f" or one of {', '.join(map(str, names[:SHOWN]))}"
     raise ValueError(
         f"A class is an index from 0 to {len(names) - 1}"

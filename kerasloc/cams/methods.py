@@ -9,6 +9,7 @@ import numpy as np
 
 EPSILON = 1e-6  # of Grad-CAM++'s denominator
 SMALL = 1e-7  # of XGrad-CAM's
+NOISE = 1e-5  # of the largest value: differences that rounding makes
 
 
 def class_activation(activations, kernel) -> np.ndarray:
@@ -120,7 +121,9 @@ def eigen_cam(activations) -> np.ndarray:
     """
     a = _single(activations)
     flat = a.reshape(len(a), -1, a.shape[-1])  # (n, positions, channels)
+    noise = NOISE * np.abs(flat).max(axis=(1, 2), keepdims=True)
     flat = flat - flat.mean(axis=1, keepdims=True)
+    flat = np.where(np.abs(flat) <= noise, 0, flat)
     finite = np.isfinite(flat).all(axis=(1, 2))
     found = np.full(flat.shape[:2], np.nan, np.float32)
     found[finite] = _first_component(flat[finite])
