@@ -148,16 +148,16 @@ class Measured:
         seconds: An image took.
         pairs: Of an image and a class with boxes.
         threshold: Of MaxBoxAccV2, one for each IoU.
-        maps: Heat maps of the first images, one class each, (k, rows, cols).
-        paths: Of these.
+        images: The first with a class, (k, rows, cols, channels).
+        maps: Heat maps of these, one class each, (k, rows, cols).
     """
 
     figures: dict[str, tuple[float, float, float]]
     seconds: float
     pairs: int
     threshold: np.ndarray
+    images: np.ndarray
     maps: np.ndarray
-    paths: list[str]
 
 
 def compare(
@@ -197,14 +197,15 @@ def compare(
         pixels = pxap(maps, masks)
         figures["pxap"] = pixels["pooled"], *pixels["intervals"]["pooled"]
         figures["aopc"] = interval(_aopc(wrapper, looked, maps, config))
-        shown = [some[0] if some else 0 for some in looked.classes[:SHOWN]]
+        shown = looked.shown(SHOWN)
+        first = [(looked.classes[place] or [0])[0] for place in shown]
         found[name] = Measured(
             {key: tuple(map(float, figures[key])) for key in TITLES},
             seconds,
             len(boxed["pairs"]),
             boxed["threshold"],
-            maps[np.arange(len(shown)), :, :, shown],
-            looked.paths[:SHOWN],
+            looked.images[shown],
+            maps[shown, :, :, first],
         )
     return found
 
@@ -256,7 +257,7 @@ def write(folder, found: dict[str, Measured], looked: Looked, known) -> list[dic
         folder: Made when absent.
         found: As for :func:`rows`.
         looked: The images of the first model; the page of maps has all methods that
-            were measured on the same.
+            were measured on the same, and the middle once.
         known: What cams.json says besides.
     """
     from kerasloc.plotting import method_bars, method_page
@@ -268,10 +269,13 @@ def write(folder, found: dict[str, Measured], looked: Looked, known) -> list[dic
     everything = {**known, "rows": table, "max_box_acc_v2_thresholds": thresholds}
     report.write_json(folder / "cams.json", everything)
     method_bars(table, TITLES).savefig(folder / "cams.png", dpi=110)
-    paths = looked.paths[:SHOWN]
-    maps = {name: one.maps for name, one in found.items() if one.paths == paths}
-    boxes = [looked.of_first_class(place) for place in range(len(paths))]
-    page = method_page(looked.images[:SHOWN], boxes, maps)
+    shown, maps = looked.shown(SHOWN), {}
+    for name, one in found.items():
+        title = CENTER if name.endswith(f": {CENTER}") else name
+        if np.array_equal(one.images, looked.images[shown]):
+            maps.setdefault(title, one.maps)
+    boxes = [looked.of_first_class(place) for place in shown]
+    page = method_page(looked.images[shown], boxes, maps)
     page.savefig(folder / "maps.png", dpi=90)
     return table
 

@@ -19,19 +19,22 @@ class Looked:
         boxes: Rows image, x, y, w, h, class in pixels of these images.
         classes: Those of each image with boxes, or else its true ones.
         count: Classes that there are.
-        paths: Of the images.
     """
 
     images: np.ndarray
     boxes: np.ndarray
     classes: list[list[int]]
     count: int
-    paths: list[str]
 
     def of_first_class(self, place: int) -> np.ndarray:
         """Boxes x, y, w, h of the first class of an image, (k, 4)."""
         own = self.boxes[self.boxes[:, 0] == place]
         return own[own[:, 5] == (self.classes[place] or [-1])[0], 1:5]
+
+    def shown(self, most: int) -> np.ndarray:
+        """Places of the first images with a class; the first where there are none."""
+        known = [place for place, some in enumerate(self.classes) if some]
+        return np.array(known or range(len(self.images)), int)[:most]
 
     @property
     def masks(self) -> np.ndarray:
@@ -72,5 +75,5 @@ def look(wrapper, table: Table, batch_size: int = 8) -> Looked:
             "any. Give others with --data-dir, or compare AOPC alone: python "
             "scripts/compare_explanations.py."
         )
-    classes, paths = positive_classes(table), table.paths.tolist()
-    return Looked(np.concatenate(images), boxes, classes, network.num_classes, paths)
+    classes = positive_classes(table)
+    return Looked(np.concatenate(images), boxes, classes, network.num_classes)

@@ -47,12 +47,14 @@ def drawn(table: Table, limit: int, seed: int) -> Table:
 
 
 def model_names(paths: Sequence[pathlib.Path], wrappers) -> list[str]:
-    """FAMILY/RUN of every model, or their paths where two would have one name.
+    """The family of every model, FAMILY/RUN or their paths where two would be equal.
 
     Args:
         paths: Of run folders or weight files.
         wrappers: What they hold.
     """
-    pairs = zip(paths, wrappers, strict=True)
-    names = [f"{one.config.family}/{path.resolve().name}" for path, one in pairs]
+    names = families = [one.config.family for one in wrappers]
+    if len(set(names)) < len(names):
+        pairs = zip(families, paths, strict=True)
+        names = [f"{family}/{path.resolve().name}" for family, path in pairs]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]

@@ -51,7 +51,7 @@ def test_several_models_stand_in_one_table(main, runs, tmp_path):
     half, full = runs / "half" / "shapes", runs / "full" / "shapes"
     main(["--weights", str(half), str(full), *FEW, "--output", str(tmp_path)])
     assert [row["method"] for row in read(tmp_path)] == [
-        f"{model}/shapes: {method}"
+        f"{model}: {method}"
         for model in ("half", "full")
         for method in ("own", "center")
     ]

@@ -67,7 +67,7 @@ def test_models_are_compared_on_the_same_images(main, runs, unseen, tmp_path, ca
         main(words)
     rows = read(half / "comparison")
     assert [row["method"] for row in rows] == [
-        f"{model}/shapes: {method}"
+        f"{model}: {method}"
         for model in ("half", "full")
         for method in ("high", "low", "random", "center")
     ]
@@ -78,7 +78,7 @@ def test_models_are_compared_on_the_same_images(main, runs, unseen, tmp_path, ca
     assert set(found["paths"]) < set(unseen.paths.tolist())
     assert found["settings"]["aopc"]["steps"] == 3
     curves = found["curves"]
-    assert len(curves["half/shapes: high"]["mean"]) == 4
+    assert len(curves["half: high"]["mean"]) == 4
     # both see the image as it is: at first the answer does not depend on the method
     first = [curves[row["method"]]["mean"][0] for row in rows]
     assert first[:4] == pytest.approx([first[0]] * 4)

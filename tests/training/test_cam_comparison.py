@@ -83,7 +83,6 @@ def found(model, looked):
 def test_images_come_with_their_boxes_and_classes(looked, table):
     assert looked.images.shape == (12, 32, 32, 3)
     np.testing.assert_allclose(looked.boxes, table.boxes, atol=1e-4)
-    assert looked.paths == table.paths.tolist()
     assert looked.classes == [[int(row.argmax())] for row in table.labels]
     image, x, y, w, h, index = (int(value) for value in looked.boxes[3])
     mask = looked.masks[image, :, :, index]
@@ -200,6 +199,29 @@ def test_what_is_written_says_what_was_measured(found, looked, tmp_path):
     shown = cam_comparison.text(rows)
     assert "MaxBoxAccV2" in shown
     assert "center" in shown
+
+
+def test_the_page_has_images_with_a_class_and_the_middle_once(
+    found, looked, tmp_path, monkeypatch
+):
+    drawn = {}
+
+    def page(images, boxes, maps):
+        drawn.update(images=images, boxes=boxes, maps=maps)
+        return types.SimpleNamespace(savefig=lambda *_, **__: None)
+
+    monkeypatch.setattr("kerasloc.plotting.method_page", page)
+    empty = [[], *looked.classes[1:]]
+    shown = dataclasses.replace(looked, classes=empty).shown(6)
+    assert shown.tolist() == [1, 2, 3, 4, 5, 6]
+    assert dataclasses.replace(looked, classes=[[]] * 9).shown(3).tolist() == [0, 1, 2]
+    other = dataclasses.replace(found["own"], images=1 - found["own"].images)
+    several = {f"{name}: {key}": one for name in "ab" for key, one in found.items()}
+    cam_comparison.write(tmp_path, several | {"c: own": other}, looked, {})
+    names = ["a: own", "a: gradcam", "center", "b: own", "b: gradcam"]
+    assert list(drawn["maps"]) == names
+    np.testing.assert_array_equal(drawn["images"], looked.images[:6])
+    assert len(drawn["boxes"]) == 6
 
 
 @pytest.mark.parametrize(

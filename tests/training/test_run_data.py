@@ -1,9 +1,12 @@
 """A model is looked at with the images of its run, or with other ones."""
 
+import types
+
 import pytest
 
 from kerasloc.configs import read_network
 from kerasloc.data import read_folders
+from kerasloc.training import run_data
 from kerasloc.training.run_data import table_of_run
 
 
@@ -17,3 +20,18 @@ def test_the_images_are_those_of_the_run_or_other_ones(trained, shapes, tmp_path
     assert len(table_of_run(tmp_path, network, given, "test")) == len(expected)
     with pytest.raises(ValueError, match="Give --data-dir"):
         table_of_run(tmp_path, network, {}, "test")
+
+
+def test_models_have_names_as_short_as_they_can_be(tmp_path):
+    def names(*runs):
+        paths = [tmp_path / one for one in runs]
+        wrappers = [
+            types.SimpleNamespace(config=types.SimpleNamespace(family=path.parts[-2]))
+            for path in paths
+        ]
+        return run_data.model_names(paths, wrappers)
+
+    assert names("a/pylon/x", "a/half/x") == ["pylon", "half"]
+    assert names("a/pylon/x", "a/pylon/y") == ["pylon/x", "pylon/y"]
+    twice = names("a/pylon/x", "b/pylon/x")
+    assert twice == [str(tmp_path / "a/pylon/x"), str(tmp_path / "b/pylon/x")]
