@@ -32,7 +32,7 @@ def run(model: keras.Model, images, *others):
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def images_at_once(size) -> int:
+def images_at_once(size, pixels: int = 40_000) -> int:
     """How many images of a size to run together.
 
     A GPU wants many; on a CPU features that leave its cache cost more than what a
@@ -40,10 +40,11 @@ def images_at_once(size) -> int:
 
     Args:
         size: (rows, cols).
+        pixels: Of all of them on a CPU, about; more for networks that soon have few.
     """
     if has_accelerator():
         return 32
-    return max(2, min(32, 40_000 // (size[0] * size[1])))
+    return max(2, min(32, pixels // (size[0] * size[1])))
 
 
 def _cut(inputs, where):

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kerasloc.cams import methods
-from kerasloc.cams.batches import images_at_once, run
+from kerasloc.cams.batches import images_at_once
 from kerasloc.cams.cutting import cut
 from kerasloc.cams.inputs import as_classes, as_model_takes
 from kerasloc.cams.linear import linear_kernel
@@ -17,6 +17,7 @@ from kerasloc.layers import AlignedResize
 from kerasloc.metrics import min_max, resize_maps
 
 IN_MEMORY = 2**21  # numbers of features that are ablated together, 8 MiB
+PIXELS = 2**19  # that Score-CAM predicts together: 10 images of 224 pixels
 SHOWN = 10
 
 
@@ -239,7 +240,7 @@ class ScoreCAM(CAM):
         live = np.flatnonzero(live & np.isfinite(features).all(axis=(0, 1)))
         dark = self._score(np.zeros_like(image)[None])
         scores = np.repeat(dark, channels, axis=0)
-        step = images_at_once(size)
+        step = images_at_once(size, PIXELS)
         bar = tqdm(range(0, len(live), step), "Score-CAM", unit="batch", leave=False)
         for start in bar:
             some = live[start : start + step]
@@ -249,7 +250,8 @@ class ScoreCAM(CAM):
         return scores
 
     def _score(self, images) -> np.ndarray:
-        return run(self._cut.whole, images.astype(self._cut.graph.image.dtype))
+        images = images.astype(self._cut.graph.image.dtype)
+        return np.asarray(self._cut.whole.predict_on_batch(images))
 
 
 class AblationCAM(CAM):
