@@ -241,8 +241,7 @@ class ScoreCAM(CAM):
         dark = self._score(np.zeros_like(image)[None])
         scores = np.repeat(dark, channels, axis=0)
         step = images_at_once(size, PIXELS)
-        bar = tqdm(range(0, len(live), step), "Score-CAM", unit="batch", leave=False)
-        for start in bar:
+        for start in _slow(range(0, len(live), step), "Score-CAM"):
             some = live[start : start + step]
             masks = keras.ops.convert_to_numpy(resize(features[None, ..., some]))
             masks = min_max(np.moveaxis(masks[0], -1, 0))[..., None]
@@ -284,11 +283,9 @@ class AblationCAM(CAM):
         channels = features[0].shape[-1]
         numbers = sum(one.size for one in features)
         step = int(np.clip(IN_MEMORY // numbers, 1, channels))
-        bar = range(0, channels, step)
-        bar = tqdm(bar, "Ablation-CAM", unit="batch", leave=False)
         parts = [
             self._logits(_without(features, np.arange(start, start + step) % channels))
-            for start in bar
+            for start in _slow(range(0, channels, step), "Ablation-CAM")
         ]
         return np.concatenate(parts)[:channels]
 
@@ -305,6 +302,11 @@ METHODS = {
     "scorecam": ScoreCAM,
     "ablationcam": AblationCAM,
 }
+
+
+def _slow(batches, what: str):
+    """Batches of channels; a bar, if an image takes longer than a second."""
+    return tqdm(batches, what, unit="batch", leave=False, delay=1)
 
 
 def _of(values, classes):
