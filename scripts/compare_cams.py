@@ -64,7 +64,7 @@ def parse(words=None):
     return parser.parse_args(words)
 
 
-def measure(path: pathlib.Path, wrapper, options, config) -> tuple[dict, object]:
+def measure(path: pathlib.Path, wrapper, options, config) -> tuple:
     """What the methods of one model are worth, by name, and the images.
 
     Raises:
@@ -77,15 +77,11 @@ def measure(path: pathlib.Path, wrapper, options, config) -> tuple[dict, object]
 
     def images_of(split):
         table = run_data.table_of_run(folder, wrapper.config, given, split)
-        table = run_data.drawn(table, options.limit, options.seed)
-        return looked.look(wrapper, table, config.batch_size)
+        some = run_data.drawn(table, options.limit, options.seed)
+        logging.info("%d of %d %s images", len(some), len(table), split)
+        return looked.look(wrapper, some, config.batch_size)
 
     images = images_of(options.split)
-    if options.tune and options.split == "val":
-        raise ValueError(
-            "--tune chooses thresholds on other images than the measured ones. "
-            "Received: --tune with --split val. Leave one out."
-        )
     tuning = images_of("val") if options.tune else None
     return cam_comparison.compare(wrapper, images, config, tuning), images
 
@@ -94,8 +90,14 @@ def main(words=None):
     """Compares the methods of one model, or several models."""
     options = parse(words)
     from kerasloc.localizers import trained
-    from kerasloc.training import cam_comparison, run_data
+    from kerasloc.training import cam_comparison, cam_report, run_data
 
+    run_data.check_limit(options.limit)
+    if options.tune and options.split == "val":
+        raise ValueError(
+            "--tune chooses thresholds on other images than the measured ones. "
+            "Received: --tune with --split val. Leave one out."
+        )
     paths = [pathlib.Path(one) for one in options.weights or ()]
     if not paths:
         paths = [trained.newest_run(options.type or "baseline", options.results_dir)]
@@ -105,7 +107,7 @@ def main(words=None):
         cam_comparison.CamComparison, vars(options) | {"methods": methods}
     )
     wrappers = [trained.load_wrapper(path, options.type) for path in paths]
-    found, first = {}, None
+    found, first, data = {}, None, {}
     for name, path, wrapper in zip(
         run_data.model_names(paths, wrappers), paths, wrappers, strict=True
     ):
@@ -114,19 +116,24 @@ def main(words=None):
         start = f"{name}: " if len(paths) > 1 else ""
         found |= {f"{start}{method}": one for method, one in each.items()}
         first = first or images
+        data[name] = {"run": str(path), "images": images.paths}
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
     place = "cams" if options.split == "test" else f"cams-{options.split}"
     place = pathlib.Path(options.output or folder / place)
     known = {
-        "models": [str(path) for path in paths],
+        "models": data,
         "split": options.split,
+        "data_dir": options.data_dir,
+        "limit": options.limit,
         "tuned": options.tune,
         "settings": dataclasses.asdict(config),
     }
-    rows = cam_comparison.write(place, found, first, known)
+    rows = cam_report.write(place, found, first, known, config.seed)
     logging.info(
-        "%s\n95 %% intervals over images. Everything is in %s",
-        cam_comparison.text(rows),
+        "%s\n95 %% intervals over images. AOPC is of %d images or fewer. "
+        "Everything is in %s",
+        cam_report.text(rows),
+        config.aopc_images,
         place,
     )
 

@@ -1,5 +1,7 @@
 """Figures of methods side by side: bars of what they are worth, and their maps."""
 
+import textwrap
+
 import numpy as np
 
 from kerasloc.plotting.canvas import new_figure
@@ -7,6 +9,7 @@ from kerasloc.plotting.overlays import as_rgb, overlay_image
 
 LEFT = "#e4572e"  # of boxes
 ACROSS = 3
+WIDE = 20  # letters above a picture
 BAR, CONTROL = "#37659e", "#a9a9b5"
 
 
@@ -46,13 +49,14 @@ def method_bars(rows: list[dict], titles: dict[str, str]):
     return figure
 
 
-def method_page(images, boxes, maps: dict):
+def method_page(images, boxes, maps: dict, names=None):
     """Figure with a row an image and a column a method: the map over the image.
 
     Args:
         images: (n, rows, cols, channels) in [0, 1].
         boxes: One array of rows x, y, w, h for every image.
         maps: Heat maps (n, rows, cols) in [0, 1] by method.
+        names: What every row is of, such as its class.
 
     Returns:
         The matplotlib Figure; the first column is the image with its boxes.
@@ -72,5 +76,9 @@ def method_page(images, boxes, maps: dict):
                 ax.add_patch(Rectangle(corner, w, h, fill=False, ec=LEFT, lw=1))
             ax.set_axis_off()
     for ax, name in zip(grid[0], ("image", *maps), strict=True):
-        ax.set_title(name.replace(": ", "\n"), fontsize=8)
+        lines = (textwrap.fill(part, WIDE) for part in name.split(": "))
+        ax.set_title("\n".join(lines), fontsize=8)
+    for ax, name in zip(grid[:, 0], names or (), strict=False):
+        place = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8}
+        ax.text(-0.04, 0.5, name, transform=ax.transAxes, **place)
     return figure

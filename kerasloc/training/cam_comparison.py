@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import pathlib
 import time
 import warnings
 
@@ -23,7 +22,6 @@ from kerasloc.metrics import (
     pxap,
 )
 from kerasloc.metrics.wsol import box_overlaps
-from kerasloc.training import report
 from kerasloc.training.looked import Looked
 
 logger = logging.getLogger(__name__)
@@ -37,7 +35,7 @@ TITLES = {
     "point": "point accuracy",
     "iobb": f"IoBB > {IOBB}",
     "max_box_acc_v2": "MaxBoxAccV2",
-    "pxap": "PxAP",
+    "pxap": "PxAP in boxes",
     "energy": "energy in boxes",
     "aopc": "AOPC",
 }
@@ -53,8 +51,10 @@ class CamComparison:
             image, the row to beat. All that go with the model when empty.
         layer: That the methods look at; the wrapper's own when None.
         aopc: How images are perturbed.
-        aopc_images: How many of the images AOPC is measured on; 0 for none.
+        aopc_images: How many of the images with boxes AOPC is measured on, drawn, one
+            class of each; 0 for none.
         batch_size: Images at a time.
+        seed: Of what is drawn: these images, and those of the bootstrap.
 
     Raises:
         ValueError: If a value is none of these.
@@ -67,6 +67,7 @@ class CamComparison:
     )
     aopc_images: int = 32
     batch_size: int = 8
+    seed: int = 0
 
     def __post_init__(self):
         """Check the values."""
@@ -118,25 +119,26 @@ def maps_of(method, looked: Looked, batch_size: int) -> tuple[np.ndarray, float]
         batch_size: Images at a time.
 
     Returns:
-        The maps, and the seconds an image took; the first batch, which compiles, does
-        not count when there are more.
+        The maps, and the seconds an image took, the median over batches; the first,
+        which compiles, does not count, and is done again when it is the only one.
     """
     shape = (*looked.images.shape[:3], looked.count)
     maps, seconds = np.zeros(shape, np.float32), []
-    starts = range(0, len(looked.images), batch_size)
+    starts = list(range(0, len(looked.images), batch_size))
+    starts = [0, *starts] if len(starts) == 1 else starts
     for start in tqdm(starts, "Explaining", unit="batch", leave=False):
         images = looked.images[start : start + batch_size]
         lists = [some or [0] for some in looked.classes[start : start + batch_size]]
         most = max(map(len, lists))
         lists = [some + some[:1] * (most - len(some)) for some in lists]
         began = time.perf_counter()
-        with warnings.catch_warnings():  # maps that are 0 are counted by the figures
+        with warnings.catch_warnings():  # maps that are 0 are counted
             warnings.filterwarnings("ignore", message=".*heat map is 0")
             heat = method(images, lists)
         seconds.append((time.perf_counter() - began) / len(images))
         for place, some in enumerate(looked.classes[start : start + batch_size]):
             maps[start + place][:, :, some] = heat[place][:, :, : len(some)]
-    return maps, float(np.mean(seconds[1:] or seconds))
+    return maps, float(np.median(seconds[1:]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,14 +149,18 @@ class Measured:
         figures: Value, low and high end of the 95 % interval, by name.
         seconds: An image took.
         pairs: Of an image and a class with boxes.
+        empty: Of these, pairs whose map is 0 throughout.
+        aopc_images: That AOPC is of.
         threshold: Of MaxBoxAccV2, one for each IoU.
-        images: The first with a class, (k, rows, cols, channels).
+        images: Some, (k, rows, cols, channels).
         maps: Heat maps of these, one class each, (k, rows, cols).
     """
 
     figures: dict[str, tuple[float, float, float]]
     seconds: float
     pairs: int
+    empty: int
+    aopc_images: int
     threshold: np.ndarray
     images: np.ndarray
     maps: np.ndarray
@@ -172,7 +178,8 @@ def compare(
         tuning: Other images, on which the thresholds of MaxBoxAccV2 are chosen; when
             None they are the best on the measured images, as published.
     """
-    found, masks = {}, looked.masks
+    found, masks, seed = {}, looked.masks, config.seed
+    places, classes = looked.spread(SHOWN, seed)
     for name, method in methods_of(wrapper, config).items():
         logger.info("%s: %d images", name, len(looked.images))
         threshold, size = None, looked.images.shape[1:3]
@@ -183,101 +190,38 @@ def compare(
         maps, seconds = maps_of(method, looked, config.batch_size)
         peaks = _unsaturated(wrapper, looked, config) if name == OWN else None
         peaks = maps if peaks is None else peaks
-        boxed = box_overlaps(maps, looked.boxes, size).max_box_acc_v2(threshold)
+        overlaps = box_overlaps(maps, looked.boxes, size)
+        boxed = overlaps.max_box_acc_v2(threshold, seed=seed)
         figures = {
-            "point": point_localization(peaks, looked.boxes, size),
-            "iobb": iobb_accuracy(_raw(maps), looked.boxes, size, IOBB),
+            "point": point_localization(peaks, looked.boxes, size, seed=seed),
+            "iobb": iobb_accuracy(_raw(maps), looked.boxes, size, IOBB, seed=seed),
             "max_box_acc_v2": boxed,
-            "energy": energy_in_boxes(maps, looked.boxes, size),
+            "energy": energy_in_boxes(maps, looked.boxes, size, seed=seed),
         }
         figures = {
             key: (one["weighted"], *one["intervals"]["weighted"])
             for key, one in figures.items()
         }
-        pixels = pxap(maps, masks)
+        pixels = pxap(maps, masks, seed=seed)
         figures["pxap"] = pixels["pooled"], *pixels["intervals"]["pooled"]
-        figures["aopc"] = interval(_aopc(wrapper, looked, maps, config))
-        shown = looked.shown(SHOWN)
-        first = [(looked.classes[place] or [0])[0] for place in shown]
+        each = _aopc(wrapper, looked, maps, config)
+        figures["aopc"] = interval(each if len(each) else [np.nan], seed=seed)
+        empty = {(int(row[0]), int(row[5])) for row in looked.boxes}
+        empty = [not maps[place, :, :, index].any() for place, index in empty]
         found[name] = Measured(
             {key: tuple(map(float, figures[key])) for key in TITLES},
             seconds,
             len(boxed["pairs"]),
+            sum(empty),
+            len(each),
             boxed["threshold"],
-            looked.images[shown],
-            maps[shown, :, :, first],
+            looked.images[places],
+            maps[places, :, :, classes],
         )
     return found
 
 
 SHOWN = 6  # images on the page of maps
-
-
-def rows(found: dict[str, Measured]) -> list[dict]:
-    """The table of methods, with 95 % bootstrap intervals over images.
-
-    Args:
-        found: By name; of several models ``MODEL: METHOD``.
-    """
-    return [
-        {"method": name, "pairs": one.pairs, "seconds": one.seconds}
-        | {
-            f"{key}{end}": value
-            for key, values in one.figures.items()
-            for end, value in zip(("", "_low", "_high"), values, strict=True)
-        }
-        for name, one in found.items()
-    ]
-
-
-def text(table: list[dict]) -> str:
-    """The table for a terminal.
-
-    Args:
-        table: As from :func:`rows`.
-    """
-    width = max(len(row["method"]) for row in table)
-    shown = [key for key in TITLES if not np.isnan([r[key] for r in table]).all()]
-    head = "  ".join(f"{TITLES[key]:20s}" for key in shown)
-    lines = [f"{'':{width}s}  pairs  {head}  seconds an image"]
-    for row in table:
-        cells = "  ".join(
-            f"{row[key]:.3f} [{row[f'{key}_low']:.3f}, {row[f'{key}_high']:.3f}]"
-            for key in shown
-        )
-        name = f"{row['method']:{width}s}  {row['pairs']:5d}"
-        lines.append(f"{name}  {cells}  {row['seconds']:8.4f}")
-    return "\n".join(lines)
-
-
-def write(folder, found: dict[str, Measured], looked: Looked, known) -> list[dict]:
-    """Writes cams.csv, cams.json, cams.png and maps.png; the rows.
-
-    Args:
-        folder: Made when absent.
-        found: As for :func:`rows`.
-        looked: The images of the first model; the page of maps has all methods that
-            were measured on the same, and the middle once.
-        known: What cams.json says besides.
-    """
-    from kerasloc.plotting import method_bars, method_page
-
-    folder, table = pathlib.Path(folder), rows(found)
-    folder.mkdir(parents=True, exist_ok=True)
-    report.write_csv(folder / "cams.csv", table)
-    thresholds = {name: one.threshold for name, one in found.items()}
-    everything = {**known, "rows": table, "max_box_acc_v2_thresholds": thresholds}
-    report.write_json(folder / "cams.json", everything)
-    method_bars(table, TITLES).savefig(folder / "cams.png", dpi=110)
-    shown, maps = looked.shown(SHOWN), {}
-    for name, one in found.items():
-        title = CENTER if name.endswith(f": {CENTER}") else name
-        if np.array_equal(one.images, looked.images[shown]):
-            maps.setdefault(title, one.maps)
-    boxes = [looked.of_first_class(place) for place in shown]
-    page = method_page(looked.images[shown], boxes, maps)
-    page.savefig(folder / "maps.png", dpi=90)
-    return table
 
 
 def _own(wrapper, images, lists):
@@ -313,21 +257,19 @@ def _raw(heat):
 
 
 def _aopc(wrapper, looked: Looked, maps, config: CamComparison) -> np.ndarray:
-    """AOPC of the first images' first classes; NaN when there are none."""
-    known = [place for place, some in enumerate(looked.classes) if some]
-    known = np.array(known[: config.aopc_images], int)
-    if not len(known):
-        return np.full(1, np.nan)
-    classes = np.array([looked.classes[place][0] for place in known])
+    """AOPC of some images, one class each."""
+    places, classes = looked.spread(config.aopc_images, config.seed)
+    if not len(places):
+        return np.empty(0)
 
     def predict(images):
         return wrapper.predict_proba(images, squeeze=False)
 
     curves = morf_curves(
         predict,
-        looked.images[known],
-        maps[known, :, :, classes],
-        config.aopc,
+        looked.images[places],
+        maps[places, :, :, classes],
+        dataclasses.replace(config.aopc, seed=config.seed),
         classes,
     )
     return aopc(curves)

@@ -18,23 +18,49 @@ class Looked:
         images: (n, rows, cols, channels) in [0, 1].
         boxes: Rows image, x, y, w, h, class in pixels of these images.
         classes: Those of each image with boxes, or else its true ones.
-        count: Classes that there are.
+        names: Of the classes that there are.
+        paths: Of the images.
     """
 
     images: np.ndarray
     boxes: np.ndarray
     classes: list[list[int]]
-    count: int
+    names: tuple[str, ...]
+    paths: list[str]
 
-    def of_first_class(self, place: int) -> np.ndarray:
-        """Boxes x, y, w, h of the first class of an image, (k, 4)."""
-        own = self.boxes[self.boxes[:, 0] == place]
-        return own[own[:, 5] == (self.classes[place] or [-1])[0], 1:5]
+    @property
+    def count(self) -> int:
+        """Classes that there are."""
+        return len(self.names)
 
-    def shown(self, most: int) -> np.ndarray:
-        """Places of the first images with a class; the first where there are none."""
-        known = [place for place, some in enumerate(self.classes) if some]
-        return np.array(known or range(len(self.images)), int)[:most]
+    def boxes_of(self, place: int, index: int) -> np.ndarray:
+        """Boxes x, y, w, h of a class in an image, (k, 4)."""
+        own = (self.boxes[:, 0] == place) & (self.boxes[:, 5] == index)
+        return self.boxes[own, 1:5]
+
+    def spread(self, most: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Images with boxes, drawn, and a class of each; the classes take turns.
+
+        Args:
+            most: Images at most.
+            seed: Of the draw.
+
+        Returns:
+            Places (k,) and classes (k,).
+        """
+        pairs = {(int(row[0]), int(row[5])) for row in self.boxes}
+        order = np.random.default_rng(seed).permutation(len(self.images)).tolist()
+        queues = {
+            index: [place for place in order if (place, index) in pairs]
+            for index in sorted({index for _, index in pairs})
+        }
+        taken = {}
+        while len(taken) < most and any(queues.values()):
+            for index, queue in queues.items():
+                queue[:] = [place for place in queue if place not in taken]
+                if queue and len(taken) < most:
+                    taken[queue.pop(0)] = index
+        return np.array(list(taken), int), np.array(list(taken.values()), int)
 
     @property
     def masks(self) -> np.ndarray:
@@ -42,8 +68,8 @@ class Looked:
         size = self.images.shape[1:3]
         masks = np.zeros((len(self.images), *size, self.count), bool)
         for image, index in {(int(row[0]), int(row[5])) for row in self.boxes}:
-            own = (self.boxes[:, 0] == image) & (self.boxes[:, 5] == index)
-            masks[image, :, :, index] = box_tools.to_mask(self.boxes[own, 1:5], size)
+            own = self.boxes_of(image, index)
+            masks[image, :, :, index] = box_tools.to_mask(own, size)
         return masks
 
 
@@ -75,5 +101,5 @@ def look(wrapper, table: Table, batch_size: int = 8) -> Looked:
             "any. Give others with --data-dir, or compare AOPC alone: python "
             "scripts/compare_explanations.py."
         )
-    classes = positive_classes(table)
-    return Looked(np.concatenate(images), boxes, classes, network.num_classes)
+    classes, names = positive_classes(table), tuple(network.class_names)
+    return Looked(np.concatenate(images), boxes, classes, names, table.paths.tolist())

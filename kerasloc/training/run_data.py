@@ -29,6 +29,12 @@ def table_of_run(folder, network, given: dict, split: str) -> Table:
     return sources.evaluation_table(data, split, network.class_names, network.channels)
 
 
+def check_limit(limit: int):
+    """Raises ValueError if a limit is not positive."""
+    if limit < 1:
+        raise ValueError(f"--limit is a positive number. Received: {limit}.")
+
+
 def drawn(table: Table, limit: int, seed: int) -> Table:
     """All images of a table, or as many as the limit, drawn, in their order.
 
@@ -40,8 +46,7 @@ def drawn(table: Table, limit: int, seed: int) -> Table:
     Raises:
         ValueError: If the limit is not positive.
     """
-    if limit < 1:
-        raise ValueError(f"--limit is a positive number. Received: {limit}.")
+    check_limit(limit)
     order = np.random.default_rng(seed).permutation(len(table))
     return table.subset(np.sort(order[:limit]))
 
@@ -52,7 +57,13 @@ def model_names(paths: Sequence[pathlib.Path], wrappers) -> list[str]:
     Args:
         paths: Of run folders or weight files.
         wrappers: What they hold.
+
+    Raises:
+        ValueError: If one is given twice.
     """
+    if len({path.resolve() for path in paths}) < len(paths):
+        shown = ", ".join(map(str, paths))
+        raise ValueError(f"Every run is given once. Received: {shown}.")
     names = families = [one.config.family for one in wrappers]
     if len(set(names)) < len(names):
         pairs = zip(families, paths, strict=True)

@@ -42,6 +42,10 @@ def test_one_model_has_every_method_asked_for(main, runs, caplog):
     known = json.loads((half / "cams" / "cams.json").read_text())
     assert known["tuned"] is True
     assert known["settings"]["aopc_images"] == 2
+    assert known["limit"] == 3
+    assert known["models"]["half"]["run"] == str(half)
+    assert len(known["models"]["half"]["images"]) == 3
+    assert "3 of 12 test images" in caplog.text
     for name in ("cams.png", "maps.png"):
         assert (half / "cams" / name).exists()
     assert f"Everything is in {half / 'cams'}" in caplog.text

@@ -20,7 +20,7 @@ from kerasloc.metrics import (
     point_localization,
     pxap,
 )
-from kerasloc.training import cam_comparison
+from kerasloc.training import cam_comparison, cam_report
 from kerasloc.training.cam_comparison import CamComparison, compare, maps_of, methods_of
 from kerasloc.training.looked import look
 
@@ -146,14 +146,61 @@ def test_the_highest_place_of_saturated_heat_is_that_of_the_raw_maps(looked):
     assert found.figures["point"][0] == pytest.approx(expected)
 
 
-def test_aopc_is_of_the_first_images_and_their_first_class(model, looked, found):
-    classes = np.array([some[0] for some in looked.classes[:4]])
-    heat = model.heatmaps(looked.images[:4], [0, 1, 2])
-    relevance = heat[np.arange(4), :, :, classes]
+def test_aopc_is_of_drawn_images_one_class_of_each(model, looked, found):
+    places, classes = looked.spread(4)
+    relevance = model.heatmaps(looked.images[places], [0, 1, 2])
     curves = morf_curves(
-        model.predict_proba, looked.images[:4], relevance, QUICK.aopc, classes
+        model.predict_proba,
+        looked.images[places],
+        relevance[np.arange(4), :, :, classes],
+        QUICK.aopc,
+        classes,
     )
     assert found["own"].figures["aopc"][0] == pytest.approx(aopc(curves).mean())
+    assert found["own"].aopc_images == 4
+
+
+def test_images_are_spread_over_the_classes(looked):
+    places, classes = looked.spread(4)
+    assert len(set(places)) == 4
+    assert set(classes) == {0, 1, 2}  # folders are in the order of the classes
+    for place, index in zip(places, classes, strict=True):
+        assert len(looked.boxes_of(place, index)) == 1
+    np.testing.assert_array_equal(looked.spread(4)[0], places)
+    assert any(looked.spread(4, seed)[0].tolist() != places.tolist() for seed in (1, 2))
+    assert sorted(looked.spread(99)[0]) == list(range(12))
+    boxed = dataclasses.replace(looked, boxes=looked.boxes[3:5])
+    assert sorted(boxed.spread(99)[0]) == [3, 4]
+
+
+def test_a_seed_decides_the_images_of_aopc_and_the_intervals(model, looked, found):
+    other = compare(model, looked, dataclasses.replace(QUICK, seed=5))["own"]
+    mine = found["own"].figures
+    assert other.figures["energy"][0] == mine["energy"][0]
+    assert other.figures["energy"][1:] != mine["energy"][1:]
+    assert other.figures["aopc"] != mine["aopc"]
+
+
+def test_maps_of_nothing_are_counted(model, looked, found):
+    assert found["own"].empty == 0
+
+    class Blind(Model):
+        def heatmaps(self, images, classes, squeeze=True):
+            return np.zeros((len(images), 32, 32, len(classes)), np.float32)
+
+    config = CamComparison(("own",), aopc_images=0)
+    assert compare(Blind(), looked, config)["own"].empty == 12
+
+
+def test_the_only_batch_is_not_timed_while_it_compiles(looked):
+    calls = []
+
+    def method(images, lists):
+        calls.append(len(images))
+        return np.zeros((*images.shape[:3], len(lists[0])))
+
+    maps_of(method, looked, 99)
+    assert calls == [12, 12]
 
 
 def test_without_images_for_aopc_there_is_none(model, looked):
@@ -186,7 +233,7 @@ def test_everything_that_goes_with_the_model_is_compared(model):
 
 
 def test_what_is_written_says_what_was_measured(found, looked, tmp_path):
-    rows = cam_comparison.write(tmp_path, found, looked, {"split": "test"})
+    rows = cam_report.write(tmp_path, found, looked, {"split": "test"})
     assert [row["method"] for row in rows] == ["own", "gradcam", "center"]
     with (tmp_path / "cams.csv").open() as file:
         first = next(csv.DictReader(file))
@@ -196,32 +243,34 @@ def test_what_is_written_says_what_was_measured(found, looked, tmp_path):
     assert len(written["max_box_acc_v2_thresholds"]["gradcam"]) == 3
     for name in ("cams.png", "maps.png"):
         assert (tmp_path / name).stat().st_size > 5000
-    shown = cam_comparison.text(rows)
+    shown = cam_report.text(rows)
     assert "MaxBoxAccV2" in shown
     assert "center" in shown
 
 
-def test_the_page_has_images_with_a_class_and_the_middle_once(
-    found, looked, tmp_path, monkeypatch
+def test_the_page_has_the_same_images_of_all_and_the_middle_once(
+    found, looked, tmp_path, monkeypatch, caplog
 ):
     drawn = {}
 
-    def page(images, boxes, maps):
-        drawn.update(images=images, boxes=boxes, maps=maps)
+    def page(images, boxes, maps, names):
+        drawn.update(images=images, boxes=boxes, maps=maps, names=names)
         return types.SimpleNamespace(savefig=lambda *_, **__: None)
 
     monkeypatch.setattr("kerasloc.plotting.method_page", page)
-    empty = [[], *looked.classes[1:]]
-    shown = dataclasses.replace(looked, classes=empty).shown(6)
-    assert shown.tolist() == [1, 2, 3, 4, 5, 6]
-    assert dataclasses.replace(looked, classes=[[]] * 9).shown(3).tolist() == [0, 1, 2]
     other = dataclasses.replace(found["own"], images=1 - found["own"].images)
     several = {f"{name}: {key}": one for name in "ab" for key, one in found.items()}
-    cam_comparison.write(tmp_path, several | {"c: own": other}, looked, {})
+    with caplog.at_level("INFO"):
+        cam_report.write(tmp_path, several | {"c: own": other}, looked, {})
+    assert "not on the page of maps: c: own" in caplog.text
     names = ["a: own", "a: gradcam", "center", "b: own", "b: gradcam"]
     assert list(drawn["maps"]) == names
-    np.testing.assert_array_equal(drawn["images"], looked.images[:6])
-    assert len(drawn["boxes"]) == 6
+    places, classes = looked.spread(6)
+    np.testing.assert_array_equal(drawn["images"], looked.images[places])
+    assert drawn["names"] == [looked.names[index] for index in classes]
+    np.testing.assert_array_equal(
+        drawn["boxes"][0], looked.boxes[looked.boxes[:, 0] == places[0], 1:5]
+    )
 
 
 @pytest.mark.parametrize(

@@ -33,5 +33,7 @@ def test_models_have_names_as_short_as_they_can_be(tmp_path):
 
     assert names("a/pylon/x", "a/half/x") == ["pylon", "half"]
     assert names("a/pylon/x", "a/pylon/y") == ["pylon/x", "pylon/y"]
+    with pytest.raises(ValueError, match="Every run is given once"):
+        names("a/pylon/x", "a/pylon/x")
     twice = names("a/pylon/x", "b/pylon/x")
     assert twice == [str(tmp_path / "a/pylon/x"), str(tmp_path / "b/pylon/x")]
