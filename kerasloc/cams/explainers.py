@@ -1,8 +1,5 @@
 """One ritual for every method: images in, a model cut at a layer, heat maps out."""
 
-import sys
-import warnings
-
 import keras
 import numpy as np
 from tqdm import tqdm
@@ -10,15 +7,16 @@ from tqdm import tqdm
 from kerasloc.cams import methods
 from kerasloc.cams.batches import images_at_once
 from kerasloc.cams.cutting import cut
+from kerasloc.cams.heat import as_heat
 from kerasloc.cams.inputs import as_classes, as_model_takes
 from kerasloc.cams.linear import linear_kernel
+from kerasloc.cams.opening import node_of
 from kerasloc.checks import as_size
 from kerasloc.layers import AlignedResize
-from kerasloc.metrics import min_max, resize_maps
+from kerasloc.metrics import min_max
 
 IN_MEMORY = 2**21  # numbers of features that are ablated together, 8 MiB
 PIXELS = 2**19  # that Score-CAM predicts together: 10 images of 224 pixels
-SHOWN = 10
 
 
 class CAM:
@@ -73,13 +71,14 @@ class CAM:
         images, single = self._images(x)
         size = images.shape[1:3] if size is None else as_size(size)
         maps, several = self._raw(images, classes)
-        count, rows, cols, asked = maps.shape
-        flat = np.moveaxis(maps, -1, 1).reshape(-1, rows, cols)
-        flat = resize_maps(np.maximum(_defined(flat, asked), 0), size)
-        heat = min_max(flat) if normalize else flat
-        heat = np.moveaxis(heat.reshape(count, asked, *size), 1, -1)
+        heat = as_heat(maps, size, normalize)
         heat = heat if several else heat[..., 0]
         return heat[0] if single else heat
+
+    def __repr__(self):
+        layer = self._cut.graph.path(node_of(self._cut.features))
+        classes, shape = self._cut.classes, tuple(self._cut.features.shape[1:])
+        return f"{type(self).__name__}(layer {layer!r} {shape}, {classes} classes)"
 
     def maps(self, x, classes=None) -> np.ndarray:
         """Raw maps at the layer's size, before ReLU; any range, NaN where undefined.
@@ -319,33 +318,3 @@ def _without(features, channels) -> list[np.ndarray]:
     copies = [np.repeat(one, len(channels), axis=0) for one in features]
     copies[0][np.arange(len(channels)), ..., channels] = 0
     return copies
-
-
-def _defined(maps, asked) -> np.ndarray:
-    """The maps, those without a hottest place 0; warns of the images that have one."""
-    finite = np.isfinite(maps).all(axis=(1, 2))
-    maps = np.where(finite[:, None, None], maps, 0)
-    shown = np.maximum(maps, 0)
-    noise = methods.NOISE * np.abs(maps).max(axis=(1, 2))
-    flat = np.flatnonzero(np.ptp(shown, axis=(1, 2)) <= noise)
-    if len(flat):
-        images = sorted(set((flat // asked).tolist()))
-        broken = (
-            f", NaN in {np.count_nonzero(~finite)} maps" if not finite.all() else ""
-        )
-        warnings.warn(
-            "Nothing speaks for the class anywhere, or it is the same everywhere; the "
-            f"heat map is 0. Images: {images[:SHOWN]}"
-            f"{f' and {len(images) - SHOWN} more' if len(images) > SHOWN else ''}"
-            f"{broken}.",
-            stacklevel=_outside(),
-        )
-    return np.where(np.isin(np.arange(len(maps)), flat)[:, None, None], 0, maps)
-
-
-def _outside() -> int:
-    """How far up the caller of the caller's caller is who is not of this module."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals["__name__"].startswith(__package__):
-        frame, level = frame.f_back, level + 1
-    return level

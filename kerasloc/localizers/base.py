@@ -137,6 +137,11 @@ class Localizer:
     def __repr__(self):
         return f"{type(self).__name__}({getattr(self, 'config', 'without a network')})"
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the classes, in the order of the logits."""
+        return tuple(self.config.class_names)
+
     def summary(self):
         """Prints Keras' table of the layers."""
         self.model.summary()

@@ -1,6 +1,7 @@
 """Networks that other people build: their ends, layers, parts and images."""
 
 import pathlib
+import re
 import warnings
 
 import keras
@@ -270,3 +271,8 @@ def test_channels_first_are_refused(x):
 def test_a_method_is_a_name(image, x, method):
     with pytest.raises(ValueError, match="A method is one of"):
         kerasloc.cam(small(image), x, method)
+
+
+def test_an_explainer_says_where_it_looks(image):
+    said = repr(GradCAM(small(image)))
+    assert re.fullmatch(r"GradCAM\(layer 'conv2d\w*' \(12, 10, 4\), 3 classes\)", said)

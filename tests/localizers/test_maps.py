@@ -115,6 +115,7 @@ def raw(wrapper, xrays):
 def test_a_wrapper_says_what_it_holds(baseline):
     text = "3 classes: edema, mass, nodule; 64 x 96 x 1; resnet18; multi-label"
     assert repr(baseline) == f"Baseline({text})"
+    assert baseline.class_names == tuple(baseline.config.class_names)
     assert repr(object.__new__(kerasloc.Pylon)) == "Pylon(without a network)"
 
 
