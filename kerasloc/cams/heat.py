@@ -52,8 +52,9 @@ def _defined(maps, asked) -> np.ndarray:
 
 
 def _outside() -> int:
-    """How far up the caller of the caller's caller is who is not of this module."""
+    """How far up the caller of this function's caller is who is not of this package."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals["__name__"].startswith(__package__):
+    # a program that is executed as text has no name
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(__package__):
         frame, level = frame.f_back, level + 1
     return level
