@@ -84,9 +84,11 @@ def test_scope_of_no_strategy_is_nothing_special():
         assert keras.layers.Dense(1).compute_dtype == "float32"
 
 
-def compared(folder, what):
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
     """What the program with two virtual devices says."""
-    words = [sys.executable, str(PROGRAM), str(folder), what]
+    folder = tmp_path_factory.mktemp("two_devices")
+    words = [sys.executable, str(PROGRAM), str(folder), "others,ham,explainer"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
@@ -95,8 +97,8 @@ def compared(folder, what):
 
 
 @pytest.mark.slow
-def test_a_step_on_two_devices_equals_one_on_a_single_device(tmp_path):
-    answer = compared(tmp_path, "others")
+def test_a_step_of_hrcam_on_two_devices_equals_one_on_a_single_device(compared):
+    answer = compared["others"]
     assert answer["history"] < 1e-5  # losses, scores and rate of both models
     assert answer["weights"] < 1e-5
     assert answer["history of maps"] < 1e-5
@@ -104,11 +106,16 @@ def test_a_step_on_two_devices_equals_one_on_a_single_device(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_step_of_those_that_explain_on_two_devices_equals_one_on_one(tmp_path):
-    answer = compared(tmp_path, "ham,explainer")
+def test_a_step_of_ham_on_two_devices_equals_one_on_a_single_device(compared):
+    answer = compared["ham"]
     assert min(value for name, value in answer["terms"].items() if "_loss" in name) > 0
     assert answer["history"] < 1e-4
     assert answer["weights"] < 1e-4
+
+
+@pytest.mark.slow
+def test_a_step_of_the_explainer_on_two_devices_equals_one_on_a_single_device(compared):
+    answer = compared["explainer"]
     row = answer["row of explainer"]
     assert min(row["loss"], row["explanation_loss"], row["explanation_mean"]) > 0
     assert answer["history of explainer"] < 1e-5  # the last batch has one image

@@ -243,10 +243,11 @@ def main(folder, what):
     tf.config.set_logical_device_configuration(devices[0], virtual)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     compared = {"ham": compare_ham, "explainer": compare_explainer, "others": compare}
-    answer = {}
+    answer = {"replicas": strategy.num_replicas_in_sync}
     for one in what.split(","):
-        answer |= compared[one](folder, strategy)
-    print(json.dumps({"replicas": strategy.num_replicas_in_sync, **answer}))
+        (folder / one).mkdir()
+        answer[one] = compared[one](folder / one, strategy)
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":
