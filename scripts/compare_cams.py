@@ -56,7 +56,7 @@ def parse(words=None):
         "--aopc-images",
         type=int,
         default=32,
-        help="images for AOPC, 21 predictions each (default 32; 0: none)",
+        help="images with boxes for AOPC, 21 predictions each (default 32; 0: none)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
     parser.add_argument("--batch-size", type=int, default=8, help="images at a time")

@@ -30,6 +30,7 @@ OWN, CENTER = "own", "center"
 NAMES = (OWN, *METHODS, CENTER)
 IOBB = 0.25
 STEPS = 20  # tiles that AOPC perturbs
+SHOWN = 6  # images on the page of maps
 BARELY = 1e-6  # heat of exactly 0 or 1 has no logit
 TITLES = {
     "point": "point accuracy",
@@ -219,9 +220,6 @@ def compare(
             maps[places, :, :, classes],
         )
     return found
-
-
-SHOWN = 6  # images on the page of maps
 
 
 def _own(wrapper, images, lists):
