@@ -61,19 +61,21 @@ class Graph:
     def deepest(self) -> keras.KerasTensor | None:
         """The last tensor with rows and columns that all logits are made of alone.
 
-        Where there is none, as several branches are only joined without rows and
-        columns, the last of any.
+        Where there is none behind a convolution, as several branches are only joined
+        without rows and columns, the last of any.
         """
         uses = {id(self.logits): len(self.nodes)}
         for place, node in enumerate(self.nodes):
             uses |= {id(one): place for one in node.input_tensors}
-        last, alone, needed = None, None, set()
+        last, alone, needed, convolved = None, None, set(), False
         for place, node in enumerate(self.nodes):
             needed |= {id(one) for one in node.outputs}
             needed = {one for one in needed if uses.get(one, -1) > place}
+            kernels = getattr(node.operation, "weights", ())
+            convolved |= any(len(one.shape) == DIMENSIONS for one in kernels)
             if not node.is_input and _is_spatial(node.outputs):
                 last = node.outputs[0]
-                alone = last if needed == {id(last)} else alone
+                alone = last if convolved and needed == {id(last)} else alone
         return last if alone is None else alone
 
     def features(self, layer: str | None) -> keras.KerasTensor:
