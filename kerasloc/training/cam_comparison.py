@@ -207,8 +207,7 @@ def compare(
         figures["pxap"] = pixels["pooled"], *pixels["intervals"]["pooled"]
         each = _aopc(wrapper, looked, maps, config)
         figures["aopc"] = interval(each if len(each) else [np.nan], seed=seed)
-        empty = {(int(row[0]), int(row[5])) for row in looked.boxes}
-        empty = [not maps[place, :, :, index].any() for place, index in empty]
+        empty = [not maps[place, :, :, index].any() for place, index in looked.pairs]
         found[name] = Measured(
             {key: tuple(map(float, figures[key])) for key in TITLES},
             seconds,

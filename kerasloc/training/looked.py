@@ -33,6 +33,11 @@ class Looked:
         """Classes that there are."""
         return len(self.names)
 
+    @property
+    def pairs(self) -> set[tuple[int, int]]:
+        """Every image and class with a box."""
+        return {(int(row[0]), int(row[5])) for row in self.boxes}
+
     def boxes_of(self, place: int, index: int) -> np.ndarray:
         """Boxes x, y, w, h of a class in an image, (k, 4)."""
         own = (self.boxes[:, 0] == place) & (self.boxes[:, 5] == index)
@@ -48,7 +53,7 @@ class Looked:
         Returns:
             Places (k,) and classes (k,).
         """
-        pairs = {(int(row[0]), int(row[5])) for row in self.boxes}
+        pairs = self.pairs
         order = np.random.default_rng(seed).permutation(len(self.images)).tolist()
         queues = {
             index: [place for place in order if (place, index) in pairs]
@@ -67,7 +72,7 @@ class Looked:
         """What boxes cover, boolean (n, rows, cols, classes)."""
         size = self.images.shape[1:3]
         masks = np.zeros((len(self.images), *size, self.count), bool)
-        for image, index in {(int(row[0]), int(row[5])) for row in self.boxes}:
+        for image, index in self.pairs:
             own = self.boxes_of(image, index)
             masks[image, :, :, index] = box_tools.to_mask(own, size)
         return masks
