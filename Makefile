@@ -46,9 +46,10 @@ test: $(VENV)/ready  ## All tests, on all cores.
 test-fast: $(VENV)/ready  ## The tests that take less than five seconds each.
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
-lint: $(VENV)/ready  ## Style, docstrings, format.
+lint: $(VENV)/ready  ## Style, docstrings, format, types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -11,11 +11,15 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "kerasloc"
 FLOORS = (
-    {"checks", "configs", "boxes"},
-    {"layers", "losses", "metrics", "postprocess", "data"},
-    {"backbones", "cams"},
-    {"models", "weights", "debug", "plotting"},
-    {"localizers", "training"},
+    {"checks", "io"},
+    {"configs", "boxes"},
+    {"runs", "layers", "losses"},
+    {"backbones", "metrics", "postprocess", "data"},
+    {"models", "cams", "debug"},
+    {"weights", "plotting"},
+    {"localizers"},
+    {"evaluation"},
+    {"training"},
 )
 TENSORFLOW = {"data", "training", "layers"}
 TENSORFLOW_FILES = {"cams/gradients.py"}
