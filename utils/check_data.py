@@ -22,7 +22,7 @@ The exit status is 1 if something is wrong."""
 
 def parse(arguments=None):
     """What was asked for (None: on the command line)."""
-    from kerasloc.data.sets import READERS
+    from kerasloc.data.datasets import READERS
     from kerasloc.training.arguments import Parser
 
     parser = Parser(
@@ -100,7 +100,7 @@ def report(options) -> str:
 
 def summary(table) -> list[str]:
     """Lines of text: counts of each split, and of each class in it."""
-    from kerasloc.data.tables import SPLITS
+    from kerasloc.data.table import SPLITS
 
     lines = []
     for name in SPLITS:

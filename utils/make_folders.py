@@ -278,7 +278,7 @@ def place(source: pathlib.Path, target: pathlib.Path, link: str) -> None:
 
 def read_boxes(path: pathlib.Path, scale: float) -> dict[str, list]:
     """Boxes [x, y, w, h, label] of each image, scaled."""
-    from kerasloc.data.nih import box_lines
+    from kerasloc.data.datasets.nih14 import box_lines
 
     boxes = collections.defaultdict(list)
     for _, image, label, box in box_lines(path):

@@ -37,7 +37,7 @@ The exit status is 1 if something is wrong."""
 
 def parse(arguments=None):
     """What was asked for (None: on the command line)."""
-    from kerasloc.data.sets import READERS
+    from kerasloc.data.datasets import READERS
     from kerasloc.data.splits import FOLDS, PROTOCOLS, VAL_SHARE
     from kerasloc.training.arguments import Parser
 

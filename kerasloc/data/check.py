@@ -10,7 +10,8 @@ import re
 
 import numpy as np
 
-from kerasloc.data.tables import SPLITS, Table, check_disjoint, listing
+from kerasloc.data.problems import listing
+from kerasloc.data.table import SPLITS, Table, check_disjoint
 
 BAR_FROM = 200
 

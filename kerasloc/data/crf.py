@@ -17,7 +17,7 @@ import numpy as np
 
 from kerasloc.boxes import to_mask
 from kerasloc.checks import as_unit_range
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.reading import check_on_error, complain
-from kerasloc.data.tables import Table, listing
+from kerasloc.data.problems import check_on_error, complain, listing
+from kerasloc.data.table import Table
 
 LISTED = ("train", "val", "test")  # an image is on one of them at most
 ANNOTATED = "annotated"

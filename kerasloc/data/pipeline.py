@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from kerasloc.data.cache import load_cache
 from kerasloc.data.decode import decode_mask, decode_resized
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.folders import ANNOTATIONS, FOLDERS
+from kerasloc.data.datasets.folders import ANNOTATIONS, FOLDERS
 from kerasloc.data.polygon_drawing import (
     CIRCLE,
     as_star,

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from kerasloc import checks
-from kerasloc.data.folders import read_folders
+from kerasloc.data.datasets.folders import read_folders
 from kerasloc.data.synthetic import default_folder
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 
 
 def read_image(

@@ -35,13 +35,14 @@ from kerasloc.data.image_lists import (
     read_lists,
     write_lists,
 )
-from kerasloc.data.tables import Table, check_disjoint
+from kerasloc.data.table import Table, check_disjoint
 
 __all__ = [
     "FOLDED",
     "FOLDS",
     "PROTOCOLS",
     "apply_lists",
+    "cut_validation",
     "keep_boxes",
     "make_lists",
     "read_lists",
@@ -53,6 +54,50 @@ FOLDED = ("classification", "localization")
 FOLDS = 5  # each tests 20 %
 VAL_SHARE = 0.1
 UNANNOTATED_SHARE = 0.5  # "localization" learns from this many of the images without
+
+
+def cut_validation(table: Table, share: float, seed: int = 0) -> Table:
+    """The table with a share of its "train" images marked "val".
+
+    Stratified by class (for several labels per image: by every label), whole groups on
+    one side, and, where possible, at least one image of every class on either side.
+    A table that has "val" images already comes back as it is.
+
+    Args:
+        table: The data; its "test" and "" images stay what they are.
+        share: Share of the "train" images, between 0 and 1.
+        seed: Whatever decides which images go; the same seed, the same images.
+
+    Raises:
+        ValueError: If the share is not between 0 and 1, or nothing can be cut off.
+    """
+    if not 0 < share < 1:
+        raise ValueError(
+            f"The validation share lies between 0 and 1. Received: {share}. "
+            "Say 0.2 for a fifth of the training images."
+        )
+    if (table.splits == "val").any():
+        return table
+    rows = np.flatnonzero(table.splits == "train")
+    known = table.labels[rows] == 1
+    strata = np.column_stack([known, ~known.any(axis=1)]).astype(int)
+    alone = rows.astype(str)
+    groups = np.where(
+        table.groups[rows] == "", alone, np.char.add("g", table.groups[rows])
+    )
+    _, units = np.unique(groups, return_inverse=True)
+    counts = np.zeros((units.max(initial=-1) + 1, strata.shape[1]), int)
+    np.add.at(counts, units, strata)
+    taken = _choose(counts, share, np.random.default_rng(seed))
+    if not taken.any():
+        raise ValueError(
+            "Validation images are cut off the training images, at least one of a "
+            f"class with two or more groups. Received: {len(rows)} training images in "
+            f"{len(counts)} groups. Add images, or mark validation images yourself."
+        )
+    splits = table.splits.astype("<U5")
+    splits[rows[taken[units]]] = "val"
+    return dataclasses.replace(table, splits=splits)
 
 
 def make_lists(
@@ -296,3 +341,30 @@ def _check_patients(draw: _Draw, units, who: str) -> None:
             f"{FOLDS} folds need {FOLDS} {who}, or more. Received: {count} (of "
             f"{len(draw.names)} images). Add images, or use official."
         )
+
+
+def _choose(counts, share: float, rng) -> np.ndarray:
+    """Which units (unit, stratum counts) to cut off, boolean (units,)."""
+    total = counts.sum(axis=0)
+    target = np.clip(np.round(share * total), 1, np.maximum(total - 1, 1))
+    have = np.zeros_like(total)
+    taken = np.zeros(len(counts), bool)
+    for unit in rng.permutation(len(counts)):
+        new = have + counts[unit]
+        better = np.abs(target - new) / target - np.abs(target - have) / target
+        if better.sum() < 0 and _leaves_some(new, total, counts[unit]):
+            taken[unit], have = True, new
+    for stratum in np.flatnonzero((have == 0) & (total > 1)):
+        candidates = np.flatnonzero((counts[:, stratum] > 0) & ~taken)
+        for unit in candidates[
+            np.argsort(counts[candidates].sum(axis=1), kind="stable")
+        ]:
+            new = have + counts[unit]
+            if have[stratum] == 0 and _leaves_some(new, total, counts[unit]):
+                taken[unit], have = True, new
+    return taken
+
+
+def _leaves_some(cut, total, unit) -> bool:
+    """Whether the strata of the unit keep an image when ``cut`` of ``total`` go."""
+    return bool((cut < total)[unit > 0].all())

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.csv_table import BOX
+from kerasloc.data.datasets.csv_table import BOX
+from kerasloc.data.datasets.folders import ANNOTATIONS
 from kerasloc.data.drawing import SHAPES, draw, draw_several
-from kerasloc.data.folders import ANNOTATIONS
 
 SPLIT_NUMBERS = {"train": 0, "test": 1}
 IN_NAME = ("classes", "size", "seed")

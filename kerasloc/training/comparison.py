@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kerasloc.data.pipeline import PipelineConfig, batches
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 from kerasloc.metrics import (
     AopcConfig,
     aopc,

@@ -5,7 +5,8 @@ import os
 
 import numpy as np
 
-from kerasloc.data.tables import Table, listing
+from kerasloc.data.problems import listing
+from kerasloc.data.table import Table
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kerasloc.data.pipeline import PipelineConfig, batches
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 from kerasloc.metrics import min_max, resize_maps
 from kerasloc.plotting import HeatmapRow, ReportClass, ReportImage
 from kerasloc.training.heatmap_choice import (

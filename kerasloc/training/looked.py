@@ -6,7 +6,7 @@ import numpy as np
 
 from kerasloc import boxes as box_tools
 from kerasloc.data.pipeline import PipelineConfig, batches
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 from kerasloc.training.heatmap_choice import positive_classes
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasloc.configs import CONFIG_FILE
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 from kerasloc.training import sources
 from kerasloc.training.runs import read_config
 

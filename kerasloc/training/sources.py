@@ -15,7 +15,7 @@ from kerasloc.data import (
 )
 from kerasloc.data.splits import apply_lists, keep_boxes, make_lists, read_lists
 from kerasloc.data.synthetic import MULTI_LABEL
-from kerasloc.data.tables import Table, only_classes
+from kerasloc.data.table import Table, only_classes
 from kerasloc.training.arguments import make
 
 
@@ -26,7 +26,7 @@ class DataConfig:
     Attributes:
         data_dir: Image folders, a csv file, or the folder of a known data set.
         image_dir: Where the csv's images lie; beside the csv by default.
-        dataset: A key of :data:`kerasloc.data.sets.READERS`; by the path by default:
+        dataset: A key of :data:`kerasloc.data.datasets.READERS`. By the path if None:
             ``csv`` for a file, ``folders`` for a folder.
         image_sets: Folder of lists that say which images are for what; see
             :func:`kerasloc.data.splits.read_lists`.

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from kerasloc.data.check import check
-from kerasloc.data.folders import read_folders
-from kerasloc.data.tables import Table
+from kerasloc.data.datasets.folders import read_folders
+from kerasloc.data.table import Table
 
 
 @pytest.fixture

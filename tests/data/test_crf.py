@@ -13,7 +13,7 @@ from PIL import Image
 from kerasloc.boxes import to_mask
 from kerasloc.data import crf
 from kerasloc.data.crf import crf_masks, decode_class_masks, refine_boxes
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 
 needs_crf = pytest.mark.skipif(
     importlib.util.find_spec("pydensecrf") is None, reason="pydensecrf2 is an extra"

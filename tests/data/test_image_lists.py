@@ -12,7 +12,7 @@ from kerasloc.data.image_lists import (
     read_lists,
     write_lists,
 )
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 
 
 def table_of(paths, boxed=(), **columns):

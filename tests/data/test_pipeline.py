@@ -16,7 +16,7 @@ from kerasloc.data.pipeline import (
     steps,
     training_batches,
 )
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 
 
 @pytest.fixture

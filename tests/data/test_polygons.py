@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import PolygonConfig, default_polygons, other_masks, write_polygons
-from kerasloc.data.folders import read_folders
+from kerasloc.data.datasets.folders import read_folders
 from kerasloc.data.polygon_drawing import as_star, scene, star_name, whole_mask
 from kerasloc.data.polygons import render_polygons
 

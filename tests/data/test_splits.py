@@ -5,7 +5,7 @@ import pytest
 
 from kerasloc.data.image_lists import apply_lists, has_boxes, image_names
 from kerasloc.data.splits import FOLDED, FOLDS, PROTOCOLS, make_lists
-from kerasloc.data.tables import Table, check_disjoint
+from kerasloc.data.table import Table, check_disjoint
 
 CASES = [
     (protocol, fold)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasloc.data.csv_table import read_csv
-from kerasloc.data.folders import read_folders
+from kerasloc.data.datasets.csv_table import read_csv
+from kerasloc.data.datasets.folders import read_folders
 from kerasloc.data.synthetic import (
     SyntheticConfig,
     default_folder,

@@ -12,7 +12,7 @@ from PIL import Image
 
 import kerasloc
 from kerasloc.data import load_image
-from kerasloc.data.nih import NIH_CLASSES
+from kerasloc.data.datasets.nih14 import NIH_CLASSES
 from kerasloc.metrics import best_thresholds
 from kerasloc.training import sources
 from kerasloc.training.callbacks import AttentionImages

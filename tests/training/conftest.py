@@ -10,7 +10,7 @@ from keras import layers
 
 from kerasloc.backbones import blocks
 from kerasloc.configs import NetworkConfig
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 from kerasloc.models.explainer import multiplied_by
 from kerasloc.training import explainer, fitting, phases
 from kerasloc.training.configs import ExplainerTraining

@@ -10,7 +10,7 @@ from PIL import Image
 
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.pipeline import batches
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 from kerasloc.losses import explanation_loss
 from kerasloc.training import explainer
 from kerasloc.training.configs import ExplainerTraining

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from kerasloc.backbones.resnet import ARCHITECTURES
-from kerasloc.data.sets import READERS
+from kerasloc.data.datasets import READERS
 from kerasloc.models.registry import BUILDERS, option_defaults
 from kerasloc.training import arguments
 from kerasloc.training.configs import HamTraining, MapTraining

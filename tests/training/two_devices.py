@@ -20,7 +20,7 @@ import tensorflow as tf
 from kerasloc import layers
 from kerasloc.backbones import blocks, resnet
 from kerasloc.configs import NetworkConfig
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 from kerasloc.models import hrcam
 from kerasloc.models.registry import BUILDERS
 from kerasloc.training import explainer, ham

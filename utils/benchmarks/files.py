@@ -40,7 +40,7 @@ def xrays(folder: pathlib.Path, count: int, side: int):
     """
     from PIL import Image
 
-    from kerasloc.data.tables import Table
+    from kerasloc.data.table import Table
 
     rng, paths = np.random.default_rng(0), []
     for index in range(count):

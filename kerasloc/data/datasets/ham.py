@@ -16,7 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerasloc.data.annotations import (
+from kerasloc.data.datasets.chexpert import (
+    CHEXPERT_CLASSES,
+    chexpert_patients,
+    files_below,
+)
+from kerasloc.data.datasets.ham_boxes import (
     CHEXPERT_IMAGE,
     CONVENTIONS,
     NIH_IMAGE,
@@ -31,18 +36,11 @@ from kerasloc.data.annotations import (
     short,
     spelling,
 )
-from kerasloc.data.chexpert import CHEXPERT_CLASSES, chexpert_patients, files_below
-from kerasloc.data.nih import FOLDERS, NIH_CLASSES
-from kerasloc.data.reading import (
-    Box,
-    Draft,
-    check_on_error,
-    complain,
-    finish,
-    image_files,
-)
+from kerasloc.data.datasets.nih14 import FOLDERS, NIH_CLASSES
+from kerasloc.data.datasets.reading import Box, Draft, finish, image_files
+from kerasloc.data.problems import check_on_error, complain
 from kerasloc.data.splits import apply_lists, read_lists
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table
 
 TAGS, BOXES, LISTS = "Tags.json", "BBoxes.json", "ImageSets"
 ANNOTATIONS = "Annotations"

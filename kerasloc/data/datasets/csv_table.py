@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.tables import SPLITS, Table, listing
+from kerasloc.data.problems import listing
+from kerasloc.data.table import SPLITS, Table
 
 BOX = ("x", "y", "w", "h")
 RESERVED = ("image", "label", "split", "group", "mask", "box_label", *BOX)

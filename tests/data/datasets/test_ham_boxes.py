@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from kerasloc.data.annotations import (
+from kerasloc.data.datasets.ham_boxes import (
     RawBox,
     check_convention,
     chosen_names,
@@ -13,7 +13,7 @@ from kerasloc.data.annotations import (
     read_json,
     spelling,
 )
-from kerasloc.data.reading import OWN
+from kerasloc.data.datasets.reading import OWN
 
 KNOWN = ("Mass", "Enlarged Cardiomediastinum", "Pleural_Thickening", "Infiltration")
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import check_disjoint
-from kerasloc.data.nih import NIH_CLASSES, box_lines, read_nih
+from kerasloc.data.datasets.nih14 import NIH_CLASSES, box_lines, read_nih
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,"

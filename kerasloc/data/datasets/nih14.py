@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.reading import Box, Draft, complain, finish, image_files, read_rows
-from kerasloc.data.tables import Table, listing
+from kerasloc.data.datasets.reading import Box, Draft, finish, image_files, read_rows
+from kerasloc.data.problems import complain, listing
+from kerasloc.data.table import Table
 
 NIH_CLASSES = (
     "Atelectasis",

@@ -18,16 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.reading import (
-    Box,
-    Draft,
-    check_on_error,
-    complain,
-    finish,
-    image_files,
-    read_rows,
-)
-from kerasloc.data.tables import Table, cut_validation, listing
+from kerasloc.data.datasets.reading import Box, Draft, finish, image_files, read_rows
+from kerasloc.data.problems import check_on_error, complain, listing
+from kerasloc.data.splits import cut_validation
+from kerasloc.data.table import Table
 
 VINDR_CLASSES = (
     "Aortic enlargement",

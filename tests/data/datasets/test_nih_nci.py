@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasloc.data.nih_nci import NCI_CLASSES, read_nih_nci
-from kerasloc.data.tables import check_disjoint
+from kerasloc.data.datasets.nih_nci import NCI_CLASSES, read_nih_nci
+from kerasloc.data.table import check_disjoint
 
 HEADS = (
     "Image_ID,Worst Histology,patient-id,SESSION",

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.annotations import (
+from kerasloc.data.datasets.ham_boxes import (
     CHEXPERT_IMAGE,
     check_convention,
     chosen_names,
@@ -26,15 +26,9 @@ from kerasloc.data.annotations import (
     place_boxes,
     read_boxes,
 )
-from kerasloc.data.reading import (
-    Box,
-    Draft,
-    check_on_error,
-    complain,
-    finish,
-    read_rows,
-)
-from kerasloc.data.tables import Table, listing
+from kerasloc.data.datasets.reading import Box, Draft, finish, read_rows
+from kerasloc.data.problems import check_on_error, complain, listing
+from kerasloc.data.table import Table
 
 CHEXPERT_CLASSES = (
     "Enlarged Cardiomediastinum",

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from kerasloc.data.folders import read_folders
+from kerasloc.data.datasets.folders import read_folders
 
 
 def touch(root, *names):

@@ -15,15 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.reading import (
-    Box,
-    Draft,
-    check_on_error,
-    complain,
-    finish,
-    image_files,
-)
-from kerasloc.data.tables import Table, listing
+from kerasloc.data.datasets.reading import Box, Draft, finish, image_files
+from kerasloc.data.problems import check_on_error, complain, listing
+from kerasloc.data.table import Table
 
 VOC_CLASSES = (
     "aeroplane",

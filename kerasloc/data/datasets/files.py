@@ -8,7 +8,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from kerasloc.data.folders import EXTENSIONS
+from kerasloc.data.datasets.folders import EXTENSIONS
 
 MASK_END = "_mask"
 

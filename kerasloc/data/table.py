@@ -11,6 +11,7 @@ import numpy as np
 
 from kerasloc import boxes as box_rows
 from kerasloc.configs import classes_in_words
+from kerasloc.data.problems import listing
 
 SPLITS = ("train", "val", "test", "")
 
@@ -134,63 +135,6 @@ class Table:
         return self.labels.argmax(axis=1)
 
 
-def listing(problems, limit: int = 10) -> str:
-    """The problems one a line, at most ``limit`` of them, and how many more.
-
-    Args:
-        problems: Texts.
-        limit: How many are shown.
-    """
-    problems = list(problems)
-    more = len(problems) - limit
-    rest = [f"... and {more} more"] if more > 0 else []
-    return "\n".join(f"  {line}" for line in problems[:limit] + rest)
-
-
-def cut_validation(table: Table, share: float, seed: int = 0) -> Table:
-    """The table with a share of its "train" images marked "val".
-
-    Stratified by class (for several labels per image: by every label), whole groups on
-    one side, and, where possible, at least one image of every class on either side.
-    A table that has "val" images already comes back as it is.
-
-    Args:
-        table: The data; its "test" and "" images stay what they are.
-        share: Share of the "train" images, between 0 and 1.
-        seed: Whatever decides which images go; the same seed, the same images.
-
-    Raises:
-        ValueError: If the share is not between 0 and 1, or nothing can be cut off.
-    """
-    if not 0 < share < 1:
-        raise ValueError(
-            f"The validation share lies between 0 and 1. Received: {share}. "
-            "Say 0.2 for a fifth of the training images."
-        )
-    if (table.splits == "val").any():
-        return table
-    rows = np.flatnonzero(table.splits == "train")
-    known = table.labels[rows] == 1
-    strata = np.column_stack([known, ~known.any(axis=1)]).astype(int)
-    alone = rows.astype(str)
-    groups = np.where(
-        table.groups[rows] == "", alone, np.char.add("g", table.groups[rows])
-    )
-    _, units = np.unique(groups, return_inverse=True)
-    counts = np.zeros((units.max(initial=-1) + 1, strata.shape[1]), int)
-    np.add.at(counts, units, strata)
-    taken = _choose(counts, share, np.random.default_rng(seed))
-    if not taken.any():
-        raise ValueError(
-            "Validation images are cut off the training images, at least one of a "
-            f"class with two or more groups. Received: {len(rows)} training images in "
-            f"{len(counts)} groups. Add images, or mark validation images yourself."
-        )
-    splits = table.splits.astype("<U5")
-    splits[rows[taken[units]]] = "val"
-    return dataclasses.replace(table, splits=splits)
-
-
 def only_classes(table: Table, names) -> Table:
     """The images with exactly one of some classes, with that one label each.
 
@@ -225,6 +169,36 @@ def only_classes(table: Table, names) -> Table:
     return dataclasses.replace(part, class_names=names, labels=labels, boxes=boxes)
 
 
+def select_classes(table: Table, class_names) -> Table:
+    """The table with some of its classes, in a given order; all images stay.
+
+    Args:
+        table: The data.
+        class_names: Names among those of the table.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    names = tuple(class_names)
+    unknown = [name for name in names if name not in table.class_names]
+    if unknown:
+        raise ValueError(
+            f"The classes are {', '.join(table.class_names)}. Received: "
+            f"{', '.join(map(str, unknown))} besides."
+        )
+    columns = [table.class_names.index(name) for name in names]
+    place = np.full(len(table.class_names), -1)
+    place[columns] = np.arange(len(columns))
+    boxes = table.boxes.copy()
+    boxes[:, 5] = place[boxes[:, 5].astype(int)]
+    return dataclasses.replace(
+        table,
+        class_names=names,
+        labels=table.labels[:, columns],
+        boxes=boxes[boxes[:, 5] >= 0],
+    )
+
+
 def check_disjoint(table: Table) -> None:
     """Make sure that no group (patient) and no file is in two splits.
 
@@ -249,33 +223,6 @@ def check_disjoint(table: Table) -> None:
                 f"{len(shared)} in several:\n{listing(where)}\n"
                 "Move all of its images to one side."
             )
-
-
-def _choose(counts, share: float, rng) -> np.ndarray:
-    """Which units (unit, stratum counts) to cut off, boolean (units,)."""
-    total = counts.sum(axis=0)
-    target = np.clip(np.round(share * total), 1, np.maximum(total - 1, 1))
-    have = np.zeros_like(total)
-    taken = np.zeros(len(counts), bool)
-    for unit in rng.permutation(len(counts)):
-        new = have + counts[unit]
-        better = np.abs(target - new) / target - np.abs(target - have) / target
-        if better.sum() < 0 and _leaves_some(new, total, counts[unit]):
-            taken[unit], have = True, new
-    for stratum in np.flatnonzero((have == 0) & (total > 1)):
-        candidates = np.flatnonzero((counts[:, stratum] > 0) & ~taken)
-        for unit in candidates[
-            np.argsort(counts[candidates].sum(axis=1), kind="stable")
-        ]:
-            new = have + counts[unit]
-            if have[stratum] == 0 and _leaves_some(new, total, counts[unit]):
-                taken[unit], have = True, new
-    return taken
-
-
-def _leaves_some(cut, total, unit) -> bool:
-    """Whether the strata of the unit keep an image when ``cut`` of ``total`` go."""
-    return bool((cut < total)[unit > 0].all())
 
 
 def _strings(values, count: int, name: str) -> np.ndarray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasloc.data.vindr import VINDR_CLASSES, read_vindr
+from kerasloc.data.datasets.vindr import VINDR_CLASSES, read_vindr
 
 HEADER = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max\n"
 ROWS = """\

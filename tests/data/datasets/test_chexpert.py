@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasloc.data.chexpert import (
+from kerasloc.data.datasets import read_dataset
+from kerasloc.data.datasets.chexpert import (
     CHEXPERT_CLASSES,
     chexpert_patients,
     files_below,
     read_chexpert,
 )
-from kerasloc.data.sets import read_dataset
 
 RELEASE = "CheXpert-v1.0-small"
 ABOUT = "Path,Sex,Age,Frontal/Lateral,AP/PA"

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasloc.data.ham_files import read_ham
-from kerasloc.data.nih import NIH_CLASSES
-from kerasloc.data.sets import read_dataset
+from kerasloc.data.datasets import read_dataset
+from kerasloc.data.datasets.ham import read_ham
+from kerasloc.data.datasets.nih14 import NIH_CLASSES
 
 A, B, C, D = (
     "00000001_000.png",

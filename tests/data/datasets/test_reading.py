@@ -2,16 +2,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasloc.data.reading import (
+from kerasloc.data.datasets.reading import (
     Box,
     Draft,
-    check_on_error,
-    complain,
     finish,
     image_files,
     image_sizes,
     read_rows,
 )
+from kerasloc.data.problems import check_on_error, complain
 
 
 @pytest.fixture

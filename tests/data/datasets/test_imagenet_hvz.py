@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import check
-from kerasloc.data.imagenet_hvz import read_imagenet_hvz
-from kerasloc.data.tables import check_disjoint
+from kerasloc.data.datasets.imagenet_hvz import read_imagenet_hvz
+from kerasloc.data.table import check_disjoint
 
 HORSE, ZEBRA = "cheval de trait", "zèbre"
 

@@ -1,13 +1,9 @@
 import numpy as np
 import pytest
 
-from kerasloc.data.tables import (
-    Table,
-    check_disjoint,
-    cut_validation,
-    listing,
-    only_classes,
-)
+from kerasloc.data.problems import listing
+from kerasloc.data.splits import cut_validation
+from kerasloc.data.table import Table, check_disjoint, only_classes
 
 
 def single_label(classes, **columns):

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.tables import Table, listing
+from kerasloc.data.problems import listing
+from kerasloc.data.table import Table
 
 EXTENSIONS = (".jpeg", ".jpg", ".png", ".bmp", ".gif")
 FOLDERS = ("train", "val", "test")

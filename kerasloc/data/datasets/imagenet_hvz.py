@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.file_index import FileIndex, MaskIndex, normal
-from kerasloc.data.reading import Draft, check_on_error, complain, finish, read_rows
-from kerasloc.data.tables import Table
+from kerasloc.data.datasets.files import FileIndex, MaskIndex, normal
+from kerasloc.data.datasets.reading import Draft, finish, read_rows
+from kerasloc.data.problems import check_on_error, complain
+from kerasloc.data.table import Table
 
 TABLE = "data.csv"
 TEST_SHARE = 0.149

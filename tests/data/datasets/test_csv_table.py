@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasloc.data.csv_table import read_csv
+from kerasloc.data.datasets.csv_table import read_csv
 
 
 @pytest.fixture

@@ -1,21 +1,18 @@
 """One way to every data set that can be read: by its name."""
 
-import dataclasses
 import inspect
 from pathlib import Path
 
-import numpy as np
-
-from kerasloc.data.chexpert import read_chexpert
-from kerasloc.data.csv_table import read_csv
-from kerasloc.data.folders import read_folders
-from kerasloc.data.ham_files import read_ham
-from kerasloc.data.imagenet_hvz import read_imagenet_hvz
-from kerasloc.data.nih import read_nih
-from kerasloc.data.nih_nci import read_nih_nci
-from kerasloc.data.tables import Table
-from kerasloc.data.vindr import read_vindr
-from kerasloc.data.voc import read_voc
+from kerasloc.data.datasets.chexpert import read_chexpert
+from kerasloc.data.datasets.csv_table import read_csv
+from kerasloc.data.datasets.folders import read_folders
+from kerasloc.data.datasets.ham import read_ham
+from kerasloc.data.datasets.imagenet_hvz import read_imagenet_hvz
+from kerasloc.data.datasets.nih14 import read_nih
+from kerasloc.data.datasets.nih_nci import read_nih_nci
+from kerasloc.data.datasets.vindr import read_vindr
+from kerasloc.data.datasets.voc import read_voc
+from kerasloc.data.table import Table, select_classes
 
 READERS = {
     "nih14": read_nih,
@@ -67,33 +64,3 @@ def read_dataset(name: str, root, class_names=None, **options) -> Table:
         return reader(path, class_names=class_names, **options)
     table = reader(path, **options)
     return table if class_names is None else select_classes(table, class_names)
-
-
-def select_classes(table: Table, class_names) -> Table:
-    """The table with some of its classes, in a given order; all images stay.
-
-    Args:
-        table: The data.
-        class_names: Names among those of the table.
-
-    Raises:
-        ValueError: If one is not.
-    """
-    names = tuple(class_names)
-    unknown = [name for name in names if name not in table.class_names]
-    if unknown:
-        raise ValueError(
-            f"The classes are {', '.join(table.class_names)}. Received: "
-            f"{', '.join(map(str, unknown))} besides."
-        )
-    columns = [table.class_names.index(name) for name in names]
-    place = np.full(len(table.class_names), -1)
-    place[columns] = np.arange(len(columns))
-    boxes = table.boxes.copy()
-    boxes[:, 5] = place[boxes[:, 5].astype(int)]
-    return dataclasses.replace(
-        table,
-        class_names=names,
-        labels=table.labels[:, columns],
-        boxes=boxes[boxes[:, 5] >= 0],
-    )

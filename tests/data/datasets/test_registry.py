@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from kerasloc.data.sets import READERS, read_dataset, select_classes
+from kerasloc.data.datasets import READERS, read_dataset
 from kerasloc.data.synthetic import SyntheticConfig, write
-from kerasloc.data.tables import Table
+from kerasloc.data.table import Table, select_classes
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasloc.data.voc import VOC_CLASSES, read_objects, read_voc
+from kerasloc.data.datasets.voc import VOC_CLASSES, read_objects, read_voc
 
 
 def thing(name, box=(1, 1, 10, 20), difficult=0, more=""):

@@ -29,9 +29,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.file_index import FileIndex, MaskIndex
-from kerasloc.data.reading import Draft, check_on_error, complain, finish, read_rows
-from kerasloc.data.tables import Table, cut_validation
+from kerasloc.data.datasets.files import FileIndex, MaskIndex
+from kerasloc.data.datasets.reading import Draft, finish, read_rows
+from kerasloc.data.problems import check_on_error, complain
+from kerasloc.data.splits import cut_validation
+from kerasloc.data.table import Table
 
 NCI_CLASSES = ("low grade", "high grade")
 LOW_GRADE = 1  # the worst histology that still is

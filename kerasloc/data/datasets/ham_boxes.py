@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerasloc.data.nih import BOX_SIDE
-from kerasloc.data.reading import OWN, Box, complain, image_sizes
+from kerasloc.data.datasets.nih14 import BOX_SIDE
+from kerasloc.data.datasets.reading import OWN, Box, image_sizes
+from kerasloc.data.problems import complain
 
 CONVENTIONS = {"xywh": "x, y, width, height", "xyxy": "xmin, ymin, xmax, ymax"}
 ALIASES = {
