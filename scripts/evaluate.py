@@ -118,14 +118,17 @@ def evaluate_hrcam(folder, family, options) -> dict:
     Returns:
         ``classification``: the report, ``localization``: the rows.
     """
+    from kerasloc.data import config as data_config
     from kerasloc.localizers import FullModel, HalfModel
-    from kerasloc.training import evaluation, report, sources
+    from kerasloc.training import evaluation, report
     from kerasloc.training.runs import read_config
 
     wrapper = {"half": HalfModel, "full": FullModel}[family](folder)
-    data = sources.data_of_run(read_config(folder)["data"], arguments.given(options))
+    data = data_config.data_of_run(
+        read_config(folder)["data"], arguments.given(options)
+    )
     names, channels = wrapper.config.class_names, wrapper.config.channels
-    table = sources.evaluation_table(data, options.split, names, channels)
+    table = data_config.evaluation_table(data, options.split, names, channels)
     answers = evaluation.classify(wrapper, table, options.batch_size)
     logging.info("\n%s, %s images of %s", folder, options.split, data.name)
     logging.info("%s", report.classification_text(answers))
@@ -135,8 +138,8 @@ def evaluate_hrcam(folder, family, options) -> dict:
     rows = []
     if measured:
         tuning = {}
-        if sources.has_validation(data, names):
-            val = sources.evaluation_table(data, "val", names, channels)
+        if data_config.has_validation(data, names):
+            val = data_config.evaluation_table(data, "val", names, channels)
             tuning = evaluation.localize(
                 wrapper, val, evaluation.REFINEMENTS, options.batch_size
             )

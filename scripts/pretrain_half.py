@@ -44,7 +44,8 @@ def parse(words=None):
 def main(words=None):
     """Trains one run, or goes on with it."""
     options = parse(words)
-    from kerasloc.training import devices, report, sources
+    from kerasloc.data import config as data_config
+    from kerasloc.training import devices, report
     from kerasloc.training.configs import HrcamTraining
     from kerasloc.training.hrcam import half_network, train_half
     from kerasloc.training.runs import Run, seeded
@@ -52,13 +53,13 @@ def main(words=None):
     values = {**(PUBLISHED if options.data_dir else EMBEDDED)}
     values |= arguments.given(options)
     if options.data_dir is None:
-        values |= sources.embedded_data()
-    data = arguments.make(sources.DataConfig, values)
+        values |= data_config.embedded_data()
+    data = arguments.make(data_config.DataConfig, values)
     training = arguments.make(HrcamTraining, values)
     strategy = devices.select(options.gpu)
     devices.set_precision(training.precision)
-    tables = sources.training_tables(data, values["channels"])
-    sources.check_class_count(tables["train"], options.num_classes)
+    tables = data_config.training_tables(data, values["channels"])
+    data_config.check_class_count(tables["train"], options.num_classes)
     network = half_network(tables["train"], values)
     config = {
         "network": vars(network),

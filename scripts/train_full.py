@@ -54,8 +54,9 @@ def half_folder(options) -> pathlib.Path:
 def main(words=None):
     """Trains one run, or goes on with it."""
     options = parse(words)
+    from kerasloc.data import config as data_config
     from kerasloc.localizers import HalfModel
-    from kerasloc.training import devices, report, sources
+    from kerasloc.training import devices, report
     from kerasloc.training.configs import HrcamTraining
     from kerasloc.training.hrcam import full_network, train_full
     from kerasloc.training.runs import Run, read_config, seeded
@@ -64,16 +65,16 @@ def main(words=None):
     start = half_folder(options)
     half_config = read_config(start)
     half = HalfModel(start)
-    data = sources.data_of_run(half_config["data"], arguments.given(options))
+    data = data_config.data_of_run(half_config["data"], arguments.given(options))
     values = {**half_config["training"], **DEFAULTS}
-    values |= EMBEDDED if sources.is_embedded(data.data_dir) else {}
+    values |= EMBEDDED if data_config.is_embedded(data.data_dir) else {}
     values |= arguments.given(options)
     training = arguments.make(HrcamTraining, values)
     devices.set_precision(training.precision)
     network = full_network(half.config, values)
-    tables = sources.training_tables(data, network.channels)
-    sources.check_class_count(tables["train"], options.num_classes)
-    sources.check_same_classes(tables["train"], network.class_names)
+    tables = data_config.training_tables(data, network.channels)
+    data_config.check_class_count(tables["train"], options.num_classes)
+    data_config.check_same_classes(tables["train"], network.class_names)
     config = {
         "network": vars(network),
         "data": dataclasses.asdict(data),

@@ -6,6 +6,7 @@ import pathlib
 
 from kerasloc import weights as weight_files
 from kerasloc.configs import NetworkConfig, read_network
+from kerasloc.data import config as data_config
 from kerasloc.models.folding import fold
 from kerasloc.models.registry import BUILDERS
 from kerasloc.training import (
@@ -15,7 +16,6 @@ from kerasloc.training import (
     explainer_report,
     map_evaluation,
     report,
-    sources,
 )
 from kerasloc.training.configs import ExplainerTraining, HamTraining, MapTraining
 from kerasloc.training.explainer import explainer_network, train_explainer
@@ -85,7 +85,7 @@ class Experiment:
 
     family: str
     values: dict
-    data: sources.DataConfig
+    data: data_config.DataConfig
     place: pathlib.Path
     name: str
 
@@ -108,8 +108,8 @@ def run_experiment(family: str, options) -> list[pathlib.Path]:
     devices.set_precision(values.get("precision", "float32"))
     folders, parts = [], _parts(experiment, getattr(options, "folds", None))
     for part in parts:
-        tables = sources.training_tables(part.data, values["channels"])
-        sources.check_class_count(tables["train"], options.num_classes)
+        tables = data_config.training_tables(part.data, values["channels"])
+        data_config.check_class_count(tables["train"], options.num_classes)
         if family == "explainer":
             network = explainer_network(tables["train"], values)
         else:
@@ -159,7 +159,7 @@ def _experiment(family, options) -> Experiment:
             f"{' '.join(map(str, options.seeds))}, --seed {options.seed}."
         )
     values = {**_defaults(family, options), **values}
-    data = arguments.make(sources.DataConfig, values)
+    data = arguments.make(data_config.DataConfig, values)
     place = pathlib.Path(options.results_dir) / family
     return Experiment(family, values, data, place, options.results_name or data.name)
 
@@ -170,9 +170,9 @@ def _defaults(family: str, options) -> dict:
         own = {"ham": PUBLISHED_HAM, "explainer": PUBLISHED_EXPLAINER}
         return own.get(family, PUBLISHED.get(options.dataset, COLOR))
     if family == "explainer":
-        return {**EMBEDDED_EXPLAINER, **sources.embedded_polygons()}
+        return {**EMBEDDED_EXPLAINER, **data_config.embedded_polygons()}
     small = EMBEDDED_HAM if family == "ham" else EMBEDDED
-    return {**small, **sources.embedded_data(multi_label=True)}
+    return {**small, **data_config.embedded_data(multi_label=True)}
 
 
 def _twice(values) -> bool:
@@ -212,7 +212,7 @@ def _train(experiment: Experiment, network: NetworkConfig, tables, what):
 
 def _evaluate(experiment: Experiment, folders):
     """The table of every run, and their mean and deviation."""
-    table = sources.read_table(experiment.data)
+    table = data_config.read_table(experiment.data)
     if not (table.splits == "test").any():
         logger.info("The data has no test images; nothing is measured.")
         return
@@ -241,9 +241,11 @@ def evaluate_run(folder, options: dict | None = None) -> list[dict]:
     network = read_network(folder)
     if network.family == "explainer":
         return explainer_evaluation.evaluate_explainer(folder, options)
-    data = sources.data_of_run(read_config(folder)["data"], options)
+    data = data_config.data_of_run(read_config(folder)["data"], options)
     split = options.get("split", "test")
-    table = sources.evaluation_table(data, split, network.class_names, network.channels)
+    table = data_config.evaluation_table(
+        data, split, network.class_names, network.channels
+    )
     model = BUILDERS[network.family](
         network.input_shape, network.num_classes, **network.options
     )

@@ -20,6 +20,7 @@ from kerasloc import boxes as box_tools
 from kerasloc import weights as weight_files
 from kerasloc.cams import FeatureGradient, methods
 from kerasloc.configs import read_network
+from kerasloc.data import config as data_config
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.polygons import other_masks
 from kerasloc.losses import explanation_loss
@@ -32,7 +33,7 @@ from kerasloc.metrics import (
 )
 from kerasloc.models.explainer import deepest, explainer_classifier
 from kerasloc.models.folding import fold
-from kerasloc.training import arguments, explainer_report, report, sources
+from kerasloc.training import arguments, explainer_report, report
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.heatmap_rows import point_and_hit
 from kerasloc.training.runs import read_config
@@ -71,9 +72,11 @@ def evaluate_explainer(folder, options: dict | None = None) -> list[dict]:
     if most < 0:
         raise ValueError(f"aopc_images is 0 or more. Received: {most}.")
     network, known = read_network(folder), read_config(folder)
-    data = sources.data_of_run(known["data"], options)
+    data = data_config.data_of_run(known["data"], options)
     split = options.get("split", "test")
-    table = sources.evaluation_table(data, split, network.class_names, network.channels)
+    table = data_config.evaluation_table(
+        data, split, network.class_names, network.channels
+    )
     table.class_index  # noqa: B018 - refuses images that have not exactly one class
     model = _model(folder, network)
     measure = {

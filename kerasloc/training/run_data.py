@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasloc.configs import CONFIG_FILE
+from kerasloc.data import config as data_config
 from kerasloc.data.table import Table
-from kerasloc.training import sources
 from kerasloc.training.runs import read_config
 
 
@@ -17,7 +17,7 @@ def table_of_run(folder, network, given: dict, split: str) -> Table:
     Args:
         folder: Of the run; one without a configuration knows no data.
         network: Its :class:`~kerasloc.configs.NetworkConfig`.
-        given: Options by name, as for :func:`kerasloc.training.sources.data_of_run`.
+        given: Options by name, as for :func:`kerasloc.data.config.data_of_run`.
         split: ``test`` or ``val``.
 
     Raises:
@@ -25,8 +25,10 @@ def table_of_run(folder, network, given: dict, split: str) -> Table:
     """
     has_config = (pathlib.Path(folder) / CONFIG_FILE).is_file()
     known = read_config(folder)["data"] if has_config else {}
-    data = sources.data_of_run(known, given)
-    return sources.evaluation_table(data, split, network.class_names, network.channels)
+    data = data_config.data_of_run(known, given)
+    return data_config.evaluation_table(
+        data, split, network.class_names, network.channels
+    )
 
 
 def check_limit(limit: int):

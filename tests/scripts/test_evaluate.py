@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from kerasloc.data import config as data_config
 from kerasloc.data import read_folders
-from kerasloc.training import evaluation, explainer_report, sources
+from kerasloc.training import evaluation, explainer_report
 from kerasloc.training.evaluation import THRESHOLDS, Measured
 from kerasloc.training.runs import read_config
 
@@ -102,10 +103,12 @@ def test_the_threshold_comes_from_the_images_held_out_of_training(
 ):
     main(["--type", "half"])
     test, val = measured
-    config = sources.DataConfig(**read_config(results / "half" / "shapes")["data"])
+    config = data_config.DataConfig(**read_config(results / "half" / "shapes")["data"])
     assert len(test) == 12
     assert all("/test/" in path for path in test.paths)
-    assert val.paths.tolist() == sources.training_tables(config)["val"].paths.tolist()
+    assert (
+        val.paths.tolist() == data_config.training_tables(config)["val"].paths.tolist()
+    )
     (row,) = read(results / "half" / "shapes" / "evaluation" / "localization.csv")
     assert float(row["threshold"]) == 0.6  # not the 0.2 of the test images
     assert float(row["iou"]) == pytest.approx(0.6)

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from kerasloc import HalfModel
-from kerasloc.training import hrcam, sources
+from kerasloc.data import config as data_config
+from kerasloc.training import hrcam
 from kerasloc.training.configs import HrcamTraining
 from kerasloc.training.runs import Run, read_config, read_history
 from kerasloc.weights import read_arrays
@@ -87,7 +88,7 @@ def test_a_complete_run_started_again_does_nothing(
 def test_without_data_it_trains_a_small_network_on_synthetic_images(
     main, script, asked, shapes, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(sources, "embedded_data", lambda: {"data_dir": str(shapes)})
+    monkeypatch.setattr(data_config, "embedded_data", lambda: {"data_dir": str(shapes)})
     main([])
     (call,) = asked
     embedded = script("pretrain_half").EMBEDDED

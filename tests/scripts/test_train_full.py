@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kerasloc import FullModel, HalfModel
-from kerasloc.training import hrcam, sources
+from kerasloc.data import config as data_config
+from kerasloc.training import hrcam
 from kerasloc.training.runs import read_config, read_history
 from kerasloc.weights import read_arrays
 
@@ -79,7 +80,7 @@ def test_without_words_it_takes_the_newest_half_model_and_its_data(
 
 
 def test_embedded_data_needs_few_epochs(main, script, asked, half, monkeypatch):
-    monkeypatch.setattr(sources, "is_embedded", lambda path: True)
+    monkeypatch.setattr(data_config, "is_embedded", lambda path: True)
     main([])
     assert asked[0]["config"].epochs == script("train_full").EMBEDDED["epochs"] < 50
 
@@ -100,8 +101,8 @@ def test_another_seed_holds_out_the_images_that_the_half_model_has_not_seen(
     main(["--seed", "5"])
     (call,) = asked
     assert call["config"].seed == 5
-    known = sources.data_of_run(read_config(half)["data"], {})
-    held_out = sources.training_tables(known)["val"].paths
+    known = data_config.data_of_run(read_config(half)["data"], {})
+    held_out = data_config.training_tables(known)["val"].paths
     assert call["tables"]["val"].paths.tolist() == held_out.tolist()
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import kerasloc
+from kerasloc.data import config as data_config
 from kerasloc.data import load_image
 from kerasloc.metrics import auroc, tior, tiou
-from kerasloc.training import sources
 from kerasloc.training.runs import read_config, read_history
 
 NO = "--no-evaluation"
@@ -70,8 +70,8 @@ def test_it_ends_in_a_table_with_auroc_tiou_and_tior(trained_ham):
 def test_the_table_is_what_the_wrapper_answers(trained_ham, small_ham):
     wrapper = kerasloc.load(trained_ham)
     assert type(wrapper) is kerasloc.HAM
-    data = sources.data_of_run(read_config(trained_ham)["data"], {})
-    table = sources.evaluation_table(data, "test", wrapper.config.class_names)
+    data = data_config.data_of_run(read_config(trained_ham)["data"], {})
+    table = data_config.evaluation_table(data, "test", wrapper.config.class_names)
     images = np.stack([load_image(path, (32, 32), 3) for path in table.paths])
     attended = wrapper.refined_maps(images) >= np.float32(0.999)
     masks = np.zeros(attended.shape, bool)

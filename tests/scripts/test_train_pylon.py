@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 import kerasloc
+from kerasloc.data import config as data_config
 from kerasloc.data import load_image
 from kerasloc.data.datasets.nih14 import NIH_CLASSES
 from kerasloc.metrics import best_thresholds
-from kerasloc.training import sources
 from kerasloc.training.callbacks import AttentionImages
 from kerasloc.training.runs import read_config, read_history
 from kerasloc.weights import read_arrays
@@ -29,10 +29,10 @@ def images_of(table, network):
 
 def tables_of(folder):
     """Train, val and test images of a run, as its configuration has them."""
-    data = sources.data_of_run(read_config(folder)["data"], {})
+    data = data_config.data_of_run(read_config(folder)["data"], {})
     names = kerasloc.load(folder).config.class_names
-    test = sources.evaluation_table(data, "test", names)
-    return {**sources.training_tables(data), "test": test}
+    test = data_config.evaluation_table(data, "test", names)
+    return {**data_config.training_tables(data), "test": test}
 
 
 def read(path):

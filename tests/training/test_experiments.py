@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import kerasloc
+from kerasloc.data import config as data_config
 from kerasloc.data import load_image
 from kerasloc.metrics import auroc, iobb_accuracy, point_localization
-from kerasloc.training import experiments, maps, sources
+from kerasloc.training import experiments, maps
 from kerasloc.training.runs import read_config, read_history
 from kerasloc.weights import read_arrays
 
@@ -64,7 +65,7 @@ def test_without_words_the_embedded_data_is_trained_on_within_minutes(
         configs.append(config)
         return several
 
-    monkeypatch.setattr(sources, "default_folder", embedded)
+    monkeypatch.setattr(data_config, "default_folder", embedded)
     main([NO])
     (call,) = asked
     assert configs[0].multi_label
@@ -95,8 +96,8 @@ def test_own_data_is_trained_on_as_published(main, asked, several):
 def test_data_sets_have_their_channels_and_augmentation(
     main, asked, several, monkeypatch, dataset, expected
 ):
-    table = sources.read_table(sources.DataConfig(str(several), dataset="csv"))
-    monkeypatch.setattr(sources, "read_table", lambda *args: table)
+    table = data_config.read_table(data_config.DataConfig(str(several), dataset="csv"))
+    monkeypatch.setattr(data_config, "read_table", lambda *args: table)
     main(["--data-dir", "images", "--dataset", dataset, NO])
     (call,) = asked
     assert (call["network"].channels, call["config"].augmentation) == expected
@@ -254,9 +255,9 @@ def test_what_is_measured_is_what_the_wrapper_answers(
     folder = shutil.copytree(trained_pylon, tmp_path / "run")
     rows = experiments.evaluate_run(folder)
     wrapper = kerasloc.load(folder)
-    data = sources.data_of_run(read_config(folder)["data"], {})
+    data = data_config.data_of_run(read_config(folder)["data"], {})
     names = wrapper.config.class_names
-    table = sources.evaluation_table(data, "test", names)
+    table = data_config.evaluation_table(data, "test", names)
     images = np.stack([load_image(path, (32, 32), 3) for path in table.paths])
     logits, raw = wrapper.logits(images), wrapper.maps(images)
     expected = {
@@ -289,8 +290,8 @@ def test_what_is_measured_is_what_the_wrapper_answers(
 def test_validation_images_may_be_measured(trained_pylon, small_pylon, tmp_path):
     folder = shutil.copytree(trained_pylon, tmp_path / "run")
     rows = experiments.evaluate_run(folder, {"split": "val", "batch_size": 3})
-    data = sources.data_of_run(read_config(folder)["data"], {})
-    val = sources.training_tables(data)["val"]
+    data = data_config.data_of_run(read_config(folder)["data"], {})
+    val = data_config.training_tables(data)["val"]
     positives = [row["positives"] for row in rows[:3]]
     assert positives == val.labels.sum(axis=0).tolist()
 

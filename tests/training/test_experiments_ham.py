@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from kerasloc.training import experiments, sources
+from kerasloc.data import config as data_config
+from kerasloc.training import experiments
 from kerasloc.training.configs import HamTraining
 from kerasloc.training.runs import read_config
 
@@ -69,7 +70,7 @@ def test_own_data_is_trained_on_as_published(main, asked, several):
 def test_without_words_the_embedded_data_is_trained_on_within_minutes(
     main, asked, several, monkeypatch
 ):
-    monkeypatch.setattr(sources, "default_folder", lambda config: several)
+    monkeypatch.setattr(data_config, "default_folder", lambda config: several)
     main([NO])
     (call,) = asked
     assert call["folder"] == pathlib.Path("results/ham/several")
@@ -79,8 +80,8 @@ def test_without_words_the_embedded_data_is_trained_on_within_minutes(
     assert config.epochs <= 20
     assert config.augmentation == "ham"
     boxed = len(set(call["tables"]["train"].boxes[:, 0]))
-    whole = sources.DataConfig(str(several), dataset="csv")
-    everything = len(set(sources.training_tables(whole)["train"].boxes[:, 0]))
+    whole = data_config.DataConfig(str(several), dataset="csv")
+    everything = len(set(data_config.training_tables(whole)["train"].boxes[:, 0]))
     assert boxed == round(everything / 2)  # "with boxes for half of them"
 
 
@@ -146,7 +147,7 @@ def test_every_fold_has_all_seeds(main, asked, ham_words):
 def test_folds_may_be_folders_of_lists(main, asked, several, ham_words, tmp_path):
     from kerasloc.data.splits import make_lists, write_lists
 
-    table = sources.read_table(sources.DataConfig(str(several), dataset="csv"))
+    table = data_config.read_table(data_config.DataConfig(str(several), dataset="csv"))
     for fold in (0, 1):
         lists = make_lists(table, "classification", fold, seed=5)
         write_lists(tmp_path / "lists" / f"fold{fold}", lists)

@@ -8,11 +8,12 @@ import keras
 import numpy as np
 import pytest
 
+from kerasloc.data import config as data_config
 from kerasloc.data.polygons import PolygonConfig, other_masks, write_polygons
 from kerasloc.data.samples import load_image
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import AopcConfig, aopc, morf_curves
-from kerasloc.training import explainer_evaluation, sources
+from kerasloc.training import explainer_evaluation
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.explainer_evaluation import evaluate_explainer, masks_of_others
 
@@ -72,10 +73,10 @@ def evaluated(run):
     """The folder, the rows by quantity, and everything by hand."""
     folder, model = run(bias=0.1)
     rows = evaluate_explainer(folder, {"aopc_images": 2, "batch_size": 4})
-    data = sources.DataConfig(
+    data = data_config.DataConfig(
         **json.loads((folder / "config.json").read_text())["data"]
     )
-    table = sources.evaluation_table(data, "test", NAMES)
+    table = data_config.evaluation_table(data, "test", NAMES)
     images = np.stack([load_image(path, (32, 32), 3) for path in table.paths])
     others = masks_of_others(table, data.data_dir)
     masks = [

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 
 from kerasloc.backbones.resnet import ARCHITECTURES
+from kerasloc.data.config import DataConfig
 from kerasloc.data.datasets import READERS
 from kerasloc.models.registry import BUILDERS, option_defaults
 from kerasloc.training import arguments
 from kerasloc.training.configs import HamTraining, MapTraining
 from kerasloc.training.map_arguments import BACKBONES, OPTIONS, add_map_options
-from kerasloc.training.sources import DataConfig
 
 
 def test_the_backbones_are_those_that_there_are():

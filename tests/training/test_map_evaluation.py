@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kerasloc.configs import NetworkConfig
+from kerasloc.data.config import DataConfig, evaluation_table
 from kerasloc.metrics import attention_overlaps, auroc, point_localization, tiou
 from kerasloc.training import map_evaluation
 from kerasloc.training.map_evaluation import (
@@ -20,7 +21,6 @@ from kerasloc.training.map_evaluation import (
     text,
     write,
 )
-from kerasloc.training.sources import DataConfig, evaluation_table
 
 NAMES = ("circle", "star_3_1", "star_5_2")
 

@@ -9,6 +9,7 @@ import pytest
 
 from kerasloc.backbones import resnet
 from kerasloc.configs import NetworkConfig
+from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.pipeline import PipelineConfig
 from kerasloc.metrics import best_thresholds
 from kerasloc.models.registry import BUILDERS, IMAGENET, XRAY
@@ -22,7 +23,6 @@ from kerasloc.training.maps import (
     tuned_thresholds,
 )
 from kerasloc.training.runs import Run, seeded
-from kerasloc.training.sources import DataConfig, training_tables
 from kerasloc.weights import read_arrays
 
 NAMES = ("circle", "star_3_1", "star_5_2")

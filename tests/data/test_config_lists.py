@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kerasloc.data import config as data_config
+from kerasloc.data.config import DataConfig
 from kerasloc.data.splits import write_lists
-from kerasloc.training import sources
 from kerasloc.training.runs import Run
-from kerasloc.training.sources import DataConfig
 
 
 def boxed(table):
@@ -16,7 +16,7 @@ def boxed(table):
 
 
 def test_lists_of_a_folder_say_what_is_for_what(several, tmp_path):
-    table = sources.read_table(DataConfig(str(several), dataset="csv"))
+    table = data_config.read_table(DataConfig(str(several), dataset="csv"))
     rows = np.flatnonzero(boxed(table))
     paths = ["/".join(path.split("/")[-2:]) for path in table.paths]
     lists = {
@@ -27,8 +27,8 @@ def test_lists_of_a_folder_say_what_is_for_what(several, tmp_path):
     }
     write_lists(tmp_path / "lists", lists)
     config = DataConfig(str(several), dataset="csv", image_sets=str(tmp_path / "lists"))
-    tables = sources.training_tables(config)
-    tables["test"] = sources.evaluation_table(config, "test", table.class_names)
+    tables = data_config.training_tables(config)
+    tables["test"] = data_config.evaluation_table(config, "test", table.class_names)
     assert {name: len(one) for name, one in tables.items()} == {
         "train": 16,
         "val": 4,
@@ -44,13 +44,15 @@ def test_lists_of_a_folder_say_what_is_for_what(several, tmp_path):
 
 
 def test_images_on_a_list_that_are_not_there_are_named_or_skipped(several, tmp_path):
-    table = sources.read_table(DataConfig(str(several), dataset="csv"))
+    table = data_config.read_table(DataConfig(str(several), dataset="csv"))
     paths = ["/".join(path.split("/")[-2:]) for path in table.paths]
     write_lists(tmp_path / "lists", {"train": [*paths[:9], "gone.png"]})
     place = {"dataset": "csv", "image_sets": str(tmp_path / "lists")}
     with pytest.raises(ValueError, match=r"gone\.png"):
-        sources.training_tables(DataConfig(str(several), **place))
-    tables = sources.training_tables(DataConfig(str(several), on_error="skip", **place))
+        data_config.training_tables(DataConfig(str(several), **place))
+    tables = data_config.training_tables(
+        DataConfig(str(several), on_error="skip", **place)
+    )
     assert sum(map(len, tables.values())) == 9
 
 
@@ -60,20 +62,20 @@ def test_a_fold_of_a_protocol_is_trained_and_tested_on(several):
         config = DataConfig(
             str(several), dataset="csv", protocol="localization", fold=fold, seed=3
         )
-        tables = sources.training_tables(config)
+        tables = data_config.training_tables(config)
         names = tables["train"].class_names
-        test = sources.evaluation_table(config, "test", names)
+        test = data_config.evaluation_table(config, "test", names)
         assert boxed(test).all()
         paths = [set(one.paths) for one in (*tables.values(), test)]
         assert len(set.union(*paths)) == sum(map(len, paths))
         tests += test.paths.tolist()
-    whole = sources.read_table(DataConfig(str(several), dataset="csv"))
+    whole = data_config.read_table(DataConfig(str(several), dataset="csv"))
     assert sorted(tests) == sorted(whole.paths[boxed(whole)])
 
 
 def test_a_protocol_without_a_fold_is_its_first(several):
     none, zero, one = (
-        sources.read_table(
+        data_config.read_table(
             DataConfig(
                 str(several), dataset="csv", protocol="classification", fold=fold
             )
@@ -84,14 +86,14 @@ def test_a_protocol_without_a_fold_is_its_first(several):
 
 
 def test_lists_are_read_or_made_but_not_both():
-    with pytest.raises(ValueError, match=r"Lists are read or made.*/lists.*official"):
+    with pytest.raises(ValueError, match=r"either read or made.*/lists.*official"):
         DataConfig("/a", image_sets="/lists", protocol="official")
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.5, None), (1.0, None)])
 def test_a_share_of_the_boxes_is_learned_from(several, share, expected):
-    full = sources.training_tables(DataConfig(str(several), dataset="csv"))
-    some = sources.training_tables(
+    full = data_config.training_tables(DataConfig(str(several), dataset="csv"))
+    some = data_config.training_tables(
         DataConfig(str(several), dataset="csv", box_share=share)
     )
     count = round(share * boxed(full["train"]).sum())
@@ -106,48 +108,50 @@ def test_a_share_of_the_boxes_is_learned_from(several, share, expected):
 def test_a_share_of_boxes_that_is_none_is_refused(several):
     config = DataConfig(str(several), dataset="csv", box_share=1.5)
     with pytest.raises(ValueError, match=r"lies in \[0, 1\]. Received: 1.5"):
-        sources.training_tables(config)
+        data_config.training_tables(config)
 
 
 @pytest.fixture
 def asked(monkeypatch, several):
     """What readers are asked for, in the place of readers."""
-    table = sources.read_table(DataConfig(str(several), dataset="csv"))
+    table = data_config.read_table(DataConfig(str(several), dataset="csv"))
     calls = []
 
     def read(name, path, class_names=None, **options):
         calls.append({"name": name, **options})
         return table
 
-    monkeypatch.setattr(sources, "read_dataset", read)
+    monkeypatch.setattr(data_config, "read_dataset", read)
     return calls
 
 
 def test_uncertain_labels_are_what_the_reader_is_told(asked):
-    sources.read_table(DataConfig("/x", dataset="chexpert", uncertain="ones"))
+    data_config.read_table(DataConfig("/x", dataset="chexpert", uncertain="ones"))
     assert (asked[0]["name"], asked[0]["uncertain"]) == ("chexpert", "ones")
 
 
 def test_uncertain_is_no_option_of_data_without_uncertain_labels(several):
     with pytest.raises(ValueError, match=r"options of csv.*Received: uncertain"):
-        sources.read_table(DataConfig(str(several), dataset="csv", uncertain="ones"))
+        data_config.read_table(
+            DataConfig(str(several), dataset="csv", uncertain="ones")
+        )
 
 
 def test_the_release_reads_its_own_lists_once(asked, tmp_path):
     config = DataConfig("/x", dataset="ham", image_sets=str(tmp_path))
-    table = sources.read_table(config)
+    table = data_config.read_table(config)
     assert asked[0]["image_sets"] == str(tmp_path)
     assert len(table)  # no list is there, and none was looked for
 
 
 def test_other_data_leaves_lists_and_protocol_of_the_old_behind():
     known = {"data_dir": "/a", "protocol": "localization", "fold": 2, "seed": 3}
-    assert sources.data_of_run(known, {}).protocol == "localization"
-    other = sources.data_of_run(known, {"data_dir": "/b"})
+    assert data_config.data_of_run(known, {}).protocol == "localization"
+    other = data_config.data_of_run(known, {"data_dir": "/b"})
     assert (other.protocol, other.image_sets, other.uncertain) == (None, None, None)
     lists = {"data_dir": "/a", "image_sets": "/lists", "uncertain": "ones"}
-    assert sources.data_of_run(lists, {}).image_sets == "/lists"
-    other = sources.data_of_run(lists, {"data_dir": "/b"})
+    assert data_config.data_of_run(lists, {}).image_sets == "/lists"
+    other = data_config.data_of_run(lists, {"data_dir": "/b"})
     assert (other.image_sets, other.uncertain) == (None, None)
 
 

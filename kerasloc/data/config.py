@@ -1,0 +1,350 @@
+"""Data of a run: its configuration, and checked tables for training and evaluation."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasloc.data import (
+    SyntheticConfig,
+    check,
+    cut_validation,
+    default_folder,
+    default_polygons,
+    read_dataset,
+)
+from kerasloc.data.splits import (
+    PROTOCOLS,
+    apply_lists,
+    keep_boxes,
+    make_lists,
+    read_lists,
+)
+from kerasloc.data.synthetic import MULTI_LABEL
+from kerasloc.data.table import Table, only_classes
+
+DATASETS = (
+    "folders",
+    "csv",
+    "nih14",
+    "chexpert",
+    "ham",
+    "vindr",
+    "voc",
+    "imagenet-hvz",
+    "nih-nci",
+)
+PATHS = ("data_dir", "image_dir", "image_sets")
+# fields that describe one data_dir and say nothing about another
+DATA_DIR_FIELDS = (
+    "image_dir",
+    "dataset",
+    "image_sets",
+    "protocol",
+    "uncertain",
+    "classes",
+)
+
+
+def _option(help: str, default: Any = None, **metadata) -> Any:
+    """Field with the help text (and choices) of its command-line option."""
+    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Images of a run, and how they are split.
+
+    The help texts of the fields (``metadata``) describe them. Paths become absolute.
+
+    Raises:
+        ValueError: If both ``image_sets`` and ``protocol`` are set.
+
+    Examples:
+        >>> config = DataConfig("/data/animals", val_share=0.1)
+        >>> config.name, config.seed
+        ('animals', 0)
+    """
+
+    data_dir: str = dataclasses.field(
+        metadata={
+            "help": "folder with train/CLASS/*.jpg (and test/, val/), a csv file with "
+            "the columns image and label, or the folder of a --dataset; without it, "
+            "synthetic images are made in data/"
+        }
+    )
+    image_dir: str | None = _option("folder of the csv's images (default: of the csv)")
+    val_share: float = _option(
+        "share of the training images kept for validation when there is no val/", 0.2
+    )
+    on_error: str = _option(
+        "treatment of broken images: stop, or leave out and count",
+        "raise",
+        choices=("raise", "skip"),
+    )
+    seed: int = _option("seed of everything random", 0)
+    dataset: str | None = _option(
+        "kind of the data (default: csv for a file, folders for a folder)",
+        choices=DATASETS,
+    )
+    image_sets: str | None = _option(
+        "folder of lists train.txt, val.txt, test.txt, annotated.txt, such as "
+        "utils/make_splits.py writes (with --folds: of folders fold0, fold1, ...)"
+    )
+    protocol: str | None = _option(
+        "published way to split: the official lists; five folds of all images; "
+        "training on images without boxes; five folds of the images with boxes",
+        choices=PROTOCOLS,
+    )
+    fold: int | None = _option("fold of the protocol, 0 to 4 (default 0)")
+    box_share: float | None = _option(
+        "share of the training images with boxes whose boxes are learned from: 0 for "
+        "labels alone, 1 for all (default 1)"
+    )
+    uncertain: str | None = _option(
+        "replacement of CheXpert's uncertain labels (default unknown)",
+        choices=("unknown", "ones", "zeros"),
+    )
+    classes: tuple[str, ...] | None = _option(
+        "only images with exactly one of these classes, single-label (default: all "
+        "images and classes)"
+    )
+
+    def __post_init__(self):
+        if self.protocol is not None and self.image_sets is not None:
+            raise ValueError(
+                "Expected lists that are either read or made. Received: image_sets="
+                f"{self.image_sets} and protocol={self.protocol}. Leave one out."
+            )
+        classes = tuple(self.classes or ()) or None  # json has lists
+        object.__setattr__(self, "classes", classes)
+        for name in PATHS:  # a run may be resumed from another working directory
+            if getattr(self, name) is not None:
+                path = str(pathlib.Path(getattr(self, name)).expanduser().resolve())
+                object.__setattr__(self, name, path)
+
+    @property
+    def name(self) -> str:
+        """Name of the folder or file, without its extension."""
+        return pathlib.Path(self.data_dir).stem
+
+
+def data_of_run(
+    recorded: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> DataConfig:
+    """Return the data that a run was trained on, or other data in its place.
+
+    Args:
+        recorded: Data section of the run's configuration. Its seed stays, so that the
+            same images are held out.
+        overrides: Options by name; those that are no field are ignored. A new
+            ``data_dir`` drops all fields that describe the recorded one; without it
+            the recorded ``classes`` stay.
+
+    Raises:
+        ValueError: If neither has a ``data_dir``.
+
+    Examples:
+        >>> recorded = {"data_dir": "/data/a.csv", "image_dir": "/images", "seed": 3}
+        >>> data_of_run(recorded, {"val_share": 0.1}).image_dir
+        '/images'
+        >>> data_of_run(recorded, {"data_dir": "/data/b.csv"}).image_dir
+    """
+    values = dict(recorded) | dict(overrides)
+    if "data_dir" in overrides:
+        values |= {name: overrides.get(name) for name in DATA_DIR_FIELDS}
+    else:
+        values["classes"] = recorded.get("classes")
+    values["seed"] = recorded.get("seed", overrides.get("seed", 0))
+    if values.get("data_dir") is None:
+        raise ValueError(
+            "Expected data for a model that was saved without its data. "
+            "Received: no data. Give --data-dir."
+        )
+    fields = {field.name for field in dataclasses.fields(DataConfig)}
+    return DataConfig(**{key: values[key] for key in values.keys() & fields})
+
+
+def embedded_data(multi_label: bool = False) -> dict[str, str]:
+    """Return the embedded synthetic data, written to ``data/`` if absent.
+
+    Args:
+        multi_label: Any number of objects per image instead of exactly one.
+
+    Returns:
+        ``data_dir`` and ``dataset`` of a :class:`DataConfig`.
+    """
+    config = SyntheticConfig(most_objects=MULTI_LABEL if multi_label else 1)
+    folder = str(pathlib.Path(default_folder(config=config)).resolve())
+    return {"data_dir": folder, "dataset": "csv" if multi_label else "folders"}
+
+
+def embedded_polygons() -> dict[str, str]:
+    """Return the embedded synthetic polygons, written to ``data/`` if absent.
+
+    Returns:
+        ``data_dir`` and ``dataset`` of a :class:`DataConfig`.
+    """
+    folder = str(pathlib.Path(default_polygons()).resolve())
+    return {"data_dir": folder, "dataset": "folders"}
+
+
+def is_embedded(data_dir: str | os.PathLike) -> bool:
+    """Return whether a path is that of the embedded data with one object per image.
+
+    Examples:
+        >>> is_embedded("/data/animals")
+        False
+    """
+    return pathlib.Path(data_dir).name == SyntheticConfig().name
+
+
+def read_table(config: DataConfig, class_names: Sequence[str] | None = None) -> Table:
+    """Read all images of the data with their splits, unchecked.
+
+    Args:
+        config: Data of the run.
+        class_names: Classes of a trained network, in its order.
+
+    Raises:
+        ValueError: If the data is missing, malformed, or lacks the classes.
+    """
+    if config.classes is None:
+        return _read_all_classes(config, class_names)
+    names = config.classes if class_names is None else tuple(class_names)
+    if sorted(names) != sorted(config.classes):
+        raise ValueError(
+            f"Expected --classes that are those of the network, {', '.join(names)}. "
+            f"Received: {', '.join(config.classes)}. Leave it out, or name these."
+        )
+    return only_classes(_read_all_classes(config), names)
+
+
+def _read_all_classes(
+    config: DataConfig, class_names: Sequence[str] | None = None
+) -> Table:
+    path = pathlib.Path(config.data_dir)
+    name = config.dataset or ("csv" if path.suffix.lower() == ".csv" else "folders")
+    options = {
+        "image_dir": config.image_dir,
+        "on_error": config.on_error,
+        "uncertain": config.uncertain,
+        # HAM's files hold lists themselves, which these replace
+        "image_sets": config.image_sets if name == "ham" else None,
+    }
+    table = read_dataset(name, path, class_names, **options)
+    if config.protocol is not None:
+        lists = make_lists(table, config.protocol, config.fold or 0, config.seed)
+        return apply_lists(table, lists)
+    if config.image_sets is not None and name != "ham":
+        return apply_lists(table, read_lists(config.image_sets), config.on_error)
+    return table
+
+
+def training_tables(
+    config: DataConfig, channels: int = 3, class_names: Sequence[str] | None = None
+) -> dict[str, Table]:
+    """Read and check ``train`` and ``val`` tables; test images are not opened.
+
+    Args:
+        config: Data of the run.
+        channels: Channels that the images are read with.
+        class_names: Classes of a trained network, in its order.
+
+    Raises:
+        ValueError: If files are broken (and not skipped), splits overlap, or there are
+            no training images.
+    """
+    table = read_table(config, class_names)
+    if not (table.splits != "").any():  # a csv without a split column
+        table = dataclasses.replace(table, splits=["train"] * len(table))
+    if not (table.splits == "train").any():
+        raise ValueError(
+            f"Expected training images. Received: {config.data_dir} without any. "
+            "Put them in train/CLASS/, or write train in the csv's column split."
+        )
+    table = table.subset((table.splits == "train") | (table.splits == "val"))
+    table, _ = check(table, on_error=config.on_error, channels=channels)
+    table = cut_validation(table, config.val_share, config.seed)
+    if config.box_share is not None:
+        table = keep_boxes(table, config.box_share, config.seed)
+    return {name: table.split(name) for name in ("train", "val")}
+
+
+def evaluation_table(
+    config: DataConfig, split: str, class_names: Sequence[str], channels: int = 3
+) -> Table:
+    """Read and check one split: ``test``, or the ``val`` images held out in training.
+
+    Args:
+        config: Data of the run.
+        split: ``test`` or ``val``.
+        class_names: Classes of the network, in its order.
+        channels: Channels that the images are read with.
+
+    Raises:
+        ValueError: If the split is empty, or files are broken (and not skipped).
+    """
+    table = read_table(config, class_names)
+    if split == "val" and (table.splits == "train").any():
+        return training_tables(config, channels, class_names)["val"]
+    table = table.split(split)
+    if not len(table):
+        raise ValueError(
+            f"Expected {split} images. Received: {config.data_dir} without any. "
+            f"Put them in {split}/CLASS/, or write {split} in the csv's column split."
+        )
+    table, _ = check(table, on_error=config.on_error, channels=channels)
+    return table
+
+
+def has_validation(
+    config: DataConfig, class_names: Sequence[str] | None = None
+) -> bool:
+    """Return whether the data has ``val`` images, or ``train`` images to cut them from.
+
+    Args:
+        config: Data of the run.
+        class_names: Classes of a trained network, in its order.
+    """
+    return bool(np.isin(read_table(config, class_names).splits, ("train", "val")).any())
+
+
+def check_class_count(table: Table, expected: int | None) -> None:
+    """Check the number of classes of the data, where one is expected.
+
+    Args:
+        table: Data.
+        expected: Number of classes; None for any.
+
+    Raises:
+        ValueError: If the numbers differ.
+    """
+    names = table.class_names
+    if expected is not None and expected != len(names):
+        raise ValueError(
+            "Expected --num-classes to be the number of classes in the data, "
+            f"{len(names)} here ({', '.join(names[:10])}). Received: {expected}. "
+            "Leave it out."
+        )
+
+
+def check_same_classes(table: Table, expected: Sequence[str]) -> None:
+    """Check that the data has the classes of a network, in their order.
+
+    Args:
+        table: Data.
+        expected: Classes of the network.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    if table.class_names != tuple(expected):
+        raise ValueError(
+            f"Expected the network's classes, {', '.join(expected[:10])}. "
+            f"Received: {', '.join(table.class_names[:10])}. Use the data that the "
+            "half model was trained on, or train a half model on this data."
+        )
