@@ -1,8 +1,11 @@
 """Checks of what people hand in, with errors that say rule, input and way out."""
 
 import numbers
+from collections.abc import Sequence
 
 import numpy as np
+
+SHOWN = 20  # class names in an error
 
 
 def as_size(size, multiple: int = 1) -> tuple[int, int]:
@@ -119,3 +122,90 @@ def as_map(values, name: str = "map") -> np.ndarray:
             f"The {name} holds finite numbers. Received: {bad} NaN or infinite values."
         )
     return one
+
+
+def class_index(value: int | str, names: Sequence) -> int:
+    """Resolve a class, an index or a name, to its index.
+
+    Args:
+        value: Index in the order of the logits, or a name.
+        names: Class names in the order of the logits; their indices where the classes
+            have no names.
+
+    Raises:
+        ValueError: If there is no such class.
+
+    Examples:
+        >>> class_index("dog", ["cat", "dog"]), class_index(0, ["cat", "dog"])
+        (1, 0)
+    """
+    if isinstance(value, str) and value in names:
+        return list(names).index(value)
+    number = not isinstance(value, (str, bool, np.bool_)) and np.ndim(value) == 0
+    if number and value in range(len(names)):  # 1.0 is an index, 1.5 and NaN are not
+        return int(value)
+    if number and len(names) == 1:
+        raise ValueError(
+            "A model with one logit has one class, index 0, and no index for its "
+            f"absence. Received: {value!r}. Use 0."
+        )
+    named = f" or one of the names {', '.join(names[:SHOWN])}"
+    raise ValueError(
+        f"Expected a class index from 0 to {len(names) - 1}"
+        f"{named if isinstance(names[0], str) else ''}. Received: {value!r}."
+    )
+
+
+Classes = int | str | Sequence | np.ndarray | None
+
+
+def class_indices(
+    classes: Classes, count: int, names: Sequence
+) -> tuple[np.ndarray, bool]:
+    """Resolve the classes of a batch to an index array.
+
+    Args:
+        classes: None for the predicted class, a class for all images, one class per
+            image, one list of classes per image, or ``"all"``. A class is an index or a
+            name.
+        count: Number of images.
+        names: Class names in the order of the logits; their indices where the classes
+            have no names.
+
+    Returns:
+        Indices (n, classes), -1 for the predicted class, and whether each image has a
+        list of classes.
+
+    Raises:
+        ValueError: If the classes do not fit the images, or there is no such class.
+
+    Examples:
+        >>> class_indices("dog", 2, ["cat", "dog"])
+        (array([[1], [1]]), False)
+        >>> class_indices([[0, 1], [1, 0]], 2, ["cat", "dog"])
+        (array([[0, 1], [1, 0]]), True)
+    """
+    if classes is None:
+        return np.full((count, 1), -1), False
+    if isinstance(classes, str) and classes == "all" and "all" not in names:
+        return np.tile(np.arange(len(names)), (count, 1)), True
+    if not isinstance(classes, (list, tuple)) and np.ndim(classes) == 0:
+        return np.full((count, 1), class_index(classes, names)), False
+    classes = list(classes)
+    nested = {np.ndim(entry) > 0 for entry in classes}
+    if len(classes) != count or len(nested) > 1:
+        raise ValueError(
+            "Expected None, one class for all images, one class per image, one list of "
+            f"classes per image, or 'all'. Received: {len(classes)} for {count} images"
+            f"{', lists and numbers' if len(nested) > 1 else ''}. Several classes of "
+            "one image are [[0, 2]]."
+        )
+    if nested != {True}:
+        return np.array([[class_index(entry, names)] for entry in classes]), False
+    lengths = {len(row) for row in classes}
+    if len(lengths) != 1 or lengths == {0}:
+        raise ValueError(
+            "Expected as many classes for every image, at least one. "
+            f"Received: lists of {sorted(lengths)}."
+        )
+    return np.array([[class_index(c, names) for c in row] for row in classes]), True

@@ -160,3 +160,36 @@ def test_what_is_not_one_map_is_refused(shape):
 def test_a_map_with_nan_is_refused_and_counted():
     with pytest.raises(ValueError, match="2 NaN or infinite"):
         checks.as_map([[np.nan, 0], [np.inf, 0]])
+
+
+# Classes
+
+NAMES = ["cat", "dog", "all"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "indices", "nested"),
+    [
+        (None, [[-1], [-1]], False),
+        (np.int64(1), [[1], [1]], False),
+        ("all", [[2], [2]], False),  # a class of that name
+        (["dog", 0.0], [[1], [0]], False),
+        ([["dog"], [0]], [[1], [0]], True),
+    ],
+)
+def test_classes_are_resolved_by_index_or_name(classes, indices, nested):
+    resolved, is_nested = checks.class_indices(classes, 2, NAMES)
+    np.testing.assert_array_equal(resolved, indices)
+    assert is_nested is nested
+
+
+def test_all_classes_are_listed_for_every_image():
+    resolved, nested = checks.class_indices("all", 2, range(3))
+    np.testing.assert_array_equal(resolved, [[0, 1, 2], [0, 1, 2]])
+    assert nested
+
+
+@pytest.mark.parametrize("value", [3, -1, 0.5, float("nan"), True, "bird", None])
+def test_unknown_classes_are_refused_with_the_names(value):
+    with pytest.raises(ValueError, match=f"cat, dog, all.*{value!r}"):
+        checks.class_index(value, NAMES)
