@@ -1,12 +1,8 @@
 """What a network is, apart from its weights, as it stands in a run folder."""
 
 import dataclasses
-import json
-import pathlib
 
 import numpy as np
-
-CONFIG_FILE = "config.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,27 +102,3 @@ def _numbers(name, values, most: int) -> tuple[float, ...]:
             f"{name} is one number or {most} of them. Received: {values!r}."
         )
     return tuple(numbers.tolist())
-
-
-def read_network(folder) -> NetworkConfig:
-    """The network that a run folder describes.
-
-    Args:
-        folder: A folder with a ``config.json``.
-
-    Raises:
-        ValueError: If there is none, or it describes no network.
-    """
-    path = pathlib.Path(folder) / CONFIG_FILE
-    try:
-        return NetworkConfig(**json.loads(path.read_text())["network"])
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(
-            f"A run folder holds a {CONFIG_FILE}. Received: {folder}, which has none. "
-            "Give the folder of one run, such as results/full/NAME, or a weight file."
-        ) from None
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} does not describe a network ({error!r}). Write the folder again "
-            "with save() or a training script."
-        ) from None

@@ -120,8 +120,8 @@ def evaluate_hrcam(folder, family, options) -> dict:
     """
     from kerasloc.data import config as data_config
     from kerasloc.localizers import FullModel, HalfModel
+    from kerasloc.runs import read_config
     from kerasloc.training import evaluation, report
-    from kerasloc.training.runs import read_config
 
     wrapper = {"half": HalfModel, "full": FullModel}[family](folder)
     data = data_config.data_of_run(
@@ -175,7 +175,7 @@ def collect_hrcam(results, place):
 def main(words=None):
     """Evaluates one run, or several and their mean and deviation."""
     options = parse(words)
-    from kerasloc.configs import read_network
+    from kerasloc.runs import read_network
     from kerasloc.training import experiments, explainer_report, map_evaluation
 
     folders = run_folders(options)

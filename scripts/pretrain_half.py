@@ -45,10 +45,10 @@ def main(words=None):
     """Trains one run, or goes on with it."""
     options = parse(words)
     from kerasloc.data import config as data_config
+    from kerasloc.runs import Run, seeded
     from kerasloc.training import devices, report
     from kerasloc.training.configs import HrcamTraining
     from kerasloc.training.hrcam import half_network, train_half
-    from kerasloc.training.runs import Run, seeded
 
     values = {**(PUBLISHED if options.data_dir else EMBEDDED)}
     values |= arguments.given(options)

@@ -56,10 +56,10 @@ def main(words=None):
     options = parse(words)
     from kerasloc.data import config as data_config
     from kerasloc.localizers import HalfModel
+    from kerasloc.runs import Run, read_config, seeded
     from kerasloc.training import devices, report
     from kerasloc.training.configs import HrcamTraining
     from kerasloc.training.hrcam import full_network, train_full
-    from kerasloc.training.runs import Run, read_config, seeded
 
     strategy = devices.select(options.gpu)
     start = half_folder(options)

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from kerasloc.configs import CONFIG_FILE, NetworkConfig, classes_in_words, read_network
+from kerasloc.configs import NetworkConfig, classes_in_words
+from kerasloc.runs import CONFIG_FILE, read_network
 
 
 @pytest.fixture
@@ -61,9 +62,9 @@ def test_a_description_comes_back_from_its_file(network, tmp_path):
 
 
 def test_a_folder_without_a_description_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"holds a config.json. Received: .*has none"):
+    with pytest.raises(ValueError, match=r"config.json. Received: "):
         read_network(tmp_path)
-    with pytest.raises(ValueError, match="has none"):
+    with pytest.raises(ValueError, match="nowhere"):
         read_network(tmp_path / "nowhere")
 
 
@@ -81,7 +82,7 @@ def test_a_folder_without_a_description_is_refused(tmp_path):
 )
 def test_a_file_that_describes_no_network_is_refused(tmp_path, text):
     (tmp_path / CONFIG_FILE).write_text(text)
-    with pytest.raises(ValueError, match="does not describe a network"):
+    with pytest.raises(ValueError, match=r"network.*config\.json"):
         read_network(tmp_path)
 
 

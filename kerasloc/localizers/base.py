@@ -1,7 +1,6 @@
 """What every wrapper does in the same way: check images, classify, draw, save."""
 
 import dataclasses
-import json
 import pathlib
 import warnings
 
@@ -10,10 +9,10 @@ import numpy as np
 from scipy.special import expit
 
 from kerasloc import boxes as box_tools
-from kerasloc import weights as weight_files
+from kerasloc import runs
 from kerasloc.cams import run
 from kerasloc.checks import as_images
-from kerasloc.configs import CONFIG_FILE, NetworkConfig
+from kerasloc.configs import NetworkConfig
 from kerasloc.localizers.resolve import build, network_and_config
 from kerasloc.metrics import min_max, resize_maps
 from kerasloc.models.folding import fold
@@ -101,10 +100,8 @@ class Localizer:
             folder: Made when absent; weights and description in it are replaced.
         """
         folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        weight_files.save_atomically(self.model, folder / "model.weights.h5")
-        text = json.dumps({"network": vars(self.config)}, indent=2)
-        (folder / CONFIG_FILE).write_text(text)
+        runs.save_weights(self.model, folder / runs.SAVED_WEIGHTS)
+        runs.write_network(folder, self.config)
         return folder
 
     def optimize(self, precision: str | None = None):

@@ -2,8 +2,8 @@
 
 import pathlib
 
-from kerasloc.configs import read_network
 from kerasloc.localizers import load, wrappers
+from kerasloc.runs import read_network
 from kerasloc.weights import find_runs, runs_in
 
 

@@ -5,10 +5,11 @@ import logging
 import pathlib
 
 from kerasloc import weights as weight_files
-from kerasloc.configs import NetworkConfig, read_network
+from kerasloc.configs import NetworkConfig
 from kerasloc.data import config as data_config
 from kerasloc.models.folding import fold
 from kerasloc.models.registry import BUILDERS
+from kerasloc.runs import Run, read_config, read_network, seeded
 from kerasloc.training import (
     arguments,
     devices,
@@ -21,7 +22,6 @@ from kerasloc.training.configs import ExplainerTraining, HamTraining, MapTrainin
 from kerasloc.training.explainer import explainer_network, train_explainer
 from kerasloc.training.ham import train_ham
 from kerasloc.training.maps import IMAGENET, map_network, train_maps
-from kerasloc.training.runs import Run, read_config, seeded
 
 logger = logging.getLogger(__name__)
 

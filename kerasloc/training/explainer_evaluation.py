@@ -19,7 +19,6 @@ from tqdm import tqdm
 from kerasloc import boxes as box_tools
 from kerasloc import weights as weight_files
 from kerasloc.cams import FeatureGradient, methods
-from kerasloc.configs import read_network
 from kerasloc.data import config as data_config
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.polygons import other_masks
@@ -33,10 +32,10 @@ from kerasloc.metrics import (
 )
 from kerasloc.models.explainer import deepest, explainer_classifier
 from kerasloc.models.folding import fold
+from kerasloc.runs import read_config, read_network
 from kerasloc.training import arguments, explainer_report, report
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.heatmap_rows import point_and_hit
-from kerasloc.training.runs import read_config
 from kerasloc.training.stops import Collapse
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from kerasloc.metrics import (
     precision_recall_curve,
     roc_curve,
 )
+from kerasloc.runs import Run, read_history
 from kerasloc.training import report
-from kerasloc.training.runs import Run, read_history
 
 logger = logging.getLogger(__name__)
 

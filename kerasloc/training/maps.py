@@ -15,10 +15,11 @@ from scipy.special import expit
 from kerasloc import weights as weight_files
 from kerasloc.backbones import resnet
 from kerasloc.checks import as_size
-from kerasloc.configs import NetworkConfig, read_network
+from kerasloc.configs import NetworkConfig
 from kerasloc.data.pipeline import batches
 from kerasloc.metrics import best_thresholds
 from kerasloc.models.registry import BUILDERS, normalization, option_defaults
+from kerasloc.runs import read_network
 from kerasloc.training.configs import MapTraining
 from kerasloc.training.devices import scope
 from kerasloc.training.feeds import accuracy, attention, feed, label_loss

@@ -17,10 +17,10 @@ import keras
 from kerasloc import weights as weight_files
 from kerasloc.data.pipeline import batches, steps
 from kerasloc.models.explainer import PREFIX
+from kerasloc.runs import Run, read_history
 from kerasloc.training.configs import ExplainerTraining, Phase
 from kerasloc.training.feeds import attention
 from kerasloc.training.fitting import fit, optimizer
-from kerasloc.training.runs import Run, read_history
 from kerasloc.training.stops import (
     CLASSIFICATION_SHARE,
     EXPLANATION_SHARE,

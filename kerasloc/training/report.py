@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 
-from kerasloc.training.runs import Run, write_text
+from kerasloc.io import write_text
+from kerasloc.runs import Run
 
 SCORES = (
     "accuracy",

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasloc.configs import CONFIG_FILE
 from kerasloc.data import config as data_config
 from kerasloc.data.table import Table
-from kerasloc.training.runs import read_config
+from kerasloc.runs import CONFIG_FILE, read_config
 
 
 def table_of_run(folder, network, given: dict, split: str) -> Table:

@@ -4,16 +4,10 @@ All of a network's arrays are found or nothing is changed, and nothing that a fi
 contains is run.
 """
 
+from kerasloc.runs import RUN_WEIGHTS, find_runs, runs_in, weights_of_run
+from kerasloc.runs import save_weights as save_atomically
 from kerasloc.weights.backbone import load_backbone
-from kerasloc.weights.files import (
-    RUN_WEIGHTS,
-    assign,
-    find_runs,
-    read_arrays,
-    runs_in,
-    save_atomically,
-    weights_of_run,
-)
+from kerasloc.weights.files import assign, read_arrays
 from kerasloc.weights.imagenet import find_imagenet, load_imagenet
 from kerasloc.weights.torch_files import read_torch
 from kerasloc.weights.torch_match import Matched, load_torch

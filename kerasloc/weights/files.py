@@ -3,15 +3,10 @@
 Files are read as arrays; nothing that a file contains is run.
 """
 
-import os
 import pathlib
 
 import keras
 import numpy as np
-
-from kerasloc.configs import CONFIG_FILE
-
-RUN_WEIGHTS = ("best.weights.h5", "model.weights.h5")
 
 
 def read_arrays(path) -> dict[str, dict[str, np.ndarray]]:
@@ -129,57 +124,3 @@ def mismatch(source, matched: int, problems: dict, limit: int = 12) -> str:
         f"Every array of a weight file fits the network. Received: {source}, of which "
         f"{matched} arrays match; {'; '.join(parts)}."
     )
-
-
-def save_atomically(model: keras.Model, path):
-    """Saves weights so that a killed process leaves the old file or the new one.
-
-    Args:
-        model: Compiled models save their optimizer, too.
-        path: Ends in ``.weights.h5``.
-    """
-    path = pathlib.Path(path)
-    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
-    model.save_weights(partial)
-    os.replace(partial, path)
-
-
-def weights_of_run(folder) -> pathlib.Path:
-    """The best weights in a run folder.
-
-    Raises:
-        ValueError: If the folder holds none.
-    """
-    for name in RUN_WEIGHTS:
-        if (pathlib.Path(folder) / name).is_file():
-            return pathlib.Path(folder) / name
-    raise ValueError(
-        f"A run folder holds {' or '.join(RUN_WEIGHTS)}. Received: {folder}, which has "
-        "neither: its training has not ended a first epoch. Run the same command again."
-    )
-
-
-def find_runs(family: str, start=None) -> list[pathlib.Path]:
-    """Run folders under ``results/FAMILY`` with weights, newest first.
-
-    Looks in a folder and then, while nothing is found, in its parents.
-
-    Args:
-        family: Such as ``half`` or ``full``.
-        start: Where to look first; the current folder by default.
-    """
-    start = pathlib.Path(start or ".").resolve()
-    for folder in (start, *start.parents):
-        if runs := runs_in(folder / "results" / family):
-            return runs
-    return []
-
-
-def runs_in(folder) -> list[pathlib.Path]:
-    """Run folders with weights inside a folder, newest first."""
-    runs = [
-        path.parent
-        for path in pathlib.Path(folder).glob(f"*/{CONFIG_FILE}")
-        if any((path.parent / name).is_file() for name in RUN_WEIGHTS)
-    ]
-    return sorted(runs, key=lambda run: -weights_of_run(run).stat().st_mtime)

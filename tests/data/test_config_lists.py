@@ -8,7 +8,7 @@ import pytest
 from kerasloc.data import config as data_config
 from kerasloc.data.config import DataConfig
 from kerasloc.data.splits import write_lists
-from kerasloc.training.runs import Run
+from kerasloc.runs import Run
 
 
 def boxed(table):

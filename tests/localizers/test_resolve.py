@@ -5,8 +5,9 @@ import json
 import pytest
 
 import kerasloc
-from kerasloc.configs import CONFIG_FILE, NetworkConfig
+from kerasloc.configs import NetworkConfig
 from kerasloc.localizers import Localizer, wrappers
+from kerasloc.runs import CONFIG_FILE
 
 
 def write_config(folder, family):
@@ -59,7 +60,7 @@ def test_a_weight_file_of_a_run_is_loaded_by_the_wrapper_of_the_run(
         ("best.weights.h5", r"best\.weights\.h5, which has none beside it.*Pylon\(wei"),
         ("absent.weights.h5", r"absent\.weights\.h5, which does not exist"),
         ("absent", r"absent, which does not exist"),
-        (".", r"holds a config\.json.*which has none"),
+        (".", r"config\.json. Received"),
     ],
 )
 def test_what_is_no_run_nor_a_file_of_one_is_refused(name, message, tmp_path, opened):

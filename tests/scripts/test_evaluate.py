@@ -10,9 +10,9 @@ import pytest
 
 from kerasloc.data import config as data_config
 from kerasloc.data import read_folders
+from kerasloc.runs import read_config
 from kerasloc.training import evaluation, explainer_report
 from kerasloc.training.evaluation import THRESHOLDS, Measured
-from kerasloc.training.runs import read_config
 
 
 @pytest.fixture

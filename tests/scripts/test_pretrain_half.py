@@ -12,9 +12,9 @@ import pytest
 
 from kerasloc import HalfModel
 from kerasloc.data import config as data_config
+from kerasloc.runs import Run, read_config, read_history
 from kerasloc.training import hrcam
 from kerasloc.training.configs import HrcamTraining
-from kerasloc.training.runs import Run, read_config, read_history
 from kerasloc.weights import read_arrays
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasloc.training.runs import read_config, read_history
+from kerasloc.runs import read_config, read_history
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pathlib
 import pytest
 
 import kerasloc
+from kerasloc.runs import read_config
 from kerasloc.training import experiments
-from kerasloc.training.runs import read_config
 
 WORDS = ["--backbone", "resnet18", "--im-size", "64", "--no-evaluation"]
 

@@ -8,8 +8,8 @@ import pytest
 
 from kerasloc import FullModel, HalfModel
 from kerasloc.data import config as data_config
+from kerasloc.runs import read_config, read_history
 from kerasloc.training import hrcam
-from kerasloc.training.runs import read_config, read_history
 from kerasloc.weights import read_arrays
 
 

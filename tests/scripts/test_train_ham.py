@@ -12,7 +12,7 @@ import kerasloc
 from kerasloc.data import config as data_config
 from kerasloc.data import load_image
 from kerasloc.metrics import auroc, tior, tiou
-from kerasloc.training.runs import read_config, read_history
+from kerasloc.runs import read_config, read_history
 
 NO = "--no-evaluation"
 

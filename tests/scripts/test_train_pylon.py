@@ -15,8 +15,8 @@ from kerasloc.data import config as data_config
 from kerasloc.data import load_image
 from kerasloc.data.datasets.nih14 import NIH_CLASSES
 from kerasloc.metrics import best_thresholds
+from kerasloc.runs import read_config, read_history
 from kerasloc.training.callbacks import AttentionImages
-from kerasloc.training.runs import read_config, read_history
 from kerasloc.weights import read_arrays
 
 NO = "--no-evaluation"

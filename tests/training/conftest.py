@@ -12,9 +12,9 @@ from kerasloc.backbones import blocks
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.table import Table
 from kerasloc.models.explainer import multiplied_by
+from kerasloc.runs import Run, seeded
 from kerasloc.training import explainer, fitting, phases
 from kerasloc.training.configs import ExplainerTraining
-from kerasloc.training.runs import Run, seeded
 
 NAMES = ("très grand", "pas là")  # names with spaces and accents
 # nothing is as much better as it would have to be

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kerasloc.plotting import class_colors
+from kerasloc.runs import Run
 from kerasloc.training import callbacks
 from kerasloc.training.callbacks import (
     AttentionImages,
@@ -17,7 +18,6 @@ from kerasloc.training.callbacks import (
     StopAtRate,
     draw_maps,
 )
-from kerasloc.training.runs import Run
 
 
 class Training:

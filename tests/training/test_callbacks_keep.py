@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from kerasloc.runs import Run
 from kerasloc.training.callbacks import EpochEnd, KeepBest
-from kerasloc.training.runs import Run
 
 
 @pytest.fixture

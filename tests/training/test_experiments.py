@@ -12,8 +12,8 @@ import kerasloc
 from kerasloc.data import config as data_config
 from kerasloc.data import load_image
 from kerasloc.metrics import auroc, iobb_accuracy, point_localization
+from kerasloc.runs import read_config, read_history
 from kerasloc.training import experiments, maps
-from kerasloc.training.runs import read_config, read_history
 from kerasloc.weights import read_arrays
 
 

@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from kerasloc.data import config as data_config
+from kerasloc.runs import read_config
 from kerasloc.training import experiments
 from kerasloc.training.configs import HamTraining
-from kerasloc.training.runs import read_config
 
 NO = "--no-evaluation"
 

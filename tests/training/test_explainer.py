@@ -12,11 +12,11 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.pipeline import batches
 from kerasloc.data.table import Table
 from kerasloc.losses import explanation_loss
+from kerasloc.runs import Run
 from kerasloc.training import explainer
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.explainer import class_weights, explainer_network, weak_target
 from kerasloc.training.feeds import feed
-from kerasloc.training.runs import Run
 
 SIZE = (16, 16)
 EVEN = np.ones(2, "float32")

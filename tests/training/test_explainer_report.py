@@ -9,9 +9,9 @@ from PIL import Image
 
 from kerasloc.data import Table
 from kerasloc.data.pipeline import PipelineConfig
+from kerasloc.runs import Run
 from kerasloc.training import explainer_report
 from kerasloc.training.explainer_report import TITLES, collect, draw_phase, text
-from kerasloc.training.runs import Run
 
 
 class StandIn:

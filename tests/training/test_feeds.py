@@ -10,9 +10,9 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.pipeline import batches, training_batches
 from kerasloc.losses import MaskedBinaryCrossentropy
+from kerasloc.runs import Run
 from kerasloc.training import feeds
 from kerasloc.training.configs import MapTraining
-from kerasloc.training.runs import Run
 from kerasloc.training.scores import KnownLabelAccuracy
 
 NAMES = ("circle", "star_3_1", "star_5_2")

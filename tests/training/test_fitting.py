@@ -8,9 +8,9 @@ import pytest
 
 from kerasloc.data import read_folders
 from kerasloc.data.pipeline import PipelineConfig
+from kerasloc.runs import Run, seeded
 from kerasloc.training import fitting
 from kerasloc.training.fitting import fit, jit_compile
-from kerasloc.training.runs import Run, seeded
 
 pytestmark = pytest.mark.usefixtures("eager")
 

@@ -11,10 +11,10 @@ from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.masks import box_masks
 from kerasloc.data.pipeline import training_batches
 from kerasloc.models.ham import objective_terms
+from kerasloc.runs import Run, seeded
 from kerasloc.training import ham
 from kerasloc.training.configs import TERMS, HamTraining
 from kerasloc.training.ham import ham_trainer, schedule, target, train_ham
-from kerasloc.training.runs import Run, seeded
 
 NAMES = ("circle", "star_3_1", "star_5_2")
 SIZE = (16, 16)

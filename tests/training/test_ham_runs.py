@@ -10,11 +10,11 @@ import pytest
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.masks import box_masks
+from kerasloc.runs import Run, read_config, read_history, seeded
 from kerasloc.training import ham
 from kerasloc.training.configs import TERMS, HamTraining
 from kerasloc.training.experiments import evaluate_run
 from kerasloc.training.ham import train_ham
-from kerasloc.training.runs import Run, read_config, read_history, seeded
 from kerasloc.weights import read_arrays
 
 NAMES = ("circle", "star_3_1", "star_5_2")

@@ -9,6 +9,7 @@ import pytest
 from kerasloc import FullModel, HalfModel
 from kerasloc.data import cut_validation, read_folders
 from kerasloc.models import hrcam
+from kerasloc.runs import Run, read_history, seeded
 from kerasloc.training.configs import HrcamTraining
 from kerasloc.training.hrcam import (
     full_network,
@@ -17,7 +18,6 @@ from kerasloc.training.hrcam import (
     train_half,
     transfer,
 )
-from kerasloc.training.runs import Run, read_history, seeded
 
 SIZES = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 2}
 CONFIG = HrcamTraining(

@@ -13,6 +13,7 @@ from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.pipeline import PipelineConfig
 from kerasloc.metrics import best_thresholds
 from kerasloc.models.registry import BUILDERS, IMAGENET, XRAY
+from kerasloc.runs import Run, seeded
 from kerasloc.training import maps
 from kerasloc.training.configs import MapTraining
 from kerasloc.training.maps import (
@@ -22,7 +23,6 @@ from kerasloc.training.maps import (
     train_maps,
     tuned_thresholds,
 )
-from kerasloc.training.runs import Run, seeded
 from kerasloc.weights import read_arrays
 
 NAMES = ("circle", "star_3_1", "star_5_2")

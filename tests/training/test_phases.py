@@ -11,10 +11,10 @@ import pytest
 
 import kerasloc
 from kerasloc.models.explainer import explainer_classifier
+from kerasloc.runs import read_history
 from kerasloc.training import phases
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.phases import TwoRates, freeze, two_rates, white_bound
-from kerasloc.training.runs import read_history
 from kerasloc.weights import read_arrays
 
 FOLDERS = ("phase1-classifier", "phase2-explainer", "phase3-both")

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from kerasloc.runs import Run, read_history
 from kerasloc.training import phases
-from kerasloc.training.runs import Run, read_history
 from kerasloc.weights import read_arrays
 
 FOLDERS = ("phase1-classifier", "phase2-explainer", "phase3-both")

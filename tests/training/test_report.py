@@ -9,8 +9,8 @@ import pytest
 from kerasloc import FullModel
 from kerasloc.data import read_folders
 from kerasloc.metrics import classification_report, multi_label_report
+from kerasloc.runs import Run
 from kerasloc.training import report
-from kerasloc.training.runs import Run
 
 ROW = {
     "map": "low",

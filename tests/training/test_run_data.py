@@ -4,8 +4,8 @@ import types
 
 import pytest
 
-from kerasloc.configs import read_network
 from kerasloc.data import read_folders
+from kerasloc.runs import read_network
 from kerasloc.training import run_data
 from kerasloc.training.run_data import table_of_run
 

@@ -23,6 +23,7 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.table import Table
 from kerasloc.models import hrcam
 from kerasloc.models.registry import BUILDERS
+from kerasloc.runs import Run, seeded
 from kerasloc.training import explainer, ham
 from kerasloc.training.configs import (
     ExplainerTraining,
@@ -32,7 +33,6 @@ from kerasloc.training.configs import (
 )
 from kerasloc.training.hrcam import train_full, train_half
 from kerasloc.training.maps import train_maps
-from kerasloc.training.runs import Run, seeded
 
 OPTIONS = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 1}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasloc import weights
-from kerasloc.configs import CONFIG_FILE
+from kerasloc.runs import CONFIG_FILE
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_the_best_weights_come_before_the_saved_ones(tmp_path):
 
 def test_the_last_weights_alone_are_no_answer(tmp_path):
     (tmp_path / "last.weights.h5").touch()
-    with pytest.raises(ValueError, match="not ended a first epoch"):
+    with pytest.raises(ValueError, match="not completed an epoch"):
         weights.weights_of_run(tmp_path)
 
 

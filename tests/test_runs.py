@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerasloc.training import runs
-from kerasloc.training.runs import Run, read_config, read_history, seeded
+from kerasloc import runs
+from kerasloc.runs import Run, read_config, read_history, seeded
 
 CONFIG = {
     "network": {"family": "half", "class_names": ("a", "b"), "im_size": (32, 32)},
@@ -19,7 +19,7 @@ CONFIG = {
 }
 HOLD = """
 import sys, time
-from kerasloc.training.runs import Run
+from kerasloc.runs import Run
 with Run(sys.argv[1], {}):
     print("owned", flush=True)
     time.sleep(600)
@@ -139,7 +139,7 @@ def test_what_alters_no_epoch_may_change(tmp_path, name, value):
 
 
 def test_thresholds_are_written_and_the_same_command_goes_on(tmp_path):
-    from kerasloc.configs import read_network
+    from kerasloc.runs import read_network
 
     begun(tmp_path)
     with Run(tmp_path, CONFIG) as run:
@@ -190,7 +190,7 @@ def test_a_folder_saved_by_a_wrapper_is_not_overwritten(tmp_path):
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"holds a config.json"):
+    with pytest.raises(ValueError, match=r"config\.json.*Received"):
         read_config(tmp_path)
 
 
@@ -258,13 +258,6 @@ def test_what_a_dead_process_left_half_written_goes(tmp_path):
     with Run(tmp_path, {}):
         assert not list(tmp_path.glob("partial-*"))
         assert (tmp_path / "best.weights.h5").is_file()
-
-
-def test_text_is_replaced_in_one_step(tmp_path, monkeypatch):
-    runs.write_text(tmp_path / "a.txt", "old")
-    monkeypatch.setattr(runs.os, "replace", lambda *_: None)
-    runs.write_text(tmp_path / "a.txt", "new")
-    assert (tmp_path / "a.txt").read_text() == "old"
 
 
 # Seeds

@@ -1,0 +1,352 @@
+"""Run folders: the only module that knows which files a run consists of.
+
+A run is one configuration, one folder and one process at a time. It resumes where it
+stopped. The folder holds::
+
+    config.json        network, data and training, as requested
+    history.csv        one row per epoch
+    best.weights.h5    the best weights
+    last.weights.h5    the last weights, the optimizer and the position of training
+    logs/              TensorBoard
+    figures/           pictures
+    evaluation/        tables and figures of scripts/evaluate.py
+
+Every file is replaced in one step, so the folder loads whenever a process dies.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import pathlib
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Self
+
+import numpy as np
+
+from kerasloc import io
+from kerasloc.configs import NetworkConfig
+
+if TYPE_CHECKING:  # reading a run's configuration loads no deep-learning library
+    import keras
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.json"
+HISTORY_FILE = "history.csv"
+BEST_WEIGHTS = "best.weights.h5"
+LAST_WEIGHTS = "last.weights.h5"
+SAVED_WEIGHTS = "model.weights.h5"  # of a wrapper's save()
+RUN_WEIGHTS = (BEST_WEIGHTS, SAVED_WEIGHTS)
+STATE = "kerasloc_state"
+# Settings that do not change the result of an epoch.
+MAY_CHANGE = ("epochs", "cache", "thresholds")
+
+
+class Run:
+    """A run folder that this process holds while it is open.
+
+    Args:
+        folder: Run folder, made when absent. An existing one is resumed if it was made
+            for the same configuration.
+        config: Sections ``network``, ``data`` and ``training``: dicts that json holds.
+
+    Raises:
+        ValueError: If the folder belongs to another configuration or process.
+        OSError: If the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with Run(tempfile.mkdtemp(), {"training": {"epochs": 2}}) as run:
+        ...     run.write_history([{"epoch": 1, "loss": 0.5}])
+        ...     run.history
+        [{'epoch': 1, 'loss': 0.5}]
+    """
+
+    def __init__(self, folder: str | os.PathLike, config: Mapping):
+        self.folder = pathlib.Path(folder)
+        self.config = json.loads(json.dumps(config))
+        self._lock: IO | None = None
+
+    def __enter__(self) -> Self:
+        """Make, lock and check the folder."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = open(self.folder / ".lock", "w")
+        except OSError as error:
+            raise OSError(
+                f"Expected a run folder that can be written. Received: {self.folder} "
+                f"({error.strerror}). Use another --results-dir."
+            ) from error
+        with contextlib.ExitStack() as stack:
+            stack.callback(lock.close)
+            _lock(lock, self.folder)
+            self._compare()
+            io.remove_partial(self.folder)
+            io.write_json(self.folder / CONFIG_FILE, self.config)
+            stack.pop_all()  # the lock stays until __exit__
+        self._lock = lock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Release the folder."""
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def history(self) -> list[dict]:
+        """Rows of history.csv, numbers as floats."""
+        return read_history(self.folder)
+
+    def set_thresholds(self, thresholds: Sequence[float] | np.ndarray) -> None:
+        """Store the probability thresholds of the trained network, one per class."""
+        self.config["network"]["thresholds"] = [float(value) for value in thresholds]
+        io.write_json(self.folder / CONFIG_FILE, self.config)
+
+    def path(self, name: str) -> pathlib.Path:
+        """Return a path in the folder; its parent folders are made."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write_history(self, rows: Sequence[Mapping]) -> None:
+        """Replace history.csv."""
+        io.write_csv(self.folder / HISTORY_FILE, rows)
+
+    def save_best(self, model: "keras.Model", name: str = BEST_WEIGHTS) -> None:
+        """Replace the best weights, or those of another name, by the model's."""
+        save_weights(model, self.folder / name)
+
+    def save_state(self, model: "keras.Model", state: Mapping) -> None:
+        """Replace last.weights.h5 by the model, its optimizer and the state."""
+        import h5py
+
+        with io.atomic_write(self.folder / LAST_WEIGHTS) as partial:
+            model.save_weights(partial)
+            with h5py.File(partial, "a") as file:
+                file.attrs[STATE] = json.dumps(state)
+
+    def load_state(self, model: "keras.Model") -> None:
+        """Load last.weights.h5 into a compiled model, optimizer included."""
+        # Keras skips the state of an optimizer that has no variables yet.
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(self.folder / LAST_WEIGHTS)
+
+    def read_state(self) -> dict | None:
+        """Return the state after the last whole epoch; None before the first."""
+        import h5py
+
+        path = self.folder / LAST_WEIGHTS
+        if not path.is_file():
+            return None
+        with h5py.File(path) as file:
+            return json.loads(file.attrs[STATE])
+
+    def _compare(self) -> None:
+        names = (*RUN_WEIGHTS, LAST_WEIGHTS)
+        begun = any((self.folder / name).is_file() for name in names)
+        begun |= any(self.folder.glob(f"*/{LAST_WEIGHTS}"))  # of a phase
+        if not begun or not (self.folder / CONFIG_FILE).is_file():
+            return  # nothing is lost, and a mistake in the first command can be fixed
+        old = json.loads((self.folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        differences = [
+            f"{section}.{key}: {before.get(key)!r} before, {now.get(key)!r} now"
+            for section in self.config
+            for before, now in [(old.get(section, {}), self.config[section])]
+            for key in sorted(set(before) | set(now))
+            if before.get(key) != now.get(key) and key not in MAY_CHANGE
+        ]
+        if differences:
+            raise ValueError(
+                "Expected the configuration that the run started with. Received for "
+                f"{self.folder}: {'; '.join(differences)}. Use another "
+                "--results-name, or delete the folder."
+            )
+        thresholds = old.get("network", {}).get("thresholds")
+        if thresholds is not None:  # valid until this run ends and tunes its own
+            self.config["network"]["thresholds"] = thresholds
+
+
+def _lock(file: IO, folder: pathlib.Path) -> None:
+    """Lock the folder until this process ends, however it ends."""
+    fcntl: types.ModuleType
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        logger.warning("This system has no file locks; run one process per folder.")
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(
+            f"Expected one process per run. Received: {folder}, which another process "
+            "is training. Wait for it, or use another --results-name."
+        ) from None
+
+
+def save_weights(model: "keras.Model", path: str | os.PathLike) -> None:
+    """Save weights so that a killed process leaves the old file or the new one.
+
+    Args:
+        model: Network. Compiled models save their optimizer, too.
+        path: File that ends in ``.weights.h5``.
+    """
+    with io.atomic_write(path) as partial:
+        model.save_weights(partial)
+
+
+def weights_of_run(folder: str | os.PathLike, checkpoint: str = "best") -> pathlib.Path:
+    """Return the weight file of a run folder.
+
+    Args:
+        folder: Run folder, or one that a wrapper has saved.
+        checkpoint: Name of the checkpoint: ``best``, ``last``, or another that the
+            family keeps, such as ``best-tiou``.
+
+    Raises:
+        ValueError: If the folder holds no weights.
+    """
+    folder = pathlib.Path(folder)
+    for name in RUN_WEIGHTS:
+        if (folder / name).is_file():
+            if checkpoint == "best":
+                return folder / name
+            return folder / f"{checkpoint}.weights.h5"
+    raise ValueError(
+        f"Expected a run folder with {' or '.join(RUN_WEIGHTS)}. Received: {folder}, "
+        "which has neither: its training has not completed an epoch. Run the same "
+        "command again."
+    )
+
+
+def runs_in(folder: str | os.PathLike) -> list[pathlib.Path]:
+    """List the run folders with weights inside a folder, newest first."""
+    runs = [
+        path.parent
+        for path in pathlib.Path(folder).glob(f"*/{CONFIG_FILE}")
+        if any((path.parent / name).is_file() for name in RUN_WEIGHTS)
+    ]
+    return sorted(runs, key=lambda run: -weights_of_run(run).stat().st_mtime)
+
+
+def find_runs(
+    family: str, start: str | os.PathLike | None = None
+) -> list[pathlib.Path]:
+    """List the run folders of ``results/FAMILY`` with weights, newest first.
+
+    Args:
+        family: Name of the family, such as ``half`` or ``full``.
+        start: Folder to search first, then its parents. Default: the current folder.
+    """
+    start = pathlib.Path(start or ".").resolve()
+    for folder in (start, *start.parents):
+        if runs := runs_in(folder / "results" / family):
+            return runs
+    return []
+
+
+def newest_run(
+    family: str, results_dir: str | os.PathLike = "results", *, hint: str = ""
+) -> pathlib.Path:
+    """Return the run folder of a family with the newest weights.
+
+    Args:
+        family: Name of the family, such as ``pylon``.
+        results_dir: Folder of the runs. Without a run there, ``results/`` of the
+            current folder and of its parents.
+        hint: Sentence for the error: the commands that train the family.
+
+    Raises:
+        ValueError: If there is no run.
+    """
+    place = pathlib.Path(results_dir) / family
+    if runs := runs_in(place) or find_runs(family):
+        return runs[0]
+    raise ValueError(
+        f"Expected a trained model of the family {family!r}. Received: no run in "
+        f"{place} or in results/{family}/ of the folders above. "
+        f"{hint or 'Train one, or name its folder.'}"
+    )
+
+
+def read_history(folder: str | os.PathLike) -> list[dict]:
+    """Read history.csv, numbers as floats; no rows before the first epoch."""
+    path = pathlib.Path(folder) / HISTORY_FILE
+    if not path.is_file():
+        return []
+    rows = [
+        {key: float(value) for key, value in row.items() if value}
+        for row in io.read_csv(path)
+    ]
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+
+def has_config(folder: str | os.PathLike) -> bool:
+    """Whether a folder holds a run's configuration."""
+    return (pathlib.Path(folder) / CONFIG_FILE).is_file()
+
+
+def read_network(folder: str | os.PathLike) -> NetworkConfig:
+    """Read the network that a run folder describes.
+
+    Args:
+        folder: Folder with a ``config.json``.
+
+    Raises:
+        ValueError: If there is no such file, or it describes no network.
+    """
+    path = pathlib.Path(folder) / CONFIG_FILE
+    try:
+        return NetworkConfig(**json.loads(path.read_text(encoding="utf-8"))["network"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(
+            f"Expected a run folder with a {CONFIG_FILE}. Received: {folder}, which "
+            "has no such file. Use the folder of a run, such as results/full/NAME, or "
+            "a weight file."
+        ) from None
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"Expected a description of a network. Received: {path} ({error!r}). Write "
+            "the folder again with save() or a training script."
+        ) from None
+
+
+def write_network(folder: str | os.PathLike, network: NetworkConfig) -> None:
+    """Write the ``config.json`` of a folder that holds a network without its run."""
+    io.write_json(pathlib.Path(folder) / CONFIG_FILE, {"network": vars(network)})
+
+
+def read_config(folder: str | os.PathLike) -> dict:
+    """Read the configuration of a run: sections network, data, training.
+
+    The last two are empty for a folder that a wrapper has saved.
+
+    Raises:
+        ValueError: If the folder is not a run.
+    """
+    read_network(folder)
+    text = (pathlib.Path(folder) / CONFIG_FILE).read_text(encoding="utf-8")
+    return {"data": {}, "training": {}, **json.loads(text)}
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Start the random numbers of Keras, NumPy and Python inside from a seed.
+
+    Args:
+        seed: Whole number, not negative.
+
+    Raises:
+        ValueError: If the seed is negative.
+    """
+    import keras
+
+    if seed < 0:
+        raise ValueError(f"Expected a seed that is not negative. Received: {seed}.")
+    before = np.random.get_state()  # noqa: NPY002
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
