@@ -1,53 +1,69 @@
-"""Checks of what people hand in, with errors that say rule, input and way out."""
+"""Checks of sizes, images and maps, with errors that name rule, input and way out."""
 
 import numbers
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 SHOWN = 20  # class names in an error
 
 
-def as_size(size, multiple: int = 1) -> tuple[int, int]:
-    """(rows, cols) of an image size given as one number or a pair.
+def as_size(size: int | Sequence[int], multiple: int = 1) -> tuple[int, int]:
+    """Return an image size as (rows, cols).
 
     Args:
-        size: A positive integer, or (rows, cols).
-        multiple: What both sides must be a multiple of.
+        size: Positive integer, or (rows, cols).
+        multiple: Divisor of both sides.
 
     Raises:
         ValueError: If a side is not a positive multiple of ``multiple``.
+
+    Examples:
+        >>> as_size(64), as_size((32, 48), multiple=16)
+        ((64, 64), (32, 48))
     """
-    pair = (size, size) if np.ndim(size) == 0 else tuple(size)
+    pair = (size, size) if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
     if len(pair) != 2 or not all(_is_count(side) for side in pair):
         raise ValueError(
-            f"An image size is a positive number or (rows, cols). Received: {size!r}."
+            "Expected an image size that is a positive number or (rows, cols). "
+            f"Received: size={size!r}."
         )
-    rows, cols = (int(side) for side in pair)
+    rows, cols = (int(side) for side in pair)  # type: ignore[arg-type]
     if rows % multiple or cols % multiple:
-        fit = tuple(max(1, round(side / multiple)) * multiple for side in pair)
+        fit = [max(1, round(side / multiple)) * multiple for side in (rows, cols)]
         raise ValueError(
-            f"Both sides of the image must be multiples of {multiple}. "
+            f"Expected an image size with sides that are multiples of {multiple}. "
             f"Received: {rows} x {cols}. Nearest that fits: {fit[0]} x {fit[1]}."
         )
     return rows, cols
 
 
-def _is_count(side) -> bool:
+def _is_count(side: object) -> bool:
     return isinstance(side, numbers.Real) and float(side).is_integer() and side >= 1
 
 
-def as_images(x, input_shape: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
-    """Batch (n, rows, cols, channels), float32 in [0, 1], and whether it was one image.
+def as_images(
+    x: npt.ArrayLike, input_shape: tuple[int, int, int]
+) -> tuple[np.ndarray, bool]:
+    """Return a batch of images, float32 in [0, 1], and whether it holds a single image.
 
     Args:
-        x: One image (rows, cols, channels) or (rows, cols) when gray, or a batch of
-            them; uint8 in 0..255, uint16 in 0..65535 or float in [0, 1].
-        input_shape: Rows, columns and channels that the network takes.
+        x: Image (rows, cols, channels), or (rows, cols) when gray, or a batch of
+            images; uint8 in 0..255, uint16 in 0..65535 or float in [0, 1].
+        input_shape: Rows, columns and channels of the network's input.
+
+    Returns:
+        Batch (n, rows, cols, channels), and True for a single image.
 
     Raises:
         TypeError: If the values are not numbers of these types.
         ValueError: If the shape or the range of values does not fit.
+
+    Examples:
+        >>> images, single = as_images(np.zeros((4, 6), np.uint8), (4, 6, 1))
+        >>> images.shape, single
+        ((1, 4, 6, 1), True)
     """
     x = np.asarray(x)
     received = x.shape
@@ -59,69 +75,121 @@ def as_images(x, input_shape: tuple[int, int, int]) -> tuple[np.ndarray, bool]:
     if batch.ndim != 4 or batch.shape[1:] != tuple(input_shape):
         expected = " x ".join(map(str, input_shape))
         raise ValueError(
-            f"Images are (rows, cols, channels) or a batch of them, here {expected}. "
-            f"Received: shape {received}. Resize them (kerasloc.data.read_image does), "
-            "or build the wrapper with another im_size or channels."
+            "Expected images (rows, cols, channels) or a batch of them, here "
+            f"{expected}. Received: shape {received}. Use kerasloc.data.read_image to "
+            "resize them, or build the wrapper with another im_size or channels."
         )
     return as_unit_range(batch), single or len(batch) == 1
 
 
-def as_unit_range(images) -> np.ndarray:
-    """The images as float32 in [0, 1], integers divided by their type's maximum.
+def as_unit_range(images: npt.ArrayLike) -> np.ndarray:
+    """Return images as float32 in [0, 1], integers divided by their type's maximum.
 
     Args:
-        images: Array of any shape; uint8, uint16, bool or float in [0, 1].
+        images: Images of any shape; uint8, uint16, bool or float in [0, 1].
 
     Raises:
-        TypeError: If the type is none of these.
+        TypeError: If the images have another type.
         ValueError: If a float is NaN, infinite or outside [0, 1].
+
+    Examples:
+        >>> as_unit_range(np.array([0, 51, 255], np.uint8))
+        array([0. , 0.2, 1. ], dtype=float32)
     """
     images = np.asarray(images)
     if images.dtype in (np.uint8, np.uint16):
         return images.astype(np.float32) / np.iinfo(images.dtype).max
     if images.dtype != bool and images.dtype.kind != "f":
         raise TypeError(
-            "Images are uint8 (0..255), uint16 (0..65535) or float in [0, 1]. "
-            f"Received: {images.dtype}. Convert them with astype."
+            "Expected images of uint8 (0..255), uint16 (0..65535) or float in [0, 1]. "
+            f"Received: {images.dtype}. Use astype to convert them."
         )
     images = images.astype(np.float32)
     if images.size and not np.isfinite(images).all():
         raise ValueError(
-            "Images hold finite numbers. Received: "
+            "Expected images with finite numbers. Received: "
             f"{np.count_nonzero(~np.isfinite(images))} NaN or infinite pixels."
         )
     if images.size and (images.min() < 0 or images.max() > 1):
         raise ValueError(
             "Float images lie in [0, 1]. Received: values from "
-            f"{images.min():.4g} to {images.max():.4g}. Divide by 255 (or pass uint8)."
+            f"{images.min():.4g} to {images.max():.4g}. Divide by 255, or use uint8."
         )
     return images
 
 
-def as_map(values, name: str = "map") -> np.ndarray:
-    """One finite map, float64, (rows, cols).
+def as_float(values: npt.ArrayLike) -> np.ndarray:
+    """Return values as floats: float64 stays, other types become float32.
 
     Args:
-        values: Array (rows, cols), or with one more axis of length 1 at either end.
-        name: What errors call it.
+        values: Numbers of any shape.
+
+    Examples:
+        >>> as_float([1, 2]).dtype, as_float([0.5]).dtype
+        (dtype('float32'), dtype('float64'))
+    """
+    values = np.asarray(values)
+    wide = values.dtype == np.float64
+    return values.astype(np.float64 if wide else np.float32, copy=False)
+
+
+def as_map(values: npt.ArrayLike, name: str = "map") -> np.ndarray:
+    """Return a single finite map, float64, (rows, cols).
+
+    Args:
+        values: Map (rows, cols), or with more axes of length 1 at either end.
+        name: Name of the map in errors.
 
     Raises:
-        ValueError: If it is not one map or holds NaN or infinite values.
+        ValueError: If the shape does not fit or a value is NaN or infinite.
+
+    Examples:
+        >>> as_map(np.zeros((1, 4, 6, 1))).shape
+        (4, 6)
     """
-    values = np.asarray(values, float)
-    one = values
-    while one.ndim > 2 and 1 in (one.shape[0], one.shape[-1]):
-        one = one[0] if one.shape[0] == 1 else one[..., 0]
-    if one.ndim != 2 or not one.size:
+    array = squeezed = np.asarray(values, float)
+    while squeezed.ndim > 2 and 1 in (squeezed.shape[0], squeezed.shape[-1]):
+        squeezed = squeezed[0] if squeezed.shape[0] == 1 else squeezed[..., 0]
+    if squeezed.ndim != 2 or not squeezed.size:
         raise ValueError(
-            f"The {name} is one map (rows, cols). Received: shape {values.shape}."
+            f"Expected a single {name} (rows, cols). Received: shape {array.shape}."
         )
-    if not np.isfinite(one).all():
-        bad = np.count_nonzero(~np.isfinite(one))
+    bad = np.count_nonzero(~np.isfinite(squeezed))
+    if bad:
         raise ValueError(
-            f"The {name} holds finite numbers. Received: {bad} NaN or infinite values."
+            f"Expected finite numbers in the {name}. "
+            f"Received: {bad} NaN or infinite values."
         )
-    return one
+    return squeezed
+
+
+def as_maps(maps: npt.ArrayLike, name: str = "maps") -> np.ndarray:
+    """Return finite maps (n, rows, cols), float32 or float64.
+
+    Args:
+        maps: Maps (n, rows, cols), any range; ``n`` may be 0.
+        name: Name of the maps in errors.
+
+    Raises:
+        ValueError: If the shape does not fit or a value is NaN or infinite.
+
+    Examples:
+        >>> as_maps([[[0, 1], [2, 3]]]).shape
+        (1, 2, 2)
+    """
+    maps = as_float(maps)
+    if maps.ndim != 3 or 0 in maps.shape[1:]:
+        raise ValueError(
+            f"Expected {name} (n, rows, cols), at least a pixel each. "
+            f"Received: shape {maps.shape}. Use [map] for a single map."
+        )
+    if not np.isfinite(maps).all():
+        bad = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))
+        raise ValueError(
+            f"Expected finite numbers in the {name}. Received: NaN or infinite values "
+            f"in {len(bad)} of them, first at index {bad[0]}. Leave these images out."
+        )
+    return maps
 
 
 def class_index(value: int | str, names: Sequence) -> int:

@@ -34,7 +34,7 @@ def test_one_number_is_both_sides():
     [0, -32, 32.5, (32,), (32, 32, 3), (32, 0), "32", None, np.nan, np.inf, (None, 32)],
 )
 def test_what_is_no_size_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"positive number or \(rows, cols\)"):
+    with pytest.raises(ValueError, match="size="):
         checks.as_size(wrong)
 
 
@@ -153,7 +153,7 @@ def test_a_map_of_one_row_keeps_its_row():
 
 @pytest.mark.parametrize("shape", [(6,), (2, 4, 6), (4, 6, 3), (0, 6)])
 def test_what_is_not_one_map_is_refused(shape):
-    with pytest.raises(ValueError, match=r"low map is one map \(rows, cols\)"):
+    with pytest.raises(ValueError, match=r"low map \(rows, cols\). Received"):
         checks.as_map(np.zeros(shape), "low map")
 
 

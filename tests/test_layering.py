@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "kerasloc"
 FLOORS = (
     {"checks", "io"},
-    {"configs", "boxes"},
+    {"configs", "boxes", "maps"},
     {"runs", "layers", "losses"},
     {"backbones", "metrics", "postprocess", "data"},
     {"models", "cams", "debug"},

@@ -6,13 +6,14 @@ about classes answer with a dict: the number of every class, NaN where there is 
 to measure, its averages, how much they rest on, and the intervals.
 """
 
+from kerasloc.maps import min_max, resize_maps
+from kerasloc.metrics._bootstrap import Estimate, interval, paired_difference
 from kerasloc.metrics.attention import (
     attention_overlaps,
     overlap_accuracy,
     tior,
     tiou,
 )
-from kerasloc.metrics.bootstrap import interval, paired_difference
 from kerasloc.metrics.classification import classification_report, multi_label_report
 from kerasloc.metrics.curves import Curve, precision_recall_curve, roc_curve
 from kerasloc.metrics.explanations import (
@@ -27,13 +28,15 @@ from kerasloc.metrics.explanations import (
 from kerasloc.metrics.localization import (
     iobb_accuracy,
     iou_accuracy,
+    locate_point,
+    peak_points,
+    point_hits,
     point_localization,
+    points_in_boxes,
 )
-from kerasloc.metrics.overlap import best_threshold, iou_curve, ious, min_max
+from kerasloc.metrics.overlap import best_threshold, iou_curve, ious
 from kerasloc.metrics.pixels import energy_in_boxes, pxap
-from kerasloc.metrics.pointing import point_hits
 from kerasloc.metrics.ranking import auroc, average_precision
-from kerasloc.metrics.resizing import resize_maps
 from kerasloc.metrics.thresholds import best_thresholds
 from kerasloc.metrics.wsol import (
     BoxOverlaps,
@@ -47,6 +50,7 @@ __all__ = [
     "AopcConfig",
     "BoxOverlaps",
     "Curve",
+    "Estimate",
     "aopc",
     "aopc_by_steps",
     "attention_overlaps",
@@ -64,6 +68,7 @@ __all__ = [
     "iou_accuracy",
     "iou_curve",
     "ious",
+    "locate_point",
     "max_box_acc",
     "max_box_acc_v2",
     "min_max",
@@ -71,8 +76,10 @@ __all__ = [
     "multi_label_report",
     "overlap_accuracy",
     "paired_difference",
+    "peak_points",
     "point_hits",
     "point_localization",
+    "points_in_boxes",
     "pompom",
     "precision_recall_curve",
     "pxap",

@@ -7,8 +7,8 @@ Reference:
 
 import numpy as np
 
-from kerasloc.metrics.pairs import Pairs
-from kerasloc.metrics.stacks import as_float, chunks
+from kerasloc.metrics._inputs import as_float, chunks
+from kerasloc.metrics._pairs import Pairs
 
 ATTENDED = 0.999  # a refined map counts as attention from here on
 TIOU = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasloc.metrics.bootstrap import interval
-from kerasloc.metrics.inputs import (
+from kerasloc.metrics._bootstrap import interval
+from kerasloc.metrics._inputs import (
     as_indices,
     as_labels,
     as_probabilities,
@@ -104,7 +104,7 @@ def multi_label_report(
     labels = as_labels(labels, probabilities.shape)
     known, positive = ~np.isnan(labels), labels == 1
     # Thresholds as wide as the probabilities: 0.3 > 0.3 is false in float32, too.
-    thresholds = as_thresholds(thresholds, len(class_names))
+    thresholds = as_thresholds(thresholds, len(class_names), scalar=True)
     answers = probabilities > thresholds.astype(probabilities.dtype)
     right = np.ma.array(answers == positive, mask=~known).mean(axis=1)
     accuracy, *around = interval(right.filled(np.nan), seed=seed)

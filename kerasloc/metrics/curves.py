@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kerasloc.metrics.inputs import as_indices, as_labels, as_probabilities
+from kerasloc.metrics._inputs import as_indices, as_labels, as_probabilities
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,9 +8,8 @@ import numpy as np
 
 from kerasloc.checks import as_size, as_unit_range
 from kerasloc.metrics import tiles
-from kerasloc.metrics.bootstrap import image_counts, middle
-from kerasloc.metrics.inputs import as_indices
-from kerasloc.metrics.stacks import as_maps, as_masks, chunks
+from kerasloc.metrics._bootstrap import percentile_interval, sample_counts
+from kerasloc.metrics._inputs import as_indices, as_maps, as_masks, chunks
 
 EPSILON = 1e-6
 VALUES_IN_A_CALL = 2**24  # of images, 64 MiB
@@ -211,9 +210,9 @@ def curve_interval(
         raise ValueError(
             "A mean needs a curve. Received: none. Give at least an image."
         )
-    draws = image_counts(len(curves), seed=seed)
+    draws = sample_counts(len(curves), seed=seed)
     means = np.concatenate([counts @ curves for counts in draws]) / len(curves)
-    low, high = middle(means).T
+    low, high = percentile_interval(means).T
     return curves.mean(axis=0), low, high
 
 

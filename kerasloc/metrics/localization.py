@@ -1,153 +1,301 @@
-"""Whether maps of classes show where their boxes are, as PYLON was measured."""
+"""Point localization, IoBB and IoU accuracy of maps against boxes or masks.
+
+Reference:
+    Preechakul et al.: Improved image classification explainability with high-accuracy
+    heatmaps (PYLON), iScience 25(3), 2022: point localization, IoBB accuracy.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
-from kerasloc.metrics.pairs import Pairs, as_pairs, resized
+from kerasloc.checks import as_maps, as_size
+from kerasloc.metrics._inputs import as_masks, as_thresholds, chunks
+from kerasloc.metrics._pairs import Pairs, as_pairs, resized
 
 THRESHOLDS = (0.1, 0.25, 0.5)
 PREDICTED = 0.5
 
 
-def point_localization(logits_or_maps, boxes, image_size, *, seed: int = 0) -> dict:
-    """How often the maximum of a map lies in a box of its class.
-
-    Every map of an image and a class that has boxes there is resized bilinearly to
-    the image; of equal maxima the first counts, row by row. The borders of a box
-    belong to it. Images are drawn for the intervals, among those with boxes.
+def peak_points(
+    maps: npt.ArrayLike, image_size: int | tuple[int, int] | None = None
+) -> np.ndarray:
+    """Locate the maximum of every map at the size of the image.
 
     Args:
-        logits_or_maps: (n, rows, cols, classes), any range; the sigmoid, which grows,
-            would alter nothing. Maps without boxes are not looked at.
-        boxes: Rows image, x, y, w, h, class in pixels of the image.
-        image_size: (rows, cols), or one number for both.
-        seed: Of the bootstrap.
+        maps: Raw maps (n, rows, cols), any range; resized bilinearly to the image.
+        image_size: (rows, cols), or one number for both; the maps' size when None.
 
     Returns:
-        A dict of ``per_class`` (classes,), NaN where a class has no box; ``count``
-        (classes,), pairs of an image and the class; ``macro`` (mean of the classes
-        that are not NaN, ``classes_counted`` of them) and ``weighted`` (by their
-        pairs); ``intervals`` (low, high; 95 %): ``per_class`` (classes, 2), ``macro``
-        and ``weighted`` (2,); ``pairs`` (pairs, 2), image and class, and ``hits``
-        (pairs,), boolean, for paired comparisons.
+        Points x, y (n, 2), integer pixels; of equal maxima the first, row by row.
+
+    Raises:
+        ValueError: If the shape does not fit or a map has NaN or infinite values.
+
+    Examples:
+        >>> peak_points([[[0, 0, 9], [0, 0, 0]]], (4, 6))
+        array([[5, 0]])
+    """
+    maps = as_maps(maps)
+    size = maps.shape[1:] if image_size is None else as_size(image_size)
+    peaks = np.zeros(len(maps), int)
+    for chunk in chunks(len(maps), size[0] * size[1]):
+        peaks[chunk] = resized(maps[chunk], size).argmax(axis=1)
+    y, x = np.divmod(peaks, size[1])
+    return np.stack([x, y], axis=1)
+
+
+def points_in_boxes(x, y, boxes):
+    """Tell whether points lie in boxes, borders included.
+
+    Args:
+        x: Columns of the points.
+        y: Rows of the points, of the same shape.
+        boxes: Sequence x, y, w, h of numbers whose shapes broadcast with the points.
+
+    Returns:
+        Boolean array, or tensor where the arguments are tensors.
+
+    Examples:
+        >>> points_in_boxes(np.array([2, 5]), np.array([3, 3]), (2, 1, 2, 2))
+        array([ True, False])
+    """
+    left, top, width, height = boxes
+    in_columns = (left <= x) & (x <= left + width)
+    return in_columns & (top <= y) & (y <= top + height)
+
+
+def locate_point(
+    raw_map: npt.ArrayLike,
+    boxes: npt.ArrayLike,
+    image_size: int | tuple[int, int] | None = None,
+) -> tuple[tuple[int, int], bool | None]:
+    """Locate the maximum of a single map, and tell whether it lies in a box.
+
+    Args:
+        raw_map: Raw map (rows, cols), any range; resized bilinearly to the image.
+        boxes: Rows x, y, w, h (m, 4) in pixels of the image, borders included.
+        image_size: (rows, cols), or one number for both; the map's size when None.
+
+    Returns:
+        Point (x, y), and True for a hit, False for a miss, None without a box.
+
+    Raises:
+        ValueError: If the shape does not fit or the map has NaN or infinite values.
+
+    Examples:
+        >>> locate_point([[0, 0, 9], [0, 0, 0]], [[4, 0, 2, 2]], (4, 6))
+        ((5, 0), True)
+    """
+    ((x, y),) = peak_points([raw_map], image_size).tolist()
+    columns = np.reshape(boxes, (-1, 4)).T
+    hit = bool(points_in_boxes(x, y, columns).any()) if columns.size else None
+    return (x, y), hit
+
+
+def point_hits(maps: npt.ArrayLike, masks: npt.ArrayLike) -> np.ndarray:
+    """Point localization against masks: 1 for a hit, 0 for a miss, per image (n,).
+
+    Args:
+        maps: Raw maps (n, rows, cols), any range; resized bilinearly to the masks.
+        masks: Boolean masks (n, rows, cols) at the size of the image.
+
+    Returns:
+        Hits (n,), NaN for an image whose mask is empty. Their mean (``np.nanmean``) is
+        the point accuracy; ``Estimate.of_mean`` adds its interval.
+
+    Raises:
+        TypeError: If the masks are not boolean.
+        ValueError: If the shapes do not fit or a map has NaN or infinite values.
+
+    Reference:
+        Zhang et al.: Top-down Neural Attention by Excitation Backprop, ECCV 2016,
+        section 4.1 (pointing game, here without its tolerance of 15 pixels).
+
+    Examples:
+        >>> mask = np.array([[False, True], [False, False]])
+        >>> point_hits([[[0, 9], [1, 2]], [[5, 1], [1, 1]]], [mask, mask])
+        array([1., 0.])
+    """
+    maps = as_maps(maps)
+    masks = as_masks(masks, len(maps))
+    x, y = peak_points(maps, masks.shape[1:]).T
+    hits = masks[np.arange(len(maps)), y, x]
+    return np.where(masks.any(axis=(1, 2)), hits, np.nan)
+
+
+def point_localization(
+    logits_or_maps: npt.ArrayLike,
+    boxes: npt.ArrayLike,
+    image_size: int | tuple[int, int],
+    *,
+    seed: int = 0,
+) -> dict:
+    """Point localization: share of maps whose maximum lies in a box of the class.
+
+    Args:
+        logits_or_maps: Raw maps (n, rows, cols, classes), any range; maps without
+            boxes are ignored.
+        boxes: Rows image, x, y, w, h, class in pixels of the image.
+        image_size: (rows, cols), or one number for both.
+        seed: Seed of the bootstrap over images with boxes.
+
+    Returns:
+        A dict of
+
+        - ``per_class`` (classes,), NaN where a class has no box;
+        - ``count`` (classes,), pairs of an image and the class;
+        - ``macro``, mean of the classes that are not NaN, ``classes_counted`` of them,
+          and ``weighted``, mean over pairs;
+        - ``intervals`` (low, high; 95 %): ``per_class`` (classes, 2), ``macro`` and
+          ``weighted`` (2,);
+        - ``pairs`` (pairs, 2), image and class, and ``hits`` (pairs,), boolean, for
+          paired comparisons.
 
     Raises:
         ValueError: If a shape or the size does not fit, a map with boxes has NaN or
-            infinite values, or a box is empty, outside of the image, or of an image
-            or class that is not there.
+            infinite values, or a box is empty, outside of the image, or has an index
+            of image or class that is out of range.
+
+    Notes:
+        Every map of an image and a class that has boxes on it is resized bilinearly to
+        the image (the sigmoid would not move its maximum); of equal maxima the first
+        counts, row by row. The borders of a box belong to it.
+
+    Examples:
+        >>> maps = np.zeros((1, 4, 4, 1))
+        >>> maps[0, 1, 2] = 9
+        >>> point_localization(maps, [[0, 4, 2, 2, 2, 0]], 8)["weighted"]
+        1.0
     """
     pairs = as_pairs(logits_or_maps, boxes, image_size)
     hits = np.zeros(len(pairs.images), bool)
-    for part, own in pairs.parts():
-        peaks = resized(pairs.raw_maps(part), pairs.size).argmax(axis=1)
-        owner = pairs.owner[own] - part.start
-        row, col = np.divmod(peaks[owner], pairs.size[1])  # of every box
-        x, y, w, h = pairs.boxes[own].T
-        inside = (x <= col) & (col <= x + w) & (y <= row) & (row <= y + h)
-        hits[part] = np.bincount(owner, inside, minlength=len(peaks)) > 0
+    for chunk, rows in pairs.chunks():
+        points = peak_points(pairs.raw_maps(chunk), pairs.size)
+        owner = pairs.owner[rows] - chunk.start
+        inside = points_in_boxes(*points[owner].T, pairs.boxes[rows].T)
+        hits[chunk] = np.bincount(owner, inside, minlength=len(points)) > 0
     return {**pairs.summary(hits, seed), "hits": hits}
 
 
 def iobb_accuracy(
-    maps, boxes, image_size, thresholds=THRESHOLDS, *, seed: int = 0
+    maps: npt.ArrayLike,
+    boxes: npt.ArrayLike,
+    image_size: int | tuple[int, int],
+    thresholds: npt.ArrayLike = THRESHOLDS,
+    *,
+    seed: int = 0,
 ) -> dict:
-    """How often enough of what a map predicts lies in the boxes of its class.
-
-    Predicted is where the map, through the sigmoid and resized bilinearly to the
-    image, exceeds half its maximum. IoBB is the share of that area inside the boxes
-    (each of x, y, w, h cut to an integer, ends excluded); a pair hits if its IoBB
-    exceeds the threshold. Intersection over union never exceeds IoBB, so "IoBB or
-    IoU" is this number, too.
+    """IoBB accuracy: share of predicted areas with enough of them inside the boxes.
 
     Args:
-        maps: Raw, before the sigmoid, (n, rows, cols, classes); those without boxes
-            are not looked at.
-        boxes: As for ``point_localization``.
-        image_size: As for ``point_localization``.
-        thresholds: (thresholds,), or one number, whose answer lacks that axis.
-        seed: Of the bootstrap.
+        maps: Raw maps before the sigmoid, (n, rows, cols, classes); maps without boxes
+            are ignored.
+        boxes: Rows image, x, y, w, h, class in pixels of the image.
+        image_size: (rows, cols), or one number for both.
+        thresholds: Thresholds T (thresholds,), or one number, which drops that axis
+            from the result.
+        seed: Seed of the bootstrap over images with boxes.
 
     Returns:
-        A dict with the keys of ``point_localization``, where ``per_class`` is
-        (thresholds, classes), ``macro`` and ``weighted`` are (thresholds,), their
-        intervals have one more axis of 2, and ``values`` (pairs,), the IoBB itself,
-        stands for ``hits``.
+        The report of ``point_localization``, where ``per_class`` is (thresholds,
+        classes), ``macro`` and ``weighted`` are (thresholds,), their intervals have
+        one more axis of 2, and ``values`` (pairs,), the IoBB, replaces ``hits``.
 
     Raises:
-        ValueError: As for ``point_localization``, or if there is no threshold.
+        ValueError: See ``point_localization``; also if there is no threshold.
+
+    Notes:
+        Predicted is where the map, through the sigmoid and resized bilinearly to the
+        image, exceeds half its maximum. IoBB is intersection / predicted area, with
+        each of x, y, w, h truncated to an integer, ends excluded; a pair is a hit if
+        IoBB > T. Intersection over union never exceeds IoBB, so the published "IoBB or
+        IoU" is the same number.
+
+    Examples:
+        >>> maps = np.zeros((1, 4, 4, 1))  # predicts the whole image
+        >>> iobb_accuracy(maps, [[0, 0, 0, 4, 2, 0]], 4)["weighted"]
+        array([1., 1., 0.])
     """
     pairs = as_pairs(maps, boxes, image_size)
     return _accuracy(pairs, _iobb, thresholds, seed)
 
 
 def iou_accuracy(
-    maps, boxes, image_size, thresholds=THRESHOLDS, *, seed: int = 0
+    maps: npt.ArrayLike,
+    boxes: npt.ArrayLike,
+    image_size: int | tuple[int, int],
+    thresholds: npt.ArrayLike = THRESHOLDS,
+    *,
+    seed: int = 0,
 ) -> dict:
-    """How often what a map predicts overlaps enough with the boxes of its class.
+    """IoU accuracy: share of predicted areas that overlap enough with the boxes.
 
-    As ``iobb_accuracy``, with intersection over union. A map that predicts too small
-    an area fails here and not there.
+    Unlike ``iobb_accuracy``, a map that predicts too small an area is a miss.
 
     Args:
-        maps: As for ``iobb_accuracy``.
-        boxes: As for ``iobb_accuracy``.
-        image_size: As for ``iobb_accuracy``.
-        thresholds: As for ``iobb_accuracy``.
-        seed: Of the bootstrap.
+        maps: Raw maps before the sigmoid, (n, rows, cols, classes).
+        boxes: Rows image, x, y, w, h, class in pixels of the image.
+        image_size: (rows, cols), or one number for both.
+        thresholds: Thresholds T (thresholds,), or one number.
+        seed: Seed of the bootstrap over images with boxes.
 
     Returns:
-        As for ``iobb_accuracy``; ``values`` are the IoU.
+        The report of ``iobb_accuracy``; ``values`` are the IoU.
 
     Raises:
-        ValueError: As for ``iobb_accuracy``.
+        ValueError: See ``iobb_accuracy``.
+
+    Examples:
+        >>> maps = np.zeros((1, 4, 4, 1))  # predicts the whole image
+        >>> iou_accuracy(maps, [[0, 0, 0, 4, 1, 0]], 4, 0.25)["values"]
+        array([0.25])
     """
     pairs = as_pairs(maps, boxes, image_size)
     return _accuracy(pairs, _iou, thresholds, seed)
 
 
-def _accuracy(pairs: Pairs, overlap: Callable, thresholds, seed: int) -> dict:
-    """The answer for an overlap of (intersection, predicted, boxes' area)."""
-    thresholds = np.asarray(thresholds, float)
-    if thresholds.ndim > 1 or not thresholds.size or np.isnan(thresholds).any():
-        raise ValueError(
-            "Thresholds are a number or several, (thresholds,), without NaN. "
-            f"Received: shape {thresholds.shape}, {thresholds.tolist()}."
-        )
+def _accuracy(
+    pairs: Pairs, overlap: Callable, thresholds: npt.ArrayLike, seed: int
+) -> dict:
+    """Report for an overlap of (intersection, predicted area, boxes' area)."""
+    thresholds = as_thresholds(thresholds, scalar=True)
+    values = overlap(*_areas(pairs))
+    hits = values[(..., *[None] * thresholds.ndim)] > thresholds
+    return {**pairs.summary(hits, seed), "values": values}
+
+
+def _areas(pairs: Pairs) -> np.ndarray:
+    """Intersection, predicted area and boxes' area of all pairs, (3, pairs), pixels."""
     areas = np.zeros((3, len(pairs.images)), int)
-    for part, own in pairs.parts():
-        predicted = _predicted(resized(_shares(pairs.raw_maps(part)), pairs.size))
-        owner = pairs.owner[own] - part.start
-        masks = _masks(pairs.boxes[own], owner, pairs.size)
+    for chunk, rows in pairs.chunks():
+        heat = resized(_relative_sigmoid(pairs.raw_maps(chunk)), pairs.size)
+        predicted = heat > PREDICTED * heat.max(axis=1, keepdims=True)
+        owner = pairs.owner[rows] - chunk.start
+        masks = _masks(pairs.boxes[rows], owner, pairs.size)
         for row, area in enumerate((predicted & masks, predicted, masks)):
-            areas[row, part] = _pixels(area)
-    values = overlap(*areas)
-    return {
-        **pairs.summary(values[(..., *[None] * thresholds.ndim)] > thresholds, seed),
-        "values": values,
-    }
+            areas[row, chunk] = np.count_nonzero(area, axis=1)
+    return areas
 
 
-def _iobb(intersection, predicted, _):
+def _iobb(intersection: np.ndarray, predicted: np.ndarray, _) -> np.ndarray:
     return intersection / np.maximum(predicted, 1)
 
 
-def _iou(intersection, predicted, boxed):
+def _iou(
+    intersection: np.ndarray, predicted: np.ndarray, boxed: np.ndarray
+) -> np.ndarray:
     return intersection / np.maximum(predicted + boxed - intersection, 1)
 
 
-def _shares(maps: np.ndarray) -> np.ndarray:
+def _relative_sigmoid(maps: np.ndarray) -> np.ndarray:
     """The sigmoid of maps (k, rows, cols), each divided by its maximum.
 
-    By logarithms, as the sigmoid of a very negative map is 0 throughout.
+    In logarithms, as the sigmoid of a very negative map underflows to 0.
     """
     log_sigmoid = np.minimum(maps, 0) - np.log1p(np.exp(-np.abs(maps)))
     return np.exp(log_sigmoid - log_sigmoid.max(axis=(1, 2), keepdims=True))
-
-
-def _predicted(heat: np.ndarray) -> np.ndarray:
-    """Where flat heat maps (k, pixels) exceed half their maximum."""
-    return heat > PREDICTED * heat.max(axis=1, keepdims=True)
 
 
 def _masks(boxes: np.ndarray, owner: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -165,12 +313,7 @@ def _masks(boxes: np.ndarray, owner: np.ndarray, size: tuple[int, int]) -> np.nd
     turn = np.arange(len(owner)) - np.searchsorted(owner, owner)
     first = turn == 0
     masks = in_rows[first] & in_cols[first]
-    for more in range(1, turn.max(initial=0) + 1):  # the second boxes, the third, ...
-        at = turn == more
+    for repeat in range(1, turn.max(initial=0) + 1):  # second boxes, third boxes, ...
+        at = turn == repeat
         masks[owner[at]] |= in_rows[at] & in_cols[at]
     return masks.reshape(len(masks), -1)
-
-
-def _pixels(masks: np.ndarray) -> np.ndarray:
-    """How many pixels of boolean masks (k, pixels) are true, (k,)."""
-    return np.count_nonzero(masks, axis=1)

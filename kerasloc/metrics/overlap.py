@@ -2,24 +2,9 @@
 
 import numpy as np
 
-from kerasloc.metrics.stacks import as_maps, as_masks, chunks
+from kerasloc.metrics._inputs import as_maps, as_masks, chunks
 
 THRESHOLDS = tuple(step / 100 for step in range(100))
-
-
-def min_max(maps) -> np.ndarray:
-    """Heat maps: every map stretched to [0, 1] by its own minimum and maximum.
-
-    Args:
-        maps: Array-like (n, rows, cols), any range; a flat map becomes zeros.
-
-    Raises:
-        ValueError: If the shape is another or a value is NaN or infinite.
-    """
-    maps = as_maps(maps)
-    low = maps.min(axis=(1, 2), keepdims=True)
-    span = maps.max(axis=(1, 2), keepdims=True) - low
-    return (maps - low) / np.where(span == 0, 1, span)
 
 
 def iou_curve(heatmaps, masks, thresholds=THRESHOLDS) -> np.ndarray:

@@ -5,12 +5,15 @@ import dataclasses
 import numpy as np
 
 from kerasloc.boxes import to_mask
-from kerasloc.metrics.averages import macro_mean, ratio
-from kerasloc.metrics.bootstrap import image_counts, middle
-from kerasloc.metrics.overlap import min_max
-from kerasloc.metrics.pairs import as_pairs, resized
-from kerasloc.metrics.resizing import resize_maps
-from kerasloc.metrics.stacks import as_float, chunks
+from kerasloc.maps import min_max, resize_maps
+from kerasloc.metrics._bootstrap import (
+    macro_mean,
+    percentile_interval,
+    ratio,
+    sample_counts,
+)
+from kerasloc.metrics._inputs import as_float, chunks
+from kerasloc.metrics._pairs import as_pairs, resized
 
 STEPS = 1000  # between 0 and 1; with both ends 1,001 thresholds
 
@@ -103,7 +106,7 @@ def energy_in_boxes(maps, boxes, image_size, *, seed: int = 0) -> dict:
     """
     pairs = as_pairs(maps, boxes, image_size)
     values = np.zeros(len(pairs.images))
-    for part, own in pairs.parts():
+    for part, own in pairs.chunks():
         heat = resized(pairs.raw_maps(part), pairs.size).clip(0)
         mine, owner = pairs.boxes[own], pairs.owner[own]
         places = range(part.start, part.stop)
@@ -196,7 +199,7 @@ def _areas(reached: np.ndarray, pairs: tuple, several: int, seed: int) -> tuple:
     images, classes = pairs
     known, row = np.unique(images, return_inverse=True)
     every = np.ones((1, len(known)))
-    draws = np.concatenate([every, *image_counts(len(known), seed=seed)])
+    draws = np.concatenate([every, *sample_counts(len(known), seed=seed)])
     each = np.full((len(draws), several), np.nan)
     pooled = np.zeros((len(draws), *reached.shape[1:]))
     for index in np.unique(classes):
@@ -206,7 +209,7 @@ def _areas(reached: np.ndarray, pairs: tuple, several: int, seed: int) -> tuple:
         each[:, index] = _area(drawn)
         pooled += drawn
     areas = np.column_stack([each, macro_mean(each), _area(pooled)])
-    return areas[0], middle(areas[1:])
+    return areas[0], percentile_interval(areas[1:])
 
 
 def _area(reached: np.ndarray) -> np.ndarray:

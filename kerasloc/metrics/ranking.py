@@ -5,9 +5,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kerasloc.metrics.averages import macro_mean, ratio, weighted_mean
-from kerasloc.metrics.bootstrap import RESAMPLES, image_counts, middle
-from kerasloc.metrics.inputs import as_labels, as_probabilities
+from kerasloc.metrics._bootstrap import (
+    RESAMPLES,
+    macro_mean,
+    percentile_interval,
+    ratio,
+    sample_counts,
+    weighted_mean,
+)
+from kerasloc.metrics._inputs import as_labels, as_probabilities
 
 
 def auroc(
@@ -131,8 +137,9 @@ def _ranked(statistic: Callable, data: _Checked, seed: int, resamples: int) -> d
         return np.column_stack([each, *means])  # (draws, classes + 3)
 
     (found,) = summarize(np.ones((1, count)))
-    draws = image_counts(count, resamples=resamples, seed=seed, each=classes)
-    around = middle(np.concatenate([summarize(counts) for counts in draws]))
+    draws = sample_counts(count, resamples=resamples, seed=seed, width=classes)
+    drawn = np.concatenate([summarize(counts) for counts in draws])
+    around = percentile_interval(drawn)
     return {
         **_named(found, classes),
         "count": (~np.isnan(labels)).sum(axis=0),

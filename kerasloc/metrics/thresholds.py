@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasloc.metrics.inputs import as_labels, as_probabilities
+from kerasloc.metrics._inputs import as_labels, as_probabilities
 
 UNTUNED = 0.5
 

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from kerasloc.metrics.resizing import resize_maps
+from kerasloc.maps import resize_maps
 
 PERTURBATIONS = ("noise", "mean", "black")
 TIES, NOISE = 0, 1  # what is drawn of an image

@@ -22,11 +22,10 @@ import dataclasses
 import numpy as np
 
 from kerasloc.checks import as_size
-from kerasloc.metrics.averages import ratio
-from kerasloc.metrics.overlap import min_max
-from kerasloc.metrics.pairs import Pairs, as_pairs
+from kerasloc.maps import min_max, resize_maps
+from kerasloc.metrics._bootstrap import ratio
+from kerasloc.metrics._pairs import Pairs, as_pairs
 from kerasloc.metrics.pixels import energy_in_boxes, pxap
-from kerasloc.metrics.resizing import resize_maps
 
 __all__ = [
     "BoxOverlaps",
@@ -174,7 +173,7 @@ def box_overlaps(maps, boxes, image_size) -> BoxOverlaps:
     count = len(pairs.images)
     overlaps = np.zeros((count, 2, LEVELS))
     with tqdm(desc="Boxes", total=count, leave=False, disable=count < BAR_FROM) as bar:
-        for part, own in pairs.parts():
+        for part, own in pairs.chunks():
             heat = min_max(resize_maps(pairs.raw_maps(part), pairs.size))
             pictures = ((LEVELS - 1) * heat).astype(np.uint8)
             corners, owner = _cut(pairs.boxes[own], pairs.size), pairs.owner[own]

@@ -26,6 +26,7 @@ from kerasloc.losses import explanation_loss
 from kerasloc.metrics import (
     AopcConfig,
     center_gaussian,
+    locate_point,
     morf_curves,
     pompom,
     random_relevance,
@@ -35,7 +36,6 @@ from kerasloc.models.folding import fold
 from kerasloc.runs import read_config, read_network
 from kerasloc.training import arguments, explainer_report, report
 from kerasloc.training.configs import ExplainerTraining
-from kerasloc.training.heatmap_rows import point_and_hit
 from kerasloc.training.stops import Collapse
 
 logger = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ def _numbers(explanations, batch: dict, training) -> dict[str, np.ndarray]:
     middle = center_gaussian(explanations.shape[1:])
     points = {"point": explanations, "center_point": [middle] * len(boxes)}
     for name, maps in points.items():
-        hits = [point_and_hit(*pair)[1] for pair in zip(maps, boxes, strict=True)]
+        hits = [locate_point(*pair)[1] for pair in zip(maps, boxes, strict=True)]
         each[name] = np.array(hits, float)  # None, without a box, is NaN
     losses = _losses(explanations, targets, training)
     return {**each, "pompom": pompom(explanations, targets), "explanation_loss": losses}

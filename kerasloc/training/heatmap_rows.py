@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.table import Table
-from kerasloc.metrics import min_max, resize_maps
+from kerasloc.metrics import locate_point, min_max
 from kerasloc.plotting import HeatmapRow, ReportClass, ReportImage
 from kerasloc.training.heatmap_choice import (
     Choice,
@@ -122,22 +122,6 @@ def images_of(
     return (_report_image(example, wrapper.config, start) for example in examples)
 
 
-def point_and_hit(resized, boxes) -> tuple[tuple[int, int], bool | None]:
-    """Where a map is highest, x and y, and whether that is in a box.
-
-    Args:
-        resized: Raw map at the image's size, (rows, cols); the first of equal maxima
-            counts, row by row.
-        boxes: Rows x, y, w, h, pixels; their borders are inside. None, no hit or miss.
-    """
-    y, x = (int(one) for one in np.unravel_index(resized.argmax(), resized.shape))
-    if not len(boxes):
-        return (x, y), None
-    left, top, width, height = np.reshape(boxes, (-1, 4)).T
-    across = (left <= x) & (x <= left + width)
-    return (x, y), bool((across & (top <= y) & (y <= top + height)).any())
-
-
 def _answered(wrapper, table, classes, choice, more: int | None = None):
     """Every image, its labels and boxes, the answers, and the maps of its classes.
 
@@ -208,8 +192,8 @@ def _abnormality(wrapper, images) -> dict:
 def _located(example: dict, index: int):
     """Boxes of a class, where its raw map is highest, and whether it is in one."""
     boxes = example["boxes"][example["boxes"][:, 4] == index, :4]
-    resized = resize_maps(example["maps"][index], example["image"].shape[:2])
-    return boxes, *point_and_hit(resized, boxes)
+    size = example["image"].shape[:2]
+    return boxes, *locate_point(example["maps"][index], boxes, size)
 
 
 def _rows(examples, network) -> Iterator[Answer]:

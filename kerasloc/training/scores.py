@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from kerasloc.checks import as_size
+from kerasloc.metrics import points_in_boxes
 
 LARGEST = 10.0
 TINY = 1e-7
@@ -136,7 +137,7 @@ class PointLocalization(keras.metrics.Metric):
         boxes = ops.cast(y_true, "float32")[..., None]  # (n, most, 5, 1)
         x, y, w, h, index = (boxes[:, :, i] for i in range(5))
         own = ops.equal(index, ops.arange(classes, dtype="float32"))
-        inside = (x <= col) & (col <= x + w) & (y <= row) & (row <= y + h)
+        inside = points_in_boxes(col, row, (x, y, w, h))
         for counts, boxed in ((self.hits, own & inside), (self.pairs, own)):
             found = ops.any(boxed, axis=1)  # (n, classes)
             counts.assign_add(ops.sum(ops.cast(found, "float32"), axis=0))

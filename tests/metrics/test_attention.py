@@ -9,7 +9,6 @@ from kerasloc.metrics import (
     attention_overlaps,
     interval,
     overlap_accuracy,
-    stacks,
     tior,
     tiou,
 )
@@ -85,7 +84,6 @@ def test_averages_are_those_of_what_is_defined(published, metric, name, _):
 def test_overlaps_agree_with_a_loop_in_chunks(random, monkeypatch):
     expected = overlaps_by_hand(*random)
     np.testing.assert_array_equal(attention_overlaps(*random), expected)
-    monkeypatch.setattr(stacks, "VALUES_AT_ONCE", 300)
     np.testing.assert_array_equal(attention_overlaps(*random), expected)
     assert np.isnan(expected[:, 5:8, 1]).all()
     assert np.isnan(expected[..., 3]).all()

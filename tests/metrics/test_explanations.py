@@ -96,10 +96,10 @@ def test_without_a_target_there_is_nothing_to_measure_unless_asked():
     ("maps", "size", "message"),
     [
         (np.zeros((1, 2, 2)), (1, 2, 3), r"same size\. Received: \(2, 2\) and \(2, 3"),
-        (np.zeros((1, 2, 2)), (2, 2, 2), "one a map, here 1"),
+        (np.zeros((1, 2, 2)), (2, 2, 2), "masks.*here 1"),
         (np.full((1, 2, 2), 1.5), (1, 2, 2), r"lie in \[0, 1\]\. Received: .*1\.5"),
         (np.full((1, 2, 2), -0.5), (1, 2, 2), r"lie in \[0, 1\]"),
-        (np.full((1, 2, 2), np.nan), (1, 2, 2), "explanations hold finite numbers"),
+        (np.full((1, 2, 2), np.nan), (1, 2, 2), "explanations.*index 0"),
     ],
 )
 def test_explanations_that_do_not_fit_are_an_error(maps, size, message):
@@ -108,7 +108,7 @@ def test_explanations_that_do_not_fit_are_an_error(maps, size, message):
 
 
 def test_masks_are_boolean():
-    with pytest.raises(TypeError, match="Masks are boolean"):
+    with pytest.raises(TypeError, match="masks of"):
         pompom(np.zeros((1, 2, 2)), np.zeros((1, 2, 2)))
 
 
@@ -311,9 +311,9 @@ def test_settings_out_of_range_are_an_error(options, message):
         ({"images": np.ones((4, 4, 3))}, r"\(n, rows, cols, channels\)"),
         ({"images": np.full((1, 4, 4, 3), 2.0)}, r"Float images lie in \[0, 1\]"),
         ({"relevance": np.ones((2, 2, 2))}, "Received: 2 maps for 1 images"),
-        ({"relevance": np.full((1, 2, 2), np.nan)}, "relevance maps hold finite"),
+        ({"relevance": np.full((1, 2, 2), np.nan)}, "relevance maps.*index"),
         ({"config": AopcConfig(grid=5)}, "grid of 5 x 5 over images of 4 x 4"),
-        ({"classes": 2}, r"lie in 0\.\.1\. Received: 2\.\.2"),
+        ({"classes": 2}, r"0\.\.1\. Received: 2\.\.2"),
         ({"classes": [0, 1]}, "one integer class index per image"),
         ({"predict": lambda images: images[:, 0, 0, 0]}, r"\(k, classes\) to k"),
         ({"predict": lambda images: corner(images)[1:]}, r"\(k, classes\) to k"),

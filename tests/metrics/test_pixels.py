@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from kerasloc.metrics import energy_in_boxes, pxap, resize_maps, stacks
+from kerasloc.metrics import energy_in_boxes, pxap, resize_maps
 
 NAN = np.nan
 SIZE = (8, 10)
@@ -82,7 +82,6 @@ def test_steps_of_precision_by_recall_can_be_added_by_hand():
 
 
 def test_agrees_with_sklearn(random, monkeypatch):
-    monkeypatch.setattr(stacks, "VALUES_AT_ONCE", 200)
     report = pxap(*random)
     for index in range(2):
         expected = average_precision_score(*pixels(*random, (index,)))
@@ -220,7 +219,6 @@ def test_a_map_without_energy_has_0():
 
 
 def test_energy_is_that_of_the_resized_map_in_chunks(monkeypatch):
-    monkeypatch.setattr(stacks, "VALUES_AT_ONCE", 100)
     maps = np.random.default_rng(0).random((4, 3, 4, 1)).astype(np.float32) - 0.3
     boxes = [[image, 1, 2, 4, 3, 0] for image in range(4)]
     heat = resize_maps(maps[..., 0], SIZE).clip(0)
@@ -243,9 +241,9 @@ def test_energy_without_boxes_is_nan():
 
 def test_energy_refuses_what_the_other_metrics_of_boxes_refuse():
     maps = np.zeros((1, 4, 4, 1))
-    with pytest.raises(ValueError, match=r"maps are \(n, rows, cols, classes\)"):
+    with pytest.raises(ValueError, match=r"maps.*Received: shape"):
         energy_in_boxes(maps[0], [], SIZE)
-    with pytest.raises(ValueError, match="a part of them lies on the image"):
+    with pytest.raises(ValueError, match=r"boxes.*on the image"):
         energy_in_boxes(maps, [[0, 10, 0, 5, 5, 0]], SIZE)
-    with pytest.raises(ValueError, match="hold finite numbers"):
+    with pytest.raises(ValueError, match=r"maps.*image"):
         energy_in_boxes(maps + NAN, [[0, 1, 1, 5, 5, 0]], SIZE)

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import Table
-from kerasloc.metrics import point_localization, resize_maps
+from kerasloc.metrics import resize_maps
 from kerasloc.training.heatmap_choice import Choice
-from kerasloc.training.heatmap_rows import images_of, point_and_hit, rows_of
+from kerasloc.training.heatmap_rows import images_of, rows_of
 
 NAMES = ("cat", "dog", "fox")
 PROBABILITIES = (0.1, 0.7, 0.2)
@@ -158,36 +158,6 @@ def test_hit_says_whether_the_maximum_is_in_a_box_of_the_class(table):
     assert rows["1.png", "cat"].shown.hit is None
     assert rows["0.png", "cat"].shown.point == (0, 0)  # the first of equal maxima
     assert all(8 <= side < 12 for side in rows["0.png", "fox"].shown.point)
-
-
-@pytest.mark.parametrize(
-    ("box", "hit"),
-    [
-        ([3, 1, 2, 2], True),  # left and upper border
-        ([1, 0, 2, 1], True),  # right and lower border
-        ([3.1, 1, 2, 2], False),
-        ([3, 1.1, 2, 2], False),
-        ([1, 0, 1.9, 1], False),
-        ([1, 0, 2, 0.9], False),
-    ],
-)
-def test_borders_of_a_box_are_inside(box, hit):
-    peak = np.zeros((4, 5))
-    peak[1, 3] = 1
-    assert point_and_hit(peak, np.array([box])) == ((3, 1), hit)
-
-
-def test_hits_are_those_of_the_metric():
-    rng = np.random.default_rng(0)
-    maps = rng.standard_normal((40, 5, 7, 1))
-    corners = rng.integers(0, 10, (40, 2))
-    boxes = np.column_stack([corners, rng.integers(1, 10, (40, 2))]).astype(float)
-    numbered = np.column_stack([np.arange(40), boxes, np.zeros(40)])
-    expected = point_localization(maps, numbered, (20, 20))["hits"]
-    resized = resize_maps(maps[..., 0], (20, 20))
-    hits = [point_and_hit(*pair)[1] for pair in zip(resized, boxes, strict=True)]
-    assert hits == expected.tolist()
-    assert 0 < sum(hits) < 40
 
 
 def test_records_are_lines_of_a_table(table, rows):

@@ -1,0 +1,310 @@
+"""Averages over classes and percentile bootstrap intervals over samples."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from kerasloc.metrics._inputs import chunks
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Value, its percentile interval, and the number of samples behind it.
+
+    Attributes:
+        value: Metric on all samples; NaN when undefined.
+        low: Lower bound of the interval (95 % by default).
+        high: Upper bound of the interval.
+        count: Number of samples with a defined value.
+
+    Examples:
+        >>> estimate = Estimate.of_mean([1, 0, 1, 1])
+        >>> print(estimate, estimate.count)
+        0.750 [0.250, 1.000] 4
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    @classmethod
+    def of_mean(
+        cls,
+        values: npt.ArrayLike,
+        *,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+        level: float = LEVEL,
+    ) -> "Estimate":
+        """Estimate the mean of one value per sample.
+
+        Args:
+            values: Values (n,); NaN (no mask, no label) is left out.
+            resamples: Number of resamples, each as large as the sample.
+            seed: Seed of the resamples.
+            level: Share of the resampled means inside the interval, in (0, 1).
+
+        Returns:
+            NaN bounds and value without a single value.
+
+        Raises:
+            ValueError: If the values are not (n,), or an option is out of its range.
+
+        Reference:
+            Efron, Tibshirani: An Introduction to the Bootstrap, 1993, section 13.3.
+
+        Examples:
+            >>> Estimate.of_mean([2.0, 2.0, np.nan])
+            Estimate(value=2.0, low=2.0, high=2.0, count=2)
+        """
+        values = _as_values(values)
+        if resamples < 1 or not 0 < level < 1:
+            raise ValueError(
+                "Expected at least one resample and a level between 0 and 1. "
+                f"Received: resamples={resamples}, level={level}."
+            )
+        values = values[~np.isnan(values)]
+        if not values.size:
+            return cls(np.nan, np.nan, np.nan, 0)
+        drawn = resample_indices(len(values), resamples=resamples, seed=seed)
+        means = np.concatenate([values[rows].mean(axis=1) for rows in drawn])
+        low, high = percentile_interval(means, level)
+        return cls(float(values.mean()), float(low), float(high), len(values))
+
+    @classmethod
+    def from_report(
+        cls,
+        report: Mapping,
+        name: str = "weighted",
+        index: int | tuple[int, ...] = (),
+    ) -> "Estimate":
+        """Take a value, its interval and its count out of a metric's report.
+
+        Args:
+            report: Result of a metric with ``intervals`` and ``count`` (per class).
+            name: Key of the value: ``per_class``, ``macro``, ``weighted``, ...
+            index: Position of the value in an array of values: the class index, the
+                index of a threshold, or both (threshold, class).
+
+        Returns:
+            The count is that of the class for ``per_class``, else that of all classes.
+
+        Examples:
+            >>> from kerasloc.metrics import auroc
+            >>> report = auroc([[1, 0], [0, 1], [1, 0]], [[3, 1], [2, 2], [4, 1]])
+            >>> print(Estimate.from_report(report, "per_class", 1))
+            1.000 [1.000, 1.000]
+        """
+        count, last = np.asarray(report["count"]), np.atleast_1d(index)[-1:]
+        low, high = np.asarray(report["intervals"][name])[index]
+        return cls(
+            float(np.asarray(report[name])[index]),
+            float(low),
+            float(high),
+            int(count[last[0]] if name == "per_class" else count.sum()),
+        )
+
+
+def interval(
+    values: npt.ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> tuple[float, float, float]:
+    """Bootstrap interval (mean, low, high) of the mean of one value per sample.
+
+    Args:
+        values: Values (n,); NaN (no mask, no label) is left out. Without any value all
+            three results are NaN.
+        resamples: Number of resamples.
+        seed: Seed of the resamples.
+        level: Share of the resampled means inside the interval, in (0, 1).
+
+    Raises:
+        ValueError: If the values are not (n,), or an option is out of its range.
+
+    Examples:
+        >>> interval([1, 0, 1, 1])
+        (0.75, 0.25, 1.0)
+    """
+    found = Estimate.of_mean(values, resamples=resamples, seed=seed, level=level)
+    return found.value, found.low, found.high
+
+
+def paired_difference(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> tuple[float, float, float]:
+    """Bootstrap interval (mean, low, high) of ``first - second`` on the same samples.
+
+    The two differ at this level if the interval does not contain 0.
+
+    Args:
+        first: Values (n,) of one method.
+        second: Values (n,) of the compared method, samples in the same order; samples
+            with NaN in either are left out.
+        resamples: Number of resamples.
+        seed: Seed of the resamples.
+        level: Share of the resampled means inside the interval, in (0, 1).
+
+    Raises:
+        ValueError: If the two are not (n,) of the same n.
+
+    Examples:
+        >>> paired_difference([3, 4, 5], [1, 2, 3])
+        (2.0, 2.0, 2.0)
+    """
+    first, second = _as_values(first), _as_values(second)
+    if first.shape != second.shape:
+        raise ValueError(
+            "Expected two values of every sample for a paired difference. "
+            f"Received: {len(first)} and {len(second)} values. "
+            "Use NaN for samples without a value."
+        )
+    return interval(first - second, resamples=resamples, seed=seed, level=level)
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    samples: int,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    width: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Value of a statistic and its 95 % percentile interval over samples.
+
+    Args:
+        statistic: Function from counts of the samples (draws, samples) to values
+            (draws, ...), NaN where undefined.
+        samples: Number of samples.
+        resamples: Number of resamples.
+        seed: Seed of the resamples.
+        width: Numbers that the statistic holds per sample and draw; bounds the memory.
+
+    Returns:
+        Value (...) and interval (..., 2).
+    """
+    counts = sample_counts(samples, resamples=resamples, seed=seed, width=width)
+    draws = np.concatenate([statistic(chunk) for chunk in counts])
+    return statistic(np.ones((1, samples)))[0], percentile_interval(draws)
+
+
+def sample_counts(
+    samples: int, *, resamples: int = RESAMPLES, seed: int = 0, width: int = 1
+) -> Iterator[np.ndarray]:
+    """Yield the number of times that each resample holds each sample.
+
+    Args:
+        samples: Number of samples; also the size of a resample.
+        resamples: Number of resamples.
+        seed: Seed of the resamples.
+        width: Numbers that the caller holds per sample and draw; bounds a chunk.
+
+    Yields:
+        Counts (draws, samples), float64; every row sums to ``samples``.
+    """
+    for drawn in resample_indices(samples, resamples=resamples, seed=seed, width=width):
+        draws = len(drawn)
+        flat = drawn + samples * np.arange(draws)[:, None]
+        counts = np.bincount(flat.ravel(), minlength=draws * samples)
+        yield counts.reshape(draws, samples).astype(float)
+
+
+def resample_indices(
+    samples: int, *, resamples: int = RESAMPLES, seed: int = 0, width: int = 1
+) -> Iterator[np.ndarray]:
+    """Yield indices (draws, samples) of samples drawn with replacement.
+
+    Args:
+        samples: Number of samples; also the size of a resample.
+        resamples: Number of resamples.
+        seed: Seed of the resamples; they do not depend on the chunks.
+        width: Numbers that the caller holds per sample and draw; bounds a chunk.
+
+    Raises:
+        ValueError: If there is no resample.
+    """
+    if resamples < 1:
+        raise ValueError(
+            f"Expected at least one resample. Received: resamples={resamples}."
+        )
+    rng = np.random.default_rng(seed)
+    for chunk in chunks(resamples, samples * width):
+        yield rng.integers(max(samples, 1), size=(chunk.stop - chunk.start, samples))
+
+
+def percentile_interval(draws: npt.ArrayLike, level: float = LEVEL) -> np.ndarray:
+    """Percentile interval (..., 2) of draws, leaving out those that are NaN.
+
+    Args:
+        draws: Resampled values (resamples, ...).
+        level: Share of the draws inside the interval, in (0, 1).
+
+    Returns:
+        Bounds (low, high) on the last axis, NaN where every draw is NaN.
+    """
+    draws = np.asarray(draws, float)
+    defined = ~np.isnan(draws).all(axis=0)
+    bounds = np.full((*draws.shape[1:], 2), np.nan)
+    quantiles = (1 - level) / 2, (1 + level) / 2
+    if defined.any():
+        bounds[defined] = np.nanquantile(draws[:, defined], quantiles, axis=0).T
+    return bounds
+
+
+def macro_mean(values: npt.ArrayLike) -> np.ndarray:
+    """Mean over the last axis without NaN; NaN where all values are NaN.
+
+    Args:
+        values: Values (..., classes); NaN where a class is undefined.
+    """
+    return weighted_mean(values, np.ones(np.shape(values)[-1]))
+
+
+def weighted_mean(values: npt.ArrayLike, weights: npt.ArrayLike) -> np.ndarray:
+    """Weighted mean over the last axis without NaN; NaN where no weight is left.
+
+    Args:
+        values: Values (..., classes); NaN where a class is undefined.
+        weights: Weights >= 0 of a shape that broadcasts to the values.
+    """
+    values = np.asarray(values, float)
+    weights = np.where(np.isnan(values), 0.0, weights)
+    return ratio((np.nan_to_num(values) * weights).sum(-1), weights.sum(-1))
+
+
+def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> np.ndarray:
+    """Divide; NaN where the denominator is 0.
+
+    Args:
+        numerator: Numbers.
+        denominator: Numbers of a shape that broadcasts with the numerator.
+    """
+    top, bottom = np.broadcast_arrays(np.asarray(numerator, float), denominator)
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
+
+
+def _as_values(values: npt.ArrayLike) -> np.ndarray:
+    """The values as float64, (n,)."""
+    values = np.asarray(values, float)
+    if values.ndim != 1:
+        raise ValueError(
+            f"Expected one value per sample, (n,). Received: shape {values.shape}. "
+            "Use the mean over the remaining axes."
+        )
+    return values

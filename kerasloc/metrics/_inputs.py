@@ -1,0 +1,240 @@
+"""Checks of labels, scores, masks and thresholds, and chunks that bound the memory."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from kerasloc.checks import as_float, as_maps
+
+VALUES_AT_ONCE = 2**17  # fits in a core's cache; larger passes are slower
+
+
+def chunks(
+    count: int, width: int, values_at_once: int = VALUES_AT_ONCE
+) -> Iterator[slice]:
+    """Yield slices that cover 0..count, each over a bounded number of values.
+
+    Args:
+        count: Number of rows (images, resamples); a row is never cut.
+        width: Number of values in a row.
+        values_at_once: Largest number of values in a slice.
+
+    Examples:
+        >>> list(chunks(5, 10, values_at_once=25))
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, values_at_once // max(1, width))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+def as_scores(
+    scores: npt.ArrayLike, class_names: Sequence | None = None
+) -> tuple[np.ndarray, list]:
+    """Return finite scores (n, classes), at least a row, and a name per column.
+
+    Args:
+        scores: Probabilities or logits (n, classes).
+        class_names: Distinct names, one per column; the column indices when None.
+
+    Raises:
+        ValueError: If the shape does not fit, a name is repeated, there is no row, or
+            a value is NaN or infinite.
+
+    Examples:
+        >>> scores, names = as_scores([[0.5, 2.0]])
+        >>> names
+        [0, 1]
+    """
+    scores = as_float(scores)
+    columns = scores.shape[-1] if scores.ndim else 0
+    names = list(range(columns) if class_names is None else class_names)
+    if scores.ndim != 2 or columns != len(names):
+        raise ValueError(
+            f"Expected scores (n, classes), here (n, {len(names)}) for as many "
+            f"class names. Received: shape {scores.shape}."
+        )
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise ValueError(
+            f"Expected distinct class names. Received: {repeated[:5]} more than once. "
+            "Use the folder or synset as part of the name."
+        )
+    bad = np.count_nonzero(~np.isfinite(scores))
+    if not len(scores) or bad:
+        raise ValueError(
+            "Expected at least one image and finite scores. Received: "
+            f"{len(scores)} images, {bad} NaN or infinite values."
+        )
+    return scores, names
+
+
+def as_indices(indices: npt.ArrayLike, count: int, classes: int) -> np.ndarray:
+    """Return class indices (count,), int64 in 0..classes - 1.
+
+    Args:
+        indices: Integers (count,).
+        count: Number of images.
+        classes: Number of classes.
+
+    Raises:
+        ValueError: If the shape or type does not fit or an index is out of range.
+
+    Examples:
+        >>> as_indices([2, 0], count=2, classes=3)
+        array([2, 0])
+    """
+    indices = np.asarray(indices)
+    if indices.shape != (count,) or indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"Expected one integer class index per image, here ({count},). "
+            f"Received: {indices.dtype} of shape {indices.shape}. "
+            "Use argmax(axis=1) for one-hot labels."
+        )
+    if indices.min() < 0 or indices.max() >= classes:
+        raise ValueError(
+            f"Expected class indices in 0..{classes - 1}. "
+            f"Received: {indices.min()}..{indices.max()}."
+        )
+    return indices.astype(np.int64)
+
+
+def as_labels(labels: npt.ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return labels 0, 1 or NaN (missing), float64.
+
+    Args:
+        labels: Labels (n, classes).
+        shape: Shape of the scores, (n, classes).
+
+    Raises:
+        ValueError: If the shape does not fit or a label has another value.
+
+    Examples:
+        >>> as_labels([[1, 0, np.nan]], (1, 3))
+        array([[ 1.,  0., nan]])
+    """
+    labels = np.asarray(labels, float)
+    if labels.shape != shape:
+        raise ValueError(
+            f"Expected labels of the scores' shape, {shape}. Received: {labels.shape}."
+        )
+    bad = labels[~np.isin(labels, (0, 1)) & ~np.isnan(labels)]
+    if bad.size:
+        raise ValueError(
+            "Expected labels 0, 1, or NaN where missing. "
+            f"Received: {np.unique(bad)[:5].tolist()}."
+        )
+    return labels
+
+
+def as_thresholds(
+    thresholds: npt.ArrayLike, classes: int | None = None, *, scalar: bool = False
+) -> np.ndarray:
+    """Return thresholds without NaN, float64: (thresholds,), (classes,) or ().
+
+    Args:
+        thresholds: Number or numbers.
+        classes: Required number of thresholds; any number > 0 when None.
+        scalar: True when a single number without an axis is accepted.
+
+    Raises:
+        ValueError: If the shape does not fit or a threshold is NaN.
+
+    Examples:
+        >>> as_thresholds([0.1, 0.5])
+        array([0.1, 0.5])
+    """
+    thresholds = np.asarray(thresholds, float)
+    fits = thresholds.ndim == 1 and thresholds.size == (classes or thresholds.size)
+    fits = thresholds.size > 0 and (fits or (scalar and thresholds.ndim == 0))
+    if not fits or np.isnan(thresholds).any():
+        shape = f"({'thresholds' if classes is None else classes},)"
+        raise ValueError(
+            f"Expected thresholds {'as a number or ' if scalar else ''}{shape}, "
+            f"at least one, without NaN. Received: shape {thresholds.shape}, "
+            f"{thresholds.tolist()}."
+        )
+    return thresholds
+
+
+def as_boolean(masks: npt.ArrayLike, name: str = "masks") -> np.ndarray:
+    """Return boolean masks of any shape.
+
+    Args:
+        masks: Boolean masks.
+        name: Name of the masks in errors.
+
+    Raises:
+        TypeError: If they are not boolean.
+
+    Examples:
+        >>> as_boolean([True, False])
+        array([ True, False])
+    """
+    masks = np.asarray(masks)
+    if masks.dtype != bool:
+        raise TypeError(
+            f"Expected boolean {name}. Received: {name} of {masks.dtype}. "
+            f"Use {name} > 0, for example."
+        )
+    return masks
+
+
+def as_masks(masks: npt.ArrayLike, count: int) -> np.ndarray:
+    """Return boolean masks (n, rows, cols), one for each of ``count`` maps.
+
+    Args:
+        masks: Boolean masks (n, rows, cols).
+        count: Number of maps.
+
+    Raises:
+        TypeError: If the masks are not boolean.
+        ValueError: If the shape or the number does not fit.
+
+    Examples:
+        >>> as_masks(np.ones((2, 3, 3), bool), count=2).shape
+        (2, 3, 3)
+    """
+    masks = as_boolean(masks)
+    if masks.ndim != 3 or 0 in masks.shape[1:] or len(masks) != count:
+        raise ValueError(
+            f"Expected masks (n, rows, cols), one per map, here {count}. "
+            f"Received: shape {masks.shape}."
+        )
+    return masks
+
+
+def as_maps_and_masks(
+    maps: npt.ArrayLike, masks: npt.ArrayLike, name: str = "heat maps"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return finite maps and boolean masks of the same shape (n, rows, cols).
+
+    Args:
+        maps: Maps (n, rows, cols).
+        masks: Boolean masks of the same shape.
+        name: Name of the maps in errors.
+
+    Raises:
+        TypeError: If the masks are not boolean.
+        ValueError: If the shapes do not fit or a map has NaN or infinite values.
+
+    Examples:
+        >>> maps, masks = as_maps_and_masks([[[0.5, 1.0]]], [[[True, False]]])
+        >>> maps.shape, masks.shape
+        ((1, 1, 2), (1, 1, 2))
+    """
+    maps = as_maps(maps, name)
+    masks = as_masks(masks, len(maps))
+    if maps.shape != masks.shape:
+        raise ValueError(
+            f"Expected {name} and masks of the same size. "
+            f"Received: {maps.shape[1:]} and {masks.shape[1:]}. "
+            "Use kerasloc.metrics.resize_maps first."
+        )
+    return maps, masks
+
+
+def as_probabilities(probabilities, class_names):
+    return as_scores(probabilities, class_names)[0]

@@ -1,0 +1,221 @@
+"""Pairs of an image and a class that has boxes on it: the samples of localization."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from kerasloc.boxes import as_rows
+from kerasloc.checks import as_float, as_size
+from kerasloc.maps import resize_maps
+from kerasloc.metrics._bootstrap import bootstrap, macro_mean, ratio, weighted_mean
+from kerasloc.metrics._inputs import chunks
+
+LISTED = 5  # wrong boxes in an error
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Images and classes with boxes, sorted by image, then class.
+
+    Attributes:
+        maps: Raw maps (n, rows, cols, classes) of all images.
+        size: Rows and columns of the images.
+        images: Image index of each pair, (pairs,).
+        classes: Class index of each pair, (pairs,).
+        boxes: Rows x, y, w, h, sorted by their pair, (m, 4).
+        owner: Index of each box's pair, ascending, (m,).
+
+    Examples:
+        >>> pairs = as_pairs(np.zeros((1, 4, 4, 2)), [[0, 1, 1, 2, 2, 1]], 8)
+        >>> pairs.images, pairs.classes
+        (array([0]), array([1]))
+    """
+
+    maps: np.ndarray
+    size: tuple[int, int]
+    images: np.ndarray
+    classes: np.ndarray
+    boxes: np.ndarray
+    owner: np.ndarray
+
+    def chunks(self) -> Iterator[tuple[slice, slice]]:
+        """Yield slices of the pairs, and of their boxes, that bound the memory."""
+        for chunk in chunks(len(self.images), self.size[0] * self.size[1]):
+            yield chunk, slice(*np.searchsorted(self.owner, (chunk.start, chunk.stop)))
+
+    def raw_maps(self, chunk: slice) -> np.ndarray:
+        """Return finite maps (k, rows, cols) of pairs at the network's size.
+
+        Args:
+            chunk: Slice of the pairs.
+
+        Raises:
+            ValueError: If a map has NaN or infinite values.
+        """
+        images, classes = self.images[chunk], self.classes[chunk]
+        return finite_maps(self.maps, images, classes, "boxes")
+
+    def summary(self, values: np.ndarray, seed: int) -> dict:
+        """Average the values of all pairs per class and over classes.
+
+        Args:
+            values: Values (pairs,) or (pairs, k).
+            seed: Seed of the bootstrap over images.
+
+        Returns:
+            The report of ``point_localization`` without ``hits``.
+        """
+        shape = values.shape[1:]
+        flat = values.reshape(len(values), math.prod(shape)).astype(float)
+        classes = self.maps.shape[-1]
+        images, rows = np.unique(self.images, return_inverse=True)
+        has = np.zeros((len(images), classes))
+        has[rows, self.classes] = 1
+        sums = np.zeros((len(images), flat.shape[1], classes))
+        sums[rows, :, self.classes] = flat
+
+        def average(counts: np.ndarray) -> np.ndarray:
+            weights = counts @ has  # (draws, classes)
+            total = np.tensordot(counts, sums, axes=1)  # (draws, k, classes)
+            per_class = ratio(total, weights[:, None])
+            means = macro_mean(per_class), weighted_mean(per_class, weights[:, None])
+            return np.concatenate([per_class, np.stack(means, axis=-1)], axis=-1)
+
+        values, bounds = bootstrap(average, len(images), seed=seed, width=classes)
+        return {
+            **_named(values, shape),
+            "count": has.sum(axis=0).astype(int),
+            "classes_counted": int(has.any(axis=0).sum()),
+            "intervals": _named(bounds, shape),
+            "pairs": np.stack([self.images, self.classes], axis=1),
+        }
+
+
+def as_pairs(
+    maps: npt.ArrayLike, boxes: npt.ArrayLike, image_size: int | tuple[int, int]
+) -> Pairs:
+    """Check maps and boxes, and sort the boxes by image and class.
+
+    Args:
+        maps: Raw maps (n, rows, cols, classes), any range.
+        boxes: Rows image, x, y, w, h, class in pixels of the image.
+        image_size: (rows, cols), or one number for both.
+
+    Raises:
+        ValueError: If a shape or the size does not fit, an image or class index is out
+            of range, or a box is empty or wholly outside of the image.
+
+    Examples:
+        >>> as_pairs(np.zeros((1, 4, 4, 2)), [], 8).boxes.shape
+        (0, 4)
+    """
+    maps, size = np.asarray(maps), as_size(image_size)
+    if maps.ndim != 4 or 0 in maps.shape[1:]:
+        raise ValueError(
+            "Expected maps (n, rows, cols, classes), at least a pixel each. "
+            f"Received: shape {maps.shape}."
+        )
+    rows = as_rows(boxes)
+    _check_indices(rows, maps.shape)
+    _check_extents(rows, size)
+    code = rows[:, 0].astype(int) * maps.shape[-1] + rows[:, 5].astype(int)
+    order = code.argsort(kind="stable")
+    pairs, owner = np.unique(code[order], return_inverse=True)
+    images, classes = np.divmod(pairs, maps.shape[-1])
+    return Pairs(maps, size, images, classes, rows[order, 1:5], owner)
+
+
+def finite_maps(
+    maps: np.ndarray, images: np.ndarray, classes: np.ndarray, name: str
+) -> np.ndarray:
+    """Select the maps (k, rows, cols) of pairs, and check that they are finite.
+
+    Args:
+        maps: Raw maps (n, rows, cols, classes).
+        images: Image index of each pair, (k,).
+        classes: Class index of each pair, (k,).
+        name: Annotations that make a pair, in errors: boxes or masks.
+
+    Raises:
+        ValueError: If a map has NaN or infinite values.
+
+    Examples:
+        >>> maps = np.arange(8).reshape(1, 2, 2, 2)
+        >>> finite_maps(maps, np.array([0]), np.array([1]), "boxes")
+        array([[[1., 3.],
+                [5., 7.]]], dtype=float32)
+    """
+    selected = as_float(maps[images, :, :, classes])
+    bad = np.flatnonzero(~np.isfinite(selected).all(axis=(1, 2)))
+    if bad.size:
+        raise ValueError(
+            f"Expected finite numbers in maps of classes with {name}. Received: NaN or "
+            f"infinite values on image {images[bad[0]]}, class {classes[bad[0]]}. "
+            f"Leave these images or their {name} out."
+        )
+    return selected
+
+
+def resized(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize maps to the size of the image, flat: (k, rows * cols).
+
+    Args:
+        maps: Maps (k, rows, cols).
+        size: Rows and columns of the image.
+
+    Examples:
+        >>> resized(np.zeros((1, 2, 2)), (3, 4)).shape
+        (1, 12)
+    """
+    return resize_maps(maps, size).reshape(len(maps), -1)
+
+
+def _check_indices(rows: np.ndarray, shape: tuple[int, ...]) -> None:
+    image, index = rows[:, 0], rows[:, 5]
+    valid = (image >= 0) & (image < shape[0]) & (index >= 0) & (index < shape[-1])
+    valid &= (image % 1 == 0) & (index % 1 == 0)
+    _check_rows(
+        rows,
+        valid,
+        f"boxes with whole numbers for image, 0..{shape[0] - 1}, and class, "
+        f"0..{shape[-1] - 1}, as the maps have the shape {shape}",
+        "Use the index of the image in the maps.",
+    )
+
+
+def _check_extents(rows: np.ndarray, size: tuple[int, int]) -> None:
+    x, y, w, h = rows[:, 1:5].T
+    on_image = (x < size[1]) & (y < size[0]) & (x + w > 0) & (y + h > 0)
+    _check_rows(
+        rows,
+        on_image & (w > 0) & (h > 0),
+        "boxes with a width and a height, at least partly on the image of "
+        f"{size[0]} rows x {size[1]} columns",
+        "Leave them out, or scale them to the size of the image.",
+    )
+
+
+def _check_rows(rows: np.ndarray, valid: np.ndarray, rule: str, way_out: str) -> None:
+    """Raise with the first rows that are not valid."""
+    bad = np.flatnonzero(~valid)
+    if bad.size:
+        listed = [f"row {i}: {', '.join(map('{:g}'.format, rows[i]))}" for i in bad]
+        raise ValueError(
+            f"Expected {rule}. Received: {bad.size} of another kind, among them "
+            f"(image, x, y, w, h, class) {'; '.join(listed[:LISTED])}. {way_out}"
+        )
+
+
+def _named(values: np.ndarray, shape: tuple[int, ...]) -> dict:
+    """Per class, macro, weighted from (k, classes + 2, ...); k axes are ``shape``."""
+    values = values.reshape(*shape, *values.shape[1:])
+    per_class, (macro, weighted) = np.split(np.moveaxis(values, len(shape), 0), [-2])
+    scalar = macro.ndim == 0
+    return {
+        "per_class": np.moveaxis(per_class, 0, len(shape)),
+        "macro": float(macro) if scalar else macro,
+        "weighted": float(weighted) if scalar else weighted,
+    }

@@ -1,0 +1,71 @@
+"""Maps scaled to [0, 1] and resized."""
+
+import numpy as np
+import pytest
+
+from kerasloc.maps import is_flat, min_max, resize_maps, scale_to_unit
+
+
+def test_every_map_is_scaled_by_its_minimum_and_maximum():
+    heat = min_max([[[-3, 1], [0, -2]], [[0, 2], [1, 4]]])
+    np.testing.assert_allclose(heat[0], [[0, 1], [0.75, 0.25]])
+    np.testing.assert_allclose(heat[1], [[0, 0.5], [0.25, 1]])
+
+
+@pytest.mark.parametrize("value", [-7.0, 0.0, 0.1])
+def test_flat_maps_become_zeros(value):
+    maps = np.full((2, 3, 3), value, np.float32)
+    np.testing.assert_array_equal(min_max(maps), 0)
+    np.testing.assert_array_equal(scale_to_unit(maps), 0)
+
+
+def test_values_of_any_shape_share_a_minimum_and_a_maximum():
+    values = np.array([[[-3.0, 1.0]], [[0.0, -2.0]]])
+    np.testing.assert_allclose(scale_to_unit(values).ravel(), [0, 1, 0.75, 0.25])
+    np.testing.assert_array_equal(scale_to_unit(np.array([1.0, 0.0])), [1, 0])
+
+
+def test_flat_means_a_single_value():
+    assert is_flat(np.full((2, 3), 0.1))
+    assert not is_flat(np.array([0.1, 0.1, 0.1 + 1e-12]))
+
+
+def test_a_row_of_two_is_interpolated_between_its_centers():
+    resized = resize_maps([[0.0, 1.0]], (1, 4))
+    np.testing.assert_allclose(resized, [[0, 0.25, 0.75, 1]])
+
+
+def test_rows_and_columns_are_not_mixed_up():
+    resized = resize_maps([[0.0], [1.0]], (4, 3))
+    expected = np.repeat([[0], [0.25], [0.75], [1]], 3, axis=1)
+    np.testing.assert_allclose(resized, expected)
+
+
+@pytest.mark.parametrize("size", [(7, 5), (13, 6), (31, 40), (3, 2), (1, 1)])
+def test_agrees_with_tensorflow(size):
+    import tensorflow as tf
+
+    maps = np.random.default_rng(0).standard_normal((3, 7, 5)).astype(np.float32)
+    expected = tf.image.resize(maps[..., None], size, "bilinear", antialias=False)
+    resized = resize_maps(maps, size)
+    assert resized.dtype == np.float32
+    np.testing.assert_allclose(resized, expected[..., 0], atol=1e-5)
+
+
+def test_flat_maps_stay_exactly_flat():
+    maps = np.full((2, 7, 7), np.float32(0.1))
+    np.testing.assert_array_equal(resize_maps(maps, (50, 33)), np.float32(0.1))
+
+
+def test_leading_axes_are_kept():
+    maps = np.arange(24.0).reshape(2, 3, 2, 2)
+    resized = resize_maps(maps, 5)
+    assert resized.shape == (2, 3, 5, 5)
+    np.testing.assert_array_equal(resized[1, 2], resize_maps(maps[1, 2], 5))
+    assert resize_maps(np.zeros((0, 3, 3)), (6, 4)).shape == (0, 6, 4)
+
+
+@pytest.mark.parametrize("maps", [np.zeros(3), np.zeros((2, 0, 3))])
+def test_maps_without_pixels_are_refused(maps):
+    with pytest.raises(ValueError, match=r"maps.*Received: shape \(.*3\)|shape \(3,\)"):
+        resize_maps(maps, 4)
