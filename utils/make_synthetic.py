@@ -158,7 +158,7 @@ def _add(group, options: dict) -> None:
 
 def _words(name: str, value) -> str:
     """A setting as one types it."""
-    from kerasloc.data.polygon_drawing import star_name
+    from kerasloc.data.synthetic import star_name
 
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -113,7 +113,7 @@ class DataConfig:
         "images and classes)"
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.protocol is not None and self.image_sets is not None:
             raise ValueError(
                 "Expected lists that are either read or made. Received: image_sets="

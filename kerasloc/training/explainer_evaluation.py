@@ -21,7 +21,7 @@ from kerasloc import weights as weight_files
 from kerasloc.cams import FeatureGradient, methods
 from kerasloc.data import config as data_config
 from kerasloc.data.pipeline import PipelineConfig, batches
-from kerasloc.data.polygons import other_masks
+from kerasloc.data.synthetic import other_masks
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import (
     AopcConfig,

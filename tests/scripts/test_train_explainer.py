@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import kerasloc
-from kerasloc.data.polygons import PolygonConfig, write_polygons
+from kerasloc.data.synthetic import PolygonConfig, write_polygons
 from kerasloc.runs import read_config, read_history
 from kerasloc.training.arguments import given, make
 from kerasloc.training.configs import ExplainerTraining

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kerasloc.data import config as data_config
-from kerasloc.data.polygons import PolygonConfig, other_masks, write_polygons
 from kerasloc.data.samples import load_image
+from kerasloc.data.synthetic import PolygonConfig, other_masks, write_polygons
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import AopcConfig, aopc, morf_curves
 from kerasloc.training import explainer_evaluation

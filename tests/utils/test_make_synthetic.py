@@ -66,15 +66,15 @@ def test_the_help_has_an_example(tool, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--classes", "1"], "classes is 2 to 12"),
-        (["--noise", "7"], "noise lies in 0..0.5"),
+        (["--classes", "1"], "classes in 2..12"),
+        (["--noise", "7"], "noise in 0..0.5"),
         (["--size", "big"], "invalid int value"),
         (["--train", "6", "7"], "of shapes are one number"),
         (["--target", "5/2"], "Received: --target with --kind shapes"),
         (["--simplified"], "say --kind polygons"),
         (["--kind", "polygons", "--classes", "3"], "Received: --classes"),
-        (["--kind", "polygons", "--target", "4/2"], "A shape is p/q"),
-        (["--kind", "polygons", "--occlusion", "0.5"], "occlusion needs overlap"),
+        (["--kind", "polygons", "--target", "4/2"], "shape p/q"),
+        (["--kind", "polygons", "--occlusion", "0.5"], "overlap for an occlusion"),
     ],
 )
 def test_what_does_not_fit_is_an_error_with_the_reason(

@@ -1,0 +1,339 @@
+"""Synthetic polygons: images with and without a target shape, its boxes and masks.
+
+They are written as ``kerasloc.data.read_folders`` reads them::
+
+    train|val|test/absent|present/0000.png
+    masks/train/present/0000.png           visible pixels of the target
+    others/train/absent/0000.png           visible pixels of all other shapes
+    annotations.json                       settings, boxes, masks, others
+
+The label is the presence of the target. Images of both classes are alike in number,
+positions, sizes and colors of their shapes.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasloc.data.datasets.folders import ANNOTATIONS, FOLDERS
+from kerasloc.data.synthetic.flat import cells_per_side, draw, nested_radius
+from kerasloc.data.synthetic.folder import box_around, make_folder, save_png, with_bar
+from kerasloc.data.synthetic.stars import (
+    CIRCLE,
+    Star,
+    inner_radius,
+    parse_star,
+    star_name,
+)
+
+CLASSES = ("absent", "present")
+FORMAT = 1
+CENTER_PIXEL = 0.75  # radius of a circle that holds a pixel's center at any position
+SIMPLE: Mapping[str, Any] = {
+    "others": (CIRCLE,),
+    "shapes": (2, 2),
+    "noise": 0.0,
+    "color": (40, 90, 200),
+    "outer_color": (240, 200, 60),
+    "background": (255, 255, 255),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class PolygonConfig:
+    """Settings of synthetic images of polygons.
+
+    A shape is a star polygon {p/q}, given as (p, q), as a text such as "5/2" or, for a
+    circle, as "circle" or -1. With an outer shape, the target is the shape within that
+    outer one, and its box and mask surround both.
+
+    Args:
+        target: Shape that makes an image "present".
+        outer: Shape around the target, which is required for it to count. None: none.
+        others: Other shapes. With outer shapes, any pair of a shape (the target's, too)
+            and an outer shape is another shape, except the target's pair.
+        other_outers: Outer shapes of other shapes, in addition to the target's; None
+            for no outer shape.
+        size: Side of the square images, pixels, 16 or more.
+        train: Training images, (absent, present), or their sum.
+        val: Validation images, the same; 0 for none.
+        test: Test images, the same; 0 for none.
+        seed: Random seed; with split, class and number it determines an image.
+        shapes: Smallest and largest number of shapes in an image, the target included.
+        radius: Smallest and largest radius of the circle around a shape: shares of the
+            side up to 0.5, or pixels from 1.
+        rotation: Random rotation of the shapes; without it a corner is on top.
+        overlap: Permission to overlap. Overlapping shapes of one color merge.
+        occlusion: Largest hidden share of the target, up to 0.9; at 0 the target is on
+            top. Needs overlap.
+        noise: Standard deviation of the grain, for values in [0, 1].
+        antialias: Soft outlines. Masks are the same.
+        color: RGB (0 to 255) of all shapes. None: random.
+        outer_color: RGB of all outer shapes. None: random.
+        background: RGB of the ground. None: random, which takes far more images to
+            learn.
+        same_color: One color for all shapes of an image.
+
+    Raises:
+        ValueError: If a value is out of its range, or the shapes are too small for
+            their pixels or too many for their image.
+
+    Examples:
+        >>> config = PolygonConfig("5/2", train=10, seed=3)
+        >>> config.target, config.train
+        ((5, 2), (5, 5))
+    """
+
+    target: Star = (5, 2)
+    outer: Star | None = None
+    others: tuple[Star, ...] = (CIRCLE, (3, 1), (4, 1))
+    other_outers: tuple[Star | None, ...] = (None,)
+    size: int = 64
+    train: tuple[int, int] = (200, 200)
+    val: tuple[int, int] = (40, 40)
+    test: tuple[int, int] = (100, 100)
+    seed: int = 0
+    shapes: tuple[int, int] = (2, 3)
+    radius: tuple[float, float] = (0.16, 0.25)
+    rotation: bool = True
+    overlap: bool = False
+    occlusion: float = 0.0
+    noise: float = 0.03
+    antialias: bool = True
+    color: tuple[int, int, int] | None = (230, 200, 60)
+    outer_color: tuple[int, int, int] | None = None
+    background: tuple[int, int, int] | None = (30, 30, 30)
+    same_color: bool = False
+
+    def __post_init__(self) -> None:
+        values: dict[str, Any] = {n: _pair(getattr(self, n), n) for n in FOLDERS}
+        values |= {
+            "target": parse_star(self.target),
+            "outer": _star_or_none(self.outer),
+            "others": tuple(map(parse_star, self.others)),
+            "other_outers": tuple(map(_star_or_none, self.other_outers)),
+        }
+        for name in ("shapes", "radius", "color", "outer_color", "background"):
+            value = getattr(self, name)
+            value = value if value is None or np.iterable(value) else (value,)
+            values[name] = None if value is None else tuple(value)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        for rules in (_ranges, _capacity):
+            broken = [rule for rule, kept in rules(self).items() if not kept]
+            if broken:
+                raise ValueError(f"Expected {'; '.join(broken)}. Received: {self}.")
+
+    @classmethod
+    def simplified(cls, **changes: Any) -> "PolygonConfig":
+        """The target and one circle (absent: two), fixed colors, no noise, no overlap.
+
+        Args:
+            changes: Settings that differ, as for the class.
+        """
+        return cls(**{**SIMPLE, **changes})
+
+    @property
+    def kinds(self) -> tuple[tuple[Star, Star | None], ...]:
+        """Pairs of a shape and an outer one or None, without the target."""
+        outers = dict.fromkeys((self.outer, *self.other_outers))
+        stars = dict.fromkeys((self.target, *self.others))
+        pairs = [(star, outer) for star in stars for outer in outers]
+        return tuple(pair for pair in pairs if pair != (self.target, self.outer))
+
+    @property
+    def pixels(self) -> tuple[float, float]:
+        """Smallest and largest radius, pixels."""
+        low, high = self.radius
+        return (low, high) if low >= 1 else (low * self.size, high * self.size)
+
+    @property
+    def name(self) -> str:
+        """Unique name of the data, such as ``polygons-64px-seed0``."""
+        size = f"{self.size}px-seed{self.seed}"
+        for kind, config in (
+            ("polygons", PolygonConfig),
+            ("polygons-simplified", PolygonConfig.simplified),
+        ):
+            if self == dataclasses.replace(config(), size=self.size, seed=self.seed):
+                return f"{kind}-{size}"
+        code = json.dumps(_settings(self), sort_keys=True).encode()
+        target = star_name(self.target).replace("/", "_")
+        return f"polygons-{target}-{size}-{hashlib.md5(code).hexdigest()[:6]}"
+
+
+def default_polygons(
+    root: str | os.PathLike = "data", config: PolygonConfig | None = None
+) -> Path:
+    """Write synthetic polygons if absent and return their folder.
+
+    Args:
+        root: Parent folder.
+        config: Settings of the data. None: the defaults.
+    """
+    config = PolygonConfig() if config is None else config
+    return write_polygons(Path(root) / config.name, config)
+
+
+def write_polygons(folder: str | os.PathLike, config: PolygonConfig) -> Path:
+    """Write images, masks and boxes, or reuse a folder of the same settings.
+
+    Args:
+        folder: Folder to write; it appears when it is complete.
+        config: Settings of the data.
+
+    Raises:
+        ValueError: If the folder holds something else.
+    """
+    return make_folder(folder, _settings(config), lambda new: _write_all(new, config))
+
+
+def render_polygons(
+    config: PolygonConfig, split: str, label: int, number: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw an image with or without the target.
+
+    Args:
+        config: Settings of the data.
+        split: "train", "val" or "test".
+        label: 1 for an image with the target, 0 for an image without.
+        number: Number of the image in its class and split.
+
+    Returns:
+        Picture uint8 (size, size, 3), and masks (size, size) of the target and of all
+        other shapes.
+    """
+    rng = np.random.default_rng((config.seed, FOLDERS.index(split), label, number))
+    return draw(rng, config, bool(label))
+
+
+def other_masks(folder: str | os.PathLike) -> dict[str, str]:
+    """Paths of the masks of the other shapes, by path of the image.
+
+    Args:
+        folder: Folder of synthetic polygons; paths begin with it, as in the table of
+            ``kerasloc.data.read_folders``.
+
+    Raises:
+        ValueError: If the folder does not hold synthetic polygons.
+    """
+    folder = Path(folder)
+    try:
+        content = json.loads((folder / ANNOTATIONS).read_text(encoding="utf-8"))
+        masks = content["others"].items()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected a folder of synthetic polygons. Received: {folder}, whose "
+            f"{ANNOTATIONS} lists no masks of other shapes ({error!r})."
+        ) from error
+    return {str(folder / image): str(folder / mask) for image, mask in masks}
+
+
+def _pair(count: Any, name: str) -> tuple[int, ...]:
+    """Number of images without and with the target; half of a single number each."""
+    counts = np.atleast_1d(count)
+    if counts.dtype.kind not in "iu" or counts.shape not in ((1,), (2,)):
+        raise ValueError(
+            f"Expected {name} to be a number of images, or numbers of absent and "
+            f"present images. Received: {count!r}."
+        )
+    first = counts[0] - counts[0] // 2 if len(counts) == 1 else counts[0]
+    return int(first), int(counts.sum() - first)
+
+
+def _star_or_none(star: Any) -> Star | None:
+    return None if star is None else parse_star(star)
+
+
+def _within(values: Iterable[Any], low: float, high: float, kind: Any = Real) -> bool:
+    return all(isinstance(v, kind) and low <= v <= high for v in values)
+
+
+def _is_range(pair: tuple, low: float, high: float, kind: Any = Real) -> bool:
+    return len(pair) == 2 and _within(pair, low, high, kind) and pair[0] <= pair[1]
+
+
+def _ranges(config: PolygonConfig) -> dict[str, bool]:
+    """Rules for the types and ranges of the values."""
+    colors = (config.color, config.outer_color, config.background)
+    fixed = [color for color in colors if color is not None]
+    return {
+        "size as integer of 16 or more": _within((config.size,), 16, np.inf, Integral),
+        "train of one image per class or more": min(config.train) >= 1,
+        **{
+            f"{name} of one image per class or more, or 0": min(pair) >= 1
+            or pair == (0, 0)
+            for name, pair in (("val", config.val), ("test", config.test))
+        },
+        "seed as integer of 0 or more": _within((config.seed,), 0, np.inf, Integral),
+        "other shapes than the target": bool(config.kinds),
+        "others without the target": config.target not in config.others,
+        "shapes as integers of 1 or more, ascending": _is_range(
+            config.shapes, 1, np.inf, Integral
+        ),
+        "radius in 0..0.5 of the side, or in pixels from 1 to half of it, ascending": (
+            _is_range(config.radius, 1e-9, 0.5)
+            or _is_range(config.radius, 1, config.size / 2)
+        ),
+        "occlusion in 0..0.9": _within((config.occlusion,), 0, 0.9),
+        "overlap for an occlusion": config.overlap or config.occlusion == 0,
+        "noise in 0..0.5": _within((config.noise,), 0, 0.5),
+        "red, green and blue for a color, integers in 0..255": all(
+            len(rgb) == 3 and _within(rgb, 0, 255, Integral) for rgb in fixed
+        ),
+        "fixed colors that differ": len(set(fixed)) == len(fixed),
+    }
+
+
+def _capacity(config: PolygonConfig) -> dict[str, bool]:
+    """Rules for the pixels of the smallest shape and the space for the most shapes."""
+    smallest = config.pixels[0]
+    kinds = ((config.target, config.outer), *config.kinds)
+    fills = {pair: nested_radius(pair[1]) * inner_radius(pair[0]) for pair in kinds}
+    pair = min(fills, key=lambda kind: fills[kind])
+    words = " in ".join(star_name(star) for star in pair if star is not None)
+    cell = config.size / cells_per_side(config.shapes[1])
+    return {
+        "a shape of the smallest radius that covers a pixel: "
+        f"{words} needs a radius of {CENTER_PIXEL / fills[pair]:.1f} pixels, the "
+        f"smallest is {smallest:.1f}": smallest * fills[pair] >= CENTER_PIXEL,
+        f"space for {config.shapes[1]} shapes of the smallest radius without overlap: "
+        f"{smallest:.1f} pixels may be {(cell - 1) / 2:.1f} at most": (
+            config.overlap or 2 * smallest + 1 <= cell
+        ),
+    }
+
+
+def _settings(config: PolygonConfig) -> dict:
+    """Settings as annotations.json holds them."""
+    values = {"format": FORMAT, "kind": "polygons", **dataclasses.asdict(config)}
+    return json.loads(json.dumps(values))
+
+
+def _write_all(folder: Path, config: PolygonConfig) -> dict:
+    """Write images and masks; return boxes and masks of targets, masks of others."""
+    content: dict[str, dict] = {"boxes": {}, "masks": {}, "others": {}}
+    jobs = [
+        (split, label, number)
+        for split in FOLDERS
+        for label, count in enumerate(getattr(config, split))
+        for number in range(count)
+    ]
+    for split, label, number in with_bar(jobs):
+        picture, target, rest = render_polygons(config, split, label, number)
+        image = f"{split}/{CLASSES[label]}/{number:04d}.png"
+        content["others"][image] = f"others/{image}"
+        save_png(folder / image, picture)
+        save_png(folder / content["others"][image], rest)
+        if label:
+            content["masks"][image] = f"masks/{image}"
+            content["boxes"][image] = [[*box_around(target), CLASSES[label]]]
+            save_png(folder / content["masks"][image], target)
+    return content
