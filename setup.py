@@ -17,7 +17,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["kerasloc", "kerasloc.*"]),
-    package_data={"kerasloc": ["py.typed"], "kerasloc.plotting": ["web/*"]},
+    package_data={
+        "kerasloc": ["py.typed"],
+        "kerasloc.models": ["presets/*.toml"],
+        "kerasloc.plotting": ["web/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.21",

@@ -1,27 +1,91 @@
-"""What a network is, apart from its weights, as it stands in a run folder."""
+"""Frozen configurations: fields with help texts, rules, and that of a network."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 
+def option(
+    default: Any, help: str, *, choices: Sequence | None = None, **metadata: Any
+) -> Any:
+    """Define a dataclass field that is an option: default, help and choices.
+
+    Command lines, signatures and documentation are made from these fields.
+
+    Args:
+        default: Default value.
+        help: Noun phrase that says what the option is, with its range and unit.
+        choices: Allowed values.
+        **metadata: Further entries of the field's metadata, such as ``flags``: other
+            spellings on the command line.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Options:
+        ...     size: int = option(3, "Size of the kernel in pixels.")
+        >>> dataclasses.fields(Options)[0].metadata["help"]
+        'Size of the kernel in pixels.'
+    """
+    values = {"help": help, "choices": choices, **metadata}
+    return dataclasses.field(default=default, metadata=values)
+
+
+def check_rules(rules: Mapping[str, bool], received: object) -> None:
+    """Check that values follow their rules.
+
+    Args:
+        rules: Whether each rule is followed, by its text.
+        received: Values to show in the error.
+
+    Raises:
+        ValueError: If a rule is broken; the message names all that are.
+
+    Example:
+        >>> check_rules({"size of at least 1": True}, 3)
+    """
+    broken = [rule for rule, followed in rules.items() if not followed]
+    if broken:
+        raise ValueError(f"Expected {'; '.join(broken)}. Received: {received}.")
+
+
+def select_fields(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the values that are fields of a dataclass.
+
+    Args:
+        config: The dataclass.
+        values: Values by any names.
+
+    Example:
+        >>> select_fields(NetworkConfig, {"family": "pylon", "epochs": 3})
+        {'family': 'pylon'}
+    """
+    names = {field.name for field in dataclasses.fields(config)}
+    return {name: value for name, value in values.items() if name in names}
+
+
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """Everything needed to build a network again.
+    """Description from which a network is built again; its weights are apart.
 
     Attributes:
-        family: Which wrapper: ``half``, ``full``, ...
+        family: Name of the family: ``half``, ``full``, ``pylon``, ...
         class_names: One name per class, in the order of the logits.
-        im_size: Rows and columns of the images.
-        channels: Of the images.
-        multi_label: Whether an image may have several classes (sigmoid) or has exactly
+        im_size: Rows and columns of the images in pixels.
+        channels: Number of channels of the images.
+        multi_label: Whether an image has any number of classes (sigmoid) or exactly
             one (softmax).
         options: Keyword arguments of the family's builder.
-        mean: Of the images, per channel (or one for all), taken off before the network.
-        std: What they are then divided by.
-        thresholds: Probability above which a class is said to be there, one for all
-            or one per class (multi-label only).
-        folded: Whether the batch normalization is folded into the convolutions.
+        mean: Mean of the images, per channel or one for all; subtracted.
+        std: Standard deviation of the images, likewise; images are divided by it.
+        thresholds: Probability above which a class is predicted, one for all or one
+            per class (multi-label only).
+        folded: Whether batch normalization is folded into the convolutions.
+
+    Example:
+        >>> NetworkConfig("pylon", ("cat", "dog"), (96, 96)).name
+        'pylon-2classes-96x96x3'
     """
 
     family: str
@@ -45,15 +109,15 @@ class NetworkConfig:
         ):
             object.__setattr__(self, name, _numbers(name, getattr(self, name), most))
         if min(self.std) <= 0:
-            raise ValueError(f"std is above 0. Received: {self.std}.")
+            raise ValueError(f"Expected std above 0. Received: {self.std}.")
         if not all(0 <= value <= 1 for value in self.thresholds):
             raise ValueError(
-                f"Thresholds are probabilities, 0 to 1. Received: {self.thresholds}."
+                f"Expected thresholds in [0, 1]. Received: {self.thresholds}."
             )
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.class_names)
 
     @property
@@ -68,23 +132,27 @@ class NetworkConfig:
         options = [f"{key}{value}" for key, value in sorted(self.options.items())]
         return "-".join([self.family, f"{self.num_classes}classes", size, *options])
 
-    def __str__(self):
-        parts = [classes_in_words(self.class_names)]
-        parts.append(" x ".join(map(str, self.input_shape)))
+    def __str__(self) -> str:
+        words = [classes_in_words(self.class_names)]
+        words.append(" x ".join(map(str, self.input_shape)))
         for key, value in sorted(self.options.items()):
-            known = key in ("backbone", "classifier")  # whose values say what they are
-            parts.append(str(value) if known else f"{key}={value}")
-        parts += ["multi-label"] if self.multi_label else []
-        parts += ["folded"] if self.folded else []
-        return "; ".join(parts)
+            named = key in ("backbone", "classifier")  # values that speak alone
+            words.append(str(value) if named else f"{key}={value}")
+        words += ["multi-label"] if self.multi_label else []
+        words += ["folded"] if self.folded else []
+        return "; ".join(words)
 
 
-def classes_in_words(names, most: int = 5) -> str:
-    """How many classes and the first of them, such as ``2 classes: cat, dog``.
+def classes_in_words(names: Sequence[str], most: int = 5) -> str:
+    """Return the number of classes and the first names.
 
     Args:
-        names: Of the classes.
-        most: How many are named.
+        names: Names of the classes.
+        most: Number of names that are shown.
+
+    Example:
+        >>> classes_in_words(["cat", "dog"])
+        '2 classes: cat, dog'
     """
     count, more = len(names), len(names) - most
     named = f"{', '.join(names[:most])}{f' and {more} more' if more > 0 else ''}"
@@ -92,13 +160,13 @@ def classes_in_words(names, most: int = 5) -> str:
 
 
 def _numbers(name, values, most: int) -> tuple[float, ...]:
-    """One number, or as many as there are channels or classes."""
+    """Convert to one number, or as many as there are channels or classes."""
     try:
         numbers = np.atleast_1d(np.asarray(values, float))
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.shape not in ((1,), (most,)) or not np.isfinite(numbers).all():
         raise ValueError(
-            f"{name} is one number or {most} of them. Received: {values!r}."
+            f"Expected one number or {most} for {name}. Received: {values!r}."
         )
     return tuple(numbers.tolist())

@@ -353,14 +353,13 @@ def small_network(input_shape, classes, backbone="resnet50", **options):
     import keras
 
     from kerasloc.backbones import blocks, resnet
-    from kerasloc.models import pylon
+    from kerasloc.models.options import PylonOptions
 
-    resnet.architecture(backbone)
-    config = pylon.settings(**options)
+    config = PylonOptions(backbone, **options)
     image = blocks.start(input_shape, classes)
     x = blocks.relu(resnet.norm(resnet.conv(image, 8, 5, "conv1", stride=4), "bn1"), "")
-    x = blocks.conv_bn_relu(x, config["decoder_channels"], 3, "pa_mid_0")
-    maps = blocks.head(x, classes, config["head_kernel_size"])
+    x = blocks.conv_bn_relu(x, config.decoder_channels, 3, "pa_mid_0")
+    maps = blocks.head(x, classes, config.head_kernel_size)
     logits = keras.layers.GlobalMaxPooling2D(name="logits")(maps)
     return keras.Model(image, {"logits": logits, "maps": maps}, name="small")
 
@@ -398,10 +397,10 @@ def small_attention(input_shape, classes, backbone="resnet50", *, dropout=0, **o
 
     from kerasloc import layers
     from kerasloc.backbones import blocks, resnet
-    from kerasloc.models import ham
+    from kerasloc.models.options import HamOptions
 
-    resnet.architecture(backbone)
-    image = blocks.start(input_shape, classes, ham.settings(**options)["downsampling"])
+    config = HamOptions(backbone, **options)
+    image = blocks.start(input_shape, classes, config.downsampling)
     x = blocks.relu(resnet.norm(resnet.conv(image, 8, 5, "conv1", stride=4), "bn1"), "")
     x = keras.layers.SpatialDropout2D(dropout, name="cls_head_dropout")(x)
     pooled = layers.LogSumExpPooling(6.0, name="pooled")(x)

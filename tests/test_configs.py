@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kerasloc.configs import NetworkConfig, classes_in_words
+from kerasloc.configs import NetworkConfig, check_rules, classes_in_words
 from kerasloc.runs import CONFIG_FILE, read_network
 
 
@@ -119,18 +119,18 @@ def test_descriptions_of_earlier_versions_can_be_read(network, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"mean": [0.1, 0.2]}, "mean is one number or 3"),
-        ({"mean": float("nan")}, "mean is one number or 3"),
-        ({"mean": [[0.1, 0.2, 0.3]]}, "mean is one number or 3"),
-        ({"mean": []}, "mean is one number or 3"),
-        ({"std": [1, 2]}, "std is one number or 3"),
-        ({"std": 0}, "std is above 0"),
-        ({"std": [0.1, 0.1, -0.1]}, "std is above 0"),
+        ({"mean": [0.1, 0.2]}, "3 for mean"),
+        ({"mean": float("nan")}, "3 for mean"),
+        ({"mean": [[0.1, 0.2, 0.3]]}, "3 for mean"),
+        ({"mean": []}, "3 for mean"),
+        ({"std": [1, 2]}, "3 for std"),
+        ({"std": 0}, "std above 0"),
+        ({"std": [0.1, 0.1, -0.1]}, "std above 0"),
         ({"std": float("inf")}, "std"),
         ({"mean": float("-inf")}, "mean"),
-        ({"thresholds": [0.5, 0.5, 0.5]}, "thresholds is one number or 2"),
-        ({"thresholds": 1.5}, "probabilities, 0 to 1"),
-        ({"thresholds": [0.5, -0.1]}, "probabilities, 0 to 1"),
+        ({"thresholds": [0.5, 0.5, 0.5]}, "2 for thresholds"),
+        ({"thresholds": 1.5}, "thresholds in"),
+        ({"thresholds": [0.5, -0.1]}, "thresholds in"),
         ({"thresholds": "half"}, "thresholds"),
         ({"thresholds": None}, "thresholds"),
     ],
@@ -138,3 +138,9 @@ def test_descriptions_of_earlier_versions_can_be_read(network, tmp_path):
 def test_numbers_that_do_not_fit_are_refused(network, wrong, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(network, **wrong)
+
+
+def test_broken_rules_are_named_with_the_values_received():
+    check_rules({"a of 1": True}, "a=1")
+    with pytest.raises(ValueError, match=r"b of 2; c of 3\. Received: a=1\.$"):
+        check_rules({"a of 1": True, "b of 2": False, "c of 3": False}, "a=1")

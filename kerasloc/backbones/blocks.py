@@ -1,6 +1,9 @@
 """What the decoders over a ResNet have in common: blocks, attention, head, start."""
 
+from collections.abc import Mapping
+
 import keras
+import numpy as np
 from keras import layers
 
 from kerasloc.backbones import resnet
@@ -9,6 +12,7 @@ from kerasloc.checks import as_size
 from kerasloc.layers import AlignedResize
 
 HEAD = "segmentation_head_0"
+Arrays = Mapping[str, Mapping[str, np.ndarray]]  # by layer and variable
 
 
 def start(input_shape, classes: int, multiple: int = 32):
@@ -133,21 +137,6 @@ def head(x, classes: int, size: int, name: str = HEAD):
     return conv(
         x, classes, size, name, dtype="float32", kernel_initializer="glorot_uniform"
     )
-
-
-def check(rules: dict, received):
-    """Makes sure that options keep their rules.
-
-    Args:
-        rules: Text of a rule to whether it is kept.
-        received: What the error shows.
-
-    Raises:
-        ValueError: If one is broken; says which.
-    """
-    broken = [rule for rule, kept in rules.items() if not kept]
-    if broken:
-        raise ValueError(f"{'; '.join(broken)}. Received: {received}.")
 
 
 def describe(arrays, last: str, options_of) -> dict:

@@ -8,66 +8,12 @@ Reference:
     et al., High Resolution Class Activation Mapping, ICIP 2019.
 """
 
-import dataclasses
-
-import keras
 from keras import layers
 
+from kerasloc.backbones.configs import DenseNetConfig
 from kerasloc.layers import BatchNormalization
 
 EPSILON = 1.1e-5
-
-
-@dataclasses.dataclass(frozen=True)
-class DenseNetConfig:
-    """Sizes of a DenseNet-FCN; the defaults are the published ones.
-
-    Attributes:
-        growth: New channels of every dense layer.
-        blocks: Dense blocks that are followed by pooling.
-        layers_per_block: Dense layers in every block.
-        initial_filters: Channels of the first convolution.
-        momentum: Of the moving averages of batch normalization. With a few hundred
-            training steps take 0.9: 0.99 has not settled by then.
-        weight_decay: l2 penalty on the initial, transition and transposed
-            convolutions and the final Dense kernel.
-    """
-
-    growth: int = 16
-    blocks: int = 4
-    layers_per_block: int = 4
-    initial_filters: int = 48
-    momentum: float = 0.99
-    weight_decay: float = 1e-4
-
-    def __post_init__(self):
-        for name in ("growth", "blocks", "layers_per_block", "initial_filters"):
-            if int(getattr(self, name)) != getattr(self, name) or not (
-                getattr(self, name) >= 1
-            ):
-                raise ValueError(
-                    f"{name} is a positive whole number. "
-                    f"Received: {getattr(self, name)!r}."
-                )
-        if not 0 <= self.momentum < 1 or self.weight_decay < 0:
-            raise ValueError(
-                "momentum lies in [0, 1) and weight_decay is not negative. Received: "
-                f"{self.momentum!r} and {self.weight_decay!r}."
-            )
-
-    @property
-    def up_filters(self) -> int:
-        """Channels that go on from a block whose input is left behind."""
-        return self.growth * self.layers_per_block
-
-    @property
-    def stride(self) -> int:
-        """What both sides of an image must be a multiple of."""
-        return 2 ** (self.blocks + 1)
-
-    def l2(self):
-        """The weight penalty, or None without one."""
-        return keras.regularizers.L2(self.weight_decay) if self.weight_decay else None
 
 
 def norm_relu(x, name: str, config: DenseNetConfig):

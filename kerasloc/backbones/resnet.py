@@ -10,104 +10,21 @@ Reference:
     Aggregated Residual Transformations for Deep Neural Networks, CVPR 2017.
 """
 
-import dataclasses
 import re
-from collections.abc import Callable
 
 import keras
 from keras import layers
 
+from kerasloc.backbones.configs import (
+    ARCHITECTURES,
+    ResNetConfig,
+    architecture,
+)
 from kerasloc.layers import BatchNormalization
 
 EPSILON = 1e-5
 MOMENTUM = 0.9
 STAGES = ("stage1", "stage2", "stage3", "stage4", "stage5")
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """What distinguishes one ResNet from another.
-
-    Attributes:
-        blocks: Residual blocks of the four stages.
-        bottleneck: Whether a block is 1x1, 3x3, 1x1 or two 3x3.
-        groups: Of the 3x3 of a bottleneck.
-        group_width: Channels of a group at the first stage.
-    """
-
-    blocks: tuple[int, int, int, int]
-    bottleneck: bool
-    groups: int = 1
-    group_width: int = 64
-
-    @property
-    def expansion(self) -> int:
-        """Channels that leave a block, over those of its stage's base width."""
-        return 4 if self.bottleneck else 1
-
-
-ARCHITECTURES = {
-    "resnet18": Architecture((2, 2, 2, 2), bottleneck=False),
-    "resnet34": Architecture((3, 4, 6, 3), bottleneck=False),
-    "resnet50": Architecture((3, 4, 6, 3), bottleneck=True),
-    "resnet101": Architecture((3, 4, 23, 3), bottleneck=True),
-    "resnet152": Architecture((3, 8, 36, 3), bottleneck=True),
-    "resnext50_32x4d": Architecture((3, 4, 6, 3), True, 32, 4),
-    "resnext101_32x8d": Architecture((3, 4, 23, 3), True, 32, 8),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class ResNetConfig:
-    """How the stages go through the image; the defaults are torchvision's.
-
-    Attributes:
-        strides: Of the four stages after the stem, on their first block.
-        dilations: Of the four stages.
-        dilate: ``every``: all 3x3 of a stage are dilated; ``first``: the second 3x3 of
-            a basic block is not (HAM).
-        pooling: Whether the stem ends in its max-pooling.
-        after_block: Function ``(features, name) -> features`` behind the stem's pooling
-            (``stem``) and every block (``layer1_0``, ...), or None.
-    """
-
-    strides: tuple[int, int, int, int] = (1, 2, 2, 2)
-    dilations: tuple[int, int, int, int] = (1, 1, 1, 1)
-    dilate: str = "every"
-    pooling: bool = True
-    after_block: Callable | None = None
-
-    def __post_init__(self):
-        numbers = (*self.strides, *self.dilations)
-        lengths = {len(self.strides), len(self.dilations)}
-        if lengths != {4} or any(int(one) != one or one < 1 for one in numbers):
-            raise ValueError(
-                "Strides and dilations are four whole numbers from 1 each. Received: "
-                f"{self.strides!r} and {self.dilations!r}."
-            )
-        pairs = zip(self.strides, self.dilations, strict=True)
-        if any(dilation > 1 and dilation % stride for stride, dilation in pairs):
-            raise ValueError(
-                "A dilation is 1 or a multiple of its stage's stride. Received: "
-                f"{self.strides!r} and {self.dilations!r}."
-            )
-        if self.dilate not in ("every", "first"):
-            raise ValueError(
-                f"dilate is 'every' or 'first'. Received: {self.dilate!r}."
-            )
-
-
-def architecture(name: str) -> Architecture:
-    """The sizes of a network by name.
-
-    Raises:
-        ValueError: If there is none of that name.
-    """
-    if name not in ARCHITECTURES:
-        raise ValueError(
-            f"A backbone is one of {', '.join(ARCHITECTURES)}. Received: {name!r}."
-        )
-    return ARCHITECTURES[name]
 
 
 def resnet(image, name: str = "resnet50", config: ResNetConfig | None = None) -> dict:

@@ -3,7 +3,7 @@
 from kerasloc.cams.explainers import METHODS
 
 
-def cam(  # noqa: PLR0913, PLR0917 - the options of one call, as people expect them
+def cam(  # noqa: PLR0917 - the options of one call, as people expect them
     model, x, method="gradcam", layer=None, classes=None, size=None, normalize=True
 ):
     """Heat maps: where in the images is what speaks for a class?

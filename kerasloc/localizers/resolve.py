@@ -10,8 +10,8 @@ import numpy as np
 from kerasloc import weights as weight_files
 from kerasloc.checks import as_size
 from kerasloc.configs import NetworkConfig
+from kerasloc.models.families import IMAGENET as IMAGENET_IMAGES
 from kerasloc.models.folding import fold, is_folded
-from kerasloc.models.registry import IMAGENET as IMAGENET_IMAGES
 from kerasloc.runs import CONFIG_FILE, read_network
 from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
 from kerasloc.weights.torch_names import bare

@@ -6,12 +6,15 @@ Reference:
     for Discriminative Localization, CVPR 2016.
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
 from kerasloc.backbones import blocks
-from kerasloc.backbones.blocks import check, head, start
+from kerasloc.backbones.blocks import head, start
 from kerasloc.backbones.resnet import resnet
+from kerasloc.models.options import BaselineOptions
 
 POOLINGS = {
     "max": layers.GlobalMaxPooling2D,
@@ -20,26 +23,32 @@ POOLINGS = {
 
 
 def baseline(
-    input_shape, classes: int, backbone: str = "resnet50", pooling: str = "max"
+    input_shape: Sequence[int],
+    classes: int,
+    backbone: str = "resnet50",
+    pooling: str = "max",
 ) -> keras.Model:
-    """The network: `logits` (n, classes) and `maps` (n, rows / 32, cols / 32, classes).
+    """Build the network: `logits` and `maps` (n, rows / 32, cols / 32, classes).
 
     Args:
         input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: How many.
-        backbone: One of :data:`kerasloc.backbones.resnet.ARCHITECTURES`.
-        pooling: ``max`` or ``avg``: what makes a logit of a map.
+        classes: Number of classes.
+        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
+        pooling: Pooling of a map to its logit: ``max`` or ``avg``.
 
     Raises:
-        ValueError: If a size or an option does not fit.
+        ValueError: If a size or an option is not allowed.
     """
-    check({"pooling is 'max' or 'avg'": pooling in POOLINGS}, repr(pooling))
+    options = BaselineOptions(backbone, pooling)
     image = start(input_shape, classes)
-    maps = head(resnet(image, backbone)["stage5"], classes, 1, "out")
-    logits = POOLINGS[pooling](dtype="float32", name="logits")(maps)
+    maps = head(resnet(image, options.backbone)["stage5"], classes, 1, "out")
+    logits = POOLINGS[options.pooling](dtype="float32", name="logits")(maps)
     return keras.Model(image, {"logits": logits, "maps": maps}, name="baseline")
 
 
-def describe(arrays) -> dict:
-    """What shapes tell (not ``pooling``); see :mod:`kerasloc.backbones.blocks`."""
+def describe(arrays: blocks.Arrays) -> dict:
+    """Describe the network of weights, ``pooling`` excepted.
+
+    See :func:`kerasloc.backbones.blocks.describe`.
+    """
     return blocks.describe(arrays, "out", lambda kernels: {})

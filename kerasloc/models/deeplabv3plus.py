@@ -6,13 +6,13 @@ Reference:
 """
 
 import re
+from collections.abc import Sequence
 
 import keras
 from keras import layers
 
 from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import (
-    check,
     conv,
     global_mean,
     head,
@@ -22,7 +22,9 @@ from kerasloc.backbones.blocks import (
     separable,
     start,
 )
-from kerasloc.backbones.resnet import ResNetConfig, resnet
+from kerasloc.backbones.configs import ResNetConfig
+from kerasloc.backbones.resnet import resnet
+from kerasloc.models.options import DeepLabV3PlusOptions
 
 ENCODERS = {
     16: ResNetConfig(strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2)),
@@ -33,27 +35,36 @@ ATROUS = r"aspp_0_convs_\d+_0_0"
 
 
 def deeplabv3plus(
-    input_shape, classes: int, backbone: str = "resnet50", **options
+    input_shape: Sequence[int],
+    classes: int,
+    backbone: str = "resnet50",
+    *,
+    decoder_channels: int = 256,
+    output_stride: int = 16,
+    atrous_rates: Sequence[int] = (12, 24, 36),
+    aspp: str = "original",
 ) -> keras.Model:
-    """The network: `logits` (n, classes) and `maps` (n, rows / 4, cols / 4, classes).
+    """Build the network: `logits` and `maps` (n, rows / 4, cols / 4, classes).
 
     Args:
         input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: How many.
-        backbone: One of :data:`kerasloc.backbones.resnet.ARCHITECTURES`.
-        **options: ``decoder_channels`` (256), ``output_stride`` (16 or 8),
-            ``atrous_rates`` ((12, 24, 36)), ``aspp``: ``original``, or ``nogap``
-            without the branch that sees the whole image.
+        classes: Number of classes.
+        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
+        decoder_channels: Number of channels of the decoder.
+        output_stride: Size of the image over that of the deepest features: 16 or 8.
+        atrous_rates: Dilation rates of the atrous pyramid in features.
+        aspp: Atrous pyramid: ``original``, or ``nogap`` without the image-wide branch.
 
     Raises:
-        ValueError: If a size or an option does not fit.
-        TypeError: If an option is unknown.
+        ValueError: If a size or an option is not allowed.
     """
-    config = settings(**options)
+    options = DeepLabV3PlusOptions(
+        backbone, decoder_channels, output_stride, tuple(atrous_rates), aspp
+    )
     image = start(input_shape, classes)
-    taps = resnet(image, backbone, ENCODERS[config["output_stride"]])
-    width = config["decoder_channels"]
-    x = _pyramid(taps["stage5"], config)  # (n, rows / stride, cols / stride, width)
+    taps = resnet(image, backbone, ENCODERS[output_stride])
+    width = decoder_channels
+    x = _pyramid(taps["stage5"], options)  # (n, rows / stride, cols / stride, width)
     x = norm_relu(separable(x, width, 3, "aspp_1"), "aspp_2")
     skip = conv(taps["stage2"], SKIP_CHANNELS, 1, "block1_0", bias=False)
     skip = norm_relu(skip, "block1_1")
@@ -62,56 +73,36 @@ def deeplabv3plus(
     return max_pooled(image, head(x, classes, 1), "deeplabv3plus")
 
 
-def describe(arrays) -> dict:
-    """What shapes tell (not the stride, and the rates only by their number).
+def describe(arrays: blocks.Arrays) -> dict:
+    """Describe the network of weights, stride and rates excepted.
 
-    See :mod:`kerasloc.backbones.blocks`.
+    See :func:`kerasloc.backbones.blocks.describe`.
     """
 
     def options(kernels):
         width = int(kernels["aspp_0_project_0"][-1])
         far = [name for name in kernels if re.fullmatch(ATROUS, name)]
-        whole = f"aspp_0_convs_{len(far) + 1}_1" in kernels
-        return {"decoder_channels": width, "aspp": "original" if whole else "nogap"}
+        pooled = f"aspp_0_convs_{len(far) + 1}_1" in kernels
+        return {"decoder_channels": width, "aspp": "original" if pooled else "nogap"}
 
     return blocks.describe(arrays, blocks.HEAD, options)
 
 
-def _pyramid(x, config: dict):
+def _pyramid(x, options: DeepLabV3PlusOptions):
     """Atrous spatial pyramid pooling: several fields of view, joined and projected."""
-    width = config["decoder_channels"]
+    width = options.decoder_channels
     near = conv(x, width, 1, "aspp_0_convs_0_0", bias=False)
     branches = [norm_relu(near, "aspp_0_convs_0_1")]
-    for index, rate in enumerate(config["atrous_rates"], start=1):
+    for index, rate in enumerate(options.atrous_rates, start=1):
         name = f"aspp_0_convs_{index}"
         far = separable(x, width, 3, f"{name}_0", rate)
         branches.append(norm_relu(far, f"{name}_1"))
-    if config["aspp"] == "original":
+    if options.aspp == "original":
         name = f"aspp_0_convs_{len(branches)}"
-        whole = conv(global_mean(x, f"{name}_0"), width, 1, f"{name}_1", bias=False)
-        whole = norm_relu(whole, f"{name}_2")
-        branches.append(resize_like(whole, x, f"{name}_up"))
+        mean = conv(global_mean(x, f"{name}_0"), width, 1, f"{name}_1", bias=False)
+        mean = norm_relu(mean, f"{name}_2")
+        branches.append(resize_like(mean, x, f"{name}_up"))
     joined = layers.Concatenate(name="aspp_0_concat")(branches)
     joined = conv(joined, width, 1, "aspp_0_project_0", bias=False)
     joined = norm_relu(joined, "aspp_0_project_1")
     return layers.Dropout(0.5, name="aspp_0_dropout")(joined)
-
-
-def settings(
-    *,
-    decoder_channels=256,
-    output_stride=16,
-    atrous_rates=(12, 24, 36),
-    aspp="original",
-) -> dict:
-    """The checked options."""
-    config = dict(locals())
-    rules = {
-        "decoder_channels is at least 1": decoder_channels >= 1,
-        "output_stride is 16 or 8": output_stride in ENCODERS,
-        "atrous_rates are whole numbers from 1": len(atrous_rates) > 0
-        and all(int(rate) == rate >= 1 for rate in atrous_rates),
-        "aspp is 'original' or 'nogap'": aspp in ("original", "nogap"),
-    }
-    check(rules, config)
-    return config

@@ -1,49 +1,57 @@
 """The explainer-classifier: a classifier that sees what its explanation lets through.
 
-A small encoder and decoder, the explainer, answers with an explanation: one value in
-[0, 1] per pixel. It multiplies the features of the classifier wherever the classifier
-pools them or ends a block, so what the explanation blanks out cannot decide.
+A small encoder and decoder, the explainer, outputs an explanation: one value in [0, 1]
+per pixel. It multiplies the features of the classifier wherever the classifier pools
+them or ends a block, so what the explanation blanks out cannot decide.
 
 Reference:
     Rio-Torto, Fernandes, Teixeira, Understanding the decisions of CNNs: an in-model
     approach, Pattern Recognition Letters 133, 2020.
 """
 
+from collections.abc import Callable, Sequence
+
 import keras
 from keras import layers
 
 from kerasloc.backbones import blocks
-from kerasloc.backbones.blocks import check, conv, start
-from kerasloc.backbones.resnet import EPSILON, MOMENTUM, ResNetConfig, resnet
+from kerasloc.backbones.blocks import conv, start
+from kerasloc.backbones.configs import ResNetConfig
+from kerasloc.backbones.resnet import EPSILON, MOMENTUM, resnet
 from kerasloc.backbones.vgg import conv_relu_twice, vgg
+from kerasloc.configs import check_rules
 from kerasloc.layers import BatchNormalization
+from kerasloc.models.options import ExplainerOptions
 
-RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-CLASSIFIERS = (*RESNETS, "vgg")
-MULTIPLES = {"vgg": 16}  # of the image's sides; 32 for the ResNets
+MULTIPLES = {"vgg": 16}  # divisors of the image's sides; 32 for the ResNets
 WIDTHS = (32, 64, 128)
 PREFIX = "explainer_"
 SMALL = 1e-3
 
 
 def explainer_classifier(
-    input_shape, classes: int, classifier: str = "resnet18", *, init_bias: float = 3.0
+    input_shape: Sequence[int],
+    classes: int,
+    classifier: str = "resnet18",
+    *,
+    init_bias: float = 3.0,
 ) -> keras.Model:
-    """The network: `explanation` (n, rows, cols, 1) in [0, 1], `logits` (n, classes).
+    """Build the network: `explanation` (n, rows, cols, 1), `logits` (n, classes).
+
+    Explanations lie in [0, 1].
 
     Args:
         input_shape: Rows, columns, channels; both sides multiples of 32, or of 16 for
             the VGG.
-        classes: How many.
-        classifier: One of :data:`CLASSIFIERS`.
-        init_bias: What the explanation's last bias starts from: a large one makes the
-            first explanations white, so that the classifier is not disturbed.
+        classes: Number of classes.
+        classifier: Name of one of :data:`kerasloc.models.options.CLASSIFIERS`.
+        init_bias: Initial last bias of the explanation: a large one makes the first
+            explanations white, so that the classifier is not disturbed.
 
     Raises:
-        ValueError: If a size or an option does not fit.
+        ValueError: If a size or an option is not allowed.
     """
-    rule = f"classifier is one of {', '.join(CLASSIFIERS)}"
-    check({rule: classifier in CLASSIFIERS}, repr(classifier))
+    ExplainerOptions(classifier, init_bias)
     image = start(input_shape, classes, MULTIPLES.get(classifier, 32))
     explanation = explainer(image, init_bias)
     if classifier == "vgg":
@@ -57,30 +65,32 @@ def explainer_classifier(
     return keras.Model(image, outputs, name="explainer_classifier")
 
 
-def explainer(image, init_bias: float = 3.0):
-    """The explanation of an image, (n, rows, cols, 1) in [0, 1], float32.
+def explainer(image: keras.KerasTensor, init_bias: float = 3.0) -> keras.KerasTensor:
+    """Build the explanation of an image, (n, rows, cols, 1) in [0, 1], float32.
 
     Args:
         image: Images (n, rows, cols, channels); both sides multiples of 8.
-        init_bias: As of :func:`explainer_classifier`.
+        init_bias: Initial last bias of the explanation.
 
     Raises:
-        ValueError: If a side is no multiple of 8.
+        ValueError: If a side is not a multiple of 8.
     """
     size = tuple(image.shape[1:3])
-    rule = "the explainer takes images whose sides are multiples of 8"
-    check({rule: all(side % 8 == 0 for side in size)}, size)
+    rule = "images whose sides are multiples of 8"
+    check_rules({rule: all(side % 8 == 0 for side in size)}, size)
     x, encoded = image, []
     for stage, width in enumerate(WIDTHS):
         x = conv_relu_twice(x, width, f"{PREFIX}conv_mod{stage}")
         encoded.append(x)
         x = layers.MaxPooling2D(2, name=f"{PREFIX}pool{stage}")(x)
     for step, width in enumerate(reversed(WIDTHS)):
-        own = {"kernel_initializer": SameTaps(), "name": f"{PREFIX}tr_conv{step}"}
-        up = layers.Conv2DTranspose(width, 2, 2, **own)(x)
+        enlarge = layers.Conv2DTranspose(
+            width, 2, 2, kernel_initializer=SameTaps(), name=f"{PREFIX}tr_conv{step}"
+        )
+        up = enlarge(x)
         x = layers.Add(name=f"{PREFIX}add{step}")([up, encoded.pop()])
         x = conv_relu_twice(x, width, f"{PREFIX}conv_mod{len(WIDTHS) + step}")
-    # small, so that the last bias alone decides what an untrained explainer answers
+    # small, so that the last bias alone decides the output of an untrained explainer
     small = keras.initializers.VarianceScaling(SMALL)
     x = conv(x, 1, 1, f"{PREFIX}conv_1x1", kernel_initializer=small)
     x = BatchNormalization(
@@ -106,15 +116,14 @@ class SameTaps(keras.initializers.Initializer):
     """
 
     def __call__(self, shape, dtype=None):
-        """A kernel (rows, cols, out, in), the same at every place."""
+        """Draw a kernel (rows, cols, out, in), the same at every tap."""
         rows, cols, width, depth = shape
         draw = keras.initializers.VarianceScaling(2.0, "fan_out", "uniform")
-        one = draw((1, 1, width, depth), dtype)
-        return keras.ops.tile(one, (rows, cols, 1, 1))
+        return keras.ops.tile(draw((1, 1, width, depth), dtype), (rows, cols, 1, 1))
 
 
-def multiplied_by(explanation):
-    """The multiplication layers, as a hook for any backbone.
+def multiplied_by(explanation: keras.KerasTensor) -> Callable:
+    """Make a hook that adds the multiplication layers to any backbone.
 
     Args:
         explanation: (n, rows, cols, 1).
@@ -137,12 +146,12 @@ def multiplied_by(explanation):
 
 
 def _pooled(explanation, size):
-    """The explanation at a size of features."""
-    own = tuple(explanation.shape[1:3])
-    factors = tuple(mine // other for mine, other in zip(own, size, strict=True))
-    fits = all(f * other == m for f, other, m in zip(factors, size, own, strict=True))
-    rule = "features take a whole number of times as little room as the explanation"
-    check({rule: fits}, f"{own} and {size}")
+    """Pool the explanation to the size of features."""
+    full = tuple(explanation.shape[1:3])
+    factors = tuple(large // small for large, small in zip(full, size, strict=True))
+    fits = all(f * s == side for f, s, side in zip(factors, size, full, strict=True))
+    rule = "features whose size divides that of the explanation"
+    check_rules({rule: fits}, f"{full} and {size}")
     if factors == (1, 1):
         return explanation
     name = "explanation_" + "x".join(map(str, size))
@@ -150,7 +159,7 @@ def _pooled(explanation, size):
 
 
 def _vgg_classifier(image, explanation, classes):
-    """Logits of the VGG whose stages are multiplied."""
+    """Build the logits of the VGG whose stages are multiplied."""
     x = vgg(image, multiplied_by(explanation))
     x = layers.GlobalMaxPooling2D(name="maxpool")(x)
     for number in (0, 1):
@@ -160,21 +169,24 @@ def _vgg_classifier(image, explanation, classes):
 
 
 def deepest(model: keras.Model) -> str:
-    """The name of the last multiplication layer of a network.
+    """Return the name of the last multiplication layer.
 
     Args:
-        model: From :func:`explainer_classifier`.
+        model: Network of :func:`explainer_classifier`.
     """
     return [x.name for x in model.layers if x.name.endswith("_explained")][-1]
 
 
-def describe(arrays) -> dict:
-    """What shapes tell; see :mod:`kerasloc.backbones.blocks`. Not ``init_bias``."""
+def describe(arrays: blocks.Arrays) -> dict:
+    """Describe the network of weights, ``init_bias`` excepted.
+
+    See :func:`kerasloc.backbones.blocks.describe`.
+    """
     if f"{PREFIX}conv_1x1" not in arrays:  # no other family has it
         return {}
-    found = blocks.describe(arrays, "fc", lambda kernels: {})
-    if found:
-        return {**found, "options": {"classifier": found["options"]["backbone"]}}
+    network = blocks.describe(arrays, "fc", lambda kernels: {})
+    if network:
+        return {**network, "options": {"classifier": network["options"]["backbone"]}}
     if not {"conv_mod0_conv0", "last_dense"} <= set(arrays):
         return {}
     first, last = (

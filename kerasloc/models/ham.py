@@ -6,12 +6,16 @@ Reference:
     40(10), 2021.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import relu, start
-from kerasloc.backbones.resnet import ResNetConfig, conv, norm, resnet
+from kerasloc.backbones.configs import ResNetConfig
+from kerasloc.backbones.resnet import conv, norm, resnet
 from kerasloc.layers import (
     LogSumExpPooling,
     MappedDense,
@@ -19,6 +23,7 @@ from kerasloc.layers import (
     SoftMask,
     sum_over_replicas,
 )
+from kerasloc.models.options import HamOptions
 
 WIDTH = 512  # channels of the features that maps are made of
 # (pooling in the stem, downsampling) -> strides and, when on, dilations of the stages
@@ -42,9 +47,15 @@ TINY = 1e-5
 
 
 def ham(
-    input_shape, classes: int, backbone: str = "resnet50", **options
+    input_shape: Sequence[int],
+    classes: int,
+    backbone: str = "resnet50",
+    *,
+    downsampling: int = 8,
+    using_pooling: bool = True,
+    using_dilation: bool = True,
 ) -> keras.Model:
-    """The network; its outputs are by name, float32.
+    """Build the network; its outputs are named, float32.
 
     ``logits`` (n, classes) and ``abnormality_logits`` (n, 1); raw ``maps`` (n, rows,
     cols, classes) and ``abnormality_maps`` (n, rows, cols, 1) at the features' size,
@@ -53,18 +64,18 @@ def ham(
 
     Args:
         input_shape: Rows, columns, channels; both sides multiples of ``downsampling``.
-        classes: How many.
-        backbone: One of :data:`kerasloc.backbones.resnet.ARCHITECTURES`.
-        **options: ``downsampling`` (8; or 16, 32): how much smaller the features are;
-            ``using_pooling`` (True): the stem's max-pooling; ``using_dilation`` (True).
+        classes: Number of classes.
+        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
+        downsampling: Size of the image over that of the features: 8, 16 or 32.
+        using_pooling: Whether the stem ends in its max-pooling.
+        using_dilation: Whether the last stages are dilated.
 
     Raises:
-        ValueError: If a size or an option does not fit.
-        TypeError: If an option is unknown.
+        ValueError: If a size or an option is not allowed.
     """
-    config = settings(**options)
-    image = start(input_shape, classes, config["downsampling"])
-    deep = resnet(image, backbone, _stages(config))["stage5"]
+    options = HamOptions(backbone, downsampling, using_pooling, using_dilation)
+    image = start(input_shape, classes, downsampling)
+    deep = resnet(image, backbone, _stages(options))["stage5"]
     x = layers.Concatenate(name="features")([deep, _foreground(deep)])
     x = relu(norm(conv(x, WIDTH, 3, "cls_head_0"), "cls_head_1"), "cls_head")
     x = layers.SpatialDropout2D(0.1, name="cls_head_dropout")(x)
@@ -86,18 +97,11 @@ def ham(
     return keras.Model(image, outputs, name="ham")
 
 
-def settings(*, downsampling=8, using_pooling=True, using_dilation=True) -> dict:
-    """The checked options."""
-    config = dict(locals())
-    blocks.check({"downsampling is 8, 16 or 32": downsampling in (8, 16, 32)}, config)
-    return config
+def describe(arrays: blocks.Arrays) -> dict:
+    """Describe the network of weights; see :func:`kerasloc.backbones.blocks.describe`.
 
-
-def describe(arrays) -> dict:
-    """What shapes tell; see :mod:`kerasloc.backbones.blocks`.
-
-    Strides and dilations have no weights: the published defaults are taken, but for
-    basic blocks that only the network without pooling, downsampling 32, has.
+    Strides and dilations have no weights: the published defaults are assumed, except
+    for basic blocks that only the network without pooling, downsampling 32, has.
     """
     return blocks.describe(arrays, "cls_fc", _options)
 
@@ -110,16 +114,16 @@ def _options(kernels) -> dict:
     return {}
 
 
-def _stages(config: dict) -> ResNetConfig:
-    pooling = bool(config["using_pooling"])
-    strides, dilations = STAGES[pooling, config["downsampling"]]
-    if not config["using_dilation"]:
+def _stages(options: HamOptions) -> ResNetConfig:
+    pooling = bool(options.using_pooling)
+    strides, dilations = STAGES[pooling, options.downsampling]
+    if not options.using_dilation:
         dilations = (1, 1, 1, 1)
     return ResNetConfig(strides, dilations, dilate="first", pooling=pooling)
 
 
 def _foreground(deep):
-    """The foreground attention module: a quarter of the channels, attended."""
+    """Foreground attention module: a quarter of the channels, attended."""
     width = deep.shape[-1] // 4
     name = "fa_layer"
     x = norm(conv(deep, width, 3, f"{name}_conva_0"), f"{name}_conva_1")
@@ -128,7 +132,7 @@ def _foreground(deep):
 
 
 def _attended(x, name: str):
-    """Features plus a learned share of where, and in which channels, to look."""
+    """Add a learned share of the positions and channels to attend to."""
     rows, cols, width = x.shape[1:]
     shares = layers.Softmax(axis=(1, 2), name=f"{name}_shares", dtype="float32")
     weights = shares(conv(x, 1, 1, f"{name}_conv1"))
@@ -150,21 +154,27 @@ def _dense(x, units: int, activation: str, name: str):
     return layers.Dense(units, activation=activation, use_bias=False, name=name)(x)
 
 
-def objective_terms(outputs, labels, masks=None, box_tags=None, annotated=None) -> dict:
-    """The terms of the objective, in the paper's order: scalars by name.
+def objective_terms(
+    outputs: Mapping[str, Any],
+    labels: Any,
+    masks: Any = None,
+    box_tags: Any = None,
+    annotated: Any = None,
+) -> dict[str, Any]:
+    """Compute the terms of the objective, in the paper's order: scalars by name.
 
-    ``abnormality``: cross-entropy of "any class"; ``classes``: of the class labels;
-    ``boxes``: how far refined maps are from the box masks, over images that have boxes
-    and are flagged; ``bounding``: how much of a class's attention lies outside of the
-    abnormality's; ``union``: how much of the abnormality's lies outside of the
+    ``abnormality``: cross-entropy of "any class"; ``classes``: that of the class
+    labels; ``boxes``: error of the refined maps on the box masks, over images that
+    have boxes and are flagged; ``bounding``: share of a class's attention outside the
+    abnormality's; ``union``: share of the abnormality's attention outside the
     classes'. A term for which nothing in the batch qualifies is 0.
 
-    Under a distribution strategy every replica answers with the terms of the whole
-    batch, and their gradients are those of its own images times the replicas: see
+    Under a distribution strategy every replica returns the terms of the whole batch,
+    and their gradients are those of its own images times the replicas: see
     :func:`kerasloc.layers.sum_over_replicas`.
 
     Args:
-        outputs: As from :func:`ham`.
+        outputs: Outputs of :func:`ham` by name.
         labels: 1, 0 or NaN (unknown), (n, classes).
         masks: 1 in a box of the class, else 0, (n, rows, cols, classes) at the image's
             size; None: no image has boxes.
@@ -172,25 +182,27 @@ def objective_terms(outputs, labels, masks=None, box_tags=None, annotated=None) 
         annotated: 1 for images whose boxes are to be learned from, (n,) or (n, 1).
 
     Raises:
-        ValueError: If some of masks, box_tags and annotated are given and others not.
+        ValueError: If masks, box_tags and annotated are incomplete.
     """
-    if len({one is None for one in (masks, box_tags, annotated)}) > 1:
+    boxes = {"masks": masks, "box_tags": box_tags, "annotated": annotated}
+    missing = [name for name, value in boxes.items() if value is None]
+    if len(missing) not in (0, 3):
         raise ValueError(
-            "masks, box_tags and annotated are given together. Received: only some of "
-            "them."
+            "Expected masks, box_tags and annotated together. Received: no "
+            f"{' and no '.join(missing)}."
         )
     outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
     labels = ops.cast(labels, "float32")
-    known = ops.logical_not(ops.isnan(labels))
+    labeled = ops.logical_not(ops.isnan(labels))
     positive = ops.cast(ops.equal(labels, 1.0), "float32")  # NaN equals nothing
     abnormal = ops.max(positive, axis=1, keepdims=True)
-    decided = ops.logical_or(abnormal > 0, ops.all(known, axis=1, keepdims=True))
+    decided = ops.logical_or(abnormal > 0, ops.all(labeled, axis=1, keepdims=True))
     hidden = outputs["maps"] * positive[:, None, None]
     abnormality = outputs["abnormality_maps"] * abnormal[:, None, None]
     union = ops.max(hidden, axis=-1, keepdims=True)
     fractions = {
         "abnormality": _cross_entropy(outputs["abnormality_logits"], abnormal, decided),
-        "classes": _cross_entropy(outputs["logits"], positive, known),
+        "classes": _cross_entropy(outputs["logits"], positive, labeled),
         "boxes": _box_errors(outputs["refined_maps"], masks, box_tags, annotated),
         "bounding": _outside(hidden, abnormality, positive),
         "union": _outside(abnormality, union, abnormal),
@@ -198,15 +210,15 @@ def objective_terms(outputs, labels, masks=None, box_tags=None, annotated=None) 
     return _ratios(fractions)
 
 
-def _cross_entropy(logits, labels, known):
-    """Sum of the known labels' cross-entropies, and how many they are, (1,) each."""
+def _cross_entropy(logits, labels, labeled):
+    """Sum and number of the cross-entropies of labels that are not NaN, (1,) each."""
     losses = ops.binary_crossentropy(labels, logits, from_logits=True)
-    counted = ops.cast(known, "float32")
+    counted = ops.cast(labeled, "float32")
     return ops.sum(losses * counted)[None], ops.sum(counted)[None]
 
 
 def _box_errors(refined, masks, box_tags, annotated):
-    """Squared errors of the images with boxes, and their areas, (classes,) each."""
+    """Sum the squared errors and the areas of images with boxes, (classes,) each."""
     if masks is None:
         return ops.zeros(1), ops.zeros(1)
     masks = ops.cast(masks, "float32")
@@ -218,15 +230,15 @@ def _box_errors(refined, masks, box_tags, annotated):
 
 
 def _outside(inner, outer, labels):
-    """Shares of the inner maps, where surely attended, outside the outer, and counts.
+    """Sum the shares of the inner maps, where attended, outside the outer ones.
 
     Args:
         inner: (n, rows, cols, k).
-        outer: The same, or with one map for all.
+        outer: Maps of the same shape, or (n, rows, cols, 1) for all.
         labels: 1 for the maps that count, (n, k).
 
     Returns:
-        The shares' sum and their count, (k,) each.
+        Sum and number of the shares, (k,) each.
     """
     gate = ops.sigmoid(STEEPNESS * (inner - INSIDE))
     inside = ops.sum(ops.minimum(inner, outer) * gate, axis=(1, 2))
@@ -236,22 +248,21 @@ def _outside(inner, outer, labels):
 
 
 def _ratios(fractions: dict) -> dict:
-    """Numerators over denominators of the whole batch, averaged where there are any.
+    """Divide the sums of the whole batch and average the ratios that exist.
 
     Args:
         fractions: Numerators and denominators (k,) by name; 0 / 0 does not count.
     """
-    parts = [part for pair in fractions.values() for part in pair]
-    total = sum_over_replicas(ops.concatenate(parts))
-    terms, place = {}, 0
+    sums = [values for pair in fractions.values() for values in pair]
+    total = sum_over_replicas(ops.concatenate(sums))
+    terms, start = {}, 0
     for name, (numerators, _) in fractions.items():
         count = numerators.shape[0]
-        above, below = (
-            total[place + part * count : place + (part + 1) * count] for part in (0, 1)
-        )
-        place += 2 * count
-        some = ops.cast(below > 0, "float32")
+        above = total[start : start + count]
+        below = total[start + count : start + 2 * count]
+        start += 2 * count
+        exists = ops.cast(below > 0, "float32")
         # the areas of masks that are nearly 0 must not blow the ratio up
-        ratios = some * above / ops.maximum(below, TINY)
-        terms[name] = ops.sum(ratios) / ops.maximum(ops.sum(some), 1.0)
+        ratios = exists * above / ops.maximum(below, TINY)
+        terms[name] = ops.sum(ratios) / ops.maximum(ops.sum(exists), 1.0)
     return terms

@@ -9,17 +9,14 @@ Reference:
 """
 
 import re
+from collections.abc import Sequence
 
 import keras
 from keras import layers
 
-from kerasloc.backbones.densenet_fcn import (
-    DenseNetConfig,
-    conv,
-    encode,
-    expand,
-)
-from kerasloc.checks import as_size
+from kerasloc.backbones.blocks import Arrays, start
+from kerasloc.backbones.configs import DenseNetConfig
+from kerasloc.backbones.densenet_fcn import conv, encode, expand
 
 CLASSIFIER = "aux_output"
 # With he_normal at full scale the reconstruction starts at an error of 6 to 7 and
@@ -27,37 +24,69 @@ CLASSIFIER = "aux_output"
 RECONSTRUCTION_SCALE = 0.05
 
 
-def half_densenet(input_shape, classes: int, **options) -> keras.Model:
-    """Classifier with a low-resolution map: `logits` and `low_features`.
+def half_densenet(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    growth: int = 16,
+    blocks: int = 4,
+    layers_per_block: int = 4,
+    initial_filters: int = 48,
+    momentum: float = 0.99,
+    weight_decay: float = 1e-4,
+) -> keras.Model:
+    """Build the classifier with a low-resolution map: `logits`, `low_features`.
 
     Args:
         input_shape: Rows, columns, channels; both sides multiples of 32 (of
             ``2 ** (blocks + 1)``).
-        classes: How many.
-        **options: Fields of :class:`~kerasloc.backbones.densenet_fcn.DenseNetConfig`:
-            growth, blocks, layers_per_block, initial_filters, momentum, weight_decay.
+        classes: Number of classes.
+        growth: Number of channels that a dense layer adds.
+        blocks: Number of dense blocks that are followed by pooling.
+        layers_per_block: Number of dense layers of a block.
+        initial_filters: Number of channels of the first convolution.
+        momentum: Momentum of batch normalization's moving averages, in [0, 1).
+        weight_decay: L2 penalty on the kernels.
 
     Returns:
         Model of images in [0, 1] with float32 outputs ``logits`` (n, classes) and
         ``low_features`` (n, rows / 16, cols / 16, growth).
 
     Raises:
-        ValueError: If a size does not fit.
-        TypeError: If an option is unknown.
+        ValueError: If a size is not allowed.
     """
-    config, image = _start(input_shape, classes, options)
+    config = DenseNetConfig(
+        growth, blocks, layers_per_block, initial_filters, momentum, weight_decay
+    )
+    image = start(input_shape, classes, config.stride)
     features, _ = encode(image, config)
     outputs = _classify(features, classes, config)
     return keras.Model(image, outputs, name="half_densenet")
 
 
-def full_densenet(input_shape, classes: int, **options) -> keras.Model:
-    """The half model and an expansion network: two maps and a reconstruction.
+def full_densenet(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    growth: int = 16,
+    blocks: int = 4,
+    layers_per_block: int = 4,
+    initial_filters: int = 48,
+    momentum: float = 0.99,
+    weight_decay: float = 1e-4,
+) -> keras.Model:
+    """Build the half model with an expansion network: two maps, a reconstruction.
 
     Args:
-        input_shape: As for :func:`half_densenet`.
-        classes: How many.
-        **options: As for :func:`half_densenet`.
+        input_shape: Rows, columns, channels; both sides multiples of 32 (of
+            ``2 ** (blocks + 1)``).
+        classes: Number of classes.
+        growth: Number of channels that a dense layer adds.
+        blocks: Number of dense blocks that are followed by pooling.
+        layers_per_block: Number of dense layers of a block.
+        initial_filters: Number of channels of the first convolution.
+        momentum: Momentum of batch normalization's moving averages, in [0, 1).
+        weight_decay: L2 penalty on the kernels.
 
     Returns:
         Model of images in [0, 1] with float32 outputs ``logits`` (n, classes),
@@ -65,10 +94,12 @@ def full_densenet(input_shape, classes: int, **options) -> keras.Model:
         (n, rows, cols, growth) and ``reconstruction`` (n, rows, cols, channels).
 
     Raises:
-        ValueError: If a size does not fit.
-        TypeError: If an option is unknown.
+        ValueError: If a size is not allowed.
     """
-    config, image = _start(input_shape, classes, options)
+    config = DenseNetConfig(
+        growth, blocks, layers_per_block, initial_filters, momentum, weight_decay
+    )
+    image = start(input_shape, classes, config.stride)
     features, skips = encode(image, config)
     outputs = _classify(features, classes, config)
     outputs["high_features"] = _float32(
@@ -78,24 +109,8 @@ def full_densenet(input_shape, classes: int, **options) -> keras.Model:
     return keras.Model(image, outputs, name="full_densenet")
 
 
-def _start(input_shape, classes, options):
-    """The checked configuration and the symbolic image."""
-    config = DenseNetConfig(**options)
-    if len(input_shape) != 3:
-        raise ValueError(
-            f"input_shape is (rows, cols, channels). Received: {input_shape!r}."
-        )
-    size = as_size(input_shape[:2], multiple=config.stride)
-    if int(classes) != classes or classes < 1 or input_shape[2] < 1:
-        raise ValueError(
-            "There is at least one class and one channel. "
-            f"Received: {classes!r} classes, {input_shape[2]!r} channels."
-        )
-    return config, keras.Input((*size, int(input_shape[2])), name="image")
-
-
 def _classify(features, classes, config):
-    """The head: `conv_aux`, averaged over the image, weighed for every class."""
+    """Head: `conv_aux`, averaged over the image, weighed for every class."""
     low = conv(features, config.growth, 1, "conv_aux")  # (n, rows/16, cols/16, growth)
     low = _float32(low, "low_features")
     pooled = layers.GlobalAveragePooling2D(dtype="float32", name="gap")(low)
@@ -110,7 +125,7 @@ def _float32(features, name):
 
 
 def _reconstruct(high, image):
-    """The image again, from the features that the high-resolution map weighs."""
+    """Reconstruct the image from the features of the high-resolution map."""
     scale = 2.0 * RECONSTRUCTION_SCALE**2  # he_normal has 2
     return layers.Conv2D(
         image.shape[-1],
@@ -125,7 +140,7 @@ def _reconstruct(high, image):
 
 
 def add_alignment(model: keras.Model) -> keras.Model:
-    """The full model with one more output, `alignment`: zero where the CAMs agree.
+    """Add the output `alignment` to the full model: zero where the CAMs agree.
 
     ``alignment`` is the high features averaged to the size of the low ones, minus the
     low ones. Trained towards zero it makes one classifier column mean the same in
@@ -139,25 +154,25 @@ def add_alignment(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, outputs, name=f"{model.name}_aligned")
 
 
-def expansion_of(model: keras.Model) -> tuple[list, list]:
-    """The layers that the half model owns, and those of the expansion network.
+def expansion_of(
+    model: keras.Model,
+) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
+    """Split the layers into those of the half model and of the expansion network.
 
     Args:
-        model: The full model.
+        model: Full model.
     """
     half = keras.Model(model.input, model.output["logits"])
-    owned = {layer.name for layer in half.layers}
-    split = ([], [])
-    for layer in model.layers:
-        split[layer.name not in owned].append(layer)
-    return split
+    names = {layer.name for layer in half.layers}
+    shared = [layer for layer in model.layers if layer.name in names]
+    return shared, [layer for layer in model.layers if layer.name not in names]
 
 
-def describe(arrays) -> dict:
-    """What the shapes of weights tell about the network they were made for.
+def describe(arrays: Arrays) -> dict:
+    """Describe the network of weights by their shapes.
 
     Args:
-        arrays: Every layer's arrays by layer name, of either model.
+        arrays: Arrays of either model, by layer and variable name.
 
     Returns:
         ``class_names`` (numbered), ``channels`` and ``options``; empty if the layers

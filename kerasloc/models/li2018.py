@@ -5,16 +5,19 @@ Reference:
     Supervision, CVPR 2018; as PYLON compares with it (iScience 25(3), 2022).
 """
 
+from collections.abc import Sequence
+
 import keras
 
 from kerasloc.backbones import blocks
-from kerasloc.backbones.blocks import check, conv, head, norm_relu, start
+from kerasloc.backbones.blocks import conv, head, norm_relu, start
 from kerasloc.backbones.resnet import resnet
 from kerasloc.layers import AlignedResize, MultipleInstancePooling
+from kerasloc.models.options import Li2018Options
 
 
 def li2018(
-    input_shape,
+    input_shape: Sequence[int],
     classes: int,
     backbone: str = "resnet50",
     *,
@@ -22,21 +25,21 @@ def li2018(
     out_size: int = 20,
     min_val: float = 0.98,
 ) -> keras.Model:
-    """The network: `logits` (n, classes) and `maps` (n, out_size, out_size, classes).
+    """Build the network: `logits` and `maps` (n, out_size, out_size, classes).
 
     Args:
         input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: How many.
-        backbone: One of :data:`kerasloc.backbones.resnet.ARCHITECTURES`.
-        decoder_channels: Width of the 3 x 3 convolution.
-        out_size: Rows and columns of the grid.
-        min_val: Of :class:`kerasloc.layers.MultipleInstancePooling`.
+        classes: Number of classes.
+        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
+        decoder_channels: Number of channels of the 3 x 3 convolution.
+        out_size: Rows and columns of the grid of patches.
+        min_val: Lower bound of the factors that
+            :class:`kerasloc.layers.MultipleInstancePooling` multiplies, in (0, 1).
 
     Raises:
-        ValueError: If a size or an option does not fit.
+        ValueError: If a size or an option is not allowed.
     """
-    rules = {"decoder_channels is at least 1": decoder_channels >= 1}
-    check(rules, decoder_channels)
+    Li2018Options(backbone, decoder_channels, out_size, min_val)
     image = start(input_shape, classes)
     x = resnet(image, backbone)["stage5"]
     x = AlignedResize(size=(out_size, out_size), name="out_0")(x)
@@ -46,8 +49,8 @@ def li2018(
     return keras.Model(image, {"logits": logits, "maps": maps}, name="li2018")
 
 
-def describe(arrays) -> dict:
-    """What shapes tell; see :mod:`kerasloc.backbones.blocks`."""
+def describe(arrays: blocks.Arrays) -> dict:
+    """Describe the network of weights; see :mod:`kerasloc.backbones.blocks`."""
     return blocks.describe(
         arrays, "out_4", lambda kernels: {"decoder_channels": int(kernels["out_1"][-1])}
     )

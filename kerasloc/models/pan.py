@@ -5,12 +5,13 @@ Reference:
     compares with it (iScience 25(3), 2022).
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
 from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import (
-    check,
     conv_bn,
     conv_bn_relu,
     global_mean,
@@ -21,48 +22,48 @@ from kerasloc.backbones.blocks import (
     start,
 )
 from kerasloc.backbones.resnet import resnet
+from kerasloc.models.options import PANOptions
 
 UP_TAPS = {"stage4": "gau3", "stage3": "gau2", "stage2": "gau1"}
 
 
 def pan(
-    input_shape,
+    input_shape: Sequence[int],
     classes: int,
     backbone: str = "resnet50",
     *,
     decoder_channels: int = 128,
     use_gap: bool = True,
 ) -> keras.Model:
-    """The network: `logits` (n, classes) and `maps` (n, rows / 4, cols / 4, classes).
+    """Build the network: `logits` and `maps` (n, rows / 4, cols / 4, classes).
 
     Args:
         input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: How many.
-        backbone: One of :data:`kerasloc.backbones.resnet.ARCHITECTURES`.
-        decoder_channels: Width of the decoder.
-        use_gap: Whether the means over the whole image take part: the global branch of
-            the attention and the gates of the skips.
+        classes: Number of classes.
+        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
+        decoder_channels: Number of channels of the decoder.
+        use_gap: Whether means over the whole image take part: the global branch of the
+            attention and the gates of the skips.
 
     Raises:
-        ValueError: If a size or an option does not fit.
+        ValueError: If a size or an option is not allowed.
     """
-    rules = {"decoder_channels is at least 1": decoder_channels >= 1}
-    check(rules, decoder_channels)
+    PANOptions(backbone, decoder_channels, use_gap)
     image = start(input_shape, classes)
     taps = resnet(image, backbone)
     deep = taps["stage5"]
     x = pyramid_attention(deep, decoder_channels, "fpa", deepest="down3_2")
     if use_gap:
-        whole = global_mean(deep, "fpa_branch1_0")
-        whole = conv_bn_relu(whole, decoder_channels, 1, "fpa_branch1_1")
-        x = layers.Add(name="fpa_add")([x, resize_like(whole, x, "fpa_branch1_up")])
+        mean = global_mean(deep, "fpa_branch1_0")
+        mean = conv_bn_relu(mean, decoder_channels, 1, "fpa_branch1_1")
+        x = layers.Add(name="fpa_add")([x, resize_like(mean, x, "fpa_branch1_up")])
     for tap, name in UP_TAPS.items():
         x = _up(x, taps[tap], name, use_gap)
     return max_pooled(image, head(x, classes, 3), "pan")
 
 
-def describe(arrays) -> dict:
-    """What shapes tell; see :mod:`kerasloc.backbones.blocks`."""
+def describe(arrays: blocks.Arrays) -> dict:
+    """Describe the network of weights; see :mod:`kerasloc.backbones.blocks`."""
 
     def options(kernels):
         return {
@@ -74,7 +75,7 @@ def describe(arrays) -> dict:
 
 
 def _up(coarse, fine, name: str, gated: bool):
-    """The coarser map resized, plus the finer features, gated by the coarser ones."""
+    """Add the resized coarse features to the fine ones, gated by the coarse."""
     width = coarse.shape[-1]
     fine = conv_bn_relu(fine, width, 3, f"{name}_conv2")
     if gated:

@@ -13,7 +13,7 @@ from kerasloc.data.augment import Strong
 from kerasloc.data.masks import box_masks
 from kerasloc.losses import explanation_loss
 from kerasloc.models.explainer import explainer_classifier
-from kerasloc.models.registry import IMAGENET
+from kerasloc.models.families import IMAGENET
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.devices import scope
 from kerasloc.training.explainer_report import draw_phase

@@ -164,12 +164,6 @@ def test_a_start_may_ask_for_another_multiple():
         blocks.start((96, 64, 3), 2, multiple=64)
 
 
-def test_check_names_every_broken_rule_and_what_came():
-    blocks.check({"a is 1": True}, "a=1")
-    with pytest.raises(ValueError, match=r"^b is 2; c is 3. Received: a=1\.$"):
-        blocks.check({"a is 1": True, "b is 2": False, "c is 3": False}, "a=1")
-
-
 def test_shapes_of_another_family_tell_nothing():
     arrays = {"conv1": {"kernel": np.zeros((7, 7, 3, 64))}}
     assert blocks.describe(arrays, "out", lambda kernels: {}) == {}

@@ -42,5 +42,5 @@ def test_no_weight_decay_is_no_penalty():
 
 @pytest.mark.parametrize("name", ["blocks", "layers_per_block", "initial_filters"])
 def test_sizes_are_positive_whole_numbers(name):
-    with pytest.raises(ValueError, match=f"{name} is a positive whole number"):
+    with pytest.raises(ValueError, match=f"{name} of a whole number.*1.5"):
         DenseNetConfig(**{name: 1.5})

@@ -8,11 +8,9 @@ import pytest
 from keras import layers
 
 from kerasloc.backbones import resnet as resnets
+from kerasloc.backbones.configs import ARCHITECTURES, Architecture, ResNetConfig
 from kerasloc.backbones.resnet import (
-    ARCHITECTURES,
     STAGES,
-    Architecture,
-    ResNetConfig,
     conv,
     describe,
     layers_of,
@@ -329,9 +327,9 @@ def test_shapes_of_other_kernels_tell_nothing():
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match=r"one of resnet18, .*'resnet20'"):
+    with pytest.raises(ValueError, match=r"resnet18, .*'resnet20'"):
         resnets.architecture("resnet20")
-    with pytest.raises(ValueError, match="backbone is one of"):
+    with pytest.raises(ValueError, match="backbone.*resnet20"):
         build("resnet20")
 
 
@@ -351,10 +349,10 @@ def test_strides_and_dilations_that_do_not_fit_are_refused(options):
 
 
 def test_a_dilation_that_its_stride_does_not_divide_is_refused():
-    with pytest.raises(ValueError, match="1 or a multiple of its stage's stride"):
+    with pytest.raises(ValueError, match=r"dilations.*\(1, 1, 1, 3\)"):
         ResNetConfig(strides=(1, 2, 2, 2), dilations=(1, 1, 1, 3))
 
 
 def test_an_unknown_rule_of_dilation_is_refused():
-    with pytest.raises(ValueError, match="dilate is 'every' or 'first'"):
+    with pytest.raises(ValueError, match="dilate.*last"):
         ResNetConfig(dilate="last")

@@ -58,12 +58,12 @@ def test_published_options_are_the_defaults():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"output_stride": 32}, "output_stride is 16 or 8"),
-        ({"atrous_rates": ()}, "atrous_rates are whole numbers from 1"),
-        ({"atrous_rates": (12, 0)}, "atrous_rates are whole numbers from 1"),
-        ({"atrous_rates": (1.5,)}, "atrous_rates are whole numbers from 1"),
-        ({"aspp": "gap"}, "aspp is 'original' or 'nogap'"),
-        ({"decoder_channels": 0}, "decoder_channels is at least 1"),
+        ({"output_stride": 32}, "output_stride"),
+        ({"atrous_rates": ()}, "atrous_rates"),
+        ({"atrous_rates": (12, 0)}, "atrous_rates"),
+        ({"atrous_rates": (1.5,)}, "atrous_rates"),
+        ({"aspp": "gap"}, "aspp"),
+        ({"decoder_channels": 0}, "decoder_channels"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

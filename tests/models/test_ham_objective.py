@@ -255,7 +255,7 @@ def test_masks_tags_and_flags_come_together(given):
     every = (masks, tags, np.ones(5))
     for order in ((0, 1, 2), (2, 0, 1)):
         some = [every[i] if given[k] else None for i, k in enumerate(order)]
-        with pytest.raises(ValueError, match="given together"):
+        with pytest.raises(ValueError, match="masks, box_tags and annotated"):
             objective_terms(outputs, labels, *some)
 
 

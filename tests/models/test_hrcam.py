@@ -143,8 +143,8 @@ def test_describe_finds_the_options_that_built_a_network(tiny):
         ((96, 96), 2, {}, "rows, cols, channels"),
         ((96, 96, 3), 0, {}, "at least one class"),
         ((96, 96, 0), 2, {}, "at least one class and one channel"),
-        ((96, 96, 3), 2, {"growth": 0}, "growth is a positive whole number"),
-        ((96, 96, 3), 2, {"momentum": 1.0}, "momentum lies in"),
+        ((96, 96, 3), 2, {"growth": 0}, "growth.*growth=0"),
+        ((96, 96, 3), 2, {"momentum": 1.0}, "momentum in.*momentum=1.0"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(kind, shape, classes, options, message):

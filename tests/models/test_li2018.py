@@ -32,7 +32,7 @@ def test_published_options_are_the_defaults():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"decoder_channels": 0}, "decoder_channels is at least 1"),
+        ({"decoder_channels": 0}, "decoder_channels"),
         ({"out_size": 0}, "whole numbers from 1"),
         ({"out_size": 4.5}, "whole numbers from 1"),
         ({"min_val": 1.0}, "min_val lies between 0 and 1"),

@@ -38,5 +38,5 @@ def test_published_options_are_the_defaults():
 
 
 def test_a_width_below_1_is_refused():
-    with pytest.raises(ValueError, match="decoder_channels is at least 1"):
+    with pytest.raises(ValueError, match="decoder_channels"):
         pan((32, 32, 1), 2, "resnet18", decoder_channels=0)

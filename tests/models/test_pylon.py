@@ -62,13 +62,13 @@ def test_no_relu_follows_the_sum_of_an_up_module():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_up": 4}, "n_up is 0, 1, 2 or 3"),
-        ({"n_up": -1}, "n_up is 0, 1, 2 or 3"),
-        ({"up_type": "3layer"}, "up_type is '2layer' or '1layer'"),
-        ({"up_kernel_size": 2}, "kernel sizes are odd"),
-        ({"head_kernel_size": 4}, "kernel sizes are odd"),
-        ({"up_kernel_size": -1}, "kernel sizes are odd"),
-        ({"decoder_channels": 0}, "decoder_channels is at least 1"),
+        ({"n_up": 4}, "n_up of 0, 1, 2 or 3"),
+        ({"n_up": -1}, "n_up of 0, 1, 2 or 3"),
+        ({"up_type": "3layer"}, "up_type"),
+        ({"up_kernel_size": 2}, "odd kernel sizes"),
+        ({"head_kernel_size": 4}, "odd kernel sizes"),
+        ({"up_kernel_size": -1}, "odd kernel sizes"),
+        ({"decoder_channels": 0}, "decoder_channels"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from kerasloc.backbones.resnet import ARCHITECTURES
+from kerasloc.backbones.configs import ARCHITECTURES
 from kerasloc.models.registry import BUILDERS, option_defaults
 from kerasloc.training.arguments import given, make
 from kerasloc.training.configs import ExplainerTraining, HamTraining, MapTraining

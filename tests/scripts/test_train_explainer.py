@@ -94,9 +94,10 @@ def test_class_weights_are_a_word_or_numbers(script):
 
 
 def test_the_help_lists_the_classifiers_that_there_are():
-    from kerasloc.models import explainer
 
-    assert set(CLASSIFIERS) == set(explainer.CLASSIFIERS)
+    from kerasloc.models import options
+
+    assert set(CLASSIFIERS) == set(options.CLASSIFIERS)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from kerasloc.backbones.resnet import ARCHITECTURES
+from kerasloc.backbones.configs import ARCHITECTURES
 from kerasloc.data.config import DataConfig
 from kerasloc.data.datasets import READERS
 from kerasloc.models.registry import BUILDERS, option_defaults

@@ -66,7 +66,7 @@ def is_filled(model):
 
 
 def test_every_backbone_has_published_weights():
-    from kerasloc.backbones.resnet import ARCHITECTURES
+    from kerasloc.backbones.configs import ARCHITECTURES
 
     assert set(imagenet.PUBLISHED) == set(ARCHITECTURES)
     for backbone, name in imagenet.PUBLISHED.items():

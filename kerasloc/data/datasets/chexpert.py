@@ -63,7 +63,7 @@ WAY_OUT = "Write them as xmin, ymin, xmax, ymax; now they are {}."
 logger = logging.getLogger(__name__)
 
 
-def read_chexpert(  # noqa: PLR0913 (two policies, each said by its name)
+def read_chexpert(
     root,
     image_dir=None,
     *,

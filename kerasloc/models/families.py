@@ -1,0 +1,295 @@
+"""Registry of the families: one record each, read by everything that names a family.
+
+Loads no deep-learning library: builders, wrappers and trainers are named by
+``module:name`` and imported when first used. A record may also hold the objects
+themselves, as one that is registered from a notebook does.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import importlib
+import pathlib
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from kerasloc.models import options
+
+XRAY = {"mean": (0.4984,), "std": (0.2483,)}
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+HALF = {"mean": (0.5,), "std": (0.5,)}
+PRESETS = pathlib.Path(__file__).parent / "presets"
+
+
+def unnormalized(channels: int) -> dict:
+    """Return no mean and deviation: images stay in [0, 1]."""
+    return {}
+
+
+def by_channels(channels: int) -> dict:
+    """Return ImageNet's mean and deviation for 3 channels, else chest X-rays'."""
+    return IMAGENET if channels == 3 else XRAY
+
+
+def centered(channels: int) -> dict:
+    """Return a mean and deviation of a half: images are in [-1, 1]."""
+    return HALF
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One family of networks, as scripts, wrappers and evaluation see it.
+
+    ``build``, ``localizer``, ``trainer``, ``training``, ``evaluator`` and ``describe``
+    are objects or their names, ``"module:name"``.
+
+    Attributes:
+        name: Name of the family, of its run folders and of ``--type``.
+        build: Builder ``(input_shape, classes, **options) -> keras.Model``.
+        options: Dataclass of the builder's options, made with
+            :func:`kerasloc.configs.option`.
+        localizer: Wrapper class, a :class:`kerasloc.localizers.Localizer`.
+        trainer: Trainer class, see :mod:`kerasloc.training.trainer`.
+        presets: Values of options by preset: ``embedded`` (no ``--data-dir``), names of
+            datasets, and ``default`` for all other data.
+        description: Sentence that says what the family is.
+        training: Dataclass of the training's configuration.
+        evaluator: Function that measures a run, see :mod:`kerasloc.evaluation`.
+        describe: Function from arrays by layer name to the network's description;
+            empty for arrays of another family.
+        commands: Command lines that train the family with the embedded data.
+        normalization: Function from the number of channels to the published ``mean``
+            and ``std`` of images.
+    """
+
+    name: str
+    build: Callable[..., Any] | str
+    options: type
+    localizer: type | str
+    trainer: type | str = "kerasloc.training.maps:MapTrainer"
+    presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    description: str = ""
+    training: type | str = "kerasloc.training.configs:MapTraining"
+    evaluator: Callable[..., Any] | str = (
+        "kerasloc.evaluation.localization:evaluate_maps"
+    )
+    describe: Callable[..., dict] | str | None = None
+    commands: tuple[str, ...] = ()
+    normalization: Callable[[int], dict] = by_channels
+
+    def load(self, field: str) -> Any:
+        """Return the object of a field; import it where the field holds its name.
+
+        Example:
+            >>> get("pylon").load("options").__name__
+            'PylonOptions'
+        """
+        value = getattr(self, field)
+        if not isinstance(value, str):
+            return value
+        module, _, name = value.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+    def preset(self, dataset: str | None, embedded: bool = False) -> dict[str, Any]:
+        """Return the default values for a dataset, or for the embedded data."""
+        key = "embedded" if embedded else dataset
+        return dict(self.presets.get(key or "", self.presets.get("default", {})))
+
+
+@functools.cache
+def _preset_file(name: str) -> dict:
+    return tomllib.loads((PRESETS / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _over_resnet(
+    name: str, options: type, wrapper: str, description: str, command: str = ""
+) -> Family:
+    """Return the record of PYLON or a model that it was compared with."""
+    return Family(
+        name,
+        f"kerasloc.models.{name}:{name}",
+        options,
+        f"kerasloc.localizers.maps:{wrapper}",
+        presets=_preset_file("maps"),
+        description=description,
+        describe=f"kerasloc.models.{name}:describe",
+        commands=(command or f"python scripts/train_baseline.py --model {name}",),
+    )
+
+
+_HALF = "python scripts/pretrain_half.py"
+_FAMILIES = {
+    family.name: family
+    for family in (
+        Family(
+            "half",
+            "kerasloc.models.hrcam:half_densenet",
+            options.HrcamOptions,
+            "kerasloc.localizers.hrcam:HalfModel",
+            "kerasloc.training.hrcam:HalfTrainer",
+            _preset_file("half"),
+            "HRCAM's classifier with a low-resolution class activation map.",
+            "kerasloc.training.configs:HrcamTraining",
+            "kerasloc.evaluation.classification:evaluate_hrcam",
+            "kerasloc.models.hrcam:describe",
+            (_HALF,),
+            unnormalized,
+        ),
+        Family(
+            "full",
+            "kerasloc.models.hrcam:full_densenet",
+            options.HrcamOptions,
+            "kerasloc.localizers.hrcam:FullModel",
+            "kerasloc.training.hrcam:FullTrainer",
+            _preset_file("full"),
+            "HRCAM: class activation maps at low and at the image's resolution.",
+            "kerasloc.training.configs:HrcamTraining",
+            "kerasloc.evaluation.classification:evaluate_hrcam",
+            "kerasloc.models.hrcam:describe",
+            (_HALF, "python scripts/train_full.py"),
+            unnormalized,
+        ),
+        _over_resnet(
+            "pylon",
+            options.PylonOptions,
+            "Pylon",
+            "PYLON: logits are the maxima of accurate, high-resolution maps.",
+            "python scripts/train_pylon.py",
+        ),
+        _over_resnet(
+            "baseline",
+            options.BaselineOptions,
+            "Baseline",
+            "Plain classifier: a 1 x 1 convolution on the deepest features, pooled.",
+        ),
+        _over_resnet(
+            "li2018",
+            options.Li2018Options,
+            "Li2018",
+            "Li 2018: multiple-instance learning on a grid of patches.",
+        ),
+        _over_resnet(
+            "fpn",
+            options.FPNOptions,
+            "FPN",
+            "Feature pyramid network for segmentation, max-pooled.",
+        ),
+        _over_resnet(
+            "unet", options.UNetOptions, "UNet", "U-Net over a ResNet, max-pooled."
+        ),
+        _over_resnet(
+            "deeplabv3plus",
+            options.DeepLabV3PlusOptions,
+            "DeepLabV3Plus",
+            "DeepLabV3+ over a dilated ResNet, max-pooled.",
+        ),
+        _over_resnet(
+            "pan",
+            options.PANOptions,
+            "PAN",
+            "Pyramid attention network with gated skips, max-pooled.",
+        ),
+        Family(
+            "ham",
+            "kerasloc.models.ham:ham",
+            options.HamOptions,
+            "kerasloc.localizers.ham:HAM",
+            "kerasloc.training.ham:HamTrainer",
+            _preset_file("ham"),
+            "HAM: an attention for abnormal and one for every class inside it.",
+            "kerasloc.training.configs:HamTraining",
+            "kerasloc.evaluation.localization:evaluate_maps",
+            "kerasloc.models.ham:describe",
+            ("python scripts/train_ham.py",),
+            centered,
+        ),
+        Family(
+            "explainer",
+            "kerasloc.models.explainer:explainer_classifier",
+            options.ExplainerOptions,
+            "kerasloc.localizers.explainer:ExplainerClassifier",
+            "kerasloc.training.explainer:ExplainerTrainer",
+            _preset_file("explainer"),
+            "Explainer-classifier: an explanation multiplies the features.",
+            "kerasloc.training.configs:ExplainerTraining",
+            "kerasloc.evaluation.explanations:evaluate_explainer",
+            "kerasloc.models.explainer:describe",
+            ("python scripts/train_explainer.py",),
+            unnormalized,
+        ),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all families.
+
+    Example:
+        >>> names()[:3]
+        ('half', 'full', 'pylon')
+    """
+    return tuple(_FAMILIES)
+
+
+def get(name: str) -> Family:
+    """Return the record of a family.
+
+    Raises:
+        ValueError: If there is no such family.
+
+    Example:
+        >>> get("ham").description
+        'HAM: an attention for abnormal and one for every class inside it.'
+    """
+    if name not in _FAMILIES:
+        raise ValueError(
+            f"Expected a family of {', '.join(_FAMILIES)}. Received: {name!r}."
+        )
+    return _FAMILIES[name]
+
+
+def register(family: Family) -> None:
+    """Add a family, or replace that of the same name.
+
+    Example:
+        >>> import dataclasses
+        >>> register(dataclasses.replace(get("pylon"), name="my-pylon"))
+        >>> "my-pylon" in names()
+        True
+        >>> unregister("my-pylon")
+    """
+    _FAMILIES[family.name] = family
+
+
+def unregister(name: str) -> None:
+    """Remove a family.
+
+    Raises:
+        ValueError: If there is no such family.
+    """
+    get(name)
+    del _FAMILIES[name]
+
+
+@contextlib.contextmanager
+def registered(family: Family) -> Iterator[Family]:
+    """Register a family inside a block; then the registry is as before."""
+    before = dict(_FAMILIES)
+    register(family)
+    try:
+        yield family
+    finally:
+        _FAMILIES.clear()
+        _FAMILIES.update(before)
+
+
+def option_defaults(family: str) -> dict[str, Any]:
+    """Return the options of a family's builder and their defaults.
+
+    Example:
+        >>> option_defaults("baseline")
+        {'backbone': 'resnet50', 'pooling': 'max'}
+    """
+    fields = dataclasses.fields(get(family).options)
+    return {field.name: field.default for field in fields}
