@@ -329,7 +329,7 @@ def test_shapes_of_other_kernels_tell_nothing():
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match=r"resnet18, .*'resnet20'"):
         resnets.architecture("resnet20")
-    with pytest.raises(ValueError, match="backbone.*resnet20"):
+    with pytest.raises(ValueError, match=r"backbone.*resnet20"):
         build("resnet20")
 
 
@@ -354,5 +354,5 @@ def test_a_dilation_that_its_stride_does_not_divide_is_refused():
 
 
 def test_an_unknown_rule_of_dilation_is_refused():
-    with pytest.raises(ValueError, match="dilate.*last"):
+    with pytest.raises(ValueError, match=r"dilate.*last"):
         ResNetConfig(dilate="last")

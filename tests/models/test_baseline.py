@@ -22,5 +22,5 @@ def test_head_is_a_1x1_convolution_with_a_bias():
 
 
 def test_an_unknown_pooling_is_refused():
-    with pytest.raises(ValueError, match="pooling.*lse"):
+    with pytest.raises(ValueError, match=r"pooling.*lse"):
         baseline((32, 32, 1), 3, "resnet18", pooling="lse")

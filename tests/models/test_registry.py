@@ -148,7 +148,7 @@ def test_sizes_that_do_not_fit_are_refused(family, shape, classes, message):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_unknown_backbone_and_an_unknown_option_are_refused(family):
-    with pytest.raises(ValueError, match="backbone.*vgg16"):
+    with pytest.raises(ValueError, match=r"backbone.*vgg16"):
         BUILDERS[family]((32, 32, 3), 2, "vgg16")
     with pytest.raises(TypeError, match="colour"):
         build(family, colour="red")
