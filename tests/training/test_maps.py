@@ -12,7 +12,8 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.pipeline import PipelineConfig
 from kerasloc.metrics import best_thresholds
-from kerasloc.models.registry import BUILDERS, IMAGENET, XRAY
+from kerasloc.models.families import IMAGENET, XRAY
+from kerasloc.models.registry import BUILDERS
 from kerasloc.runs import Run, seeded
 from kerasloc.training import maps
 from kerasloc.training.configs import MapTraining
