@@ -6,14 +6,13 @@ import TensorFlow.
 
 import importlib
 
-from kerasloc.data.check import check  # first, or its module would take its name
-
 _HOME = {
     "Table": "table",
+    "check": "validate",
     "check_disjoint": "table",
     "cut_validation": "splits",
     "only_classes": "table",
-    "CheckReport": "check",
+    "CheckReport": "validate",
     "read_folders": "datasets",
     "read_csv": "datasets",
     "read_dataset": "datasets",

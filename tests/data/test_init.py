@@ -12,14 +12,6 @@ def test_every_public_name_is_there():
     assert set(kerasloc.data.__all__) <= set(dir(kerasloc.data))
 
 
-def test_check_is_the_function_whatever_was_imported_before():
-    code = (
-        "from kerasloc.data.check import CheckReport; "
-        "from kerasloc.data import check; assert callable(check)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_importing_brings_no_tensorflow():
     code = (
         "import sys, kerasloc.data as data; data.read_folders; data.read_image; "

@@ -1,0 +1,217 @@
+"""Validation of every file of a table before a long training starts."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from kerasloc.data.problems import check_on_error, listing
+from kerasloc.data.table import SPLITS, Table, check_disjoint
+
+BAR_FROM = 200  # files, which take a few seconds
+ROUNDING = 0.01  # pixels that a box may exceed its image by
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckReport:
+    """Result of :func:`check`.
+
+    Attributes:
+        images: Number of valid images.
+        skipped: (path, reason) of each image that was left out.
+        warnings: Findings that do not prevent training.
+
+    Examples:
+        >>> print(CheckReport(5, skipped=(("a.png", "no such file"),)))
+        5 images are fine, 1 are left out.
+          a.png: no such file
+    """
+
+    images: int
+    skipped: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        skipped = [f"{path}: {reason}" for path, reason in self.skipped]
+        lines = [f"{self.images} images are fine, {len(skipped)} are left out."]
+        lines += [listing(skipped)] if skipped else []
+        lines += [f"Warnings:\n{listing(self.warnings)}"] if self.warnings else []
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """Result of one file; ``error`` is empty if it can be used."""
+
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    orientation: int = 1
+    digest: str = ""
+
+
+def check(
+    table: Table, on_error: str = "raise", progress: bool = True, channels: int = 3
+) -> tuple[Table, CheckReport]:
+    """Read every image and mask, and fill in the orientations of the table.
+
+    Files are read in threads, with the decoder of the pipeline. Errors are missing and
+    broken files, masks of another size than their image, and boxes outside their image.
+    Warnings are boxes that exceed their image, equal files, and classes without an
+    image in a split.
+
+    Args:
+        table: Images, with boxes and masks.
+        on_error: "raise" stops at errors; "skip" leaves such images out.
+        progress: Progress bar for long checks.
+        channels: Number of channels that the images are read with.
+
+    Returns:
+        Table of the valid images, and the report, which is logged, too.
+
+    Raises:
+        ValueError: If there are errors (that are not to be skipped), no image is valid,
+            the last image of a class is left out, or a group or file is in two splits.
+    """
+    check_on_error(on_error)
+    check_disjoint(table)
+    files = _check_files(table, progress, channels)
+    valid = np.array([not file.error for file in files], bool)
+    errors = [(row, files[row].error) for row in np.flatnonzero(~valid)]
+    if errors and on_error == "raise":
+        lines = [f"{table.paths[row]} (row {row}): {error}" for row, error in errors]
+        raise ValueError(
+            f"Expected files that can be read. Received: {len(errors)} of "
+            f"{len(table)} that cannot be used:\n{listing(lines)}\n"
+            'Repair or remove them, or leave them out with on_error="skip".'
+        )
+    orientations = np.array([file.orientation for file in files], np.int32)
+    remaining = dataclasses.replace(table, orientations=orientations).subset(valid)
+    _check_remaining(table, remaining)
+    report = CheckReport(
+        images=len(remaining),
+        skipped=tuple((str(table.paths[row]), error) for row, error in errors),
+        warnings=(
+            *(text for file in files for text in file.warnings),
+            *_equal_files(table, files),
+            *_empty_classes(remaining),
+        ),
+    )
+    level = logging.WARNING if report.skipped or report.warnings else logging.INFO
+    logger.log(level, "%s", report)
+    return remaining, report
+
+
+def _check_files(table: Table, progress: bool, channels: int) -> list[_File]:
+    from tqdm import tqdm
+
+    boxes = collections.defaultdict(list)
+    for image, *box, _ in table.boxes:
+        boxes[int(image)].append(box)
+
+    def check_row(row):
+        return _check_file(table, row, np.reshape(boxes[row], (-1, 4)), channels)
+
+    quiet = not progress or len(table) < BAR_FROM
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = pool.map(check_row, range(len(table)))
+        bar = tqdm(files, "checking", len(table), unit="image", disable=quiet)
+        return list(bar)
+
+
+def _check_file(table: Table, row: int, boxes: np.ndarray, channels: int) -> _File:
+    """Read one image and its mask; ``boxes`` are its rows x, y, w, h."""
+    import tensorflow as tf
+
+    from kerasloc.data.decode import decode, decode_mask, read_orientation
+
+    path, mask = str(table.paths[row]), str(table.masks[row])
+    try:
+        with tf.device("CPU:0"):
+            orientation = read_orientation(path)
+            size = decode(path, orientation, channels).shape[:2]
+            mask_size = decode_mask(mask, orientation).shape if mask else size
+    except (OSError, tf.errors.OpError) as error:
+        return _File(_reason(path, mask, error))
+    if mask_size != size:
+        return _File(f"its mask {mask} is {tuple(mask_size)}, the image {tuple(size)}")
+    outside, beyond = _boxes_outside(boxes, size)
+    if len(outside):
+        pixels = f"{size[1]} x {size[0]} pixels"
+        return _File(f"the box (x y w h: {outside[0]}) lies outside the {pixels}")
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "md5").hexdigest()
+    warnings = [f"{path} (row {row}): the box ({box}) sticks out" for box in beyond]
+    return _File("", tuple(warnings), orientation, digest)
+
+
+def _boxes_outside(boxes: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
+    """Texts of the boxes entirely outside the image, and of those partly outside."""
+    rows, cols = size
+    x, y, w, h = boxes.T
+    outside = (x >= cols) | (y >= rows) | (x + w <= 0) | (y + h <= 0)
+    beyond = (np.minimum(x, y) < -ROUNDING) | (x + w > cols + ROUNDING)
+    beyond |= y + h > rows + ROUNDING
+    texts = np.array([" ".join(f"{value:g}" for value in box) for box in boxes], str)
+    return texts[outside], texts[beyond & ~outside]
+
+
+def _reason(path: str, mask: str, error: Exception) -> str:
+    """Explain why an image or its mask cannot be read."""
+    for file, name in ((path, ""), (mask, f"its mask {mask}: ")):
+        if file and not os.path.exists(file):
+            return f"{name}no such file"
+        if file and os.path.isdir(file):
+            return f"{name}a folder, not a file"
+        if file and os.path.getsize(file) == 0:
+            return f"{name}an empty file"
+    message = getattr(error, "message", None) or str(error)
+    message = re.sub(r"\{\{.*?\}\}\s*|\[Op:\w+\].*", "", message, flags=re.DOTALL)
+    return f"cannot be decoded: {message.strip().splitlines()[0]}"
+
+
+def _check_remaining(table: Table, remaining: Table) -> None:
+    """Raise if no image is valid, or a class has lost all its images."""
+    if not len(remaining):
+        raise ValueError(
+            f"Expected images that can be read. Received: {len(table)} images, none of "
+            "which can. Check the paths and the kind of the files."
+        )
+    before, after = ((t.labels == 1).any(axis=0) for t in (table, remaining))
+    lost = np.array(table.class_names)[before & ~after]
+    if lost.size:
+        raise ValueError(
+            f"Expected an image of every class. Received: no file of {', '.join(lost)} "
+            "can be read. Repair the files or leave the class out of the table."
+        )
+
+
+def _equal_files(table: Table, files: Sequence[_File]) -> list[str]:
+    """Describe every set of files with the same content."""
+    rows = collections.defaultdict(list)
+    for row, file in enumerate(files):
+        if file.digest:
+            rows[file.digest].append(f"{table.paths[row]} ({table.splits[row] or '-'})")
+    return [f"equal files: {', '.join(r)}" for r in rows.values() if len(r) > 1]
+
+
+def _empty_classes(table: Table) -> list[str]:
+    """Describe every class without an image in a split."""
+    return [
+        f"no image of {name} in {split or 'the table'}"
+        for split in SPLITS
+        if (table.splits == split).any()
+        for name, present in zip(
+            table.class_names,
+            (table.labels[table.splits == split] == 1).any(axis=0),
+            strict=True,
+        )
+        if not present
+    ]
