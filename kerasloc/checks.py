@@ -217,10 +217,11 @@ def class_index(value: int | str, names: Sequence) -> int:
             "A model with one logit has one class, index 0, and no index for its "
             f"absence. Received: {value!r}. Use 0."
         )
-    named = f" or one of the names {', '.join(names[:SHOWN])}"
+    named = [name for name in names[:SHOWN] if isinstance(name, str)]
     raise ValueError(
         f"Expected a class index from 0 to {len(names) - 1}"
-        f"{named if isinstance(names[0], str) else ''}. Received: {value!r}."
+        f"{' or one of the names ' if named else ''}{', '.join(named)}. "
+        f"Received: {value!r}."
     )
 
 

@@ -22,7 +22,7 @@ FLOORS = (
     {"training"},
 )
 TENSORFLOW = {"data", "training", "layers"}
-TENSORFLOW_FILES = {"cams/gradients.py"}
+TENSORFLOW_FILES = {"cams/backend.py"}
 
 
 def room(module: str) -> str:

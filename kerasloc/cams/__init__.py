@@ -1,22 +1,21 @@
-"""Maps from a trained network's features and gradients, on every backend."""
+"""Class activation maps of any classifier from its features and gradients."""
 
+from kerasloc.cams.activation import CAM, EigenCAM
+from kerasloc.cams.backend import FeatureGradient
 from kerasloc.cams.batches import images_at_once, run
-from kerasloc.cams.cutting import Cut, cut, graph
-from kerasloc.cams.explainers import (
-    CAM,
-    METHODS,
-    AblationCAM,
-    EigenCAM,
+from kerasloc.cams.core import Explainer
+from kerasloc.cams.cutting import Cut, cut
+from kerasloc.cams.gradient import (
     EigenGradCAM,
     GradCAM,
     GradCAMPlusPlus,
     HiResCAM,
     LayerCAM,
-    ScoreCAM,
     XGradCAM,
 )
-from kerasloc.cams.front import cam
-from kerasloc.cams.gradients import FeatureGradient
+from kerasloc.cams.graph import producer
+from kerasloc.cams.methods import METHODS, cam
+from kerasloc.cams.perturbation import AblationCAM, ScoreCAM
 
 __all__ = [
     "CAM",
@@ -25,6 +24,7 @@ __all__ = [
     "Cut",
     "EigenCAM",
     "EigenGradCAM",
+    "Explainer",
     "FeatureGradient",
     "GradCAM",
     "GradCAMPlusPlus",
@@ -34,7 +34,7 @@ __all__ = [
     "XGradCAM",
     "cam",
     "cut",
-    "graph",
     "images_at_once",
+    "producer",
     "run",
 ]

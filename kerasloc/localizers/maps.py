@@ -5,7 +5,7 @@ import numpy as np
 from scipy.special import expit
 
 from kerasloc.backbones.resnet import STAGES
-from kerasloc.cams import Cut, graph, images_at_once, methods
+from kerasloc.cams import GradCAM, cut, images_at_once
 from kerasloc.checks import as_images
 from kerasloc.localizers.base import Localizer
 from kerasloc.metrics import resize_maps
@@ -127,12 +127,12 @@ class MapLocalizer(Localizer):
     def _both(self, images, classes):
         """Chosen maps, Grad-CAMs and logits of a few images."""
         if self._parts is None:
-            whole = graph(self.model, {"maps": self.model.output["maps"]})
-            self._parts = Cut(whole, whole.features(self.cam_layer))
+            maps = {"maps": self.model.output["maps"]}
+            self._parts = cut(self.model, self.cam_layer, maps)
         features = self._parts.encode(self._normalized(images))
         outputs, gradients = self._parts.gradient(features, classes)
         maps, _ = of_classes(outputs, classes)
-        low = np.maximum(methods.grad_cam(features[0], gradients), 0)
+        low = np.maximum(GradCAM.combine(features[0], gradients), 0)
         return maps, low, outputs["logits"]
 
 

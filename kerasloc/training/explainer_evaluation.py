@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from kerasloc import boxes as box_tools
 from kerasloc import weights as weight_files
-from kerasloc.cams import FeatureGradient, methods
+from kerasloc.cams import FeatureGradient, GradCAM
 from kerasloc.data import config as data_config
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.synthetic import other_masks
@@ -267,7 +267,7 @@ class _Asked:
         maps = {
             explainer_report.EXPLANATION: answers["explanation"],
             explainer_report.GRADCAM: np.maximum(
-                methods.grad_cam(features, gradients), 0
+                GradCAM.combine(features, gradients), 0
             ),
             explainer_report.RANDOM: random_relevance(
                 len(images), size, config.grid, seed=own

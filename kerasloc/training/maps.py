@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from kerasloc import weights as weight_files
 from kerasloc.backbones import resnet
+from kerasloc.cams import producer
 from kerasloc.checks import as_size
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.pipeline import batches
@@ -183,7 +184,7 @@ def start_from(model: keras.Model, network: NetworkConfig, start: str | None):
 def _head(model):
     """The layer that gives the maps, or the logits where there are none."""
     output = model.output.get("maps", model.output["logits"])
-    return output._keras_history.operation
+    return producer(output)
 
 
 def tuned_thresholds(scores, table, config) -> np.ndarray:

@@ -1,8 +1,6 @@
-"""Networks that other people build: their ends, layers, parts and images."""
+"""Networks that other people build: their ends, layers, nested models and heads."""
 
-import pathlib
 import re
-import warnings
 
 import keras
 import numpy as np
@@ -12,15 +10,11 @@ from keras import layers, ops
 
 import kerasloc
 from kerasloc.cams import CAM, METHODS, GradCAM, HiResCAM
+from kerasloc.cams.logits import PROBES
 
 SHAPE = (12, 10, 2)
 pytestmark = pytest.mark.usefixtures("op_by_op")
 pooled = layers.GlobalAveragePooling2D
-
-
-@pytest.fixture(scope="module")
-def x():
-    return np.random.default_rng(0).random((3, *SHAPE), dtype="float32")
 
 
 def conv(filters, **options):
@@ -33,6 +27,19 @@ def image():
     return keras.Input(SHAPE)
 
 
+def small(image):
+    return keras.Model(image, layers.Dense(3)(pooled()(conv(4, name="last")(image))))
+
+
+def output_of(model, layer):
+    """A layer's output for images as an array."""
+    taps = keras.Model(model.inputs[0], model.get_layer(layer).output)
+    return lambda x: np.asarray(taps(x))
+
+
+# Ends
+
+
 def dense(activation):
     def end(z):
         return layers.Dense(3, activation=activation)(z)
@@ -40,17 +47,24 @@ def dense(activation):
     return end
 
 
-def own_softmax(values):
+def custom_softmax(values):
     return ops.softmax(values, axis=-1)
 
 
 sure = dense("softmax")
 ENDS = {
+    "layer": lambda z: layers.Softmax()(layers.Dense(3)(z)),
+    "Activation": lambda z: layers.Activation("sigmoid", dtype="float32")(
+        dense(None)(z)
+    ),
+    "softmax operation": lambda z: ops.softmax(layers.Dense(3)(z)),
+    "sigmoid operation": lambda z: ops.sigmoid(layers.Dense(3)(z)),
     "TensorFlow's function": dense(tf.nn.softmax),
     "a layer as activation": dense(layers.Softmax()),
-    "a function of one's own": dense(own_softmax),
+    "a custom function": dense(custom_softmax),
     "sparsemax": dense("sparsemax"),
-    "Lambda": lambda z: layers.Lambda(own_softmax)(layers.Dense(3)(z)),
+    "Lambda": lambda z: layers.Lambda(custom_softmax)(layers.Dense(3)(z)),
+    "linear behind": lambda z: layers.Activation("linear")(sure(z)),
     "Identity behind": lambda z: layers.Identity()(sure(z)),
     "Dropout behind": lambda z: layers.Dropout(0.5)(sure(z)),
     "Reshape behind": lambda z: layers.Reshape((3,))(sure(z)),
@@ -62,21 +76,21 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_scores_are_known_by_what_they_do(image, x, end):
+def test_scores_are_recognized_by_their_values(image, x, end):
     z = pooled()(conv(4, activation="relu")(image))
     model = keras.Model(image, ENDS[end](z))
     plain = keras.Model(image, layers.Dense(3)(z))
-    *others, kernel, bias = model.get_weights()
-    for one in (model, plain):
-        one.set_weights([*others, 1e4 * kernel, bias])  # saturated
+    *rest, kernel, bias = model.get_weights()
+    for network in (model, plain):
+        network.set_weights([*rest, 1e4 * kernel, bias])  # saturated
     expected = HiResCAM(plain).maps(x, "all")
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(HiResCAM(model).maps(x, "all"), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "softplus"])
-def test_what_makes_no_scores_belongs_to_the_logits(image, x, activation):
-    z = pooled()(conv(4, activation="relu")(image))
+def test_other_functions_belong_to_the_logits(image, x, activation):
+    z = pooled()(conv(4, activation="relu", name="last")(image))
     layer = layers.Dense(3)
     model = keras.Model(image, layers.Activation(activation)(layer(z)))
     features = keras.Model(image, z)(x)
@@ -84,14 +98,24 @@ def test_what_makes_no_scores_belongs_to_the_logits(image, x, activation):
         tape.watch(features)
         score = tf.reduce_sum(keras.activations.get(activation)(layer(features))[:, 1])
     gradient = tape.gradient(score, features).numpy()[:, None, None]
-    maps = conv_output(model)(x).numpy() * gradient / (12 * 10)
+    maps = output_of(model, "last")(x) * gradient / (12 * 10)
     np.testing.assert_allclose(
         HiResCAM(model).maps(x, 1), maps.sum(axis=-1), rtol=1e-4, atol=1e-7
     )
 
 
-def conv_output(model):
-    return keras.Model(model.inputs[0], model.layers[1].output)
+@pytest.mark.parametrize("units", [1, 3])
+def test_a_function_that_fails_on_probes_belongs_to_the_logits(image, units):
+    class Picky(layers.Layer):
+        def call(self, values):
+            probed = values.shape[0] == PROBES
+            return ops.reshape(values, (7, -1)) if probed else values
+
+    z = layers.Dense(units)(pooled()(conv(4, name="last")(image)))
+    assert repr(GradCAM(keras.Model(image, Picky()(z)))).endswith(f"{units} classes)")
+
+
+# Layers
 
 
 def test_a_layer_that_is_called_twice_is_its_last_call(image, x):
@@ -101,10 +125,10 @@ def test_a_layer_that_is_called_twice_is_its_last_call(image, x):
     expected = GradCAM(model, "twice").maps(x, 0)
     np.testing.assert_array_equal(GradCAM(model).maps(x, 0), expected)
     assert not np.allclose(GradCAM(model, "deeper").maps(x, 0), expected)
-    assert CAM(model).maps(x, 0).shape == (3, 12, 10)
+    assert CAM(model).maps(x, 0).shape == (4, 12, 10)
 
 
-def test_the_default_is_what_the_whole_answer_is_made_of(image, x):
+def test_the_default_layer_is_the_last_that_all_of_the_output_needs(image, x):
     y = conv(4, activation="relu", name="all")(image)
     y = layers.Concatenate()([pooled()(conv(3)(y)), pooled()(conv(3, name="b")(y))])
     model = keras.Model(image, layers.Dense(3)(y))
@@ -116,38 +140,148 @@ def test_branches_alone_have_the_last_as_default(image, x):
     scaled = layers.Rescaling(2.0)(image)  # all is made of it, but it is the image
     branches = [pooled()(conv(3, name=name)(scaled)) for name in "ab"]
     model = keras.Model(image, layers.Dense(3)(layers.Concatenate()(branches)))
-    maps = [GradCAM(model, name).maps(x, 0) for name in "ab"]
-    assert any(np.array_equal(GradCAM(model).maps(x, 0), one) for one in maps)
+    default = GradCAM(model).maps(x, 0)
+    assert any(np.array_equal(default, GradCAM(model, n).maps(x, 0)) for n in "ab")
 
 
 def test_layers_may_change_between_calls(x):
     model = keras.Sequential([keras.Input(SHAPE), conv(4), pooled(), layers.Dense(4)])
-    assert kerasloc.cam(model, x, classes="all").shape == (3, 12, 10, 4)
+    assert kerasloc.cam(model, x, classes="all").shape == (4, 12, 10, 4)
     model.pop()
     model.add(layers.Dense(6))
     maps = HiResCAM(model).maps(x, "all")
-    assert maps.shape == (3, 12, 10, 6)
-    again = HiResCAM(keras.models.clone_model(model))
-    again._cut.whole.set_weights(model.get_weights())
-    np.testing.assert_allclose(again.maps(x, "all"), maps, atol=1e-6)
+    assert maps.shape == (4, 12, 10, 6)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_allclose(HiResCAM(clone).maps(x, "all"), maps, atol=1e-6)
 
 
-def base():
+def test_features_that_do_not_reach_the_logits_have_no_map(image, x):
+    y = ops.stop_gradient(conv(4, name="below")(image))
+    model = keras.Model(image, layers.Dense(3)(pooled()(conv(2)(y))))
+    with pytest.warns(UserWarning, match="heat map is 0"):
+        assert not kerasloc.cam(model, x, layer="below").any()
+
+
+def test_an_explainer_names_its_layer(image):
+    assert repr(GradCAM(small(image))) == "GradCAM(layer 'last' (12, 10, 4), 3 classes)"
+
+
+def test_an_output_called_logits_is_enough(image, x):
+    model = small(image)
+    outputs = {"logits": model.outputs[0], "more": model.inputs}
+    named = HiResCAM(keras.Model(model.inputs, outputs))
+    np.testing.assert_array_equal(named.maps(x), HiResCAM(model).maps(x))
+
+
+# Nested models
+
+
+@pytest.fixture(scope="module")
+def nested():
+    """A classifier over a headless one, as in transfer learning."""
+    keras.utils.set_random_seed(4)
     image = keras.Input(SHAPE)
-    return keras.Model(image, conv(4, name="inner")(image), name="base")
+    y = conv(4, name="conv")(image)
+    z = conv(4, activation="relu", name="side")(y)
+    y = layers.ReLU(name="sum")(layers.Add()([y, z]))
+    base = keras.Model(image, y, name="base")
+    tail = keras.Sequential(
+        [keras.Input((12, 10, 4)), layers.Conv2D(5, 3, activation="relu", name="conv")],
+        name="tail",
+    )
+    image = keras.Input(SHAPE)
+    y = tail(base(layers.Rescaling(2.0)(image), training=False))
+    y = layers.Dropout(0.5)(layers.GlobalMaxPooling2D()(y))
+    return keras.Model(image, layers.Dense(3, activation="softmax")(y))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nested_models_are_opened_loaded_and_left_as_they_were(
+    nested, x, explain, method, tmp_path
+):
+    before = nested.predict_on_batch(x), nested.get_config(), nested.get_weights()
+    maps = explain(nested, x, method, classes="all")
+    assert maps.shape == (4, 12, 10, 3)
+    np.testing.assert_array_equal(nested.predict_on_batch(x), before[0])
+    assert nested.get_config() == before[1]
+    for after, array in zip(nested.get_weights(), before[2], strict=True):
+        np.testing.assert_array_equal(after, array)
+    nested.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        explain(loaded, x, method, classes="all"), maps, atol=1e-5
+    )
+
+
+def test_layers_within_nested_models_have_paths(nested, x):
+    inner = GradCAM(nested, "base/sum").maps(x)
+    np.testing.assert_array_equal(GradCAM(nested, "sum").maps(x), inner)
+    last = GradCAM(nested).maps(x)
+    np.testing.assert_array_equal(GradCAM(nested, "tail/conv").maps(x), last)
+    with pytest.raises(ValueError, match="'conv', which matches base/conv and tail/c"):
+        kerasloc.cam(nested, x, layer="conv")
+
+
+def test_a_layer_beside_a_shortcut_keeps_what_bypasses_it(nested, x):
+    """`side` is added to what it is made of: the logits need both."""
+    base, head = nested.get_layer("base"), nested.layers[-1]
+    model = keras.Model(nested.inputs[0], head.output)
+    kernel, bias = head.get_weights()
+    features = output_of(base, "side")(2 * x)
+    maps = METHODS["ablationcam"](model, "base/side").maps(x, 0)
+    plain = keras.Model(nested.inputs[0], head.input)
+    side, weights = base.get_layer("side"), []
+    kept = side.get_weights()
+
+    def logits():
+        return plain.predict_on_batch(x) @ kernel[:, 0] + bias[0]
+
+    total = logits()
+    for channel in range(4):
+        arrays = [array.copy() for array in kept]
+        for array in arrays:
+            array[..., channel] = 0
+        side.set_weights(arrays)
+        weights.append((total - logits()) / total)
+    side.set_weights(kept)
+    expected = np.einsum("nrck,kn->nrc", features, np.stack(weights))
+    np.testing.assert_allclose(maps, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("by_name", [False, True])
 def test_a_nested_model_is_a_layer_too(image, x, by_name):
-    nested = base()
-    y = nested(inputs=image) if by_name else nested(image)
+    inside = keras.Input(SHAPE)
+    base = keras.Model(inside, conv(4, name="inner")(inside), name="base")
+    y = base(inputs=image) if by_name else base(image)
     model = keras.Model(image, layers.Dense(3)(pooled()(conv(2)(layers.ReLU()(y)))))
     expected = GradCAM(model, "base/inner").maps(x, 0)
     np.testing.assert_array_equal(GradCAM(model, "base").maps(x, 0), expected)
 
 
+@pytest.mark.graphs
+@pytest.mark.slow
+def test_a_ready_made_network_within_another_has_every_map(explain):
+    base = keras.applications.MobileNetV2(
+        input_shape=(64, 64, 3), alpha=0.35, include_top=False, weights=None
+    )
+    image = keras.Input((64, 64, 3))
+    y = base(layers.Rescaling(1 / 127.5, -1)(image), training=False)
+    y = layers.Dropout(0.2)(pooled()(y))
+    model = keras.Model(image, layers.Dense(4, activation="softmax")(y))
+    images = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
+    for method in METHODS:
+        layer = "block_16_project" if method == "scorecam" else None  # few channels
+        maps = explain(model, images, method, layer, classes=[0, 1, 2, 3])
+        assert maps.shape == (4, 64, 64)
+        assert np.isfinite(maps).all()
+
+
+# Heads of CAM
+
+
 @pytest.mark.parametrize("pool", ["mean", "max", "full"])
-def test_pooling_has_many_forms(image, x, pool):
+def test_pooling_has_several_forms(image, x, pool):
     y = conv(4, name="last")(image)
     z = {
         "mean": lambda: ops.mean(y, axis=(1, 2)),
@@ -155,16 +289,22 @@ def test_pooling_has_many_forms(image, x, pool):
         "full": lambda: layers.Flatten()(layers.AveragePooling2D((12, 10))(y)),
     }[pool]()
     model = keras.Model(image, layers.Dense(3)(z))
-    kernel = model.layers[-1].get_weights()[0]
-    expected = conv_output(model)(x).numpy() @ kernel
+    expected = output_of(model, "last")(x) @ model.get_weights()[-2]
     np.testing.assert_allclose(CAM(model).maps(x, "all"), expected, atol=1e-5)
 
 
-def test_maps_of_classes_are_their_own_cam(image, x):
+def test_maps_of_classes_are_their_cam(image, x):
     y = conv(3, name="maps")(conv(4)(image))
     model = keras.Model(image, layers.Softmax()(pooled()(y)))
-    expected = keras.Model(image, y)(x).numpy()
+    expected = output_of(model, "maps")(x)
     np.testing.assert_allclose(CAM(model, "maps").maps(x, "all"), expected, atol=1e-6)
+
+
+def test_a_classifier_by_pixels_then_pooling_has_cam_too(image, x):
+    y = layers.Conv2D(3, 1)(conv(5, activation="relu", name="last")(image))
+    model = keras.Model(image, layers.GlobalMaxPooling2D()(y))
+    expected = output_of(model, "last")(x) @ model.get_weights()[-2][0, 0]
+    np.testing.assert_allclose(CAM(model, "last").maps(x, "all"), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -172,92 +312,50 @@ def test_maps_of_classes_are_their_own_cam(image, x):
     [
         lambda y: pooled()(layers.Conv2D(4, 1, activation="relu")(y)),
         lambda y: layers.Dense(3)(pooled()(layers.ReLU()(y))),
+        lambda y: layers.Dense(3)(pooled()(conv(4)(y))),
         lambda y: pooled()(layers.Conv2D(4, 1, groups=2)(y)),
         lambda y: pooled()(layers.Conv2D(4, 1, strides=2)(y)),
         lambda y: layers.Dense(3)(layers.Dense(3)(pooled()(y))),
         lambda y: layers.Dense(3)(ops.mean(y, axis=(1, 3))),
+        lambda y: layers.Dense(3)(layers.Flatten()(y)),
     ],
 )
 def test_a_head_that_is_not_linear_has_no_cam(image, x, head):
     model = keras.Model(image, head(conv(4, name="last")(image)))
-    with pytest.raises(ValueError, match="CAM needs a linear head"):
+    with pytest.raises(ValueError, match=r"CAM needs a linear head.*Received: \w+"):
         kerasloc.cam(model, x, "cam", "last")
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_rounding_is_no_map(method):
-    """Of a flat image all places are equal, but for the last digits."""
-    keras.utils.set_random_seed(0)
-    stack = [layers.Conv2D(16, 3, activation="relu") for _ in range(2)]
-    model = keras.Sequential(
-        [keras.Input((20, 20, 2)), *stack, layers.Conv2D(16, 3), pooled()]
-    )
-    model.add(layers.Dense(3))
-    flat = np.full((1, 20, 20, 2), 0.37, "float32")
-    with pytest.warns(UserWarning, match="heat map is 0"):
-        assert not kerasloc.cam(model, flat, method, classes="all").any()
+# Refused
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_infinite_features_harm_their_own_map_only(image, x, method):
-    model = keras.Model(image, layers.Dense(3)(pooled()(conv(4, name="last")(image))))
-    broken = x.copy()
-    broken[1, 3, 3] = np.inf
-    with pytest.warns(UserWarning, match=r"Images: \[.*1.*\], NaN in 1 maps"):
-        answer = kerasloc.cam(model, broken, method, classes=1)
-    assert not answer[1].any()
-    assert np.isfinite(answer).all()
+def test_models_without_one_image_one_output_and_a_graph_are_refused(image, x):
+    y, second = pooled()(conv(3)(image)), keras.Input(SHAPE)
+    joined = pooled()(conv(3)(layers.Add()([image, second])))
+    flat = keras.Input((5,))
+    no_rows = layers.Dense(2)(layers.Flatten()(image))
+    cases = [
+        (keras.Model([image, second], joined), ValueError, "2 inputs, 1 outputs"),
+        (keras.Model(image, [y, y * 2]), ValueError, "Received: 1 inputs, 2 outputs"),
+        (keras.Model(image, {"a": y, "b": y}), ValueError, "1 inputs, 2 outputs"),
+        (keras.Model(image, conv(2)(image)), ValueError, r"output \(None, 12"),
+        (keras.Sequential([layers.Dense(2)]), ValueError, "by a call on images"),
+        ("model.keras", TypeError, "Received: str"),
+        (keras.Model(flat, layers.Dense(2)(flat)), ValueError, r"takes \(None, 5\)"),
+        (keras.Model(image, no_rows), ValueError, "rows and columns.*without one"),
+    ]
+    for model, error, message in cases:
+        with pytest.raises(error, match=message):
+            kerasloc.cam(model, x)
 
 
-def test_features_that_the_logits_do_not_feel_have_no_map(image, x):
-    y = ops.stop_gradient(conv(4, name="below")(image))
-    model = keras.Model(image, layers.Dense(3)(pooled()(conv(2)(y))))
-    with pytest.warns(UserWarning, match="heat map is 0"):
-        assert not kerasloc.cam(model, x, layer="below").any()
-
-
-def test_the_warning_points_at_who_asked(image, x):
-    model = keras.Model(image, layers.Dense(3)(pooled()(conv(4)(image))))
-    model.set_weights([np.zeros_like(one) for one in model.get_weights()])
-    for ask in (lambda: kerasloc.cam(model, x), lambda: GradCAM(model)(x)):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            ask()
-        assert pathlib.Path(caught[0].filename).name == "test_models.py"
-
-
-def small(image):
-    return keras.Model(image, layers.Dense(3)(pooled()(conv(4)(image))))
-
-
-def test_the_one_input_may_come_in_a_dict_or_list(image, x):
-    model = small(image)
-    expected = HiResCAM(model).maps(x, 0)
-    for given in ({"image": x}, [x], (x,), ops.convert_to_tensor(x)):
-        np.testing.assert_array_equal(HiResCAM(model).maps(given, 0), expected)
-
-
-BAD = {
-    "dataset": (tf.data.Dataset.from_tensors, TypeError, "take batches"),
-    "path": (lambda x: "image.png", TypeError, "Received: str"),
-    "None": (lambda x: None, TypeError, "Received: NoneType"),
-    "sizes": (lambda x: [x[0], x[0, :5]], ValueError, "have one size"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_what_is_no_image_is_refused(image, x, name):
-    given, error, message = BAD[name]
-    with pytest.raises(error, match=message):
-        kerasloc.cam(small(image), given(x))
-
-
-def test_floats_where_bytes_are_taken_are_refused(x):
-    image = keras.Input(SHAPE, dtype="uint8")
-    y = pooled()(conv(3)(layers.Rescaling(1 / 255)(image)))
-    model = keras.Model(image, layers.Dense(2)(y))
-    with pytest.raises(TypeError, match=r"takes uint8. Received: float32"):
-        kerasloc.cam(model, x)
+def test_a_layer_of_one_pixel_is_refused_and_never_the_default(image, x):
+    y = layers.GlobalAveragePooling2D(keepdims=True, name="one")(conv(3)(image))
+    model = keras.Model(image, layers.Flatten()(layers.Conv2D(3, 1)(y)))
+    assert CAM(model).maps(x).shape == (4, 12, 10)
+    shape = re.escape("(None, 1, 1, 3)")
+    with pytest.raises(ValueError, match=f"'one', whose output is {shape}"):
+        kerasloc.cam(model, x, layer="one")
 
 
 def test_channels_first_are_refused(x):
@@ -266,14 +364,3 @@ def test_channels_first_are_refused(x):
     model = keras.Model(image, layers.Dense(2)(layers.Flatten()(y)))
     with pytest.raises(ValueError, match="channels first"):
         kerasloc.cam(model, np.moveaxis(x, -1, 1))
-
-
-@pytest.mark.parametrize("method", [["cam"], None, 3])
-def test_a_method_is_a_name(image, x, method):
-    with pytest.raises(ValueError, match="A method is one of"):
-        kerasloc.cam(small(image), x, method)
-
-
-def test_an_explainer_says_where_it_looks(image):
-    said = repr(GradCAM(small(image)))
-    assert re.fullmatch(r"GradCAM\(layer 'conv2d\w*' \(12, 10, 4\), 3 classes\)", said)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kerasloc
-from kerasloc.cams import cutting, gradients
+from kerasloc.cams import backend, cutting
 from kerasloc.localizers import MapLocalizer, base, wrappers
 from kerasloc.metrics import resize_maps
 from kerasloc.postprocess import pipeline
@@ -307,10 +307,10 @@ def test_the_encoder_runs_once_for_both_maps(wrapper, xrays, monkeypatch):
         passes.append("head")
         return head(self, features, classes)
 
-    run, head = base.run, gradients.FeatureGradient.__call__
+    run, head = base.run, backend.FeatureGradient.__call__
     monkeypatch.setattr(base, "run", counted)
     monkeypatch.setattr(cutting, "run", counted)
-    monkeypatch.setattr(gradients.FeatureGradient, "__call__", counted_head)
+    monkeypatch.setattr(backend.FeatureGradient, "__call__", counted_head)
     wrapper.generate_cams(xrays)
     assert passes == ["encoder", "head"]
 

@@ -76,10 +76,10 @@ def test_one_channel_at_a_time_gives_the_same_map(small, one_by_one, method):
     assert logits.shape == (COUNT, small.CLASSES)
     features = part.encode(image[None])[0]
     if method == "scorecam":
-        expected = cams.methods.score_cam(features, logits[None, :, index])
+        expected = cams.ScoreCAM.combine(features, logits[None, :, index])
     else:
         whole = part.whole.predict_on_batch(image[None])[:, index]
-        expected = cams.methods.ablation_cam(features, whole, logits[None, :, index])
+        expected = cams.AblationCAM.combine(features, whole, logits[None, :, index])
     found = cams.METHODS[method](model, small.LAYER).maps(image, index)
     np.testing.assert_allclose(found, expected[0], atol=1e-5)
     assert np.ptp(logits[:, index]) > 1e-3
