@@ -121,7 +121,7 @@ def test_channels_one_at_a_time_are_scaled_up(small, monkeypatch):
     ("size", "message"),
     [
         ("30", "multiples of 32"),
-        ("32", "'stage5', whose answer is (None, 1, 1, 512)"),
+        ("32", "'stage5', whose output is (None, 1, 1, 512)"),
         ("0", "Numbers are 1 or more."),
     ],
 )
