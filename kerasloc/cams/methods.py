@@ -29,7 +29,7 @@ METHODS: dict[str, type[Explainer]] = {
 }
 
 
-def cam(  # noqa: PLR0913 - the options of one call, the last two by keyword
+def cam(
     model,
     x,
     method: str = "gradcam",
