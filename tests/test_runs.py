@@ -131,6 +131,14 @@ def test_a_key_that_is_left_out_differs(tmp_path):
         Run(tmp_path, less).__enter__()
 
 
+def test_a_run_resumes_after_options_were_added_that_default_to_none(tmp_path):
+    begun(tmp_path)
+    with Run(tmp_path, changed(data={"box_share": None})) as run:
+        assert run.config["data"]["box_share"] is None
+    with pytest.raises(ValueError, match=r"data.box_share: None before, 0.5 now"):
+        Run(tmp_path, changed(data={"box_share": 0.5})).__enter__()
+
+
 @pytest.mark.parametrize(("name", "value"), [("epochs", 9), ("cache", "memory")])
 def test_what_alters_no_epoch_may_change(tmp_path, name, value):
     begun(tmp_path)

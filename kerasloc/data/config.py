@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasloc.configs import option, select_fields
 from kerasloc.data import (
     SyntheticConfig,
     check,
@@ -16,6 +17,7 @@ from kerasloc.data import (
     default_polygons,
     read_dataset,
 )
+from kerasloc.data.datasets import READERS
 from kerasloc.data.splits import (
     PROTOCOLS,
     apply_lists,
@@ -26,20 +28,9 @@ from kerasloc.data.splits import (
 from kerasloc.data.synthetic import MULTI_LABEL
 from kerasloc.data.table import Table, only_classes
 
-DATASETS = (
-    "folders",
-    "csv",
-    "nih14",
-    "chexpert",
-    "ham",
-    "vindr",
-    "voc",
-    "imagenet-hvz",
-    "nih-nci",
-)
 PATHS = ("data_dir", "image_dir", "image_sets")
-# fields that describe one data_dir and say nothing about another
-DATA_DIR_FIELDS = (
+# fields that describe one data_dir and do not apply to another
+OF_DATA_DIR = (
     "image_dir",
     "dataset",
     "image_sets",
@@ -49,16 +40,11 @@ DATA_DIR_FIELDS = (
 )
 
 
-def _option(help: str, default: Any = None, **metadata) -> Any:
-    """Field with the help text (and choices) of its command-line option."""
-    return dataclasses.field(default=default, metadata={"help": help, **metadata})
-
-
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Images of a run, and how they are split.
+    """Images of a run, and how they are split; the fields' help describes them.
 
-    The help texts of the fields (``metadata``) describe them. Paths become absolute.
+    Paths become absolute.
 
     Raises:
         ValueError: If both ``image_sets`` and ``protocol`` are set.
@@ -69,48 +55,53 @@ class DataConfig:
         ('animals', 0)
     """
 
-    data_dir: str = dataclasses.field(
-        metadata={
-            "help": "folder with train/CLASS/*.jpg (and test/, val/), a csv file with "
-            "the columns image and label, or the folder of a --dataset; without it, "
-            "synthetic images are made in data/"
-        }
+    data_dir: str = option(
+        dataclasses.MISSING,
+        "Folder with train/CLASS/*.jpg (and test/, val/), csv file with the columns "
+        "image and label, or folder of a --dataset; without it, synthetic images are "
+        "made in data/.",
     )
-    image_dir: str | None = _option("folder of the csv's images (default: of the csv)")
-    val_share: float = _option(
-        "share of the training images kept for validation when there is no val/", 0.2
+    image_dir: str | None = option(
+        None, "Folder of the csv's images (default: the csv's)."
     )
-    on_error: str = _option(
-        "treatment of broken images: stop, or leave out and count",
+    val_share: float = option(
+        0.2, "Share of the training images kept for validation if there is no val/."
+    )
+    on_error: str = option(
         "raise",
+        "Treatment of broken images: stop, or leave out and count.",
         choices=("raise", "skip"),
     )
-    seed: int = _option("seed of everything random", 0)
-    dataset: str | None = _option(
-        "kind of the data (default: csv for a file, folders for a folder)",
-        choices=DATASETS,
+    seed: int = option(0, "Seed of everything random.")
+    dataset: str | None = option(
+        None,
+        "Kind of the data (default: csv for a file, folders for a folder).",
+        choices=tuple(READERS),
     )
-    image_sets: str | None = _option(
-        "folder of lists train.txt, val.txt, test.txt, annotated.txt, such as "
-        "utils/make_splits.py writes (with --folds: of folders fold0, fold1, ...)"
+    image_sets: str | None = option(
+        None,
+        "Folder of lists train.txt, val.txt, test.txt, annotated.txt, such as "
+        "utils/make_splits.py writes (with --folds: of folders fold0, fold1, ...).",
     )
-    protocol: str | None = _option(
-        "published way to split: the official lists; five folds of all images; "
-        "training on images without boxes; five folds of the images with boxes",
+    protocol: str | None = option(
+        None,
+        "Published way to split: the official lists; five folds of all images; "
+        "training on images without boxes; five folds of the images with boxes.",
         choices=PROTOCOLS,
     )
-    fold: int | None = _option("fold of the protocol, 0 to 4 (default 0)")
-    box_share: float | None = _option(
-        "share of the training images with boxes whose boxes are learned from: 0 for "
-        "labels alone, 1 for all (default 1)"
+    fold: int | None = option(None, "Fold of the protocol, 0 to 4 (default: 0).")
+    box_share: float | None = option(
+        None,
+        "Share of the training images with boxes whose boxes are learned from: 0 for "
+        "labels alone, 1 for all (default: 1).",
     )
-    uncertain: str | None = _option(
-        "replacement of CheXpert's uncertain labels (default unknown)",
+    uncertain: str | None = option(
+        None,
+        "Replacement of CheXpert's uncertain labels (default: unknown).",
         choices=("unknown", "ones", "zeros"),
     )
-    classes: tuple[str, ...] | None = _option(
-        "only images with exactly one of these classes, single-label (default: all "
-        "images and classes)"
+    classes: tuple[str, ...] | None = option(
+        None, "Classes of which images have exactly one, single-label (default: all)."
     )
 
     def __post_init__(self) -> None:
@@ -155,7 +146,7 @@ def data_of_run(
     """
     values = dict(recorded) | dict(overrides)
     if "data_dir" in overrides:
-        values |= {name: overrides.get(name) for name in DATA_DIR_FIELDS}
+        values |= {name: overrides.get(name) for name in OF_DATA_DIR}
     else:
         values["classes"] = recorded.get("classes")
     values["seed"] = recorded.get("seed", overrides.get("seed", 0))
@@ -164,8 +155,7 @@ def data_of_run(
             "Expected data for a model that was saved without its data. "
             "Received: no data. Give --data-dir."
         )
-    fields = {field.name for field in dataclasses.fields(DataConfig)}
-    return DataConfig(**{key: values[key] for key in values.keys() & fields})
+    return DataConfig(**select_fields(DataConfig, values))
 
 
 def embedded_data(multi_label: bool = False) -> dict[str, str]:
@@ -226,6 +216,7 @@ def read_table(config: DataConfig, class_names: Sequence[str] | None = None) -> 
 def _read_all_classes(
     config: DataConfig, class_names: Sequence[str] | None = None
 ) -> Table:
+    """Read the table and apply lists of images."""
     path = pathlib.Path(config.data_dir)
     name = config.dataset or ("csv" if path.suffix.lower() == ".csv" else "folders")
     options = {

@@ -1,6 +1,9 @@
-"""Where the images of a run come from."""
+"""Data of a run: configuration, tables for training and evaluation, lists of images."""
 
 import csv
+import dataclasses
+import functools
+import os
 import shutil
 
 import numpy as np
@@ -9,16 +12,31 @@ from PIL import Image
 
 from kerasloc.data import config as data_config
 from kerasloc.data import read_folders
-from kerasloc.data.config import DataConfig
-from kerasloc.training import arguments
+from kerasloc.data.config import (
+    DataConfig,
+    check_class_count,
+    check_same_classes,
+    data_of_run,
+    evaluation_table,
+    has_validation,
+    read_table,
+    training_tables,
+)
+from kerasloc.data.splits import write_lists
 
 NAMES = ("circle", "star_3_1", "star_5_2")
 
 
 @pytest.fixture
 def folder(shapes, tmp_path):
-    """A copy of the tiny data, to be spoiled."""
+    """Copy of the tiny data, to be modified."""
     return shutil.copytree(shapes, tmp_path / "copy")
+
+
+@pytest.fixture
+def data(several):
+    """Function from fields to a configuration of the multi-label data."""
+    return functools.partial(DataConfig, str(several), dataset="csv")
 
 
 def write_csv(path, lines):
@@ -28,15 +46,12 @@ def write_csv(path, lines):
 
 
 def csv_of(shapes, path, split=True):
-    """A csv file about the tiny data."""
+    """Configuration of a csv file about the tiny data."""
     table = read_folders(shapes)
-    index = table.class_index
-    head = ["image", "label", "split"][: 3 if split else 2]
-    lines = [
-        [p, table.class_names[i], s][: len(head)]
-        for p, i, s in zip(table.paths, index, table.splits, strict=True)
-    ]
-    return write_csv(path, [head, *lines])
+    columns = [table.paths, np.array(table.class_names)[table.class_index]]
+    columns += [table.splits] if split else []
+    head = ["image", "label", "split"][: len(columns)]
+    return write_csv(path, [head, *zip(*columns, strict=True)])
 
 
 def spoil(path):
@@ -45,205 +60,194 @@ def spoil(path):
 
 
 def first(folder, split):
-    return next(iter(sorted(folder.glob(f"{split}/*/*.png"))))
+    return min(folder.glob(f"{split}/*/*.png"))
+
+
+def boxed(table):
+    return np.isin(np.arange(len(table)), table.boxes[:, 0])
 
 
 # The configuration
 
 
-def test_paths_are_kept_whole(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_paths_become_absolute():
     config = DataConfig("data", image_dir="images")
-    assert config.data_dir == str(tmp_path / "data")
-    assert config.image_dir == str(tmp_path / "images")
-    assert DataConfig("~").data_dir.startswith("/")
+    assert config.data_dir == os.path.abspath("data")
+    assert config.image_dir == os.path.abspath("images")
+    assert DataConfig("~").data_dir == os.path.expanduser("~")
     assert DataConfig("data").image_dir is None
 
 
 def test_the_name_is_that_of_the_folder_or_file():
+    assert DataConfig("/a/animals").name == DataConfig("/a/animals.csv").name
     assert DataConfig("/a/animals").name == "animals"
-    assert DataConfig("/a/animals.csv").name == "animals"
 
 
-def test_embedded_data_is_made_and_known_again(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_embedded_data_is_written_and_recognized(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        data_config, "default_folder", lambda config: f"data/{config.most_objects}"
+        data_config, "default_folder", lambda config: tmp_path / config.name
     )
-    assert data_config.embedded_data() == {
-        "data_dir": str(tmp_path / "data" / "1"),
-        "dataset": "folders",
-    }
-    several = data_config.embedded_data(multi_label=True)
-    assert several == {"data_dir": str(tmp_path / "data" / "3"), "dataset": "csv"}
-    assert data_config.is_embedded("/x/synthetic-96px-4classes-seed0")
-    assert not data_config.is_embedded("/x/animals")
+    single, several = (data_config.embedded_data(multi) for multi in (False, True))
+    assert (single["dataset"], several["dataset"]) == ("folders", "csv")
+    assert single["data_dir"] == str(tmp_path / "synthetic-96px-4classes-seed0")
+    assert several["data_dir"].endswith("/synthetic-96px-4classes-multilabel-seed0")
+    assert data_config.is_embedded(single["data_dir"])
+    assert not data_config.is_embedded(several["data_dir"])
+
+
+def test_lists_are_read_or_made_but_not_both():
+    with pytest.raises(ValueError, match=r"image_sets=/lists.*protocol=official"):
+        DataConfig("/a", image_sets="/lists", protocol="official")
 
 
 # The data of a run
 
-
-def test_a_run_is_evaluated_on_its_own_data():
-    known = {"data_dir": "/a", "val_share": 0.1, "on_error": "skip", "seed": 3}
-    config = data_config.data_of_run(known, {"batch_size": 4})
-    assert config == DataConfig("/a", val_share=0.1, on_error="skip", seed=3)
-
-
-def test_what_is_given_wins_but_the_held_out_images_stay():
-    known = {"data_dir": "/a", "val_share": 0.1, "on_error": "skip", "seed": 3}
-    config = data_config.data_of_run(known, {"on_error": "raise", "seed": 9})
-    assert config == DataConfig("/a", val_share=0.1, on_error="raise", seed=3)
-
-
-def test_other_data_has_its_own_image_folder():
-    known = {"data_dir": "/a.csv", "image_dir": "/images"}
-    assert data_config.data_of_run(known, {}).image_dir == "/images"
-    assert data_config.data_of_run(known, {"data_dir": "/b.csv"}).image_dir is None
-    both = {"data_dir": "/b.csv", "image_dir": "/others"}
-    assert data_config.data_of_run(known, both).image_dir == "/others"
+RECORDED = {
+    "data_dir": "/a",
+    "val_share": 0.1,
+    "on_error": "skip",
+    "seed": 3,
+    "image_dir": "/images",
+    "dataset": "nih14",
+    "image_sets": "/lists",
+    "uncertain": "ones",
+    "classes": ["u", "v"],
+}
+RUN = DataConfig(**RECORDED)
 
 
-def test_other_data_is_no_longer_of_the_runs_data_set():
-    known = {"data_dir": "/a", "dataset": "nih14", "image_dir": "/images"}
-    assert data_config.data_of_run(known, {}).dataset == "nih14"
-    other = data_config.data_of_run(known, {"data_dir": "/b"})
-    assert (other.dataset, other.image_dir) == (None, None)
-    given = {"data_dir": "/b", "dataset": "vindr"}
-    assert data_config.data_of_run(known, given).dataset == "vindr"
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"batch_size": 4}, RUN),
+        ({"on_error": "raise"}, dataclasses.replace(RUN, on_error="raise")),
+        ({"seed": 9}, RUN),  # the same images are held out
+        ({"classes": ["w"]}, RUN),
+        (
+            {"data_dir": "/b"},
+            DataConfig("/b", val_share=0.1, on_error="skip", seed=3),
+        ),
+        (
+            {"data_dir": "/b", "image_dir": "/c", "dataset": "vindr", "classes": ["w"]},
+            DataConfig("/b", "/c", 0.1, "skip", 3, "vindr", classes=("w",)),
+        ),
+    ],
+)
+def test_overrides_win_but_those_of_another_data_dir_are_dropped(overrides, expected):
+    assert data_of_run(RECORDED, overrides) == expected
 
 
-def test_the_data_set_says_how_a_path_is_read(several):
-    table = data_config.read_table(DataConfig(str(several), dataset="csv"))
+def test_another_data_dir_drops_the_protocol():
+    recorded = {"data_dir": "/a", "protocol": "localization", "fold": 2}
+    assert data_of_run(recorded, {}).protocol == "localization"
+    assert data_of_run(recorded, {"data_dir": "/b"}).protocol is None
+
+
+def test_a_model_saved_without_data_needs_some():
+    with pytest.raises(ValueError, match="Give --data-dir"):
+        data_of_run({}, {"batch_size": 4})
+    assert data_of_run({}, {"data_dir": "/b"}) == DataConfig("/b")
+
+
+# Reading
+
+
+def test_the_dataset_decides_how_a_path_is_read(data, several):
+    table = read_table(data())
     assert (len(table), table.class_names) == (36, NAMES)
     assert len(table.boxes)
     assert table.multi_label
-    file = data_config.read_table(DataConfig(str(several / "data.csv")))
+    file = read_table(DataConfig(str(several / "data.csv")))
     assert file.paths.tolist() == table.paths.tolist()
-    turned = data_config.read_table(
-        DataConfig(str(several), dataset="csv"), NAMES[::-1]
-    )
+    turned = read_table(data(), NAMES[::-1])
     np.testing.assert_array_equal(turned.labels, table.labels[:, ::-1])
 
 
-def test_only_images_with_one_of_the_classes_are_used(several):
-    whole = data_config.read_table(DataConfig(str(several), dataset="csv"))
-    config = DataConfig(str(several), dataset="csv", classes=list(NAMES[:2]))
+def test_only_images_with_one_of_the_classes_are_used(data):
+    config = data(classes=list(NAMES[:2]))
     assert config.classes == NAMES[:2]
-    table = data_config.read_table(config)
+    table = read_table(config)
     assert table.class_names == NAMES[:2]
     assert not table.multi_label
-    assert len(table) == (whole.labels[:, :2].sum(axis=1) == 1).sum() > 2
-    tables = data_config.training_tables(config)
-    assert {one.class_names for one in tables.values()} == {NAMES[:2]}
-
-
-def test_classes_with_spaces_come_from_options_and_toml(tmp_path):
-    parser = arguments.Parser("Trains.", "examples: none")
-    parser.add_argument("--config")
-    arguments.add_data_options(parser)
-    (tmp_path / "a.toml").write_text('classes = ["z\u00e8bre", "cheval de trait"]')
-    words = ["--classes", "z\u00e8bre", "cheval de trait"]
-    for given in (words, ["--config", str(tmp_path / "a.toml")]):
-        options = parser.parse_args(["--data-dir", "/a", *given])
-        config = arguments.make(DataConfig, arguments.given(options))
-        assert config.classes == ("z\u00e8bre", "cheval de trait")
+    labels = read_table(data()).labels
+    assert len(table) == (labels[:, :2].sum(axis=1) == 1).sum() > 2
+    assert {t.class_names for t in training_tables(config).values()} == {NAMES[:2]}
 
 
 def test_a_run_of_some_classes_is_evaluated_on_these(shapes):
     config = DataConfig(str(shapes), classes=NAMES[1:])
     for names in (NAMES[1:], NAMES[:0:-1]):  # in the order of the network
-        table = data_config.evaluation_table(config, "test", names)
+        table = evaluation_table(config, "test", names)
         assert table.class_names == names
         folders = [path.split("/")[-2] for path in table.paths]
         assert [table.class_names[i] for i in table.class_index] == folders
-    with pytest.raises(ValueError, match=r"the network, circle.*star_5_2\."):
-        data_config.evaluation_table(config, "test", NAMES)
+    with pytest.raises(ValueError, match=r"the network, circle.*Received: star_3_1,"):
+        evaluation_table(config, "test", NAMES)
 
 
-def test_the_classes_of_a_run_belong_to_its_data():
-    known = {"data_dir": "/a", "classes": ["u", "v"]}
-    assert data_config.data_of_run(known, {}).classes == ("u", "v")
-    assert data_config.data_of_run(known, {"classes": ["w"]}).classes == ("u", "v")
-    assert data_config.data_of_run(known, {"data_dir": "/b"}).classes is None
-    other = {"data_dir": "/b", "classes": ["x", "y"]}
-    assert data_config.data_of_run(known, other).classes == ("x", "y")
-
-
-def test_an_unknown_data_set_is_refused(several):
-    with pytest.raises(ValueError, match=r"one of nih14, ham, .*Received: 'mimic'"):
-        data_config.read_table(DataConfig(str(several), dataset="mimic"))
-
-
-def test_a_data_set_that_is_not_there_is_refused(several):
-    with pytest.raises(ValueError, match="labels of ChestX-ray14 are in one of"):
-        data_config.training_tables(DataConfig(str(several), dataset="nih14"))
-
-
-def test_a_model_saved_without_data_asks_for_some():
-    with pytest.raises(ValueError, match="Give --data-dir"):
-        data_config.data_of_run({}, {"batch_size": 4})
-    assert data_config.data_of_run({}, {"data_dir": "/b"}) == DataConfig("/b")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": "mimic"}, r"nih14, ham, .*Received: 'mimic'"),
+        ({"dataset": "nih14"}, "labels of ChestX-ray14"),
+        ({"uncertain": "ones"}, "csv.*Received: uncertain"),
+    ],
+)
+def test_a_dataset_or_option_that_does_not_fit_is_an_error(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        read_table(dataclasses.replace(data(), **options))
 
 
 # Training
 
 
-def test_validation_images_are_cut_off_once_and_for_all(shapes):
+def test_validation_images_are_the_same_for_a_seed_and_others_for_another(shapes):
     config = DataConfig(str(shapes), val_share=0.25, seed=4)
-    first, second = (data_config.training_tables(config) for _ in range(2))
-    assert {name: len(table) for name, table in first.items()} == {
-        "train": 18,
-        "val": 6,
-    }
-    for name in first:
-        assert first[name].paths.tolist() == second[name].paths.tolist()
-    assert not set(first["train"].paths) & set(first["val"].paths)
-    assert all("/train/" in path for path in first["val"].paths)
+    tables, again = training_tables(config), training_tables(config)
+    assert (len(tables["train"]), len(tables["val"])) == (18, 6)
+    for name, table in tables.items():
+        assert table.paths.tolist() == again[name].paths.tolist()
+    assert not set(tables["train"].paths) & set(tables["val"].paths)
+    assert all("/train/" in path for path in tables["val"].paths)
+    other = training_tables(dataclasses.replace(config, seed=5))
+    assert set(other["val"].paths) != set(tables["val"].paths)
 
 
-def test_another_seed_holds_out_other_images(shapes):
-    paths = [
-        set(data_config.training_tables(DataConfig(str(shapes), seed=s))["val"].paths)
-        for s in (0, 1)
-    ]
-    assert paths[0] != paths[1]
-
-
-def test_validation_images_of_the_data_are_used_where_there_are_some(folder):
+def test_validation_images_of_the_data_are_used_if_there_are_any(folder):
     shutil.copytree(folder / "test", folder / "val")
     (folder / "annotations.json").unlink()
     shutil.rmtree(folder / "test")
-    tables = data_config.training_tables(DataConfig(str(folder)))
+    tables = training_tables(DataConfig(str(folder)))
     assert (len(tables["train"]), len(tables["val"])) == (24, 12)
 
 
 @pytest.mark.parametrize("kind", ["folders", "csv"])
-def test_test_images_are_not_even_opened(folder, tmp_path, kind):
+def test_test_images_are_not_opened_in_training(folder, tmp_path, kind):
     config = DataConfig(str(folder))
     if kind == "csv":
         config = csv_of(folder, tmp_path / "images.csv")
     broken = spoil(first(folder, "test"))
-    tables = data_config.training_tables(config)
-    assert len(tables["train"]) + len(tables["val"]) == 24
+    assert sum(map(len, training_tables(config).values())) == 24
     with pytest.raises(ValueError, match=broken.name):
-        data_config.evaluation_table(config, "test", NAMES)
+        evaluation_table(config, "test", NAMES)
 
 
 def test_a_broken_image_is_named_or_skipped_and_counted(folder, caplog):
     broken = spoil(first(folder, "train"))
     with pytest.raises(ValueError, match=rf"1 of 24 that cannot.*\n.*{broken.name}"):
-        data_config.training_tables(DataConfig(str(folder)))
-    tables = data_config.training_tables(DataConfig(str(folder), on_error="skip"))
+        training_tables(DataConfig(str(folder)))
+    tables = training_tables(DataConfig(str(folder), on_error="skip"))
     assert sum(map(len, tables.values())) == 23
     assert "1 are left out" in caplog.text
 
 
 def test_a_csv_without_splits_is_for_training(shapes, tmp_path):
-    tables = data_config.training_tables(
-        csv_of(shapes, tmp_path / "a.csv", split=False)
-    )
+    config = csv_of(shapes, tmp_path / "a.csv", split=False)
+    tables = training_tables(config)
     assert sum(map(len, tables.values())) == 36
     assert tables["val"].class_names == NAMES
+    with pytest.raises(ValueError, match=rf"Received: {config.data_dir}.*write test"):
+        evaluation_table(config, "test", NAMES)
 
 
 def test_images_of_a_csv_may_lie_elsewhere(shapes, tmp_path):
@@ -251,16 +255,16 @@ def test_images_of_a_csv_may_lie_elsewhere(shapes, tmp_path):
     lines = [[str(path), path.parent.name] for path in paths]
     write_csv(tmp_path / "a.csv", [["image", "label"], *lines])
     config = DataConfig(str(tmp_path / "a.csv"), image_dir=str(shapes))
-    assert sum(map(len, data_config.training_tables(config).values())) == 24
+    assert sum(map(len, training_tables(config).values())) == 24
 
 
-def test_data_without_training_images_is_refused(folder):
+def test_data_without_training_images_is_an_error(folder):
     shutil.rmtree(folder / "train")
-    with pytest.raises(ValueError, match="Put them in train/CLASS/"):
-        data_config.training_tables(DataConfig(str(folder)))
+    with pytest.raises(ValueError, match=rf"Received: {folder}.*train/CLASS/"):
+        training_tables(DataConfig(str(folder)))
 
 
-def test_splits_that_share_an_image_are_refused(shapes, tmp_path):
+def test_splits_that_share_an_image_are_an_error(shapes, tmp_path):
     paths = sorted(map(str, shapes.glob("train/*/*.png")))
     link = tmp_path / "again.png"
     link.symlink_to(paths[0])
@@ -268,51 +272,42 @@ def test_splits_that_share_an_image_are_refused(shapes, tmp_path):
     lines.append([str(link), lines[0][1], "val"])
     config = write_csv(tmp_path / "a.csv", [["image", "label", "split"], *lines])
     with pytest.raises(ValueError, match="in one split only"):
-        data_config.training_tables(config)
+        training_tables(config)
 
 
-def test_a_wrong_share_is_refused(shapes):
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        data_config.training_tables(DataConfig(str(shapes), val_share=1.5))
+@pytest.mark.parametrize("option", ["val_share", "box_share"])
+def test_a_share_above_1_is_an_error(data, option):
+    with pytest.raises(ValueError, match="Received: 1.5"):
+        training_tables(data(**{option: 1.5}))
 
 
-# Classes
-
-
-def test_the_expected_number_of_classes_is_checked(shapes):
+def test_the_classes_are_compared_with_those_expected(shapes):
     table = read_folders(shapes)
-    data_config.check_class_count(table, None)
-    data_config.check_class_count(table, 3)
+    check_class_count(table, None)
+    check_class_count(table, 3)
     with pytest.raises(ValueError, match=r"3 here \(circle.*Received: 398"):
-        data_config.check_class_count(table, 398)
-
-
-def test_the_networks_classes_are_checked_in_their_order(shapes):
-    table = read_folders(shapes)
-    data_config.check_same_classes(table, list(NAMES))
-    with pytest.raises(ValueError, match="network's classes, star_5_2"):
-        data_config.check_same_classes(table, NAMES[::-1])
+        check_class_count(table, 398)
+    check_same_classes(table, list(NAMES))
+    with pytest.raises(ValueError, match="classes, star_5_2.*Received: circle"):
+        check_same_classes(table, NAMES[::-1])
 
 
 # Evaluation
 
 
-def test_images_for_thresholds_are_the_very_ones_held_out_of_training(shapes):
+def test_validation_images_are_those_held_out_in_training(shapes):
     config = DataConfig(str(shapes), val_share=0.25, seed=4)
-    held_out = data_config.training_tables(config)["val"]
-    val = data_config.evaluation_table(config, "val", NAMES)
-    assert val.paths.tolist() == held_out.paths.tolist()
-    test = data_config.evaluation_table(config, "test", NAMES)
+    val = evaluation_table(config, "val", NAMES)
+    assert val.paths.tolist() == training_tables(config)["val"].paths.tolist()
+    test = evaluation_table(config, "test", NAMES)
     assert not set(val.paths) & set(test.paths)
     assert all("/test/" in path for path in test.paths)
 
 
-def test_classes_come_in_the_order_of_the_run(shapes, tmp_path):
-    config = DataConfig(str(shapes))
-    for data in (config, csv_of(shapes, tmp_path / "a.csv")):
-        for split in ("test", "val"):
-            names = NAMES if split == "val" else NAMES[::-1]
-            table = data_config.evaluation_table(data, split, names)
+def test_classes_have_the_order_of_the_run(shapes, tmp_path):
+    for config in (DataConfig(str(shapes)), csv_of(shapes, tmp_path / "a.csv")):
+        for split, names in (("val", NAMES), ("test", NAMES[::-1])):
+            table = evaluation_table(config, split, names)
             assert table.class_names == names
             folders = [path.split("/")[-2] for path in table.paths]
             assert [table.class_names[i] for i in table.class_index] == folders
@@ -323,46 +318,119 @@ def test_a_csv_about_some_of_the_classes_can_be_evaluated(shapes, tmp_path):
     lines = [[p, p.split("/")[-2], p.split("/")[-3]] for p in paths]
     config = write_csv(tmp_path / "a.csv", [["image", "label", "split"], *lines])
     for split in ("test", "val"):
-        table = data_config.evaluation_table(config, split, NAMES)
+        table = evaluation_table(config, split, NAMES)
         assert table.class_names == NAMES
         assert set(table.class_index) == {1, 2}
 
 
-def test_other_classes_than_the_runs_are_refused(shapes, tmp_path):
-    with pytest.raises(ValueError, match="lacks cat"):
-        data_config.evaluation_table(DataConfig(str(shapes)), "test", (*NAMES, "cat"))
-    config = csv_of(shapes, tmp_path / "a.csv")
-    with pytest.raises(ValueError, match="star_5_2 besides"):
-        data_config.evaluation_table(config, "test", NAMES[:2])
+def test_other_classes_than_the_runs_are_an_error(shapes, tmp_path):
+    with pytest.raises(ValueError, match="cat"):
+        evaluation_table(DataConfig(str(shapes)), "test", (*NAMES, "cat"))
+    with pytest.raises(ValueError, match="star_5_2"):
+        evaluation_table(csv_of(shapes, tmp_path / "a.csv"), "test", NAMES[:2])
 
 
-def test_data_without_the_asked_split_is_refused_with_the_way_out(shapes, tmp_path):
-    config = csv_of(shapes, tmp_path / "a.csv", split=False)
-    with pytest.raises(ValueError, match="write test in the csv's column split"):
-        data_config.evaluation_table(config, "test", NAMES)
-
-
-def test_data_without_training_images_may_bring_its_validation_images(folder):
+def test_validation_images_come_from_val_or_train(folder):
+    config = DataConfig(str(folder))
+    assert has_validation(config)
     (folder / "train").rename(folder / "val")
     (folder / "annotations.json").unlink()
-    assert data_config.has_validation(DataConfig(str(folder)))
-    val = data_config.evaluation_table(DataConfig(str(folder)), "val", NAMES)
-    assert len(val) == 24
+    assert has_validation(config)
+    assert len(evaluation_table(config, "val", NAMES)) == 24
+    shutil.rmtree(folder / "val")
+    assert not has_validation(config)
+    assert len(evaluation_table(config, "test", NAMES)) == 12
 
 
-def test_data_of_test_images_alone_has_no_validation_images(folder):
-    shutil.rmtree(folder / "train")
-    assert not data_config.has_validation(DataConfig(str(folder)))
-    assert (
-        len(data_config.evaluation_table(DataConfig(str(folder)), "test", NAMES)) == 12
-    )
-
-
-def test_gray_images_are_read_as_asked(folder):
+def test_gray_images_are_read_with_1_or_3_channels(folder):
     path = first(folder, "test")
     Image.fromarray(np.zeros((32, 32, 2), np.uint8), "LA").save(path)
     for channels in (1, 3):
-        table = data_config.evaluation_table(
-            DataConfig(str(folder)), "test", NAMES, channels
-        )
-        assert len(table) == 12
+        config = DataConfig(str(folder))
+        assert len(evaluation_table(config, "test", NAMES, channels)) == 12
+
+
+# Lists, protocols and shares of boxes
+
+
+def test_lists_of_a_folder_decide_the_splits(data, tmp_path):
+    table = read_table(data())
+    rows = np.flatnonzero(boxed(table))
+    paths = ["/".join(path.split("/")[-2:]) for path in table.paths]
+    lists = {
+        "train": paths[4:20],
+        "val": paths[:4],
+        "test": paths[20:30],
+        "annotated": [paths[row] for row in rows[(rows >= 4) & (rows < 8)]],
+    }
+    write_lists(tmp_path / "lists", lists)
+    config = data(image_sets=str(tmp_path / "lists"))
+    tables = training_tables(config)
+    tables["test"] = evaluation_table(config, "test", table.class_names)
+    sizes = {name: len(table) for name, table in tables.items()}
+    assert sizes == {"train": 16, "val": 4, "test": 10}
+    assert tables["val"].paths.tolist() == table.paths[:4].tolist()
+    learned = boxed(tables["train"])
+    assert learned.sum() == len(lists["annotated"]) > 0
+    assert not learned[4:].any()
+    for name, rows in (("val", slice(4)), ("test", slice(20, 30))):
+        np.testing.assert_array_equal(boxed(tables[name]), boxed(table)[rows])
+
+
+def test_missing_images_of_a_list_are_named_or_skipped(data, tmp_path):
+    paths = ["/".join(path.split("/")[-2:]) for path in read_table(data()).paths]
+    write_lists(tmp_path / "lists", {"train": [*paths[:9], "gone.png"]})
+    config = data(image_sets=str(tmp_path / "lists"))
+    with pytest.raises(ValueError, match=r"gone\.png"):
+        training_tables(config)
+    tables = training_tables(dataclasses.replace(config, on_error="skip"))
+    assert sum(map(len, tables.values())) == 9
+
+
+def test_the_folds_of_a_protocol_test_all_images_once(data):
+    tests = []
+    for fold in range(5):
+        config = data(protocol="localization", fold=fold, seed=3)
+        test = evaluation_table(config, "test", NAMES)
+        assert boxed(test).all()
+        tables = (*training_tables(config).values(), test)
+        paths = [set(table.paths) for table in tables]
+        assert len(set.union(*paths)) == sum(map(len, paths))
+        tests += test.paths.tolist()
+    table = read_table(data())
+    assert sorted(tests) == sorted(table.paths[boxed(table)])
+
+
+def test_a_protocol_without_a_fold_is_its_first(data):
+    splits = [
+        read_table(data(protocol="classification", fold=fold)).splits.tolist()
+        for fold in (None, 0, 1)
+    ]
+    assert splits[0] == splits[1] != splits[2]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_boxes_is_learned_from(data, share):
+    full, tables = training_tables(data()), training_tables(data(box_share=share))
+    count = boxed(full["train"]).sum()
+    assert boxed(tables["train"]).sum() == round(share * count)
+    assert count > 1
+    np.testing.assert_array_equal(tables["val"].boxes, full["val"].boxes)
+    for name, table in tables.items():
+        assert table.paths.tolist() == full[name].paths.tolist()
+        np.testing.assert_array_equal(table.labels, full[name].labels)
+
+
+def test_options_reach_the_reader_and_ham_reads_its_lists_itself(data, monkeypatch):
+    table, calls = read_table(data()), []
+
+    def read(name, path, class_names=None, **options):
+        calls.append({"name": name, **options})
+        return table
+
+    monkeypatch.setattr(data_config, "read_dataset", read)
+    read_table(DataConfig("/x", dataset="chexpert", uncertain="ones"))
+    assert (calls[0]["name"], calls[0]["uncertain"]) == ("chexpert", "ones")
+    # there are no such lists, and none are read
+    assert len(read_table(DataConfig("/x", dataset="ham", image_sets="/lists")))
+    assert calls[1]["image_sets"] == "/lists"

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from kerasloc.data.config import DataConfig
 from kerasloc.training import arguments, map_arguments
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -205,6 +206,16 @@ def test_a_dataclass_takes_its_own_of_the_values():
 
     made = arguments.make(Config, {"seed": 5, "wings": 3})
     assert made == Config(seed=5, epochs=2)
+
+
+def test_classes_with_spaces_come_from_options_and_toml(parser, tmp_path):
+    parser.add_argument("--config")
+    (tmp_path / "a.toml").write_text('classes = ["z\u00e8bre", "cheval de trait"]')
+    words = ["--classes", "z\u00e8bre", "cheval de trait"]
+    for options in (words, ["--config", str(tmp_path / "a.toml")]):
+        options = parser.parse_args(["--data-dir", "/a", *options])
+        config = arguments.make(DataConfig, arguments.given(options))
+        assert config.classes == ("z\u00e8bre", "cheval de trait")
 
 
 def test_a_run_lies_in_its_familys_folder(parser):
