@@ -277,7 +277,7 @@ def test_splits_that_share_an_image_are_an_error(shapes, tmp_path):
 
 @pytest.mark.parametrize("option", ["val_share", "box_share"])
 def test_a_share_above_1_is_an_error(data, option):
-    with pytest.raises(ValueError, match="Received: 1.5"):
+    with pytest.raises(ValueError, match=r"Received: 1\.5"):
         training_tables(data(**{option: 1.5}))
 
 
@@ -288,7 +288,7 @@ def test_the_classes_are_compared_with_those_expected(shapes):
     with pytest.raises(ValueError, match=r"3 here \(circle.*Received: 398"):
         check_class_count(table, 398)
     check_same_classes(table, list(NAMES))
-    with pytest.raises(ValueError, match="classes, star_5_2.*Received: circle"):
+    with pytest.raises(ValueError, match=r"classes, star_5_2.*Received: circle"):
         check_same_classes(table, NAMES[::-1])
 
 

@@ -212,8 +212,8 @@ def test_classes_with_spaces_come_from_options_and_toml(parser, tmp_path):
     parser.add_argument("--config")
     (tmp_path / "a.toml").write_text('classes = ["z\u00e8bre", "cheval de trait"]')
     words = ["--classes", "z\u00e8bre", "cheval de trait"]
-    for options in (words, ["--config", str(tmp_path / "a.toml")]):
-        options = parser.parse_args(["--data-dir", "/a", *options])
+    for extra in (words, ["--config", str(tmp_path / "a.toml")]):
+        options = parser.parse_args(["--data-dir", "/a", *extra])
         config = arguments.make(DataConfig, arguments.given(options))
         assert config.classes == ("z\u00e8bre", "cheval de trait")
 
