@@ -5,25 +5,30 @@ last value of a notebook's cell; nothing has to be closed.
 """
 
 from kerasloc.plotting.curves import (
+    history,
     morf_figure,
     phases_figure,
     precision_recall_figure,
     roc_figure,
 )
-from kerasloc.plotting.explanations import ExplanationRow, explanation_page
-from kerasloc.plotting.figures import pipeline
 from kerasloc.plotting.html import (
     ReportClass,
     ReportConfig,
     ReportImage,
     write_report,
 )
-from kerasloc.plotting.methods import method_bars, method_page
-from kerasloc.plotting.overlays import overlay, overlay_image
-from kerasloc.plotting.pages import HeatmapRow, heatmap_page
-from kerasloc.plotting.palette import class_colors, paint_classes
-from kerasloc.plotting.scores import confusion_matrix, history
-from kerasloc.plotting.showing import show
+from kerasloc.plotting.pages import (
+    ExplanationRow,
+    HeatmapRow,
+    explanation_page,
+    heatmap_page,
+    method_page,
+)
+from kerasloc.plotting.panels import overlay, overlay_image, paint_classes
+from kerasloc.plotting.pipeline import pipeline
+from kerasloc.plotting.scores import confusion_matrix, method_bars
+from kerasloc.plotting.show import show
+from kerasloc.plotting.style import class_colors
 
 __all__ = [
     "ExplanationRow",

@@ -1,17 +1,22 @@
-"""Figures of curves: ROC, precision and recall, MoRF, and a training in phases."""
+"""Figures of curves: ROC, precision and recall, MoRF, and the epochs of a training."""
 
 import itertools
 import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasloc.metrics import aopc_by_steps, curve_interval
-from kerasloc.plotting.canvas import new_figure
+from kerasloc.metrics import Curve, aopc_by_steps, curve_interval
+from kerasloc.plotting.style import BLUE, FAINT, INK, SOFT, new_axes, set_title
 
-NAMED = 12  # of more classes their curves are gray, without a name
-INK, SOFT, FAINT = "#2b2b33", "#6b6b76", "#c9c9d1"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAMED = 12  # curves of more classes are gray, without names
 DASHES = ("--", ":", "-.")
-KINDS = {"": ("training", "-", "#37659e"), "val_": ("validation", "--", "#c0504d")}
+SUBSETS = {"": ("training", "-", BLUE), "val_": ("validation", "--", "#c0504d")}
 PHASE_PANELS = {
     "classification_loss": "Classification loss",
     "explanation_loss": "Explanation loss",
@@ -20,218 +25,296 @@ PHASE_PANELS = {
 }
 
 
-def roc_figure(curves: dict, class_names=None):
-    """Figure of the ROC curves of every class, of all as one, and of their mean.
+def roc_figure(
+    curves: Mapping[str, Any], class_names: Sequence[str] | None = None
+) -> "Figure":
+    """Figure of the ROC curves of every class, of their micro and macro average.
 
     Args:
-        curves: Of :func:`kerasloc.metrics.roc_curve`.
-        class_names: One a class; those of the curves when None.
+        curves: Output of :func:`kerasloc.metrics.roc_curve`.
+        class_names: Names of the classes; those of the curves when None.
 
     Returns:
-        The matplotlib Figure; the areas stand in the legend, classes without a curve
-        are left out, of more than 12 only the averages are named.
+        The matplotlib Figure; areas are in the legend, classes without a curve are
+        left out, of more than 12 classes only the averages have names.
 
     Raises:
-        ValueError: If there is no curve, or the names are not one a class.
+        ValueError: If there is no curve, or the number of names is not that of classes.
+
+    Examples:
+        >>> from kerasloc.metrics import roc_curve
+        >>> figure = roc_figure(roc_curve([1, 0, 1, 0], [0.9, 0.2, 0.4, 0.6]), ["cat"])
+        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        ['cat  0.750']
     """
-    ax = _ranked_axes("ROC", ("false positive rate", "true positive rate"))
+    ax = _unit_axes("ROC", "false positive rate", "true positive rate")
     ax.plot([0, 1], [0, 1], ":", color=SOFT, lw=1)
-    return _draw_ranked(ax, curves, class_names, ("AUROC", "default"))
+    return _draw_classes(ax, curves, class_names, "AUROC", "default")
 
 
-def precision_recall_figure(curves: dict, class_names=None):
-    """Figure of the precision-recall curves, as ``roc_figure``.
+def precision_recall_figure(
+    curves: Mapping[str, Any], class_names: Sequence[str] | None = None
+) -> "Figure":
+    """Figure of the precision-recall curves, like :func:`roc_figure`.
 
     Args:
-        curves: Of :func:`kerasloc.metrics.precision_recall_curve`.
-        class_names: As for :func:`roc_figure`.
+        curves: Output of :func:`kerasloc.metrics.precision_recall_curve`.
+        class_names: Names of the classes; those of the curves when None.
 
     Returns:
-        The matplotlib Figure, as for :func:`roc_figure`.
+        The matplotlib Figure, like that of :func:`roc_figure`.
 
     Raises:
-        ValueError: As for :func:`roc_figure`.
+        ValueError: If there is no curve, or the number of names is not that of classes.
     """
-    ax = _ranked_axes("Precision and recall", ("recall", "precision"))
-    return _draw_ranked(ax, curves, class_names, ("average precision", "steps-pre"))
+    ax = _unit_axes("Precision and recall", "recall", "precision")
+    return _draw_classes(ax, curves, class_names, "average precision", "steps-pre")
 
 
-def morf_figure(methods: dict):
+def morf_figure(methods: Mapping[str, np.ndarray]) -> "Figure":
     """Figure of MoRF curves and of AOPC after every step, with 95 % intervals.
 
     Args:
-        methods: Name to curves (n, L + 1), of :func:`kerasloc.metrics.morf_curves`; a
-            name that ends in "random" is drawn dashed, in gray.
+        methods: MoRF curves (n, L + 1) of :func:`kerasloc.metrics.morf_curves` by name;
+            a name that ends in "random" is drawn dashed, in gray.
 
     Returns:
-        The matplotlib Figure: on the left the mean probability, on the right AOPC.
+        The matplotlib Figure: the mean probability at the left, AOPC at the right.
 
     Raises:
-        ValueError: If there is no method, or it has no such curves.
+        ValueError: If there is no method, or the curves have another shape.
     """
     import seaborn as sns
 
     if not methods:
         raise ValueError(
-            "MoRF curves are drawn for a method or more. Received: none. Pass a dict "
-            "of names and curves."
+            "Expected MoRF curves of at least one method. Received: methods={}. "
+            "Use a dict of names and curves."
         )
-    with sns.axes_style("ticks"):
-        figure = new_figure(figsize=(12.5, 4.2), layout="constrained")
-        left, right = figure.subplots(1, 2)
+    left, right = new_axes(12.5, 4.2, columns=2)
     controls = [name for name in methods if name.endswith("random")]
-    plain = [name for name in methods if name not in controls]
-    palette = sns.color_palette("deep" if len(plain) <= 10 else "husl", len(plain))
-    styles = {name: (color, "-") for name, color in zip(plain, palette, strict=True)}
+    colored = [name for name in methods if name not in controls]
+    palette = sns.color_palette("deep" if len(colored) <= 10 else "husl", len(colored))
+    styles = {name: (color, "-") for name, color in zip(colored, palette, strict=True)}
     dashes = zip(controls, itertools.cycle(DASHES), strict=False)
     styles |= {name: (SOFT, dash) for name, dash in dashes}
     for name, curves in methods.items():
-        _draw_band(left, curves, name, styles[name])
-        _draw_band(right, aopc_by_steps(curves), name, styles[name])
-    titles = ("MoRF: probability of the class", "AOPC: area over the curve")
-    for ax, title in zip((left, right), titles, strict=True):
-        ax.set_title(title, loc="left", weight="bold")
+        _draw_interval(left, curves, name, *styles[name])
+        _draw_interval(right, aopc_by_steps(curves), name, *styles[name])
+    set_title(left, "MoRF: probability of the class")
+    set_title(right, "AOPC: area over the curve")
+    for ax in (left, right):
         ax.set(xlabel="tiles perturbed, most relevant first")
         sns.despine(ax=ax)
     left.set(ylabel="mean of the images")
     right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
-    return figure
+    return left.figure
 
 
-def phases_figure(histories: dict):
-    """Figure of the losses and the accuracy of a training in phases, by epoch.
+def history(rows: Iterable[Mapping[str, Any]]) -> "Figure":
+    """Figure of a training: losses, scores and the learning rate by epoch.
 
-    Epochs go on from phase to phase; a vertical line marks where the next one begins.
-    Curves of the validation set are dashed.
+    Curves of the validation set (``val_...``) are dashed, in the color of those of the
+    training set.
 
     Args:
-        histories: Name of each phase to its rows, one dict an epoch; "epoch" counts
-            from 1 in every phase without. The columns ``classification_loss``,
-            ``explanation_loss``, ``loss`` and ``accuracy`` are drawn, and the same
-            with ``val_``; what is no finite number is left out.
+        rows: One dict per epoch, column to value; "epoch" counts from 1 when absent.
+            Values that are not finite numbers are left out.
 
     Returns:
-        The matplotlib Figure, one panel for each of the four that has a column.
+        The matplotlib Figure, one panel for each kind of curve.
+
+    Raises:
+        ValueError: If there is no curve.
+
+    Examples:
+        >>> figure = history([{"loss": 2.0, "auc": 0.6}, {"loss": 1.0, "auc": 0.7}])
+        >>> [ax.get_title(loc="left") for ax in figure.axes]
+        ['Loss', 'Scores']
+    """
+    import seaborn as sns
+
+    rows = list(rows)
+    names = sorted({name for row in rows for name in row if name != "epoch"})
+    curves = {name: points for name in names if (points := _points(rows, name))}
+    titles = ("Loss", "Scores", "Learning rate")
+    panels = [title for title in titles if title in map(_panel_title, curves)]
+    if not panels:
+        raise ValueError(
+            "Expected a history of one dict per epoch, column to number. "
+            f"Received: rows={rows!r:.80}. Train at least one epoch."
+        )
+    axes = new_axes(5 * len(panels), 3.8, columns=len(panels))
+    for ax, title in zip(axes, panels, strict=True):
+        shown = {n: curves[n] for n in curves if _panel_title(n) == title}
+        _draw_history(ax, shown)
+        set_title(ax, title)
+        sns.despine(ax=ax)
+        if title == "Learning rate":
+            ax.set_yscale("log")
+    return axes[0].figure
+
+
+def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> "Figure":
+    """Figure of the losses and the accuracy of a training in phases, by epoch.
+
+    Epochs continue from phase to phase; a vertical line marks where the next phase
+    begins. Curves of the validation set are dashed.
+
+    Args:
+        histories: Rows of each phase by its name, one dict per epoch; "epoch" counts
+            from 1 in every phase when absent. The columns ``classification_loss``,
+            ``explanation_loss``, ``loss`` and ``accuracy`` are drawn, and the same
+            with ``val_``; values that are not finite numbers are left out.
+
+    Returns:
+        The matplotlib Figure, one panel for each of the four columns that is present.
 
     Raises:
         ValueError: If no phase has any of them.
     """
     import seaborn as sns
 
-    phases = [(name, list(rows)) for name, rows in histories.items()]
-    borders = np.cumsum([0, *(_epochs(rows)[-1] for _, rows in phases)])
-    found = [name for name in PHASE_PANELS if _has(phases, name)]
-    if not found:
+    phases = {name: list(rows) for name, rows in histories.items()}
+    columns = [
+        name
+        for name in PHASE_PANELS
+        if any(_points(r, f"{s}{name}") for r in phases.values() for s in SUBSETS)
+    ]
+    if not columns:
         raise ValueError(
-            "A history is one dict an epoch with some of the columns "
-            f"{', '.join(PHASE_PANELS)}. Received: {histories!r:.80}. "
+            "Expected a history of one dict per epoch with some of the columns "
+            f"{', '.join(PHASE_PANELS)}. Received: histories={histories!r:.80}. "
             "Train at least one epoch."
         )
-    down, across = (1, len(found)) if len(found) < 3 else (2, 2)
-    with sns.axes_style("ticks"):
-        figure = new_figure(figsize=(5.5 * across, 3.6 * down), layout="constrained")
-        axes = figure.subplots(down, across, squeeze=False).ravel()
-    for ax, name in zip(axes, found, strict=False):
-        _draw_phases(ax, phases, borders, name)
+    down, across = (1, len(columns)) if len(columns) < 3 else (2, 2)
+    axes = new_axes(5.5 * across, 3.6 * down, rows=down, columns=across)
+    for ax, name in zip(axes, columns, strict=False):
+        _draw_phases(ax, phases, name)
+        set_title(ax, PHASE_PANELS[name], pad=10)
         sns.despine(ax=ax)
-    for ax in axes[len(found) :]:
+    for ax in axes[len(columns) :]:
         ax.set_axis_off()
     fullest = max(axes, key=lambda ax: len(ax.get_legend_handles_labels()[1]))
     fullest.legend(frameon=False)
-    return figure
+    return axes[0].figure
 
 
-def _ranked_axes(title: str, names: tuple[str, str]):
+def _unit_axes(title: str, xlabel: str, ylabel: str) -> "Axes":
     """One square panel from 0 to 1."""
     import seaborn as sns
 
-    with sns.axes_style("ticks"):
-        ax = new_figure(figsize=(7.5, 5), layout="constrained").add_subplot()
+    (ax,) = new_axes(7.5, 5)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    ax.set(xlabel=names[0], ylabel=names[1])
-    ax.set_title(title, loc="left", weight="bold")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    set_title(ax, title)
     sns.despine(ax=ax)
     return ax
 
 
-def _draw_ranked(ax, curves: dict, class_names, kind: tuple[str, str]):
-    """The curves in a panel; its figure."""
+def _draw_classes(
+    ax: "Axes",
+    curves: Mapping[str, Any],
+    class_names: Sequence[str] | None,
+    area: str,
+    drawstyle: str,
+) -> "Figure":
+    """Draw the curves of all classes and their averages; returns the figure."""
     import seaborn as sns
 
-    each = curves["per_class"]
+    per_class = curves["per_class"]
     names = list(curves["class_names"] if class_names is None else class_names)
-    if len(names) != len(each) or not any(each):
+    if len(names) != len(per_class) or not any(per_class):
         raise ValueError(
-            "There is one name a class, and a curve at least. Received: "
-            f"{len(names)} names, {len(each)} classes, {sum(map(bool, each))} with a "
-            "curve. A curve takes images with and without the class."
+            "Expected one name per class, and at least one curve. Received: "
+            f"{len(names)} class_names, {len(per_class)} classes, "
+            f"{sum(map(bool, per_class))} with a curve. A curve needs images with and "
+            "without the class."
         )
-    many = len(each) > NAMED
-    colors = sns.color_palette("husl", len(each))
-    for name, curve, color in zip(names, each, colors, strict=True):
-        style = {"color": FAINT if many else color, "lw": 1}
-        _draw_curve(ax, curve, kind[1], "" if many else name, style)
-    if len(each) > 1:
-        strong = {"color": INK, "lw": 2.2}
-        _draw_curve(ax, curves["macro"], kind[1], "macro", strong)
-        _draw_curve(ax, curves["micro"], kind[1], "micro", strong | {"ls": "--"})
-    ax.legend(title=kind[0], frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
+
+    def draw(curve: Curve | None, name: str, **style: Any) -> None:
+        if curve is not None:
+            label = f"{name}  {curve.area:.3f}" if name != "" else None
+            ax.plot(curve.x, curve.y, drawstyle=drawstyle, label=label, **style)
+
+    colors = sns.color_palette("husl", len(per_class))
+    for name, curve, color in zip(names, per_class, colors, strict=True):
+        if len(per_class) > NAMED:
+            draw(curve, "", color=FAINT, lw=1)
+        else:
+            draw(curve, name, color=color, lw=1)
+    if len(per_class) > 1:
+        draw(curves["macro"], "macro", color=INK, lw=2.2)
+        draw(curves["micro"], "micro", color=INK, lw=2.2, ls="--")
+    ax.legend(title=area, frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
     return ax.figure
 
 
-def _draw_curve(ax, curve, drawstyle: str, name, style: dict):
-    if curve is not None:
-        label = f"{name}  {curve.area:.3f}" if name != "" else None
-        ax.plot(curve.x, curve.y, drawstyle=drawstyle, label=label, **style)
-
-
-def _draw_band(ax, curves, name: str, style: tuple):
-    """The mean of curves and its interval, in a color and a line style."""
+def _draw_interval(
+    ax: "Axes", curves: np.ndarray, name: str, color: Any, linestyle: str
+) -> None:
+    """Draw the mean of curves and its interval."""
     mean, low, high = curve_interval(curves)
     steps = np.arange(len(mean))
-    ax.fill_between(steps, low, high, color=style[0], alpha=0.15, lw=0)
-    ax.plot(steps, mean, style[1], color=style[0], label=name)
+    ax.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
+    ax.plot(steps, mean, linestyle, color=color, label=name)
 
 
-def _epochs(rows: list[dict]) -> list[int]:
-    """The epoch of every row, after a 0."""
-    return [0, *(row.get("epoch", number) for number, row in enumerate(rows, start=1))]
-
-
-def _points(rows: list[dict], name: str) -> list[tuple]:
-    """Points (epoch, value) of a column."""
-    pairs = zip(_epochs(rows)[1:], (row.get(name) for row in rows), strict=True)
+def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    """Points (epoch, value) of a column, where the value is a finite number."""
     return [
-        (epoch, value)
-        for epoch, value in pairs
-        if isinstance(value, numbers.Real) and np.isfinite(value)
+        (row.get("epoch", number), row[name])
+        for number, row in enumerate(rows, start=1)
+        if isinstance(row.get(name), numbers.Real) and np.isfinite(row[name])
     ]
 
 
-def _has(phases, name: str) -> bool:
-    return any(_points(rows, f"{kind}{name}") for _, rows in phases for kind in KINDS)
+def _panel_title(name: str) -> str:
+    if name in ("lr", "learning_rate"):
+        return "Learning rate"
+    return "Loss" if "loss" in name else "Scores"
 
 
-def _draw_phases(ax, phases, borders, name: str):
-    """One column of all phases, of training and validation."""
-    from matplotlib.ticker import MaxNLocator
+def _draw_history(ax: "Axes", curves: Mapping[str, list[tuple[int, float]]]) -> None:
+    """Draw curves by name, those of validation dashed."""
+    import seaborn as sns
 
-    for kind, (label, style, color) in KINDS.items():
-        for (_, rows), start in zip(phases, borders, strict=False):
-            points = _points(rows, f"{kind}{name}")
-            if not points:
-                continue
-            x, y = np.transpose(points)
-            known = ax.get_legend_handles_labels()[1]
-            (line,) = ax.plot(x + start, y, style, color=color, marker="o", ms=3)
-            line.set_label("" if label in known else label)
+    kinds = sorted({name.removeprefix("val_") for name in curves})
+    colors = dict(zip(kinds, sns.color_palette("mako", len(kinds)), strict=True))
+    for name, points in curves.items():
+        dash = "--" if name.startswith("val_") else "-"
+        color = colors[name.removeprefix("val_")]
+        x, y = zip(*points, strict=True)
+        ax.plot(x, y, dash, marker="o", ms=3, color=color, label=name)
+    _count_epochs(ax)
+    ax.legend(frameon=False)
+
+
+def _draw_phases(ax: "Axes", phases: Mapping[str, list], name: str) -> None:
+    """Draw a column of all phases, of training and validation."""
+    ends = np.cumsum([rows[-1].get("epoch", len(rows)) if rows else 0 for rows in phases.values()])
+    starts = [0, *ends[:-1]]
+    for subset, (label, dash, color) in SUBSETS.items():
+        for rows, start in zip(phases.values(), starts, strict=True):
+            points = _points(rows, f"{subset}{name}")
+            if points:
+                x, y = np.transpose(points)
+                first = label not in ax.get_legend_handles_labels()[1]
+                (line,) = ax.plot(x + start, y, dash, color=color, marker="o", ms=3)
+                line.set_label(label if first else "")
     place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     style = {"rotation": 90, "ha": "left", "va": "top", "color": SOFT, "size": 8}
-    for (phase, rows), start in zip(phases, borders, strict=False):
+    for (phase, rows), start in zip(phases.items(), starts, strict=True):
         if start:
             ax.axvline(start + 0.5, color=FAINT, lw=1, zorder=0)
         if rows:
             ax.annotate(phase, (start + 0.5, 1), (2, 0), **place, **style)
-    ax.set(xlabel="epoch", xlim=(0.5, borders[-1] + 0.5))
-    ax.set_title(PHASE_PANELS[name], loc="left", weight="bold", pad=10)
+    ax.set_xlim(0.5, ends[-1] + 0.5)
+    _count_epochs(ax)
+
+
+def _count_epochs(ax: "Axes") -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,7 +1,7 @@
 """A page of results that a browser opens without any network: index.html and images.
 
-Maps lie beside the page as transparent pictures, one per image and class, so that the
-browser can lay any of them over the image.
+Maps are transparent pictures beside the page, one per image and class, so that the
+browser can blend any of them with the image.
 """
 
 import dataclasses
@@ -12,14 +12,17 @@ import math
 import os
 import pathlib
 import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
+from kerasloc.io import write_text
 from kerasloc.plotting import pictures
-from kerasloc.plotting.palette import class_colors
+from kerasloc.plotting.style import class_colors
 
 FOLDER = "images"
-OURS = re.compile(r"\d{5,}(-\d+|-abnormality|-mask)?\.(jpg|png)")
+PICTURES = re.compile(r"\d{5,}(-\d+|-abnormality|-mask)?\.(jpg|png)")
 ABNORMALITY = "#ff4d5e"
 COLUMNS = (
     "class",
@@ -39,12 +42,12 @@ class ReportClass:
     """One class of one image.
 
     Attributes:
-        index: Of the class.
+        index: Class index.
         heat: Heat map of any size, (rows, cols), [0, 1].
-        probability: [0, 1].
+        probability: Probability of the class, [0, 1].
         label: 1, 0 or NaN (unknown).
-        predicted: Whether the model says that the class is there.
-        hit: Whether the maximum of the map lies in a box; None where there is none.
+        predicted: The model predicts the class.
+        hit: The maximum of the map lies in a box; None without boxes.
         point: x, y of the maximum of the map, pixels of the image.
     """
 
@@ -59,22 +62,22 @@ class ReportClass:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReportImage:
-    """One image with what is known about it and what a model answered.
+    """One image with its annotations and the outputs of a model.
 
     Attributes:
-        image: (rows, cols) or (rows, cols, 1 or 3), [0, 1].
-        name: What people know it by, such as its path.
-        classes: Those that have a map on the page, in the order of the page.
+        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1].
+        name: Name to show, such as the path of the file.
+        classes: Classes that have a map on the page, in the order of the page.
         boxes: Rows x, y, w, h, class, pixels of the image, (k, 5).
         abnormality: Heat map of "anything at all", (rows, cols), [0, 1]; of models
             that have one.
-        abnormality_probability: Of the same.
-        mask: Boolean (rows, cols), where the label's object is; None where unknown.
+        abnormality_probability: Probability of the same, [0, 1].
+        mask: Boolean (rows, cols) of the object of the label; None when unknown.
     """
 
     image: np.ndarray
     name: str
-    classes: tuple[ReportClass, ...]
+    classes: Sequence[ReportClass]
     boxes: np.ndarray
     abnormality: np.ndarray | None = None
     abnormality_probability: float | None = None
@@ -83,15 +86,15 @@ class ReportImage:
 
 @dataclasses.dataclass(frozen=True)
 class ReportConfig:
-    """What a page says about all of its images.
+    """Texts and thresholds of a page.
 
     Attributes:
-        title: Of the page.
-        class_names: In the order of the class indices.
-        thresholds: Probability above which a class is said to be there, one for all or
-            one per class; None where an image has the likeliest class.
-        scaling: What 0 and 1 are on a heat map, in a few words.
-        attention: What a heat map of a class is called.
+        title: Title of the page.
+        class_names: Names in the order of the class indices.
+        thresholds: Probability above which a class is predicted, one for all or one per
+            class; None where the most probable class is predicted.
+        scaling: Meaning of 0 and 1 on a heat map, in a few words.
+        attention: Name of the heat map of a class.
     """
 
     title: str
@@ -101,50 +104,53 @@ class ReportConfig:
     attention: str = "Class attention"
 
 
-def write_report(folder, images, config: ReportConfig) -> int:
-    """Writes index.html and the pictures that it shows; gives the number of images.
+def write_report(
+    folder: str | os.PathLike, images: Iterable[ReportImage], config: ReportConfig
+) -> int:
+    """Write index.html and the pictures that it shows; returns the number of images.
 
-    Pictures are written while the images are taken, the page at last, in one step.
-    What an earlier call has left is removed, no other file is.
+    Pictures are written while the images are iterated, the page last, in one step.
+    Files of an earlier call are removed, no other file is.
 
     Args:
-        folder: Made when absent.
-        images: Iterable of :class:`ReportImage`; held one at a time.
+        folder: Folder of the page, made when absent.
+        images: Images, of which one at a time is held in memory.
         config: Title, classes and the like.
 
     Raises:
         ValueError: If there is no image, or one does not fit.
+
+    Examples:
+        >>> import tempfile
+        >>> cat = ReportClass(0, np.eye(4), 0.9, 1.0, True, None, (0, 0))
+        >>> image = ReportImage(np.zeros((8, 8)), "a.png", [cat], np.zeros((0, 5)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_report(folder, [image], ReportConfig("Cats", ("cat",)))
+        1
     """
     folder = pathlib.Path(folder)
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    _remove_old(folder)
-    colors = [_hex(color) for color in class_colors(len(config.class_names))]
+    (folder / "index.html").unlink(missing_ok=True)
+    for path in (folder / FOLDER).iterdir():
+        if PICTURES.fullmatch(path.name):
+            path.unlink()
+    levels = np.round(255 * class_colors(len(config.class_names))).astype(int)
+    colors = ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in levels]
     rows = []
     for number, image in enumerate(images, start=1):
         stem = folder / FOLDER / f"{number:05d}"
         rows.append({"id": number, **_write_image(stem, image, colors)})
     if not rows:
-        raise ValueError("A page has at least one image. Received: none.")
-    page = _page(config, colors, rows)
-    waiting = folder / "index.html.new"
-    waiting.write_text(page, encoding="utf-8")
-    os.replace(waiting, folder / "index.html")
+        raise ValueError("Expected at least one image. Received: images=[].")
+    write_text(folder / "index.html", _page(config, colors, rows))
     return len(rows)
 
 
-def _remove_old(folder: pathlib.Path):
-    (folder / "index.html").unlink(missing_ok=True)
-    for path in (folder / FOLDER).iterdir():
-        if OURS.fullmatch(path.name):
-            path.unlink()
-
-
-def _page(config: ReportConfig, colors, rows) -> str:
+def _page(config: ReportConfig, colors: list[str], rows: list[dict]) -> str:
     """The text of index.html."""
-    count = len(colors)
-    thresholds = np.full(count, np.nan)
+    thresholds = np.full(len(colors), np.nan)
     if config.thresholds is not None:
-        thresholds = np.broadcast_to(np.asarray(config.thresholds, float), count)
+        thresholds = np.broadcast_to(np.asarray(config.thresholds, float), len(colors))
     classes = zip(config.class_names, colors, thresholds, strict=True)
     data = {
         "title": config.title,
@@ -158,14 +164,14 @@ def _page(config: ReportConfig, colors, rows) -> str:
         "columns": COLUMNS,
         "images": rows,
     }
-    parts = {
+    fields = {
         "title": html.escape(config.title),
         "style": _source("style.css"),
         "script": _source("page.js"),
         "data": _as_json(data),
     }
-    # in one pass: nothing that is put in is looked through again
-    return re.sub(r"{{(\w+)}}", lambda m: parts[m[1]], _source("index.html"))
+    # in one pass: braces in the fields are left alone
+    return re.sub(r"{{(\w+)}}", lambda m: fields[m[1]], _source("index.html"))
 
 
 def _source(name: str) -> str:
@@ -173,27 +179,28 @@ def _source(name: str) -> str:
     return (folder / name).read_text(encoding="utf-8")
 
 
-def _as_json(data) -> str:
-    """Strict json that can stand in a script element: no letter of it ends one."""
+def _as_json(data: object) -> str:
+    """Strict json that cannot end the script element it is in."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text
 
 
-def _write_image(stem: pathlib.Path, image: ReportImage, colors) -> dict:
-    """Writes the pictures of an image; gives what the page has to know about it."""
+def _write_image(
+    stem: pathlib.Path, image: ReportImage, colors: list[str]
+) -> dict[str, Any]:
+    """Write the pictures of an image; returns its row of the page's data."""
     size = pictures.write_input(f"{stem}.jpg", image.image)
-    maps = {one.index: (one.heat, colors[one.index]) for one in image.classes}
+    maps = {c.index: (c.heat, colors[c.index]) for c in image.classes}
     if image.abnormality is not None:
         maps["abnormality"] = image.abnormality, ABNORMALITY
-    ranges = dict(zip(maps, pictures.write_maps(stem, maps), strict=True))
-    rows = [_answers(one, ranges[one.index]) for one in image.classes]
+    ranges = pictures.write_maps(stem, maps)
     abnormality = None
     if image.abnormality is not None:
         low, high = map(_rounded, ranges["abnormality"])
-        chance = _number(image.abnormality_probability)
-        abnormality = {"probability": chance, "low": low, "high": high}
+        probability = _number(image.abnormality_probability)
+        abnormality = {"probability": probability, "low": low, "high": high}
     has_mask = image.mask is not None and bool(np.any(image.mask))
     if has_mask:
         pictures.write_mask(f"{stem}-mask.png", image.mask)
@@ -201,29 +208,30 @@ def _write_image(stem: pathlib.Path, image: ReportImage, colors) -> dict:
     return {
         "name": str(image.name),
         "size": size,
-        "classes": rows,
+        "classes": [_class_row(c, *ranges[c.index]) for c in image.classes],
         "boxes": [[*map(_rounded, box[:4].tolist()), int(box[4])] for box in boxes],
         "abnormality": abnormality,
         "mask": has_mask,
     }
 
 
-def _answers(one: ReportClass, extent) -> list:
-    """The row of a class, in the order of the columns."""
-    hit = None if one.hit is None else int(one.hit)
-    label = None if math.isnan(one.label) else int(one.label)
-    answer = (_number(one.probability), label, int(one.predicted), hit)
-    return [one.index, *answer, *map(int, one.point), *map(_rounded, extent)]
-
-
-def _hex(color) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in color.tolist())
+def _class_row(row: ReportClass, low: float, high: float) -> list:
+    """The values of a class, in the order of the columns."""
+    return [
+        row.index,
+        _number(row.probability),
+        None if math.isnan(row.label) else int(row.label),
+        int(row.predicted),
+        None if row.hit is None else int(row.hit),
+        *map(int, row.point),
+        *map(_rounded, (low, high)),
+    ]
 
 
 def _rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def _number(value) -> float | None:
-    """The number to four digits, None for NaN and for none."""
+def _number(value: float | None) -> float | None:
+    """The number rounded to four digits, None for NaN."""
     return None if value is None or math.isnan(value) else _rounded(value)

@@ -1,19 +1,41 @@
-"""Pages of heat maps beside their images, with boxes and what the model answered."""
+"""Pages of heat maps and explanations beside their images, and of compared methods."""
 
 import dataclasses
 import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from kerasloc.metrics import resize_maps
-from kerasloc.plotting.canvas import new_figure
-from kerasloc.plotting.overlays import BOX_COLOR, as_rgb, overlay_image
+from kerasloc.plotting.panels import as_rgb, overlay_image
+from kerasloc.plotting.style import (
+    BOX_COLOR,
+    FAINT,
+    GREEN,
+    INK,
+    RED,
+    SOFT,
+    Grid,
+    add_axes,
+    color_map,
+    draw_boxes,
+    new_figure,
+    write,
+)
 
-LONG, LOWEST, GAP, TEXT = 1.9, 1.25, 0.08, 1.55  # inches: sides of a picture, its text
-MARGIN, GUTTER, BETWEEN, HEADER, FOOTER = 0.25, 0.3, 0.16, 0.5, 0.6  # inches
-TALLEST = 5  # rows that stand in one column; more take two
-INK, SOFT = "#2b2b33", "#6b6b76"
-VERDICTS = {True: ("hit", "#128a3a"), False: ("miss", "#c8102e"), None: ("-", SOFT)}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
+
+MARGIN, HEADER, WIDTH = 0.25, 0.5, 5.5  # inches: margins, least width of a page
+VERDICTS = {True: ("hit", GREEN), False: ("miss", RED), None: ("-", SOFT)}
+CLASSES = 3  # number of probabilities that are written over an explanation
+LETTERS = 15.2  # per inch, in small print
+METHOD_BOX_COLOR = "#e4572e"
+METHOD_LETTERS = 20  # of a line above a picture
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,12 +43,13 @@ class HeatmapRow:
     """One class of one image, as a row of a page.
 
     Attributes:
-        image: (rows, cols) or (rows, cols, 1 or 3), [0, 1]; one channel is drawn gray.
+        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1]; one channel is drawn
+            gray.
         heat: Heat map of any size, [0, 1].
         boxes: Rows x, y, w, h of the class, pixels of the image, (k, 4).
         title: Name of the class.
-        probability: Of the class, [0, 1].
-        hit: Whether the maximum of the map lies in a box; None where there is none.
+        probability: Probability of the class, [0, 1].
+        hit: The maximum of the map lies in a box; None without boxes.
         point: x, y of the maximum of the map, pixels of the image; that of the heat map
             when None.
         note: Small print, such as the name of the image.
@@ -42,126 +65,258 @@ class HeatmapRow:
     note: str = ""
 
 
-def heatmap_page(rows, title: str = ""):
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExplanationRow:
+    """One image with its explanation.
+
+    Attributes:
+        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1]; one channel is drawn
+            gray.
+        explanation: Map of any size, [0, 1], drawn without scaling.
+        probabilities: Probability of every class by its name, [0, 1]; the most probable
+            class is the prediction.
+        label: Name of the true class; None when unknown.
+    """
+
+    image: np.ndarray
+    explanation: np.ndarray
+    probabilities: Mapping[str, float]
+    label: str | None = None
+
+
+def heatmap_page(rows: Iterable[HeatmapRow], title: str = "") -> "Figure":
     """Figure of a page: image, heat map over it, class, probability, hit or miss.
 
     The boxes of the class are on both pictures, a cross is on the maximum of the map.
-    More than five rows stand in two columns, the first column first.
+    More than five rows take two columns, the first column first.
 
     Args:
-        rows: HeatmapRow each; ten are a page as published.
-        title: Of the page.
+        rows: Rows of the page; ten are a page as published.
+        title: Title of the page.
 
     Returns:
         The matplotlib Figure. It is not registered with pyplot: nothing to close.
 
     Raises:
-        TypeError: If an image is of another type.
-        ValueError: If there is no row, or an image or a map is not as described.
+        TypeError: If an image has another dtype.
+        ValueError: If there is no row, or an image or a map does not fit.
 
     Reference:
         Preechakul et al.: Improved image classification explainability with
         high-accuracy heatmaps, iScience 25(3), 2022.
+
+    Examples:
+        >>> image, heat = np.zeros((20, 30)), np.eye(5)
+        >>> row = HeatmapRow(image, heat, [[2, 3, 10, 5]], "cat", 0.9, hit=True)
+        >>> len(heatmap_page([row]).axes)  # image, overlay, text and color bar
+        4
     """
     rows = list(rows)
-    if not rows:
-        raise ValueError("A page has at least one row. Received: none.")
-    layout = _layout(rows)
-    figure = new_figure(figsize=layout.size, facecolor="white")
-    for place, row in enumerate(rows):
-        _draw_row(figure, layout, place, row)
-    wide, tall = layout.size
-    style = {"va": "center", "size": 13, "weight": "bold", "color": INK}
-    left, top = MARGIN / wide, 1 - 0.55 * HEADER / tall
-    figure.text(left, top, title, parse_math=False, **style)
-    _draw_legend(figure)
+    width, height = _picture_size(rows, longest=1.9, lowest=1.25)
+    gap, text = 0.08, 1.55
+    cell = (2 * width + gap + text, height)
+    figure, corners = _new_page(len(rows), 5, cell, gap=(0.3, 0.16), footer=0.6)
+    for row, (left, top) in zip(rows, corners, strict=False):
+        picture = as_rgb(row.image)
+        axes = [
+            add_axes(figure, left + x, top, width, height) for x in (0, width + gap)
+        ]
+        for ax, shown in zip(axes, (picture, overlay_image(picture, row.heat)), strict=True):
+            ax.imshow(shown)
+            ax.set_axis_off()
+            draw_boxes(ax, row.boxes, width=1.5, shadow=True)
+        _draw_maximum(axes[1], row, picture.shape[:2])
+        _describe(add_axes(figure, left + 2 * (width + gap), top, text, height), row)
+    _write_title(figure, title, 0.55 * HEADER, 13)
+    bar = _color_bar(figure, "heat", MARGIN)
+    bar.outline.set_visible(False)
+    legend = (
+        (2.3, "\N{WHITE SQUARE}", BOX_COLOR, "bold"),
+        (2.5, "box of the class", SOFT, "normal"),
+        (3.6, "+", INK, "bold"),
+        (3.8, "maximum of the map", SOFT, "normal"),
+    )
+    wide, tall = figure.get_size_inches()
+    for left, words, color, weight in legend:
+        style = {"size": 9, "color": color, "weight": weight, "va": "center"}
+        figure.text((MARGIN + left - 0.25) / wide, 0.37 / tall, words, **style)
     return figure
 
 
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """Measures of a page, inches: rows in a column, pictures, the whole."""
+def explanation_page(rows: Iterable[ExplanationRow], title: str = "") -> "Figure":
+    """Figure of a page: image, explanation, and the explanation over the image.
 
-    column: int
-    picture: tuple[float, float]  # width, height
-    size: tuple[float, float]
+    Over each are its label, the predicted class, green where it is the label, and the
+    highest probabilities. More than four rows take two columns, the first column first.
 
-    def corner(self, place: int) -> tuple[float, float]:
-        """Left and upper end of a row, counted from the lower left of the page."""
-        across, down = divmod(place, self.column)
-        left = MARGIN + across * (2 * self.picture[0] + GAP + TEXT + GUTTER)
-        return left, self.size[1] - HEADER - down * (self.picture[1] + BETWEEN)
+    Args:
+        rows: Rows of the page.
+        title: Title of the page.
 
-    def box(self, left: float, top: float, width: float, height: float) -> tuple:
-        """A rectangle in inches as shares of the page: left, bottom, width, height."""
-        wide, tall = self.size
-        return left / wide, (top - height) / tall, width / wide, height / tall
+    Returns:
+        The matplotlib Figure. It is not registered with pyplot: nothing to close.
 
+    Raises:
+        TypeError: If an image has another dtype.
+        ValueError: If there is no row, or an image or an explanation does not fit.
 
-def _layout(rows) -> _Layout:
-    """The page for pictures whose longer side is given."""
-    shapes = np.array([np.shape(as_rgb(row.image))[:2] for row in rows], float)
-    height, width = (LONG * shapes / shapes.max(axis=1, keepdims=True)).max(axis=0)
-    width, height = max(width, 0.5), max(height, LOWEST)
-    columns = 1 if len(rows) <= TALLEST else 2
-    column = -(-len(rows) // columns)
-    wide = 2 * MARGIN + columns * (2 * width + GAP + TEXT) + (columns - 1) * GUTTER
-    tall = HEADER + column * (height + BETWEEN) + FOOTER
-    return _Layout(column, (width, height), (max(wide, 5.5), tall))
-
-
-def _draw_row(figure, layout: _Layout, place: int, row: HeatmapRow):
-    """The two pictures of a row and the text beside them."""
-    width, height = layout.picture
-    left, top = layout.corner(place)
-    for picture in (as_rgb(row.image), overlay_image(row.image, row.heat)):
-        ax = figure.add_axes(layout.box(left, top, width, height), anchor="NW")
-        ax.imshow(picture)
-        ax.set_axis_off()
-        _draw_boxes(ax, row.boxes)
-        left += width + GAP
-    _draw_maximum(ax, row)
-    ax = figure.add_axes(layout.box(left, top, TEXT, height))
-    ax.set_axis_off()
-    _write(ax, row)
-
-
-def _draw_boxes(ax, boxes):
-    from matplotlib import patheffects
-    from matplotlib.patches import Rectangle
-
-    dark = patheffects.withStroke(linewidth=2.6, foreground="#00000090")
-    style = {"fill": False, "edgecolor": BOX_COLOR, "linewidth": 1.5}
-    for x, y, w, h in np.reshape(boxes, (-1, 4)):
-        # a pixel's center, not its corner, has whole coordinates
-        frame = Rectangle((x - 0.5, y - 0.5), w, h, path_effects=[dark], **style)
-        ax.add_patch(frame)
+    Examples:
+        >>> image, explanation = np.zeros((20, 30)), np.eye(5)
+        >>> row = ExplanationRow(image, explanation, {"cat": 0.9, "dog": 0.1}, "cat")
+        >>> [text.get_text() for text in explanation_page([row]).texts][:2]
+        ['label cat', 'predicted cat 0.90, dog 0.10']
+    """
+    rows = list(rows)
+    width, height = _picture_size(rows, longest=1.6, lowest=0.5)
+    gap, text = 0.06, 0.42
+    cell = (3 * width + 2 * gap, text + height)
+    figure, corners = _new_page(len(rows), 4, cell, gap=(0.35, 0.14), footer=0.55)
+    for row, (left, top) in zip(rows, corners, strict=False):
+        _caption(figure, left, top, 3 * width, row)
+        picture = as_rgb(row.image)
+        heat = resize_maps(np.squeeze(row.explanation), picture.shape[:2])
+        over = overlay_image(picture, heat)  # checks the range
+        for number, shown in enumerate((picture, heat, over)):
+            x = left + number * (width + gap)
+            ax = add_axes(figure, x, top + text, width, height)
+            ax.imshow(shown, cmap="gray", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set(color=FAINT, linewidth=0.6)
+    room = (figure.get_size_inches()[0] - 2 * MARGIN) * 72 / 0.64  # points per letter
+    _write_title(figure, title, 0.5 * HEADER, min(13, room / max(len(title), 1)))
+    left = MARGIN + 0.05
+    for bar in (
+        _color_bar(figure, "explanation", left, "gray"),
+        _color_bar(figure, "over the image", left + 2.3),
+    ):
+        bar.outline.set(linewidth=0.4, edgecolor=SOFT)
+    return figure
 
 
-def _draw_maximum(ax, row: HeatmapRow):
-    """A cross where the map is highest; the first of equal maxima counts."""
+def method_page(
+    images: Sequence[npt.ArrayLike],
+    boxes: Sequence[npt.ArrayLike],
+    maps: Mapping[str, Sequence[npt.ArrayLike]],
+    names: Sequence[str] | None = None,
+) -> "Figure":
+    """Figure with a row per image and a column per method: the map over the image.
+
+    Args:
+        images: Images (n, rows, cols, channels) in [0, 1].
+        boxes: Rows x, y, w, h of every image, n arrays.
+        maps: Heat maps (n, rows, cols) in [0, 1] by method.
+        names: Name of every row, such as its class.
+
+    Returns:
+        The matplotlib Figure; the first column is the image with its boxes.
+
+    Examples:
+        >>> images = np.zeros((2, 8, 8, 1))
+        >>> figure = method_page(images, [[], []], {"cam": images[..., 0]})
+        >>> [ax.get_title() for ax in figure.axes]
+        ['image', 'cam', '', '']
+    """
+    rows, columns = len(images), len(maps) + 1
+    figure = new_figure(1.5 * columns, 1.55 * rows, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for index, (axes, image) in enumerate(zip(grid, images, strict=True)):
+        over = [overlay_image(image, heat[index]) for heat in maps.values()]
+        for ax, picture in zip(axes, (as_rgb(image), *over), strict=True):
+            ax.imshow(picture)
+            draw_boxes(ax, boxes[index], color=METHOD_BOX_COLOR, width=1)
+            ax.set_axis_off()
+    for ax, name in zip(grid[0], ("image", *maps), strict=True):
+        lines = (textwrap.fill(line, METHOD_LETTERS) for line in name.split(": "))
+        ax.set_title("\n".join(lines), fontsize=8)
+    for ax, name in zip(grid[:, 0], names or (), strict=False):
+        style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8}
+        ax.text(-0.04, 0.5, name, transform=ax.transAxes, **style)
+    return figure
+
+
+def _picture_size(
+    rows: Sequence[HeatmapRow] | Sequence[ExplanationRow],
+    longest: float,
+    lowest: float,
+) -> tuple[float, float]:
+    """Width and height that hold all images, whose longer sides are ``longest``."""
+    if not rows:
+        raise ValueError("Expected at least one row. Received: rows=[].")
+    shapes = np.array([as_rgb(row.image).shape[:2] for row in rows], float)
+    height, width = (longest * shapes / shapes.max(axis=1, keepdims=True)).max(axis=0)
+    return max(float(width), 0.5), max(float(height), lowest)
+
+
+def _new_page(
+    count: int,
+    most: int,
+    cell: tuple[float, float],
+    gap: tuple[float, float],
+    footer: float,
+) -> tuple["Figure", Iterator[tuple[float, float]]]:
+    """An empty page, and the corners of its cells down the columns.
+
+    Args:
+        count: Number of cells.
+        most: Number of cells from which on there are two columns.
+        cell: Width and height of a cell.
+        gap: Horizontal and vertical distance of cells.
+        footer: Height below the cells, in addition to the gap.
+    """
+    columns = 1 if count <= most else 2
+    rows = -(-count // columns)
+    grid = Grid(columns, rows, cell, gap, (MARGIN, HEADER, MARGIN, gap[1] + footer))
+    width, height = grid.size
+    corners = (grid.corner(*divmod(index, rows)) for index in range(count))
+    return new_figure(max(width, WIDTH), height), corners
+
+
+def _write_title(figure: "Figure", title: str, top: float, size: float) -> None:
+    wide, tall = figure.get_size_inches()
+    style = {"va": "center", "size": size, "weight": "bold", "color": INK}
+    figure.text(MARGIN / wide, 1 - top / tall, title, parse_math=False, **style)
+
+
+def _color_bar(
+    figure: "Figure", label: str, left: float, colors: str | None = None
+) -> "Colorbar":
+    """A color bar from 0 to 1 at the foot of a page."""
+    from matplotlib.cm import ScalarMappable
+
+    tall = figure.get_size_inches()[1]
+    scale = ScalarMappable(cmap=colors or color_map())
+    scale.set_clim(0, 1)
+    axes = add_axes(figure, left, tall - 0.42, 1.6, 0.1)
+    bar = figure.colorbar(scale, cax=axes, orientation="horizontal", ticks=[0, 1])
+    axes.tick_params(length=0, labelsize=8, labelcolor=SOFT, pad=2)
+    axes.set_xlabel(label, size=8, color=SOFT, labelpad=-9)
+    return bar
+
+
+def _draw_maximum(ax: "Axes", row: HeatmapRow, size: tuple[int, int]) -> None:
+    """Draw a cross where the map is highest; the first of equal maxima counts."""
     point = row.point
     if point is None:
-        heat = resize_maps(np.squeeze(row.heat), np.shape(as_rgb(row.image))[:2])
-        point = np.unravel_index(heat.argmax(), heat.shape)[::-1]
-    for color, size, width in (("black", 8, 2.6), ("white", 7, 1.2)):
-        style = {"color": color, "markersize": size, "markeredgewidth": width}
-        still = {"scalex": False, "scaley": False, "clip_on": False}
+        heat = resize_maps(np.squeeze(row.heat), size)
+        y, x = np.unravel_index(heat.argmax(), heat.shape)
+        point = int(x), int(y)
+    still = {"scalex": False, "scaley": False, "clip_on": False}
+    for color, length, width in (("black", 8, 2.6), ("white", 7, 1.2)):
+        style = {"color": color, "markersize": length, "markeredgewidth": width}
         ax.plot(*point, "+", **style, **still)
 
 
-def _write(ax, row: HeatmapRow):
-    """Class, probability, verdict and note, one under the other."""
+def _describe(ax: "Axes", row: HeatmapRow) -> None:
+    """Write class, probability, verdict and note, one under the other."""
     verdict, color = VERDICTS[row.hit if row.hit is None else bool(row.hit)]
-    lines = [(line, 11, "bold", INK) for line in _wrap(row.title, 16)]
+    lines = [(line, 11.0, "bold", INK) for line in _wrap(row.title, 16)]
     lines.append((f"probability {row.probability:.3f}", 9.5, "normal", INK))
     lines.append((verdict, 12, "bold", color))
     lines += [(line, 7.5, "normal", SOFT) for line in _wrap(row.note, 24)]
+    ax.set_axis_off()
     down = 0.0
     for text, size, weight, ink in lines:
-        style = {"size": size, "weight": weight, "color": ink, "va": "top"}
-        place = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        ax.annotate(text, (0, 1), (5, -down), **place, **style, parse_math=False)
+        write(ax, text, (0, 1), (5, -down), size=size, color=ink, weight=weight, va="top")
         down += 1.4 * size
 
 
@@ -172,22 +327,28 @@ def _wrap(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, max_lines=3, placeholder=" ...")
 
 
-def _draw_legend(figure):
-    """The color bar, and what the frames and the cross are, at the foot."""
-    import seaborn as sns
-    from matplotlib.cm import ScalarMappable
-
+def _caption(
+    figure: "Figure", left: float, top: float, width: float, row: ExplanationRow
+) -> None:
+    """Write the label, and the most probable classes under it."""
     wide, tall = figure.get_size_inches()
-    axes = figure.add_axes((MARGIN / wide, 0.32 / tall, 1.6 / wide, 0.1 / tall))
-    colors = ScalarMappable(cmap=sns.color_palette("rocket", as_cmap=True))
-    colors.set_clim(0, 1)
-    bar = figure.colorbar(colors, cax=axes, orientation="horizontal", ticks=[0, 1])
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelsize=8, labelcolor=SOFT, pad=2)
-    bar.ax.set_xlabel("heat", size=8, color=SOFT, labelpad=-9)
-    words = (("\N{WHITE SQUARE}", BOX_COLOR), ("box of the class", SOFT))
-    words += (("+", INK), ("maximum of the map", SOFT))
-    for (text, color), inches in zip(words, (2.3, 2.5, 3.6, 3.8), strict=True):
-        where = (MARGIN + inches - 0.25) / wide, 0.37 / tall
-        weight = "bold" if color in (BOX_COLOR, INK) else "normal"
-        figure.text(*where, text, size=9, color=color, weight=weight, va="center")
+    likely = sorted(row.probabilities.items(), key=lambda pair: -pair[1])[:CLASSES]
+    color = GREEN if row.label == likely[0][0] else RED
+    color = SOFT if row.label is None else color
+    label = f"label {'unknown' if row.label is None else row.label}"
+    predicted = ", ".join(f"{name} {value:.2f}" for name, value in likely)
+    for text, down, style in (
+        (label, 0.02, {"size": 9.5, "weight": "bold", "color": INK}),
+        (f"predicted {predicted}", 0.2, {"size": 8, "color": color}),
+    ):
+        position = left / wide, 1 - (top + down) / tall
+        short = _shortened(text, max(12, int(width * LETTERS)))
+        figure.text(*position, short, va="top", parse_math=False, **style)
+
+
+def _shortened(text: str, letters: int) -> str:
+    """A text of at most so many letters, cut between words where possible."""
+    if len(text) <= letters:
+        return text
+    short = textwrap.shorten(text, letters, placeholder=" ...")
+    return short or text[: letters - 4] + " ..."

@@ -1,46 +1,61 @@
-"""Figures of scores: the confusion matrix and the curves of a training."""
+"""Figures of scores: the confusion matrix, and bars of compared methods."""
 
-import numbers
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from kerasloc.plotting.canvas import new_figure
+from kerasloc.plotting.style import BLUE, INK, new_axes, set_title
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = 3  # panels of metrics side by side
+BASELINE_COLOR = "#a9a9b5"
 
 
-def confusion_matrix(counts, class_names=None):
+def confusion_matrix(
+    counts: npt.ArrayLike, class_names: Sequence[str] | None = None
+) -> "Figure":
     """Figure of a confusion matrix, colored by the share of each true class.
 
     Args:
-        counts: Images (classes, classes), rows the truth, columns the prediction.
-        class_names: One a class; their indices without.
+        counts: Number of images (classes, classes), rows are true classes, columns
+            predicted ones.
+        class_names: Names of the classes; their indices when None.
 
     Returns:
-        The matplotlib Figure; with more than 20 classes the counts are not
-        written, and names are left out where they do not fit.
+        The matplotlib Figure; of more than 20 classes the counts are not written, and
+        names are left out where they do not fit.
 
     Raises:
-        ValueError: If the matrix is not square, or the names are not one a class.
+        ValueError: If the matrix is not square, or the number of names is not its side.
+
+    Examples:
+        >>> figure = confusion_matrix([[3, 1], [0, 2]], ["cat", "dog"])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['3', '1', '0', '2']
     """
     import pandas as pd
     import seaborn as sns
 
-    counts = np.asarray(counts)
-    names = list(range(len(counts)) if class_names is None else class_names)
-    if counts.ndim != 2 or counts.shape != (len(names), len(names)) or not names:
+    matrix = np.asarray(counts)
+    names = list(range(len(matrix)) if class_names is None else class_names)
+    if matrix.ndim != 2 or matrix.shape != (len(names), len(names)) or not names:
         raise ValueError(
-            "A confusion matrix is (classes, classes), with one name a class. "
-            f"Received: shape {counts.shape} and {len(names)} names."
+            "Expected counts (classes, classes), with one name per class. "
+            f"Received: shape {matrix.shape} and {len(names)} class_names."
         )
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     few = len(names) <= 20
     side = min(max(4.0, 2 + 0.5 * len(names)), 12)
-    with sns.axes_style("white"):
-        ax = new_figure(figsize=(side + 1, side), layout="constrained").add_subplot()
+    (ax,) = new_axes(side + 1, side, theme="white")
     sns.heatmap(
         pd.DataFrame(shares, names, names),
         vmin=0,
         cmap="rocket",
-        annot=counts if few else False,
+        annot=matrix if few else False,
         fmt="g",
         square=True,
         linewidths=0.5 if few else 0,
@@ -48,77 +63,51 @@ def confusion_matrix(counts, class_names=None):
         ax=ax,
     )
     ax.set(xlabel="predicted class", ylabel="true class")
-    ax.set_title("Confusion matrix", loc="left", weight="bold")
+    set_title(ax, "Confusion matrix")
     ax.tick_params(axis="y", rotation=0)
     return ax.figure
 
 
-def history(rows):
-    """Figure of a training's curves: losses, scores and the learning rate by epoch.
-
-    Curves of the validation set (``val_...``) are dashed, in the color of their own.
+def method_bars(
+    rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
+) -> "Figure":
+    """Figure with a panel per metric and a bar per method, with 95 % intervals.
 
     Args:
-        rows: One dict an epoch, name to number; "epoch" counts from 1 without. What
-            is no finite number is left out.
+        rows: Dicts of ``method``, every metric, and the ends of its interval,
+            ``METRIC_low`` and ``METRIC_high``; a method that ends in ``center`` is a
+            baseline, drawn in gray.
+        titles: Title of every metric.
 
     Returns:
-        The matplotlib Figure, one panel for each kind of curve there is.
+        The matplotlib Figure; metrics that are NaN for all methods are left out.
 
-    Raises:
-        ValueError: If there is no curve.
+    Examples:
+        >>> rows = [{"method": "cam", "iou": 0.5, "iou_low": 0.4, "iou_high": 0.6}]
+        >>> figure = method_bars(rows, {"iou": "IoU"})
+        >>> [bar.get_width() for bar in figure.axes[0].patches]
+        [0.5]
     """
     import seaborn as sns
 
-    panels = _panels(list(rows))
-    if not panels:
-        raise ValueError(
-            "A history is a list of one dict an epoch, name to number. "
-            f"Received: {rows!r:.80}. Train at least one epoch."
-        )
-    with sns.axes_style("ticks"):
-        figure = new_figure(figsize=(5 * len(panels), 3.8), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (title, curves) in zip(axes, panels.items(), strict=True):
-        _draw_curves(ax, curves)
-        ax.set_title(title, loc="left", weight="bold")
-        sns.despine(ax=ax)
-        if title == "Learning rate":
-            ax.set_yscale("log")
-    return figure
-
-
-def _panels(rows: list[dict]) -> dict[str, dict[str, list]]:
-    """Title to name to points (epoch, value), only of what has points."""
-    panels = {"Loss": {}, "Scores": {}, "Learning rate": {}}
-    for number, row in enumerate(rows, start=1):
-        epoch = row.get("epoch", number)
-        for name, value in row.items():
-            number_given = isinstance(value, numbers.Real) and np.isfinite(value)
-            if name != "epoch" and number_given:
-                curves = panels[_title(name)]
-                curves.setdefault(name, []).append((epoch, value))
-    return {title: curves for title, curves in panels.items() if curves}
-
-
-def _title(name: str) -> str:
-    if name in ("lr", "learning_rate"):
-        return "Learning rate"
-    return "Loss" if "loss" in name else "Scores"
-
-
-def _draw_curves(ax, curves: dict[str, list]):
-    import seaborn as sns
-    from matplotlib.ticker import MaxNLocator
-
-    kinds = sorted({name.removeprefix("val_") for name in curves})
-    colors = dict(zip(kinds, sns.color_palette("mako", len(kinds)), strict=True))
-    for name, points in sorted(curves.items()):
-        style = "--" if name.startswith("val_") else "-"
-        color = colors[name.removeprefix("val_")]
-        ax.plot(
-            *zip(*points, strict=True), style, marker="o", ms=3, color=color, label=name
-        )
-    ax.set_xlabel("epoch")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(frameon=False)
+    metrics = [key for key in titles if not np.isnan([row[key] for row in rows]).all()]
+    down = -(-len(metrics) // COLUMNS)
+    height = down * (1.2 + 0.26 * len(rows))
+    axes = new_axes(
+        13, height, rows=down, columns=COLUMNS, theme="whitegrid", sharey=True
+    )
+    methods = [row["method"] for row in rows]
+    colors = [BASELINE_COLOR if m.endswith("center") else BLUE for m in methods]
+    y = np.arange(len(rows))
+    for ax in axes[len(metrics) :]:
+        ax.set_axis_off()
+    for ax, key in zip(axes, metrics, strict=False):
+        low, high = ([row[f"{key}_{end}"] for row in rows] for end in ("low", "high"))
+        ax.barh(y, [row[key] for row in rows], color=colors, height=0.7)
+        ax.hlines(y, low, high, color=INK, lw=1.2)
+        ax.set_title(titles[key], loc="left", fontsize=11)
+        ax.set_yticks(y, methods, fontsize=9)
+        ax.grid(visible=False, axis="y")
+    axes[0].invert_yaxis()
+    sns.despine(axes[0].figure, left=True)
+    return axes[0].figure
