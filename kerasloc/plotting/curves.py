@@ -3,16 +3,24 @@
 import itertools
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from kerasloc.metrics import Curve, aopc_by_steps, curve_interval
-from kerasloc.plotting.style import BLUE, FAINT, INK, SOFT, new_axes, set_title
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from kerasloc.plotting.style import (
+    BLUE,
+    FAINT,
+    INK,
+    RELATIVE,
+    SOFT,
+    new_axes,
+    set_title,
+)
 
 NAMED = 12  # curves of more classes are gray, without names
 DASHES = ("--", ":", "-.")
@@ -27,7 +35,7 @@ PHASE_PANELS = {
 
 def roc_figure(
     curves: Mapping[str, Any], class_names: Sequence[str] | None = None
-) -> "Figure":
+) -> Figure:
     """Figure of the ROC curves of every class, of their micro and macro average.
 
     Args:
@@ -47,14 +55,17 @@ def roc_figure(
         >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
         ['cat  0.750']
     """
-    ax = _unit_axes("ROC", "false positive rate", "true positive rate")
+    figure, (ax,) = new_axes(7.5, 5)
     ax.plot([0, 1], [0, 1], ":", color=SOFT, lw=1)
-    return _draw_classes(ax, curves, class_names, "AUROC", "default")
+    _draw_classes(ax, curves, class_names, "AUROC", "default")
+    ax.set(xlabel="false positive rate", ylabel="true positive rate")
+    set_title(ax, "ROC")
+    return figure
 
 
 def precision_recall_figure(
     curves: Mapping[str, Any], class_names: Sequence[str] | None = None
-) -> "Figure":
+) -> Figure:
     """Figure of the precision-recall curves, like :func:`roc_figure`.
 
     Args:
@@ -67,11 +78,14 @@ def precision_recall_figure(
     Raises:
         ValueError: If there is no curve, or the number of names is not that of classes.
     """
-    ax = _unit_axes("Precision and recall", "recall", "precision")
-    return _draw_classes(ax, curves, class_names, "average precision", "steps-pre")
+    figure, (ax,) = new_axes(7.5, 5)
+    _draw_classes(ax, curves, class_names, "average precision", "steps-pre")
+    ax.set(xlabel="recall", ylabel="precision")
+    set_title(ax, "Precision and recall")
+    return figure
 
 
-def morf_figure(methods: Mapping[str, np.ndarray]) -> "Figure":
+def morf_figure(methods: Mapping[str, np.ndarray]) -> Figure:
     """Figure of MoRF curves and of AOPC after every step, with 95 % intervals.
 
     Args:
@@ -84,14 +98,12 @@ def morf_figure(methods: Mapping[str, np.ndarray]) -> "Figure":
     Raises:
         ValueError: If there is no method, or the curves have another shape.
     """
-    import seaborn as sns
-
     if not methods:
         raise ValueError(
             "Expected MoRF curves of at least one method. Received: methods={}. "
             "Use a dict of names and curves."
         )
-    left, right = new_axes(12.5, 4.2, columns=2)
+    figure, (left, right) = new_axes(12.5, 4.2, (1, 2))
     controls = [name for name in methods if name.endswith("random")]
     colored = [name for name in methods if name not in controls]
     palette = sns.color_palette("deep" if len(colored) <= 10 else "husl", len(colored))
@@ -108,10 +120,10 @@ def morf_figure(methods: Mapping[str, np.ndarray]) -> "Figure":
         sns.despine(ax=ax)
     left.set(ylabel="mean of the images")
     right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
-    return left.figure
+    return figure
 
 
-def history(rows: Iterable[Mapping[str, Any]]) -> "Figure":
+def history(rows: Iterable[Mapping[str, Any]]) -> Figure:
     """Figure of a training: losses, scores and the learning rate by epoch.
 
     Curves of the validation set (``val_...``) are dashed, in the color of those of the
@@ -132,8 +144,6 @@ def history(rows: Iterable[Mapping[str, Any]]) -> "Figure":
         >>> [ax.get_title(loc="left") for ax in figure.axes]
         ['Loss', 'Scores']
     """
-    import seaborn as sns
-
     rows = list(rows)
     names = sorted({name for row in rows for name in row if name != "epoch"})
     curves = {name: points for name in names if (points := _points(rows, name))}
@@ -144,7 +154,7 @@ def history(rows: Iterable[Mapping[str, Any]]) -> "Figure":
             "Expected a history of one dict per epoch, column to number. "
             f"Received: rows={rows!r:.80}. Train at least one epoch."
         )
-    axes = new_axes(5 * len(panels), 3.8, columns=len(panels))
+    figure, axes = new_axes(5 * len(panels), 3.8, (1, len(panels)))
     for ax, title in zip(axes, panels, strict=True):
         shown = {n: curves[n] for n in curves if _panel_title(n) == title}
         _draw_history(ax, shown)
@@ -152,10 +162,10 @@ def history(rows: Iterable[Mapping[str, Any]]) -> "Figure":
         sns.despine(ax=ax)
         if title == "Learning rate":
             ax.set_yscale("log")
-    return axes[0].figure
+    return figure
 
 
-def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> "Figure":
+def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> Figure:
     """Figure of the losses and the accuracy of a training in phases, by epoch.
 
     Epochs continue from phase to phase; a vertical line marks where the next phase
@@ -173,8 +183,6 @@ def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> "Figu
     Raises:
         ValueError: If no phase has any of them.
     """
-    import seaborn as sns
-
     phases = {name: list(rows) for name, rows in histories.items()}
     columns = [
         name
@@ -188,7 +196,7 @@ def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> "Figu
             "Train at least one epoch."
         )
     down, across = (1, len(columns)) if len(columns) < 3 else (2, 2)
-    axes = new_axes(5.5 * across, 3.6 * down, rows=down, columns=across)
+    figure, axes = new_axes(5.5 * across, 3.6 * down, (down, across))
     for ax, name in zip(axes, columns, strict=False):
         _draw_phases(ax, phases, name)
         set_title(ax, PHASE_PANELS[name], pad=10)
@@ -197,31 +205,17 @@ def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> "Figu
         ax.set_axis_off()
     fullest = max(axes, key=lambda ax: len(ax.get_legend_handles_labels()[1]))
     fullest.legend(frameon=False)
-    return axes[0].figure
-
-
-def _unit_axes(title: str, xlabel: str, ylabel: str) -> "Axes":
-    """One square panel from 0 to 1."""
-    import seaborn as sns
-
-    (ax,) = new_axes(7.5, 5)
-    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    set_title(ax, title)
-    sns.despine(ax=ax)
-    return ax
+    return figure
 
 
 def _draw_classes(
-    ax: "Axes",
+    ax: Axes,
     curves: Mapping[str, Any],
     class_names: Sequence[str] | None,
     area: str,
     drawstyle: str,
-) -> "Figure":
-    """Draw the curves of all classes and their averages; returns the figure."""
-    import seaborn as sns
-
+) -> None:
+    """Draw the curves of all classes and their averages."""
     per_class = curves["per_class"]
     names = list(curves["class_names"] if class_names is None else class_names)
     if len(names) != len(per_class) or not any(per_class):
@@ -232,26 +226,27 @@ def _draw_classes(
             "without the class."
         )
 
-    def draw(curve: Curve | None, name: str, **style: Any) -> None:
+    many = len(per_class) > NAMED
+    colors = sns.color_palette("husl", len(per_class))
+    lines: list[tuple[Curve | None, str, dict[str, Any]]] = [
+        (curve, "" if many else name, {"color": FAINT if many else color, "lw": 1})
+        for curve, name, color in zip(per_class, names, colors, strict=True)
+    ]
+    if len(per_class) > 1:
+        strong = {"color": INK, "lw": 2.2}
+        lines += [(curves["macro"], "macro", strong)]
+        lines += [(curves["micro"], "micro", {**strong, "ls": "--"})]
+    for curve, name, style in lines:
         if curve is not None:
             label = f"{name}  {curve.area:.3f}" if name != "" else None
             ax.plot(curve.x, curve.y, drawstyle=drawstyle, label=label, **style)
-
-    colors = sns.color_palette("husl", len(per_class))
-    for name, curve, color in zip(names, per_class, colors, strict=True):
-        if len(per_class) > NAMED:
-            draw(curve, "", color=FAINT, lw=1)
-        else:
-            draw(curve, name, color=color, lw=1)
-    if len(per_class) > 1:
-        draw(curves["macro"], "macro", color=INK, lw=2.2)
-        draw(curves["micro"], "micro", color=INK, lw=2.2, ls="--")
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    sns.despine(ax=ax)
     ax.legend(title=area, frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
-    return ax.figure
 
 
 def _draw_interval(
-    ax: "Axes", curves: np.ndarray, name: str, color: Any, linestyle: str
+    ax: Axes, curves: np.ndarray, name: str, color: Any, linestyle: str
 ) -> None:
     """Draw the mean of curves and its interval."""
     mean, low, high = curve_interval(curves)
@@ -275,10 +270,8 @@ def _panel_title(name: str) -> str:
     return "Loss" if "loss" in name else "Scores"
 
 
-def _draw_history(ax: "Axes", curves: Mapping[str, list[tuple[int, float]]]) -> None:
+def _draw_history(ax: Axes, curves: Mapping[str, list[tuple[int, float]]]) -> None:
     """Draw curves by name, those of validation dashed."""
-    import seaborn as sns
-
     kinds = sorted({name.removeprefix("val_") for name in curves})
     colors = dict(zip(kinds, sns.color_palette("mako", len(kinds)), strict=True))
     for name, points in curves.items():
@@ -290,9 +283,11 @@ def _draw_history(ax: "Axes", curves: Mapping[str, list[tuple[int, float]]]) -> 
     ax.legend(frameon=False)
 
 
-def _draw_phases(ax: "Axes", phases: Mapping[str, list], name: str) -> None:
+def _draw_phases(ax: Axes, phases: Mapping[str, list], name: str) -> None:
     """Draw a column of all phases, of training and validation."""
-    ends = np.cumsum([rows[-1].get("epoch", len(rows)) if rows else 0 for rows in phases.values()])
+    ends = np.cumsum(
+        [rows[-1].get("epoch", len(rows)) if rows else 0 for rows in phases.values()]
+    )
     starts = [0, *ends[:-1]]
     for subset, (label, dash, color) in SUBSETS.items():
         for rows, start in zip(phases.values(), starts, strict=True):
@@ -302,19 +297,17 @@ def _draw_phases(ax: "Axes", phases: Mapping[str, list], name: str) -> None:
                 first = label not in ax.get_legend_handles_labels()[1]
                 (line,) = ax.plot(x + start, y, dash, color=color, marker="o", ms=3)
                 line.set_label(label if first else "")
-    place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-    style = {"rotation": 90, "ha": "left", "va": "top", "color": SOFT, "size": 8}
+    style = RELATIVE | {"xycoords": ("data", "axes fraction"), "parse_math": None}
+    style |= {"rotation": 90, "ha": "left", "va": "top", "color": SOFT, "size": 8}
     for (phase, rows), start in zip(phases.items(), starts, strict=True):
         if start:
             ax.axvline(start + 0.5, color=FAINT, lw=1, zorder=0)
         if rows:
-            ax.annotate(phase, (start + 0.5, 1), (2, 0), **place, **style)
+            ax.annotate(phase, (start + 0.5, 1), (2, 0), **style)
     ax.set_xlim(0.5, ends[-1] + 0.5)
     _count_epochs(ax)
 
 
-def _count_epochs(ax: "Axes") -> None:
-    from matplotlib.ticker import MaxNLocator
-
+def _count_epochs(ax: Axes) -> None:
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -24,17 +24,7 @@ from kerasloc.plotting.style import class_colors
 FOLDER = "images"
 PICTURES = re.compile(r"\d{5,}(-\d+|-abnormality|-mask)?\.(jpg|png)")
 ABNORMALITY = "#ff4d5e"
-COLUMNS = (
-    "class",
-    "probability",
-    "label",
-    "predicted",
-    "hit",
-    "x",
-    "y",
-    "low",
-    "high",
-)
+COLUMNS = ("class", "probability", "label", "predicted", "hit", "x", "y", "low", "high")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -192,7 +182,9 @@ def _write_image(
 ) -> dict[str, Any]:
     """Write the pictures of an image; returns its row of the page's data."""
     size = pictures.write_input(f"{stem}.jpg", image.image)
-    maps = {c.index: (c.heat, colors[c.index]) for c in image.classes}
+    maps: dict[int | str, tuple[np.ndarray, str]] = {
+        c.index: (c.heat, colors[c.index]) for c in image.classes
+    }
     if image.abnormality is not None:
         maps["abnormality"] = image.abnormality, ABNORMALITY
     ranges = pictures.write_maps(stem, maps)
@@ -201,8 +193,8 @@ def _write_image(
         low, high = map(_rounded, ranges["abnormality"])
         probability = _number(image.abnormality_probability)
         abnormality = {"probability": probability, "low": low, "high": high}
-    has_mask = image.mask is not None and bool(np.any(image.mask))
-    if has_mask:
+    has_mask = bool(np.any(image.mask))
+    if image.mask is not None and has_mask:
         pictures.write_mask(f"{stem}-mask.png", image.mask)
     boxes = np.reshape(image.boxes, (-1, 5))
     return {

@@ -2,11 +2,15 @@
 
 import dataclasses
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure
 
 from kerasloc.metrics import resize_maps
 from kerasloc.plotting.panels import as_rgb, overlay_image
@@ -14,21 +18,16 @@ from kerasloc.plotting.style import (
     BOX_COLOR,
     FAINT,
     GREEN,
+    HEAT,
     INK,
     RED,
+    RELATIVE,
     SOFT,
     Grid,
     add_axes,
-    color_map,
     draw_boxes,
     new_figure,
-    write,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colorbar import Colorbar
-    from matplotlib.figure import Figure
 
 MARGIN, HEADER, WIDTH = 0.25, 0.5, 5.5  # inches: margins, least width of a page
 VERDICTS = {True: ("hit", GREEN), False: ("miss", RED), None: ("-", SOFT)}
@@ -43,8 +42,7 @@ class HeatmapRow:
     """One class of one image, as a row of a page.
 
     Attributes:
-        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1]; one channel is drawn
-            gray.
+        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1].
         heat: Heat map of any size, [0, 1].
         boxes: Rows x, y, w, h of the class, pixels of the image, (k, 4).
         title: Name of the class.
@@ -70,8 +68,7 @@ class ExplanationRow:
     """One image with its explanation.
 
     Attributes:
-        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1]; one channel is drawn
-            gray.
+        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1].
         explanation: Map of any size, [0, 1], drawn without scaling.
         probabilities: Probability of every class by its name, [0, 1]; the most probable
             class is the prediction.
@@ -84,7 +81,7 @@ class ExplanationRow:
     label: str | None = None
 
 
-def heatmap_page(rows: Iterable[HeatmapRow], title: str = "") -> "Figure":
+def heatmap_page(rows: Iterable[HeatmapRow], title: str = "") -> Figure:
     """Figure of a page: image, heat map over it, class, probability, hit or miss.
 
     The boxes of the class are on both pictures, a cross is on the maximum of the map.
@@ -116,34 +113,31 @@ def heatmap_page(rows: Iterable[HeatmapRow], title: str = "") -> "Figure":
     gap, text = 0.08, 1.55
     cell = (2 * width + gap + text, height)
     figure, corners = _new_page(len(rows), 5, cell, gap=(0.3, 0.16), footer=0.6)
-    for row, (left, top) in zip(rows, corners, strict=False):
+    for row, (left, top) in zip(rows, corners, strict=True):
         picture = as_rgb(row.image)
-        axes = [
-            add_axes(figure, left + x, top, width, height) for x in (0, width + gap)
-        ]
-        for ax, shown in zip(axes, (picture, overlay_image(picture, row.heat)), strict=True):
+        for shown in (picture, overlay_image(picture, row.heat)):
+            ax = add_axes(figure, left, top, width, height)
             ax.imshow(shown)
             ax.set_axis_off()
             draw_boxes(ax, row.boxes, width=1.5, shadow=True)
-        _draw_maximum(axes[1], row, picture.shape[:2])
-        _describe(add_axes(figure, left + 2 * (width + gap), top, text, height), row)
-    _write_title(figure, title, 0.55 * HEADER, 13)
-    bar = _color_bar(figure, "heat", MARGIN)
-    bar.outline.set_visible(False)
-    legend = (
+            left += width + gap  # noqa: PLW2901
+        _draw_maximum(ax, row, picture.shape[:2])
+        _describe(add_axes(figure, left, top, text, height), row)
+    _write(figure, title, MARGIN, 0.55 * HEADER, size=13, weight="bold", va="center")
+    _color_bar(figure, "heat", MARGIN).outline.set_visible(False)
+    foot = figure.get_size_inches()[1] - 0.37
+    for left, words, color, weight in (
         (2.3, "\N{WHITE SQUARE}", BOX_COLOR, "bold"),
         (2.5, "box of the class", SOFT, "normal"),
         (3.6, "+", INK, "bold"),
         (3.8, "maximum of the map", SOFT, "normal"),
-    )
-    wide, tall = figure.get_size_inches()
-    for left, words, color, weight in legend:
-        style = {"size": 9, "color": color, "weight": weight, "va": "center"}
-        figure.text((MARGIN + left - 0.25) / wide, 0.37 / tall, words, **style)
+    ):
+        style = {"color": color, "weight": weight, "va": "center"}
+        _write(figure, words, left, foot, size=9, **style)
     return figure
 
 
-def explanation_page(rows: Iterable[ExplanationRow], title: str = "") -> "Figure":
+def explanation_page(rows: Iterable[ExplanationRow], title: str = "") -> Figure:
     """Figure of a page: image, explanation, and the explanation over the image.
 
     Over each are its label, the predicted class, green where it is the label, and the
@@ -171,7 +165,7 @@ def explanation_page(rows: Iterable[ExplanationRow], title: str = "") -> "Figure
     gap, text = 0.06, 0.42
     cell = (3 * width + 2 * gap, text + height)
     figure, corners = _new_page(len(rows), 4, cell, gap=(0.35, 0.14), footer=0.55)
-    for row, (left, top) in zip(rows, corners, strict=False):
+    for row, (left, top) in zip(rows, corners, strict=True):
         _caption(figure, left, top, 3 * width, row)
         picture = as_rgb(row.image)
         heat = resize_maps(np.squeeze(row.explanation), picture.shape[:2])
@@ -183,11 +177,11 @@ def explanation_page(rows: Iterable[ExplanationRow], title: str = "") -> "Figure
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set(color=FAINT, linewidth=0.6)
     room = (figure.get_size_inches()[0] - 2 * MARGIN) * 72 / 0.64  # points per letter
-    _write_title(figure, title, 0.5 * HEADER, min(13, room / max(len(title), 1)))
-    left = MARGIN + 0.05
+    size = min(13, room / max(len(title), 1))
+    _write(figure, title, MARGIN, 0.5 * HEADER, size=size, weight="bold", va="center")
     for bar in (
-        _color_bar(figure, "explanation", left, "gray"),
-        _color_bar(figure, "over the image", left + 2.3),
+        _color_bar(figure, "explanation", MARGIN + 0.05, "gray"),
+        _color_bar(figure, "over the image", MARGIN + 2.35, HEAT),
     ):
         bar.outline.set(linewidth=0.4, edgecolor=SOFT)
     return figure
@@ -198,7 +192,7 @@ def method_page(
     boxes: Sequence[npt.ArrayLike],
     maps: Mapping[str, Sequence[npt.ArrayLike]],
     names: Sequence[str] | None = None,
-) -> "Figure":
+) -> Figure:
     """Figure with a row per image and a column per method: the map over the image.
 
     Args:
@@ -229,8 +223,8 @@ def method_page(
         lines = (textwrap.fill(line, METHOD_LETTERS) for line in name.split(": "))
         ax.set_title("\n".join(lines), fontsize=8)
     for ax, name in zip(grid[:, 0], names or (), strict=False):
-        style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8}
-        ax.text(-0.04, 0.5, name, transform=ax.transAxes, **style)
+        style = {"ha": "right", "va": "center", "fontsize": 8}
+        ax.text(-0.04, 0.5, name, transform=ax.transAxes, rotation=90, **style)
     return figure
 
 
@@ -253,60 +247,53 @@ def _new_page(
     cell: tuple[float, float],
     gap: tuple[float, float],
     footer: float,
-) -> tuple["Figure", Iterator[tuple[float, float]]]:
-    """An empty page, and the corners of its cells down the columns.
-
-    Args:
-        count: Number of cells.
-        most: Number of cells from which on there are two columns.
-        cell: Width and height of a cell.
-        gap: Horizontal and vertical distance of cells.
-        footer: Height below the cells, in addition to the gap.
-    """
+) -> tuple[Figure, list[tuple[float, float]]]:
+    """An empty page, and the corners of its cells; over ``most``, in two columns."""
     columns = 1 if count <= most else 2
     rows = -(-count // columns)
     grid = Grid(columns, rows, cell, gap, (MARGIN, HEADER, MARGIN, gap[1] + footer))
     width, height = grid.size
-    corners = (grid.corner(*divmod(index, rows)) for index in range(count))
+    corners = [grid.corner(*divmod(index, rows)) for index in range(count)]
     return new_figure(max(width, WIDTH), height), corners
 
 
-def _write_title(figure: "Figure", title: str, top: float, size: float) -> None:
+def _write(
+    figure: Figure,
+    text: str,
+    left: float,
+    top: float,
+    **style: Any,
+) -> None:
+    """Write plain text at inches from the upper left, in a style of matplotlib."""
     wide, tall = figure.get_size_inches()
-    style = {"va": "center", "size": size, "weight": "bold", "color": INK}
-    figure.text(MARGIN / wide, 1 - top / tall, title, parse_math=False, **style)
+    style = {"color": INK, **style}
+    figure.text(left / wide, 1 - top / tall, text, parse_math=False, **style)
 
 
-def _color_bar(
-    figure: "Figure", label: str, left: float, colors: str | None = None
-) -> "Colorbar":
-    """A color bar from 0 to 1 at the foot of a page."""
-    from matplotlib.cm import ScalarMappable
-
-    tall = figure.get_size_inches()[1]
-    scale = ScalarMappable(cmap=colors or color_map())
+def _color_bar(figure: Figure, label: str, left: float, colors: str = HEAT) -> Colorbar:
+    """Draw a color bar from 0 to 1 at the foot of a page."""
+    scale = ScalarMappable(cmap=colors)
     scale.set_clim(0, 1)
-    axes = add_axes(figure, left, tall - 0.42, 1.6, 0.1)
+    axes = add_axes(figure, left, figure.get_size_inches()[1] - 0.42, 1.6, 0.1)
     bar = figure.colorbar(scale, cax=axes, orientation="horizontal", ticks=[0, 1])
     axes.tick_params(length=0, labelsize=8, labelcolor=SOFT, pad=2)
     axes.set_xlabel(label, size=8, color=SOFT, labelpad=-9)
     return bar
 
 
-def _draw_maximum(ax: "Axes", row: HeatmapRow, size: tuple[int, int]) -> None:
+def _draw_maximum(ax: Axes, row: HeatmapRow, size: tuple[int, int]) -> None:
     """Draw a cross where the map is highest; the first of equal maxima counts."""
     point = row.point
     if point is None:
         heat = resize_maps(np.squeeze(row.heat), size)
         y, x = np.unravel_index(heat.argmax(), heat.shape)
         point = int(x), int(y)
-    still = {"scalex": False, "scaley": False, "clip_on": False}
-    for color, length, width in (("black", 8, 2.6), ("white", 7, 1.2)):
-        style = {"color": color, "markersize": length, "markeredgewidth": width}
-        ax.plot(*point, "+", **style, **still)
+    still: dict[str, Any] = {"scalex": False, "scaley": False, "clip_on": False}
+    ax.plot(*point, "+", color="black", ms=8, mew=2.6, **still)
+    ax.plot(*point, "+", color="white", ms=7, mew=1.2, **still)
 
 
-def _describe(ax: "Axes", row: HeatmapRow) -> None:
+def _describe(ax: Axes, row: HeatmapRow) -> None:
     """Write class, probability, verdict and note, one under the other."""
     verdict, color = VERDICTS[row.hit if row.hit is None else bool(row.hit)]
     lines = [(line, 11.0, "bold", INK) for line in _wrap(row.title, 16)]
@@ -316,7 +303,8 @@ def _describe(ax: "Axes", row: HeatmapRow) -> None:
     ax.set_axis_off()
     down = 0.0
     for text, size, weight, ink in lines:
-        write(ax, text, (0, 1), (5, -down), size=size, color=ink, weight=weight, va="top")
+        style = RELATIVE | {"size": size, "color": ink, "weight": weight, "va": "top"}
+        ax.annotate(text, (0, 1), (5, -down), **style)
         down += 1.4 * size
 
 
@@ -328,22 +316,19 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _caption(
-    figure: "Figure", left: float, top: float, width: float, row: ExplanationRow
+    figure: Figure, left: float, top: float, width: float, row: ExplanationRow
 ) -> None:
     """Write the label, and the most probable classes under it."""
-    wide, tall = figure.get_size_inches()
     likely = sorted(row.probabilities.items(), key=lambda pair: -pair[1])[:CLASSES]
     color = GREEN if row.label == likely[0][0] else RED
     color = SOFT if row.label is None else color
     label = f"label {'unknown' if row.label is None else row.label}"
     predicted = ", ".join(f"{name} {value:.2f}" for name, value in likely)
-    for text, down, style in (
-        (label, 0.02, {"size": 9.5, "weight": "bold", "color": INK}),
-        (f"predicted {predicted}", 0.2, {"size": 8, "color": color}),
-    ):
-        position = left / wide, 1 - (top + down) / tall
-        short = _shortened(text, max(12, int(width * LETTERS)))
-        figure.text(*position, short, va="top", parse_math=False, **style)
+    letters = max(12, int(width * LETTERS))
+    label = _shortened(label, letters)
+    predicted = _shortened(f"predicted {predicted}", letters)
+    _write(figure, label, left, top + 0.02, size=9.5, weight="bold", va="top")
+    _write(figure, predicted, left, top + 0.2, size=8, color=color, va="top")
 
 
 def _shortened(text: str, letters: int) -> str:

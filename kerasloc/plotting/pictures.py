@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from kerasloc.plotting.panels import as_rgb, check_heat
 
@@ -28,8 +29,6 @@ def write_input(path: str | os.PathLike, image: npt.ArrayLike) -> list[int]:
         TypeError: If the image has another dtype.
         ValueError: If a shape or a value does not fit.
     """
-    from PIL import Image
-
     pixels = np.round(255 * as_rgb(image)).astype(np.uint8)
     gray = (pixels == pixels[..., :1]).all()
     picture = Image.fromarray(pixels[..., 0] if gray else pixels)
@@ -38,7 +37,7 @@ def write_input(path: str | os.PathLike, image: npt.ArrayLike) -> list[int]:
 
 
 def write_maps(
-    stem: str | os.PathLike, maps: Mapping[int | str, tuple[npt.ArrayLike, str]]
+    stem: str | os.PathLike, maps: Mapping[int | str, tuple[np.ndarray, str]]
 ) -> dict[int | str, tuple[float, float]]:
     """Write maps as PNG, clear at their minimum and of full color at their maximum.
 
@@ -52,7 +51,8 @@ def write_maps(
     Raises:
         ValueError: If a map has another shape or range.
     """
-    ranges, sides = {}, list(SIDES)
+    ranges: dict[int | str, tuple[float, float]] = {}
+    sides = list(SIDES)
     for name, (heatmap, color) in maps.items():
         heat = np.asarray(heatmap, np.float32)
         if heat.ndim != 2 or not heat.size:
@@ -84,8 +84,6 @@ def write_mask(path: str | os.PathLike, mask: npt.ArrayLike) -> None:
 
 def _map_png(heat: np.ndarray, color: str, side: int) -> bytes:
     """A PNG of a map in [0, 1], its longer side at most so long."""
-    from PIL import Image
-
     factor = side / max(heat.shape)
     if factor < 1:  # averaged
         rows, cols = (max(1, round(length * factor)) for length in heat.shape)
@@ -97,8 +95,6 @@ def _map_png(heat: np.ndarray, color: str, side: int) -> bytes:
 
 def _png(levels: np.ndarray, color: str, count: int) -> bytes:
     """A PNG of one color, more opaque at higher levels."""
-    from PIL import Image
-
     rows, cols = levels.shape
     picture = Image.frombytes("P", (cols, rows), levels.tobytes())
     picture.putpalette([int(color[i : i + 2], 16) for i in (1, 3, 5)] * count)

@@ -2,32 +2,33 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.path import Path
 
 from kerasloc import postprocess
 from kerasloc.plotting.panels import as_rgb, overlay_image
 from kerasloc.plotting.style import (
     BOX_COLOR,
     INK,
+    RELATIVE,
     SOFT,
     Grid,
     add_axes,
-    color_map,
     new_figure,
-    write,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
 COLUMNS, ROWS, WIDTH = 4, 3, 3.0  # panels, panels, inches
 MARGIN, GUTTER, HEADER, ABOVE, BELOW = 0.35, 0.55, 0.5, 0.85, 0.35  # inches
 UNIT = (0.0, 1.0)
+SIDES = ("left", "right")
 ACROSS = [(0, 1), (1, 2), (2, 3), (4, 5), (5, 6), (6, 7), (8, 9), (9, 10), (10, 11)]
 DOWN = [(0, 4), (3, 7), (7, 8)]
 
@@ -43,7 +44,7 @@ class Panel(NamedTuple):
     bar: bool = False
 
 
-def pipeline(
+def pipeline(  # noqa: PLR0913 - the options of postprocess.pipeline
     img: npt.ArrayLike,
     low: npt.ArrayLike,
     high: npt.ArrayLike,
@@ -58,7 +59,7 @@ def pipeline(
     filter_threshold: float = 0.6,
     hole_size: int = 256,
     confine_to_roi: bool = False,
-) -> "Figure":
+) -> Figure:
     """Figure of every step from an image and its CAMs to the refined map and result.
 
     The options are those of ``postprocess.pipeline``.
@@ -103,7 +104,9 @@ def pipeline(
     panels = _panels(as_rgb(img), np.reshape(high, size), steps, options)
     figure, axes = _empty_panels(*size)
     for number, (ax, panel) in enumerate(zip(axes, panels, strict=True), start=1):
-        _draw(ax, number, panel, size)
+        shown = _draw(ax, number, panel, size)
+        if panel.bar:
+            _draw_bar(figure, ax, shown)
     _draw_roi(axes[3], steps["roi"])
     _draw_points(axes[5], steps["focal_points"])
     _draw_arrows(figure, axes)
@@ -151,18 +154,16 @@ def _panels(
     ]
 
 
-def _empty_panels(rows: int, cols: int) -> tuple["Figure", list["Axes"]]:
+def _empty_panels(rows: int, cols: int) -> tuple[Figure, list[Axes]]:
     """Figure and its axes row by row, in the proportions of an image."""
-    import seaborn as sns
-
     height = float(np.clip(WIDTH * rows / cols, 1, 6))
     cell, margins = (WIDTH, ABOVE + height + BELOW), (MARGIN, HEADER, MARGIN, 0)
     grid = Grid(COLUMNS, ROWS, cell, (GUTTER, 0), margins)
     figure = new_figure(*grid.size)
     wide, tall = grid.size
     title = "From the image to the refined class activation map"
-    style = {"va": "center", "size": 17, "weight": "bold", "color": INK}
-    figure.text(MARGIN / wide, 1 - 0.6 * HEADER / tall, title, **style)
+    style: dict[str, Any] = {"va": "center", "weight": "bold", "color": INK}
+    figure.text(MARGIN / wide, 1 - 0.6 * HEADER / tall, title, size=17, **style)
     axes = []
     with sns.axes_style("white"):
         for index in range(ROWS * COLUMNS):
@@ -171,13 +172,11 @@ def _empty_panels(rows: int, cols: int) -> tuple["Figure", list["Axes"]]:
     return figure, axes
 
 
-def _draw(ax: "Axes", number: int, panel: Panel, size: tuple[int, int]) -> None:
+def _draw(ax: Axes, number: int, panel: Panel, size: tuple[int, int]) -> AxesImage:
     """Draw a panel's map stretched to the size of the image, title and note over it."""
-    import seaborn as sns
-
     image = ax.imshow(
         panel.values,
-        cmap=color_map(panel.colors) if panel.colors else None,
+        cmap=panel.colors and sns.color_palette(panel.colors, as_cmap=True),
         vmin=panel.limits[0],
         vmax=panel.limits[1],
         extent=(-0.5, size[1] - 0.5, size[0] - 0.5, -0.5),
@@ -185,24 +184,24 @@ def _draw(ax: "Axes", number: int, panel: Panel, size: tuple[int, int]) -> None:
     )
     ax.set(xticks=[], yticks=[])
     sns.despine(ax=ax, left=True, bottom=True)
-    if panel.bar:
-        _draw_bar(ax, image)
     title = f"{number}  {panel.title}"
     ax.set_title(title, loc="left", pad=20, size=12.5, weight="bold", color=INK)
-    write(ax, panel.note, (0, 1), (0, 6), size=9.5, color=SOFT)
+    ax.annotate(panel.note, (0, 1), (0, 6), **RELATIVE, size=9.5, color=SOFT)
+    return image
 
 
-def _draw_bar(ax: "Axes", image: "AxesImage") -> None:
+def _draw_bar(figure: Figure, ax: Axes, image: AxesImage) -> None:
     """Draw a thin color bar under a panel, its ends labeled."""
-    inch = 1 / (ax.get_position().height * ax.figure.get_size_inches()[1])
+    inch = 1 / (ax.get_position().height * figure.get_size_inches()[1])
     inset = ax.inset_axes((0, -0.12 * inch, 1, 0.06 * inch))
-    bar = ax.figure.colorbar(image, cax=inset, orientation="horizontal", ticks=[])
+    bar = figure.colorbar(image, cax=inset, orientation="horizontal", ticks=[])
     bar.outline.set_visible(False)
-    for x, (side, end) in enumerate(zip(("left", "right"), image.get_clim(), strict=True)):
-        write(inset, f"{end:.2g}", (x, 0), (0, -2), size=8.5, color=SOFT, ha=side, va="top")
+    style = RELATIVE | {"size": 8.5, "color": SOFT, "va": "top"}
+    for x, (side, end) in enumerate(zip(SIDES, image.get_clim(), strict=True)):
+        inset.annotate(f"{end:.2g}", (x, 0), (0, -2), ha=side, **style)
 
 
-def _draw_roi(ax: "Axes", roi: np.ndarray) -> None:
+def _draw_roi(ax: Axes, roi: np.ndarray) -> None:
     """Draw the region's outline, closed where it meets the border of the image."""
     limits = ax.get_xlim(), ax.get_ylim()
     x, y = (np.arange(-1, side + 1) for side in roi.shape[::-1])
@@ -210,19 +209,16 @@ def _draw_roi(ax: "Axes", roi: np.ndarray) -> None:
     ax.set(xlim=limits[0], ylim=limits[1])
 
 
-def _draw_points(ax: "Axes", points: np.ndarray) -> None:
+def _draw_points(ax: Axes, points: np.ndarray) -> None:
     few = len(points) < 50
     size, edge = (22, 0.6) if few else (2, 0)
-    ax.scatter(*points.T, s=size, color=BOX_COLOR, edgecolors=INK, linewidths=edge)
+    x, y = points.T
+    ax.scatter(x, y, s=size, color=BOX_COLOR, edgecolors=INK, linewidths=edge)
 
 
-def _draw_arrows(figure: "Figure", axes: list["Axes"]) -> None:
+def _draw_arrows(figure: Figure, axes: list[Axes]) -> None:
     """Draw arrows from panel to panel, through the gutters and over the titles."""
-    from matplotlib.patches import FancyArrowPatch
-    from matplotlib.path import Path
-
     wide, tall = figure.get_size_inches()
-    style = {"arrowstyle": "-|>", "mutation_scale": 14, "color": SOFT, "linewidth": 1.4}
     boxes = [ax.get_position() for ax in axes]
     paths = []
     for a, b in ACROSS:
@@ -235,5 +231,12 @@ def _draw_arrows(figure: "Figure", axes: list["Axes"]) -> None:
         level = (top + bottom) / 2
         paths.append([(start, top), (start, level), (end, level), (end, bottom)])
     for path in paths:
-        arrow = FancyArrowPatch(path=Path(path), transform=figure.transFigure, **style)
+        arrow = FancyArrowPatch(
+            path=Path(path),
+            transform=figure.transFigure,
+            arrowstyle="-|>",
+            mutation_scale=14,
+            color=SOFT,
+            linewidth=1.4,
+        )
         figure.add_artist(arrow)

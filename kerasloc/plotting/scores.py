@@ -1,15 +1,15 @@
 """Figures of scores: the confusion matrix, and bars of compared methods."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 
 from kerasloc.plotting.style import BLUE, INK, new_axes, set_title
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLUMNS = 3  # panels of metrics side by side
 BASELINE_COLOR = "#a9a9b5"
@@ -17,7 +17,7 @@ BASELINE_COLOR = "#a9a9b5"
 
 def confusion_matrix(
     counts: npt.ArrayLike, class_names: Sequence[str] | None = None
-) -> "Figure":
+) -> Figure:
     """Figure of a confusion matrix, colored by the share of each true class.
 
     Args:
@@ -37,9 +37,6 @@ def confusion_matrix(
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['3', '1', '0', '2']
     """
-    import pandas as pd
-    import seaborn as sns
-
     matrix = np.asarray(counts)
     names = list(range(len(matrix)) if class_names is None else class_names)
     if matrix.ndim != 2 or matrix.shape != (len(names), len(names)) or not names:
@@ -50,7 +47,7 @@ def confusion_matrix(
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     few = len(names) <= 20
     side = min(max(4.0, 2 + 0.5 * len(names)), 12)
-    (ax,) = new_axes(side + 1, side, theme="white")
+    figure, (ax,) = new_axes(side + 1, side, theme="white")
     sns.heatmap(
         pd.DataFrame(shares, names, names),
         vmin=0,
@@ -65,12 +62,10 @@ def confusion_matrix(
     ax.set(xlabel="predicted class", ylabel="true class")
     set_title(ax, "Confusion matrix")
     ax.tick_params(axis="y", rotation=0)
-    return ax.figure
+    return figure
 
 
-def method_bars(
-    rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
-) -> "Figure":
+def method_bars(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Figure:
     """Figure with a panel per metric and a bar per method, with 95 % intervals.
 
     Args:
@@ -85,17 +80,14 @@ def method_bars(
     Examples:
         >>> rows = [{"method": "cam", "iou": 0.5, "iou_low": 0.4, "iou_high": 0.6}]
         >>> figure = method_bars(rows, {"iou": "IoU"})
-        >>> [bar.get_width() for bar in figure.axes[0].patches]
-        [0.5]
+        >>> print(figure.axes[0].patches[0].get_width())
+        0.5
     """
-    import seaborn as sns
-
     metrics = [key for key in titles if not np.isnan([row[key] for row in rows]).all()]
     down = -(-len(metrics) // COLUMNS)
     height = down * (1.2 + 0.26 * len(rows))
-    axes = new_axes(
-        13, height, rows=down, columns=COLUMNS, theme="whitegrid", sharey=True
-    )
+    shape = (down, COLUMNS)
+    figure, axes = new_axes(13, height, shape, theme="whitegrid", sharey=True)
     methods = [row["method"] for row in rows]
     colors = [BASELINE_COLOR if m.endswith("center") else BLUE for m in methods]
     y = np.arange(len(rows))
@@ -109,5 +101,5 @@ def method_bars(
         ax.set_yticks(y, methods, fontsize=9)
         ax.grid(visible=False, axis="y")
     axes[0].invert_yaxis()
-    sns.despine(axes[0].figure, left=True)
-    return axes[0].figure
+    sns.despine(figure, left=True)
+    return figure

@@ -2,27 +2,25 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from kerasloc.boxes import as_rows
 from kerasloc.plotting.panels import as_rgb, overlay_image
 from kerasloc.plotting.style import (
     BOX_COLOR,
     INK,
+    RELATIVE,
     SOFT,
     Grid,
     add_axes,
     draw_boxes,
     new_figure,
-    write,
 )
 from kerasloc.postprocess.normalize import is_flat, min_max
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LARGE, SMALL, LOWEST = 3.6, 2.2, 0.8  # inches: longer side of a picture, any side
 FEW, ACROSS, MOST = 3, 6, 120  # pictures: large ones, side by side, in total
@@ -53,11 +51,11 @@ class _Panel:
 def show(
     image: npt.ArrayLike,
     maps: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
-    boxes: npt.ArrayLike | Sequence[npt.ArrayLike] | None = None,
+    boxes: np.ndarray | Sequence | None = None,
     *,
     classes: str | Sequence[str] | None = None,
     alpha: float = 0.5,
-) -> "Figure":
+) -> Figure:
     """Figure of an image or several, of every map over it, and of boxes.
 
     Maps in [0, 1] are shown without scaling. Where an array of them exceeds that range,
@@ -160,7 +158,10 @@ def _as_layers(
                     f"{len(pictures)} images. Use a class, maps[..., 0], or the array "
                     "without a dict."
                 )
-        return [_Layer(name, stack[..., 0], _is_raw(stack)) for name, stack in stacks.items()]
+        return [
+            _Layer(name, stack[..., 0], _is_raw(stack))
+            for name, stack in stacks.items()
+        ]
     stack = _as_stack(maps, pictures)
     raw, count = _is_raw(stack), stack.shape[-1]
     if count == 1:
@@ -170,8 +171,8 @@ def _as_layers(
     if len(names) != count:
         raise ValueError(
             "Expected one name per class of the maps, their last axis. Received: "
-            f"{len(names)} classes for maps of shape {np.shape(maps)}. Use the names of "
-            "these classes, or maps of one class (rows, cols)."
+            f"{len(names)} classes for maps of shape {np.shape(maps)}. Use the names "
+            "of these classes, or maps of one class (rows, cols)."
         )
     return [_Layer(name, stack[..., i], raw, i) for i, name in enumerate(names)]
 
@@ -188,9 +189,9 @@ def _as_stack(maps: npt.ArrayLike, pictures: list[np.ndarray]) -> np.ndarray:
         form = "(rows, cols[, classes])"
         form = form if count == 1 else f"({count}, {form[1:]}"
         raise ValueError(
-            f"Expected maps {form} of {count} image{'s' * (count > 1)}. Received: shape "
-            f"{shape} for images of {size[0]} x {size[1]}. Use a map per image, classes "
-            "last; for maps of several methods a dict of names and maps."
+            f"Expected maps {form} of {count} image{'s' * (count > 1)}. Received: "
+            f"shape {shape} for images of {size[0]} x {size[1]}. Use a map per image, "
+            "classes last; for maps of several methods a dict of names and maps."
         )
     if not np.isfinite(stack).all():
         bad = np.count_nonzero(~np.isfinite(stack))
@@ -206,7 +207,7 @@ def _is_raw(stack: np.ndarray) -> bool:
 
 
 def _split_boxes(
-    boxes: npt.ArrayLike | Sequence[npt.ArrayLike] | None, count: int
+    boxes: np.ndarray | Sequence | None, count: int
 ) -> Sequence[npt.ArrayLike]:
     """The boxes of each image, unchecked."""
     if boxes is None or not len(boxes):
@@ -221,16 +222,8 @@ def _split_boxes(
         )
     if count == 1:
         return [boxes]
-    rows = np.asarray(boxes, float)
-    images = rows[:, 0] if rows.ndim == 2 and rows.shape[1] == 6 else None
-    if images is None and rows.size:
-        raise ValueError(
-            "Expected boxes of several images as rows image, x, y, w, h, class, or as "
-            f"one array per image. Received: shape {rows.shape} for {count} images. "
-            "Use a list."
-        )
-    if images is None:
-        return [()] * count
+    rows = as_rows(boxes)
+    images = rows[:, 0]
     wrong = images[~np.isin(images, range(count))]
     if wrong.size:
         raise ValueError(
@@ -292,7 +285,7 @@ def _extent(heat: np.ndarray) -> str:
     return " to ".join(f"{end:.3g}" for end in ends)
 
 
-def _draw(ax: "Axes", panel: _Panel, letters: int) -> None:
+def _draw(ax: Axes, panel: _Panel, letters: int) -> None:
     """Draw a picture with its boxes; title and note over it."""
     ax.imshow(panel.picture)
     ax.set_axis_off()
@@ -300,15 +293,14 @@ def _draw(ax: "Axes", panel: _Panel, letters: int) -> None:
     title = panel.title
     title = title if len(title) <= letters else title[: letters - 3] + "..."
     up = 15 if panel.note else 4
-    write(ax, title, (0, 1), (0, up), size=9.5, weight="bold")
-    write(ax, panel.note, (0, 1), (0, 4), size=7.5, color=SOFT)
+    bold = RELATIVE | {"size": 9.5, "weight": "bold", "color": INK}
+    ax.annotate(title, (0, 1), (0, up), **bold)
+    ax.annotate(panel.note, (0, 1), (0, 4), **RELATIVE, size=7.5, color=SOFT)
     for box, label in zip(panel.boxes, panel.labels, strict=False):
         _draw_label(ax, box, label, panel.picture.shape)
 
 
-def _draw_label(
-    ax: "Axes", box: np.ndarray, text: str, shape: tuple[int, ...]
-) -> None:
+def _draw_label(ax: Axes, box: np.ndarray, text: str, shape: tuple[int, ...]) -> None:
     """Write at the upper edge of a box: over it, or in it at the image's edge."""
     x, y, w = box[:3]
     rows, cols = shape[:2]

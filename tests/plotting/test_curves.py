@@ -1,10 +1,10 @@
 """Curves, read back from their figures."""
 
 import io
+import re
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
 
 from kerasloc import plotting
 from kerasloc.metrics import (
@@ -13,10 +13,10 @@ from kerasloc.metrics import (
     precision_recall_curve,
     roc_curve,
 )
+from kerasloc.plotting.style import FAINT
 
 LABELS = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]])
 SCORES = np.array([[4, 4, 1], [3, 3, 1], [2, 2, 1], [1, 1, 1]])
-BORDER = "#c9c9d1"  # between phases
 NAMES = ["cat", "dog", "owl"]
 PHASES = {
     "classifier": [
@@ -37,13 +37,13 @@ def panels_of(figure):
 
 
 def points(ax):
-    """The points of all lines, x to y, training and validation apart."""
-    found = {}
+    """The points of all lines, x to y, by line style (validation is dashed)."""
+    styles = {}
     for line in ax.lines:
-        if line.get_color() != BORDER:
+        if line.get_color() != FAINT:
             pairs = map(tuple, line.get_xydata())
-            found.setdefault(line.get_linestyle(), {}).update(pairs)
-    return found
+            styles.setdefault(line.get_linestyle(), {}).update(pairs)
+    return styles
 
 
 @pytest.mark.parametrize(
@@ -58,20 +58,19 @@ def points(ax):
     ],
 )
 def test_classes_and_averages_are_named_with_their_areas(draw, curves, areas):
-    found = curves(LABELS, SCORES, NAMES)
-    ax = draw(found).axes[0]
+    output = curves(LABELS, SCORES, NAMES)
+    ax = draw(output).axes[0]
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    shown = [*output["per_class"][:2], output["macro"], output["micro"]]
     names = ("cat", "dog", "macro", "micro")  # no image has an owl
-    assert [text.split()[0] for text in texts] == list(names)
-    expected = [found["per_class"][0], found["per_class"][1]]
-    expected += [found["macro"], found["micro"]]
-    assert [text.split()[1] for text in texts] == [f"{c.area:.3f}" for c in expected]
-    assert [text.split()[1] for text in texts][:3] == list(areas)
+    labels = [f"{n}  {c.area:.3f}" for n, c in zip(names, shown, strict=True)]
+    assert texts == labels
+    assert [text.split()[1] for text in texts[:3]] == list(areas)
     line = lines_of(ax)[texts[0]]
-    np.testing.assert_array_equal(line.get_xdata(), found["per_class"][0].x)
-    np.testing.assert_array_equal(line.get_ydata(), found["per_class"][0].y)
-    other = draw(found, ["a", "b", "c"]).axes[0].get_legend().get_texts()
-    assert other[0].get_text().startswith("a ")
+    np.testing.assert_array_equal(line.get_xdata(), shown[0].x)
+    np.testing.assert_array_equal(line.get_ydata(), shown[0].y)
+    renamed = draw(output, ["a", "b", "c"]).axes[0].get_legend().get_texts()
+    assert renamed[0].get_text().startswith("a ")
 
 
 def test_precision_is_drawn_in_steps():
@@ -80,8 +79,8 @@ def test_precision_is_drawn_in_steps():
 
 
 def test_one_class_has_no_averages_and_many_have_no_names():
-    one = plotting.roc_figure(roc_curve([1, 0], [1, 0])).axes[0]
-    assert [t.get_text() for t in one.get_legend().get_texts()] == ["0  1.000"]
+    single = plotting.roc_figure(roc_curve([1, 0], [1, 0])).axes[0]
+    assert [t.get_text() for t in single.get_legend().get_texts()] == ["0  1.000"]
     truth = np.arange(40) % 20
     scores = np.random.default_rng(0).random((40, 20))
     many = plotting.roc_figure(roc_curve(truth, scores)).axes[0]
@@ -90,10 +89,15 @@ def test_one_class_has_no_averages_and_many_have_no_names():
     assert len(many.lines) == 1 + 20 + 2
 
 
-@pytest.mark.parametrize("names", [None, ["cat"]])
-def test_without_a_curve_or_a_name_for_it_there_is_no_figure(names):
-    labels = np.zeros((4, 3)) if names is None else LABELS
-    with pytest.raises(ValueError, match="one name a class, and a curve at least"):
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        (np.zeros((4, 3)), None, "3 class_names, 3 classes, 0 with a curve"),
+        (LABELS, ["cat"], "1 class_names, 3 classes"),
+    ],
+)
+def test_without_a_curve_or_a_name_for_it_there_is_no_figure(labels, names, message):
+    with pytest.raises(ValueError, match=message):
         plotting.roc_figure(roc_curve(labels, SCORES), names)
 
 
@@ -121,13 +125,13 @@ def test_morf_shows_means_bands_and_a_dashed_control(morf):
     assert len({line.get_color() for line in left.lines}) == 3
 
 
-def test_morf_tells_the_controls_of_several_models_apart(morf):
+def test_morf_dashes_of_several_controls_differ(morf):
     figure = plotting.morf_figure(morf | {"c: random": morf["high"]})
     assert [line.get_linestyle() for line in figure.axes[0].lines][2:] == ["--", ":"]
 
 
 def test_morf_of_no_method_is_an_error():
-    with pytest.raises(ValueError, match="for a method or more"):
+    with pytest.raises(ValueError, match=r"methods=\{\}"):
         plotting.morf_figure({})
 
 
@@ -147,7 +151,7 @@ def test_phases_are_named_where_they_begin():
     ax = panels_of(plotting.phases_figure(PHASES))["Loss"]
     assert [text.get_text() for text in ax.texts] == list(PHASES)
     assert [text.xy[0] for text in ax.texts] == [0.5, 2.5, 3.5]
-    borders = [line for line in ax.lines if line.get_color() == BORDER]
+    borders = [line for line in ax.lines if line.get_color() == FAINT]
     assert [line.get_xdata()[0] for line in borders] == [2.5, 3.5]
     labels = ax.get_legend_handles_labels()[1]
     assert labels == ["training", "validation"]
@@ -159,15 +163,42 @@ def test_four_columns_have_four_panels_and_one_has_one():
     assert len(plotting.phases_figure({"a": [{"val_accuracy": 1}], "b": []}).axes) == 1
 
 
-@pytest.mark.parametrize("histories", [{}, {"a": []}, {"a": [{"loss": "high"}]}])
-def test_phases_without_a_curve_are_an_error(histories):
-    with pytest.raises(ValueError, match="Train at least one epoch"):
-        plotting.phases_figure(histories)
+@pytest.mark.parametrize("rows", [[], [{"epoch": 1}], [{"loss": "high"}]])
+def test_a_training_without_a_curve_is_an_error(rows):
+    with pytest.raises(ValueError, match=f"rows={re.escape(repr(rows))}"):
+        plotting.history(rows)
+    for histories in ({}, {"a": rows}):
+        with pytest.raises(ValueError, match=re.escape(f"histories={histories}")):
+            plotting.phases_figure(histories)
 
 
-def test_pyplot_keeps_no_figure(morf):
-    before = pyplot.get_fignums()
-    plotting.morf_figure(morf)
-    plotting.phases_figure(PHASES)
-    plotting.roc_figure(roc_curve(LABELS, SCORES))
-    assert pyplot.get_fignums() == before
+# A training
+
+
+HISTORY = [
+    {"epoch": 1, "loss": 2.0, "val_loss": 2.5, "accuracy": 0.4, "learning_rate": 0.1},
+    {"epoch": 2, "loss": 1.0, "val_loss": np.nan, "accuracy": 0.6, "phase": "full"},
+]
+
+
+def test_curves_are_sorted_into_panels():
+    panels = panels_of(plotting.history(HISTORY))
+    assert {title: set(lines_of(ax)) for title, ax in panels.items()} == {
+        "Loss": {"loss", "val_loss"},
+        "Scores": {"accuracy"},
+        "Learning rate": {"learning_rate"},
+    }
+
+
+def test_points_are_the_finite_values_by_epoch():
+    lines = lines_of(plotting.history(HISTORY).axes[0])
+    np.testing.assert_array_equal(lines["loss"].get_xydata(), [[1, 2], [2, 1]])
+    np.testing.assert_array_equal(lines["val_loss"].get_xydata(), [[1, 2.5]])
+    assert lines["loss"].get_color() == lines["val_loss"].get_color()
+    styles = [lines[name].get_linestyle() for name in ("loss", "val_loss")]
+    assert styles == ["-", "--"]
+
+
+def test_epochs_are_counted_where_they_are_not_named():
+    line = plotting.history([{"auc": 0.5}, {"auc": 0.75}]).axes[0].lines[0]
+    np.testing.assert_array_equal(line.get_xydata(), [[1, 0.5], [2, 0.75]])
