@@ -226,10 +226,10 @@ def _draw_classes(
             "without the class."
         )
 
-    many = len(per_class) > NAMED
+    gray = len(per_class) > NAMED
     colors = sns.color_palette("husl", len(per_class))
     lines: list[tuple[Curve | None, str, dict[str, Any]]] = [
-        (curve, "" if many else name, {"color": FAINT if many else color, "lw": 1})
+        (curve, "" if gray else name, {"color": FAINT if gray else color, "lw": 1})
         for curve, name, color in zip(per_class, names, colors, strict=True)
     ]
     if len(per_class) > 1:
