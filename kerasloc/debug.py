@@ -96,8 +96,9 @@ def layers_in_one(
         model2: Second model.
 
     Examples:
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a")])
-        >>> layers_in_one(model, keras.Sequential([keras.Input((3,))]))
+        >>> x = keras.Input((3,))
+        >>> model = keras.Model(x, keras.layers.Dense(2, name="a")(x))
+        >>> layers_in_one(model, keras.Model(x, x))
         (['a'], [])
     """
     first, second = _weighted(model1), _weighted(model2)
@@ -117,7 +118,7 @@ def _outputs(model: keras.Model, nested: bool = False) -> Iterator[Any]:
             yield from keras.tree.flatten(operation.output)
 
 
-def _bytes(shape: tuple[int | None, ...], tensor: Any) -> float:
+def _bytes(shape: tuple[int, ...], tensor: Any) -> float:
     """Bytes of a tensor or variable of this shape."""
     if None in shape:
         raise ValueError(
