@@ -44,7 +44,7 @@ class Panel(NamedTuple):
     bar: bool = False
 
 
-def pipeline(  # noqa: PLR0913 - the options of postprocess.pipeline
+def pipeline(
     img: npt.ArrayLike,
     low: npt.ArrayLike,
     high: npt.ArrayLike,
