@@ -1,11 +1,10 @@
 """Layers that Keras lacks, or has in a slower form; `keras.ops` on every backend."""
 
-from kerasloc.layers.accelerator import has_accelerator
 from kerasloc.layers.attention import ScaledAdd, SoftMask
 from kerasloc.layers.class_maps import ChosenClassMap, MappedDense
+from kerasloc.layers.devices import has_accelerator, replicas, sum_over_replicas
 from kerasloc.layers.normalization import BatchNormalization
 from kerasloc.layers.pooling import LogSumExpPooling, MultipleInstancePooling
-from kerasloc.layers.replicas import replicas, sum_over_replicas
 from kerasloc.layers.resize import AlignedResize
 
 __all__ = [

@@ -1,14 +1,29 @@
-"""Maps of classes from features and the classifier that weighs them."""
+"""Class activation maps inside a network: features weighed by a classifier."""
 
 import keras
 from keras import ops
 
 
 class ChosenClassMap(keras.layers.Layer):
-    """One class activation map per image: its features weighed by a classifier column.
+    """Compute the class activation map of one class per image.
+
+    Called with features (n, rows, cols, channels), logits (n, classes) and class
+    indices (n,), -1 for the highest logit; returns maps (n, rows, cols).
 
     Args:
-        classifier: The Dense layer behind the pooled features; its bias is not used.
+        classifier: Dense layer on the pooled features; its bias is not used.
+        **kwargs: Keyword arguments of ``keras.layers.Layer``.
+
+    Examples:
+        >>> classifier = keras.layers.Dense(2)
+        >>> logits = classifier(ops.ones((1, 3)))
+        >>> features = ops.ones((1, 4, 5, 3))
+        >>> maps = ChosenClassMap(classifier)(features, logits, ops.array([-1]))
+        >>> tuple(maps.shape)
+        (1, 4, 5)
+
+    Reference:
+        Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016.
     """
 
     def __init__(self, classifier: keras.layers.Dense, **kwargs):
@@ -16,7 +31,6 @@ class ChosenClassMap(keras.layers.Layer):
         self.classifier = classifier
 
     def call(self, features, logits, classes):
-        """The maps (n, rows, cols) of ``classes``; below 0: of the highest logit."""
         highest = ops.cast(ops.argmax(logits, axis=-1), "int32")
         chosen = ops.where(classes < 0, highest, ops.cast(classes, "int32"))
         columns = ops.take(ops.transpose(self.classifier.kernel), chosen, axis=0)
@@ -28,33 +42,35 @@ class ChosenClassMap(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class MappedDense(keras.layers.Dense):
-    """A classifier without bias, and the maps that its weights make of the features.
+    """Classifier without bias that also returns the class activation maps.
 
-    Called with pooled features (n, channels) and the features (n, rows, cols,
-    channels); answers logits (n, units) and maps (n, rows, cols, units), the features
-    weighed by the kernel, 0 where that is below. The maps train the features only: no
-    gradient reaches the kernel through them.
+    Called with pooled features (n, channels) and features (n, rows, cols, channels);
+    returns logits (n, units) and maps (n, rows, cols, units), the ReLU of the features
+    times the kernel. The maps train the features only: no gradient reaches the kernel
+    through them.
 
     Args:
-        units: How many classes.
-        **kwargs: Of ``keras.layers.Dense``.
+        units: Number of classes.
+        **kwargs: Keyword arguments of ``keras.layers.Dense``.
+
+    Examples:
+        >>> logits, maps = MappedDense(2)(ops.ones((1, 3)), ops.ones((1, 4, 5, 3)))
+        >>> tuple(logits.shape), tuple(maps.shape)
+        ((1, 2), (1, 4, 5, 2))
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs):
         super().__init__(units, **{"dtype": "float32", **kwargs, "use_bias": False})
 
     def build(self, pooled_shape, features_shape=None):
-        """Makes the kernel."""
         super().build(pooled_shape)
 
     def call(self, pooled, features, training=None):
-        """Logits and maps."""
         logits = super().call(pooled, training=training)
         kernel = ops.stop_gradient(self.kernel)
         return logits, ops.relu(ops.matmul(features, kernel))
 
     def compute_output_shape(self, pooled_shape, features_shape):
-        """Of both answers."""
         return (
             (*pooled_shape[:-1], self.units),
             (*features_shape[:-1], self.units),

@@ -6,10 +6,21 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' own layer, fused on TensorFlow: same weights, same answers, less time.
+    """Keras' batch normalization, fused on TensorFlow: same outputs in less time.
 
-    Images (four axes, channels last) go through TensorFlow's fused kernel, in
-    half precision too; everything else, and every other backend, through Keras.
+    Images (four axes, channels last) go through TensorFlow's fused kernel, also in half
+    precision; everything else, and the other backends, through Keras. Arguments and
+    weights are those of ``keras.layers.BatchNormalization``.
+
+    Examples:
+        >>> layer = BatchNormalization(epsilon=0.0)
+        >>> images = ops.reshape(ops.array([1.0, 3.0]), (2, 1, 1, 1))
+        >>> layer(images, training=True).numpy().ravel()
+        array([-1.,  1.], dtype=float32)
+
+    Reference:
+        Ioffe, Szegedy, Batch Normalization: Accelerating Deep Network Training by
+        Reducing Internal Covariate Shift, ICML 2015.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -22,7 +33,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
     def _can_fuse(self, inputs, mask) -> bool:
-        """Whether the fused kernel computes what Keras would."""
+        """Test if the fused kernel computes the same as Keras."""
         return (
             keras.backend.backend() == "tensorflow"
             and len(inputs.shape) == 4
@@ -35,10 +46,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
 
     def _fused(self, inputs, training):
-        """Outputs and the mean and unbiased variance that they were made with."""
+        """Outputs, and the mean and unbiased variance of the batch."""
         import tensorflow as tf
 
-        # The kernel takes 16-bit images, but statistics of 32 bits only.
+        # the kernel takes 16-bit images, but 32-bit statistics only
         gamma, beta, mean, variance = (
             tf.cast(weight, tf.float32)
             for weight in (
@@ -60,7 +71,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs, mean, variance
 
     def _update_moving(self, inputs, mean, variance):
-        """Moving statistics as Keras keeps them: of the biased variance."""
+        """Update the moving statistics as Keras does: with the biased variance."""
         shape = ops.shape(inputs)
         count = ops.cast(shape[0] * shape[1] * shape[2], "float32")
         biased = variance * (count - 1) / count
@@ -70,5 +81,5 @@ class BatchNormalization(keras.layers.BatchNormalization):
         ):
             new = ops.cast(batch, moving.dtype) * (1.0 - self.momentum)
             new = moving * self.momentum + new
-            # A replica may get no image of a small last batch: nothing to learn from.
+            # a replica may get no image of a small last batch: no update
             moving.assign(ops.where(count > 0, new, moving))

@@ -1,24 +1,30 @@
-"""Pooling of maps to logits that Keras lacks."""
+"""Pooling of maps to logits: a softened noisy-or, and log-sum-exp."""
 
 import keras
 from keras import ops
 
-TINY = -1e-6
+TINY = -1e-6  # log probability of absence, above which 1 - p is rounded away
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class MultipleInstancePooling(keras.layers.Layer):
-    """Logit that some place of a map shows the class: a softened noisy-or.
+    """Pool maps to the logit that any position shows the class: a softened noisy-or.
 
     The probability is ``1 - prod(min_val + (1 - min_val) (1 - sigmoid(map)))`` over the
-    places; it is computed in log space and stays finite for maps of any size. With
-    400 places and 0.98 no logit exceeds 8.08.
+    positions; it is computed in log space and stays finite for maps of any size. With
+    400 positions and 0.98 no logit exceeds 8.08. Maps (n, rows, cols, classes) become
+    logits (n, classes).
 
     Args:
-        min_val: In (0, 1): what a place leaves of the product at least.
+        min_val: Lower bound of a position's factor in the product, in (0, 1).
+        **kwargs: Keyword arguments of ``keras.layers.Layer``.
 
     Raises:
-        ValueError: If ``min_val`` is outside.
+        ValueError: If ``min_val`` is not in (0, 1).
+
+    Examples:
+        >>> MultipleInstancePooling(0.5)(ops.zeros((1, 1, 2, 1))).numpy().round(4)
+        array([[-0.2513]], dtype=float32)
 
     Reference:
         Li et al., Thoracic Disease Identification and Localization with Limited
@@ -28,16 +34,17 @@ class MultipleInstancePooling(keras.layers.Layer):
     def __init__(self, min_val: float = 0.98, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         if not 0 < min_val < 1:
-            raise ValueError(f"min_val lies between 0 and 1. Received: {min_val!r}.")
+            raise ValueError(f"Expected min_val in (0, 1). Received: {min_val!r}.")
         self.min_val = float(min_val)
 
     def call(self, maps):
-        """Logits (n, classes) of maps (n, rows, cols, classes)."""
         share = 1.0 - self.min_val
-        # log of the probability that no place shows the class
+        # log of the probability that no position shows the class
         absent = ops.sum(ops.log1p(-share * ops.sigmoid(maps)), axis=(1, 2))
         tiny = absent > TINY
-        safe = ops.where(tiny, -1.0, absent)  # or where() would pass on NaN gradients
+        safe = ops.where(
+            tiny, -1.0, absent
+        )  # else NaN gradients
         log_present = ops.where(
             tiny,
             ops.log(share) + ops.logsumexp(ops.log_sigmoid(maps), axis=(1, 2)),
@@ -46,25 +53,30 @@ class MultipleInstancePooling(keras.layers.Layer):
         return log_present - absent
 
     def compute_output_shape(self, maps_shape):
-        """(n, classes)."""
         return (maps_shape[0], maps_shape[3])
 
     def get_config(self):
-        """What makes the layer again."""
         return {**super().get_config(), "min_val": self.min_val}
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class LogSumExpPooling(keras.layers.Layer):
-    """A smooth maximum over the places: log(mean(exp(r x))) / r, per channel.
+    """Pool features to their smooth maximum, ``log(mean(exp(r x))) / r`` per channel.
 
-    It lies between the mean (small ``r``) and the maximum (large ``r``).
+    It lies between the mean (small ``r``) and the maximum (large ``r``). Features (n,
+    rows, cols, channels) become values (n, channels).
 
     Args:
-        r: Above 0.
+        r: Sharpness, above 0.
+        **kwargs: Keyword arguments of ``keras.layers.Layer``.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If ``r`` is not above 0.
+
+    Examples:
+        >>> features = ops.reshape(ops.array([0.0, 1.0]), (1, 1, 2, 1))
+        >>> LogSumExpPooling(r=6.0)(features).numpy().round(4)
+        array([[0.8849]], dtype=float32)
 
     Reference:
         Pinheiro, Collobert, From Image-level to Pixel-level Labeling with Convolutional
@@ -74,20 +86,17 @@ class LogSumExpPooling(keras.layers.Layer):
     def __init__(self, r: float = 6.0, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         if not r > 0:
-            raise ValueError(f"r is above 0. Received: {r!r}.")
+            raise ValueError(f"Expected r above 0. Received: {r!r}.")
         self.r = float(r)
 
     def call(self, features):
-        """Values (n, channels) of features (n, rows, cols, channels)."""
         rows, cols = ops.shape(features)[1:3]
-        places = ops.cast(rows * cols, features.dtype)
-        pooled = ops.logsumexp(self.r * features, axis=(1, 2)) - ops.log(places)
+        positions = ops.cast(rows * cols, features.dtype)
+        pooled = ops.logsumexp(self.r * features, axis=(1, 2)) - ops.log(positions)
         return pooled / self.r
 
     def compute_output_shape(self, features_shape):
-        """(n, channels)."""
         return (features_shape[0], features_shape[3])
 
     def get_config(self):
-        """What makes the layer again."""
         return {**super().get_config(), "r": self.r}

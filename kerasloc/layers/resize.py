@@ -1,4 +1,4 @@
-"""Bilinear resizing whose outer pixels stay where they are, which Keras lacks."""
+"""Bilinear resizing with aligned corners, which Keras lacks."""
 
 import keras
 from keras import ops
@@ -6,39 +6,49 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class AlignedResize(keras.layers.Layer):
-    """Features at another size, bilinearly, the centers of the corners aligned.
+    """Resize features bilinearly with aligned centers of the corner pixels.
 
-    Output pixel i of a side lies at ``i * (old - 1) / (new - 1)``: the first and the
-    last pixel keep their values (``align_corners=True`` elsewhere). A side of one
-    pixel is repeated. Computed in float32, given back in the layer's own precision.
-    Sizes may be unknown until the layer is called.
+    Output pixel i of a side is at ``i * (old - 1) / (new - 1)``: the first and the last
+    pixel keep their values (``align_corners=True`` in other libraries). A side of one
+    pixel is repeated. Computed in float32 and returned in the layer's precision. Sizes
+    may be unknown until the call.
 
     Args:
-        size: (rows, cols) of the answer, or None.
-        scale: Factor of both sides, a whole number, or None. With neither, the
-            layer is called with a second argument, whose size the answer takes.
+        size: (rows, cols) of the output, or None.
+        scale: Factor of both sides, a whole number, or None. With neither, the layer is
+            called with a second argument, whose size the output takes.
+        **kwargs: Keyword arguments of ``keras.layers.Layer``.
 
     Raises:
-        ValueError: If both are given, or one is not positive.
+        ValueError: If there are both a size and a scale, or a value is not positive.
+
+    Examples:
+        >>> ramp = ops.reshape(ops.array([0.0, 3.0]), (1, 1, 2, 1))
+        >>> AlignedResize(size=(1, 4))(ramp).numpy().ravel()
+        array([0., 1., 2., 3.], dtype=float32)
     """
 
-    def __init__(self, size=None, scale: int | None = None, **kwargs):
+    def __init__(
+        self,
+        size: tuple[int, int] | None = None,
+        scale: int | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        wanted = (*size,) if size is not None else (scale,) if scale is not None else ()
-        ambiguous = size is not None and (scale is not None or len(wanted) != 2)
-        if ambiguous or any(int(value) != value or value < 1 for value in wanted):
+        values = (*size,) if size is not None else (scale,) if scale is not None else ()
+        ambiguous = size is not None and (scale is not None or len(values) != 2)
+        if ambiguous or any(int(value) != value or value < 1 for value in values):
             raise ValueError(
-                "A resize has a size (rows, cols) or a scale, whole numbers from 1. "
+                "Expected a size (rows, cols) or a scale, whole numbers from 1. "
                 f"Received: size={size!r}, scale={scale!r}."
             )
         self.size = None if size is None else tuple(int(side) for side in size)
         self.scale = None if scale is None else int(scale)
 
     def call(self, features, like=None):
-        """The resized features (n, rows, cols, channels)."""
         size = self._target(ops.shape(features), like)
-        known = all(isinstance(side, int) for side in size)
-        if known and tuple(features.shape[1:3]) == size:
+        static = all(isinstance(side, int) for side in size)
+        if static and tuple(features.shape[1:3]) == size:
             return features
         if keras.backend.backend() == "tensorflow":
             resized = _with_tensorflow(features, size)
@@ -47,7 +57,6 @@ class AlignedResize(keras.layers.Layer):
         return ops.cast(resized, self.compute_dtype)
 
     def compute_output_shape(self, features_shape, like_shape=None):
-        """(n, rows, cols, channels); None where it is not known yet."""
         size = self.size
         if like_shape is not None:
             size = like_shape[1:3]
@@ -59,11 +68,10 @@ class AlignedResize(keras.layers.Layer):
         return (features_shape[0], *size, features_shape[3])
 
     def get_config(self):
-        """What makes the layer again."""
         return {**super().get_config(), "size": self.size, "scale": self.scale}
 
     def _target(self, shape, like):
-        """(rows, cols) of the answer; tensors where they are not known yet."""
+        """(rows, cols) of the output; tensors where they are unknown until the call."""
         if like is not None:
             return tuple(ops.shape(like)[1:3])
         if self.size is not None:
@@ -73,8 +81,8 @@ class AlignedResize(keras.layers.Layer):
     def _scale(self) -> int:
         if self.scale is None:
             raise ValueError(
-                "A resize without size and scale is called with the features and a "
-                "partner whose size they take. Received: the features alone."
+                "Expected the features and a tensor whose size they take, as the layer "
+                "has no size and no scale. Received: the features alone."
             )
         return self.scale
 
@@ -88,7 +96,7 @@ def _with_tensorflow(features, size):
 
 
 def _with_matrices(features, size):
-    """As bilinear resizing is separable: one small matrix for each side."""
+    """Resize with one small matrix per side, as bilinear resizing is separable."""
     rows, cols = (
         _matrix(old, new) for old, new in zip(features.shape[1:3], size, strict=True)
     )
@@ -97,7 +105,7 @@ def _with_matrices(features, size):
 
 
 def _matrix(old, new):
-    """Shares (new, old) of the old pixels of a side in the new ones."""
+    """Weights (new, old) of the old pixels of a side in the new ones."""
     step = (old - 1) / (new - 1) if new > 1 else 0.0
-    places = ops.arange(new, dtype="float32")[:, None] * step
-    return ops.maximum(1.0 - ops.abs(places - ops.arange(old, dtype="float32")), 0.0)
+    positions = ops.arange(new, dtype="float32")[:, None] * step
+    return ops.maximum(1.0 - ops.abs(positions - ops.arange(old, dtype="float32")), 0.0)

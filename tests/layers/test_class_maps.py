@@ -1,8 +1,7 @@
-"""Maps of the chosen class, or of every one, from features and a classifier."""
+"""Maps of the chosen class, or of all, from features and a classifier."""
 
 import keras
 import numpy as np
-import pytest
 
 from kerasloc.layers import ChosenClassMap, MappedDense
 
@@ -42,10 +41,7 @@ def test_logits_are_weighed_pooled_features_and_maps_the_features():
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_maps_train_the_features_and_logits_the_kernel():
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("the tape is TensorFlow's")
-    tf = pytest.importorskip("tensorflow")
+def test_maps_train_the_features_and_logits_the_kernel(tf):
     layer, pooled, features = mapped()
     features = tf.constant(features)
     with tf.GradientTape(persistent=True) as tape:
@@ -60,32 +56,19 @@ def test_maps_train_the_features_and_logits_the_kernel():
     assert tape.gradient(both[0], features) is None
 
 
-def test_logits_and_maps_are_float32_in_mixed_precision():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        layer, pooled, features = mapped()
-        answers = layer(
-            keras.ops.cast(pooled, "bfloat16"), keras.ops.cast(features, "bfloat16")
-        )
-    finally:
-        keras.config.set_dtype_policy(before)
-    kinds = {keras.backend.standardize_dtype(one.dtype) for one in answers}
-    assert kinds == {"float32"}
+def test_logits_and_maps_are_float32_in_mixed_precision(half_precision):
+    layer, *inputs = mapped()
+    outputs = layer(*(keras.ops.cast(x, "bfloat16") for x in inputs))
+    assert {keras.backend.standardize_dtype(y.dtype) for y in outputs} == {"float32"}
 
 
-def test_a_bias_cannot_be_asked_for():
+def test_the_classifier_never_has_a_bias():
     assert mapped(use_bias=True)[0].bias is None
 
 
-def test_the_saved_classifier_comes_back(tmp_path):
+def test_the_saved_classifier_comes_back(reloaded):
     inputs = keras.Input((4,)), keras.Input((5, 6, 4))
     logits, maps = MappedDense(3, name="head")(*inputs)
     assert (logits.shape, maps.shape) == ((None, 3), (None, 5, 6, 3))
-    model = keras.Model(inputs, {"logits": logits, "maps": maps})
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
     _, *x = mapped()
-    expected = model.predict_on_batch(x)
-    for name, values in loaded.predict_on_batch(x).items():
-        np.testing.assert_array_equal(values, expected[name])
+    reloaded(keras.Model(inputs, {"logits": logits, "maps": maps}), x)

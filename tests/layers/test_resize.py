@@ -28,10 +28,10 @@ def expected(features, size):
         old = len(features)
         lines = []
         for index in range(new):
-            place = index * (old - 1) / (new - 1) if new > 1 else 0.0
-            low = min(int(place), old - 1)
+            position = index * (old - 1) / (new - 1) if new > 1 else 0.0
+            low = min(int(position), old - 1)
             high = min(low + 1, old - 1)
-            share = place - low
+            share = position - low
             lines.append((1 - share) * features[low] + share * features[high])
         features = np.moveaxis(np.stack(lines), 0, axis)
     return features
@@ -42,30 +42,24 @@ def noise(size, channels=3, count=2):
     return np.random.default_rng(0).standard_normal(shape).astype("float32")
 
 
-def needs_tensorflow():
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("the graphs and tapes here are TensorFlow's")
-    return pytest.importorskip("tensorflow")
-
-
 def test_a_ramp_stays_a_ramp_between_the_same_ends():
     ramp = np.array([0.0, 3.0], "float32").reshape(1, 1, 2, 1)
     wide = np.asarray(AlignedResize(size=(1, 4))(ramp))
     np.testing.assert_allclose(wide.ravel(), [0, 1, 2, 3], atol=1e-6)
 
 
-@pytest.mark.parametrize(("old", "new"), SIZES)
-def test_answers_equal_the_formula(old, new):
-    x = noise(old)
-    y = np.asarray(AlignedResize(size=new)(x))
-    np.testing.assert_allclose(y, expected(x, new), atol=1e-5)
+WAYS = pytest.mark.parametrize(
+    "way",
+    [lambda x, size: AlignedResize(size=size)(x), resizing._with_matrices],
+    ids=["layer", "matrices of other backends"],
+)
 
 
+@WAYS
 @pytest.mark.parametrize(("old", "new"), SIZES)
-def test_the_way_of_other_backends_equals_the_formula(old, new):
+def test_outputs_equal_the_formula(way, old, new):
     x = noise(old)
-    y = np.asarray(resizing._with_matrices(x, new))
-    np.testing.assert_allclose(y, expected(x, new), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(way(x, new)), expected(x, new), atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
@@ -87,7 +81,7 @@ def test_nothing_happens_at_the_same_size():
     np.testing.assert_array_equal(np.asarray(AlignedResize(size=(3, 5))(x)), x)
 
 
-# Sizes that are known late
+# Sizes that are unknown until the call
 
 OPTIONS = [{"size": (6, 7)}, {"scale": 2}]
 
@@ -117,8 +111,7 @@ def test_a_partner_of_unknown_size_fits_a_symbolic_network(known):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_unknown_sizes_fit_a_graph(options):
-    tf = needs_tensorflow()
+def test_unknown_sizes_fit_a_graph(tf, options):
     unknown = tf.TensorSpec((None, None, None, 3))
     resize = tf.function(AlignedResize(**options), input_signature=[unknown])
     x = noise((3, 5))
@@ -127,8 +120,7 @@ def test_unknown_sizes_fit_a_graph(options):
 
 
 @pytest.mark.parametrize("known", ["neither", "features", "partner"])
-def test_a_partner_of_unknown_size_fits_a_graph(known):
-    tf = needs_tensorflow()
+def test_a_partner_of_unknown_size_fits_a_graph(tf, known):
     layer = AlignedResize()
     sizes = (3, 5) if known == "features" else (None, None)
     others = (7, 4) if known == "partner" else (None, None)
@@ -142,8 +134,7 @@ def test_a_partner_of_unknown_size_fits_a_graph(known):
     np.testing.assert_allclose(resize(x, partner), expected(x, (7, 4)), atol=1e-5)
 
 
-def test_compiled_answers_equal_the_formula():
-    tf = needs_tensorflow()
+def test_compiled_answers_equal_the_formula(tf):
     layer = AlignedResize(size=(7, 4))
     x = noise((3, 5))
     y = tf.function(layer, jit_compile=True)(x)
@@ -165,53 +156,37 @@ def test_half_precision_keeps_its_type_and_is_near(policy, size):
     np.testing.assert_allclose(y, expected(x, size), atol=0.03)
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        lambda x, size: AlignedResize(size=size)(x),
-        resizing._with_matrices,
-    ],
-    ids=["layer", "matrices"],
-)
+@WAYS
 @pytest.mark.parametrize(("old", "new"), [((3, 5), (7, 4)), ((1, 2), (3, 1))])
-def test_gradients_are_the_transposed_formula(way, old, new):
-    tf = needs_tensorflow()
+def test_gradients_are_the_transposed_formula(tf, way, old, new):
     x = tf.constant(noise(old, channels=1, count=1))
     upstream = noise(new, channels=1, count=1)
     with tf.GradientTape() as tape:
         tape.watch(x)
         loss = tf.reduce_sum(way(x, new) * upstream)
     units = np.eye(old[0] * old[1]).reshape(-1, *old, 1)
-    wanted = (expected(units, new) * upstream).sum(axis=(1, 2, 3)).reshape(old)
-    np.testing.assert_allclose(tape.gradient(loss, x)[0, ..., 0], wanted, atol=1e-5)
+    slopes = (expected(units, new) * upstream).sum(axis=(1, 2, 3)).reshape(old)
+    np.testing.assert_allclose(tape.gradient(loss, x)[0, ..., 0], slopes, atol=1e-5)
 
 
-def test_half_precision_has_gradients():
-    tf = needs_tensorflow()
+def test_half_precision_has_gradients(tf):
     x = tf.constant(noise((3, 5)))
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = AlignedResize(scale=2, dtype="mixed_bfloat16")(x)
         loss = tf.reduce_sum(tf.cast(y, tf.float32))
-    # each of 6 x 10 outputs hands out shares that sum to 1
+    # the weights of each of the 6 x 10 outputs sum to 1
     gradient = tape.gradient(loss, x).numpy()
     np.testing.assert_allclose(gradient.sum(axis=(1, 2)), 60, rtol=0.02)
 
 
 @pytest.mark.parametrize("options", [{"size": (6, 7)}, {"scale": 2}, {}])
-def test_saved_layer_comes_back(options, tmp_path):
+def test_saved_layer_comes_back(options, reloaded):
     image, partner = keras.Input((3, 5, 3)), keras.Input((6, 7, 2))
-    arguments = (image,) if options else (image, partner)
-    y = AlignedResize(name="up", **options)(*arguments)
-    model = keras.Model([image, partner], y)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    up = loaded.get_layer("up")
-    assert (up.size, up.scale) == (options.get("size"), options.get("scale"))
+    y = AlignedResize(name="up", **options)(*([image] if options else [image, partner]))
     arrays = [noise((3, 5)), noise((6, 7), channels=2)]
-    np.testing.assert_array_equal(
-        loaded.predict_on_batch(arrays), model.predict_on_batch(arrays)
-    )
+    up = reloaded(keras.Model([image, partner], y), arrays).get_layer("up")
+    assert (up.size, up.scale) == (options.get("size"), options.get("scale"))
 
 
 # Refused
@@ -231,10 +206,10 @@ def test_saved_layer_comes_back(options, tmp_path):
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(options):
-    with pytest.raises(ValueError, match=r"size \(rows, cols\) or a scale"):
+    with pytest.raises(ValueError, match=r"size=.*scale="):
         AlignedResize(**options)
 
 
 def test_a_call_that_names_no_size_is_refused():
-    with pytest.raises(ValueError, match="called with the features and a partner"):
+    with pytest.raises(ValueError, match="the features alone"):
         AlignedResize()(noise((3, 5)))
