@@ -42,9 +42,7 @@ class MultipleInstancePooling(keras.layers.Layer):
         # log of the probability that no position shows the class
         absent = ops.sum(ops.log1p(-share * ops.sigmoid(maps)), axis=(1, 2))
         tiny = absent > TINY
-        safe = ops.where(
-            tiny, -1.0, absent
-        )  # else NaN gradients
+        safe = ops.where(tiny, -1.0, absent)  # else NaN gradients
         log_present = ops.where(
             tiny,
             ops.log(share) + ops.logsumexp(ops.log_sigmoid(maps), axis=(1, 2)),
