@@ -1,4 +1,4 @@
-"""Maps scaled to [0, 1] and resized bilinearly, in NumPy."""
+"""Tools for maps in NumPy: scale to [0, 1], resize bilinearly, average in tiles."""
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,100 @@ def resize_maps(maps: npt.ArrayLike, size: int | tuple[int, int]) -> np.ndarray:
             f"Received: shape {maps.shape}."
         )
     return _interpolate(_interpolate(maps, cols, axis=-1), rows, axis=-2)
+
+
+def center_gaussian(size: int | tuple[int, int], spread: float = 0.25) -> np.ndarray:
+    """Gaussian in the center: the baseline map, independent of the image.
+
+    Args:
+        size: (rows, cols), or one number for both.
+        spread: Standard deviation as a share of each side. Metrics over all thresholds
+            hardly depend on it.
+
+    Returns:
+        Map (rows, cols), float32, with maximum 1 in the center.
+
+    Raises:
+        ValueError: If the size is not positive or the spread not above 0.
+
+    Reference:
+        Choe et al.: Evaluating weakly supervised object localization methods right,
+        CVPR 2020, arXiv 2001.07437.
+
+    Examples:
+        >>> center_gaussian((1, 3)).round(2)
+        array([[0.14, 1.  , 0.14]], dtype=float32)
+    """
+    if not 0 < spread < np.inf:
+        raise ValueError(f"Expected a spread above 0. Received: spread={spread!r}.")
+    y, x = (np.linspace(-0.5, 0.5, side) / spread for side in as_size(size))
+    exponent = -0.5 * (y[:, None] ** 2 + x**2)
+    return np.exp(exponent - exponent.max()).astype(np.float32)
+
+
+def check_grid(grid: tuple[int, int], size: tuple[int, int]) -> None:
+    """Check that every tile of a grid holds a pixel.
+
+    Args:
+        grid: Tiles (down, across).
+        size: Rows and columns of the maps.
+
+    Raises:
+        ValueError: If the grid is finer than the maps.
+
+    Examples:
+        >>> check_grid((2, 2), (4, 4))
+    """
+    if grid[0] > size[0] or grid[1] > size[1]:
+        raise ValueError(
+            "Expected a pixel in every tile of the grid. Received: a grid of "
+            f"{grid[0]} x {grid[1]} over images of {size[0]} x {size[1]}. "
+            "Use fewer tiles."
+        )
+
+
+def spread_tiles(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Repeat the value of a tile at every pixel of the tile.
+
+    Args:
+        values: Values of tiles (n, down, across).
+        size: Rows and columns of the maps; where the tiles do not divide them, tiles
+            differ by a pixel.
+
+    Returns:
+        Maps (n, rows, cols).
+
+    Examples:
+        >>> spread_tiles(np.array([[[1, 2]]]), (1, 4))
+        array([[[1, 1, 2, 2]]])
+    """
+    down, across = (
+        np.arange(side) * number // side
+        for side, number in zip(size, values.shape[1:], strict=True)
+    )
+    return values[:, down[:, None], across]
+
+
+def tile_means(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Compute the mean of every tile, (n, down, across), float64.
+
+    Args:
+        maps: Maps (n, rows, cols), compared in single precision.
+        grid: Tiles (down, across), each a pixel at least.
+
+    Examples:
+        >>> tile_means(np.array([[[1, 3, 2, 4]]]), (1, 2))
+        array([[[2., 3.]]])
+    """
+    # float32 in float64: sums of equal values are exact, flat maps tie in every tile
+    sums = maps.astype(np.float32).astype(np.float64)
+    areas = np.ones(())
+    for axis, number in enumerate(grid, start=1):
+        side = maps.shape[axis]
+        starts = -(-np.arange(number) * side // number)
+        sums = np.add.reduceat(sums, starts, axis=axis)
+        areas = np.multiply.outer(areas, np.diff(starts, append=side))
+    return sums / areas
 
 
 def _interpolate(maps: np.ndarray, length: int, axis: int) -> np.ndarray:

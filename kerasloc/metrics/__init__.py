@@ -1,30 +1,19 @@
-"""Numbers that say how good answers and maps are, as plain functions on arrays.
+"""Metrics of classifications and maps, as functions on arrays.
 
-Functions about images answer with one value per image, NaN where there is nothing to
-measure; ``interval`` turns these into a mean with its confidence interval. Functions
-about classes answer with a dict: the number of every class, NaN where there is nothing
-to measure, its averages, how much they rest on, and the intervals.
+Functions of images return one value per image, NaN where undefined; ``interval`` and
+``Estimate.of_mean`` average them. Functions of classes return a report, a dict with the
+value of every class, NaN where undefined, its averages, counts and intervals;
+``Estimate.from_report`` picks a value with its interval.
 """
 
-from kerasloc.maps import min_max, resize_maps
+from kerasloc.maps import center_gaussian, min_max, resize_maps
 from kerasloc.metrics._bootstrap import Estimate, interval, paired_difference
-from kerasloc.metrics.attention import (
-    attention_overlaps,
-    overlap_accuracy,
-    tior,
-    tiou,
+from kerasloc.metrics.classification import (
+    best_thresholds,
+    classification_report,
+    multi_label_report,
 )
-from kerasloc.metrics.classification import classification_report, multi_label_report
 from kerasloc.metrics.curves import Curve, precision_recall_curve, roc_curve
-from kerasloc.metrics.explanations import (
-    AopcConfig,
-    aopc,
-    aopc_by_steps,
-    curve_interval,
-    morf_curves,
-    pompom,
-    random_relevance,
-)
 from kerasloc.metrics.localization import (
     iobb_accuracy,
     iou_accuracy,
@@ -34,14 +23,28 @@ from kerasloc.metrics.localization import (
     point_localization,
     points_in_boxes,
 )
-from kerasloc.metrics.overlap import best_threshold, iou_curve, ious
-from kerasloc.metrics.pixels import energy_in_boxes, pxap
+from kerasloc.metrics.overlap import (
+    attention_overlaps,
+    best_threshold,
+    iou_curve,
+    ious,
+    overlap_accuracy,
+    tior,
+    tiou,
+)
+from kerasloc.metrics.perturbation import (
+    AopcConfig,
+    aopc,
+    aopc_by_steps,
+    curve_interval,
+    morf_curves,
+    random_relevance,
+)
+from kerasloc.metrics.pixels import energy_in_boxes, pompom, pxap
 from kerasloc.metrics.ranking import auroc, average_precision
-from kerasloc.metrics.thresholds import best_thresholds
 from kerasloc.metrics.wsol import (
     BoxOverlaps,
     box_overlaps,
-    center_gaussian,
     max_box_acc,
     max_box_acc_v2,
 )

@@ -66,19 +66,19 @@ class Estimate:
             >>> Estimate.of_mean([2.0, 2.0, np.nan])
             Estimate(value=2.0, low=2.0, high=2.0, count=2)
         """
-        values = _as_values(values)
+        defined = _as_values(values)
         if resamples < 1 or not 0 < level < 1:
             raise ValueError(
                 "Expected at least one resample and a level between 0 and 1. "
                 f"Received: resamples={resamples}, level={level}."
             )
-        values = values[~np.isnan(values)]
-        if not values.size:
+        defined = defined[~np.isnan(defined)]
+        if not defined.size:
             return cls(np.nan, np.nan, np.nan, 0)
-        drawn = resample_indices(len(values), resamples=resamples, seed=seed)
-        means = np.concatenate([values[rows].mean(axis=1) for rows in drawn])
+        drawn = resample_indices(len(defined), resamples=resamples, seed=seed)
+        means = np.concatenate([defined[rows].mean(axis=1) for rows in drawn])
         low, high = percentile_interval(means, level)
-        return cls(float(values.mean()), float(low), float(high), len(values))
+        return cls(float(defined.mean()), float(low), float(high), len(defined))
 
     @classmethod
     def from_report(
@@ -137,8 +137,8 @@ def interval(
         >>> interval([1, 0, 1, 1])
         (0.75, 0.25, 1.0)
     """
-    found = Estimate.of_mean(values, resamples=resamples, seed=seed, level=level)
-    return found.value, found.low, found.high
+    mean = Estimate.of_mean(values, resamples=resamples, seed=seed, level=level)
+    return mean.value, mean.low, mean.high
 
 
 def paired_difference(

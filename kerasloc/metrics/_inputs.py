@@ -159,12 +159,15 @@ def as_thresholds(
     return thresholds
 
 
-def as_boolean(masks: npt.ArrayLike, name: str = "masks") -> np.ndarray:
+def as_boolean(
+    masks: npt.ArrayLike, name: str = "masks", way_out: str = "masks > 0"
+) -> np.ndarray:
     """Return boolean masks of any shape.
 
     Args:
         masks: Boolean masks.
         name: Name of the masks in errors.
+        way_out: Expression that makes them boolean, in errors.
 
     Raises:
         TypeError: If they are not boolean.
@@ -177,7 +180,7 @@ def as_boolean(masks: npt.ArrayLike, name: str = "masks") -> np.ndarray:
     if masks.dtype != bool:
         raise TypeError(
             f"Expected boolean {name}. Received: {name} of {masks.dtype}. "
-            f"Use {name} > 0, for example."
+            f"Use {way_out}, for example."
         )
     return masks
 
@@ -234,7 +237,3 @@ def as_maps_and_masks(
             "Use kerasloc.metrics.resize_maps first."
         )
     return maps, masks
-
-
-def as_probabilities(probabilities, class_names):
-    return as_scores(probabilities, class_names)[0]

@@ -68,30 +68,59 @@ class Pairs:
         Returns:
             The report of ``point_localization`` without ``hits``.
         """
-        shape = values.shape[1:]
-        flat = values.reshape(len(values), math.prod(shape)).astype(float)
-        classes = self.maps.shape[-1]
-        images, rows = np.unique(self.images, return_inverse=True)
-        has = np.zeros((len(images), classes))
-        has[rows, self.classes] = 1
-        sums = np.zeros((len(images), flat.shape[1], classes))
-        sums[rows, :, self.classes] = flat
+        return summarize_pairs(
+            values, self.images, self.classes, self.maps.shape[-1], seed=seed
+        )
 
-        def average(counts: np.ndarray) -> np.ndarray:
-            weights = counts @ has  # (draws, classes)
-            total = np.tensordot(counts, sums, axes=1)  # (draws, k, classes)
-            per_class = ratio(total, weights[:, None])
-            means = macro_mean(per_class), weighted_mean(per_class, weights[:, None])
-            return np.concatenate([per_class, np.stack(means, axis=-1)], axis=-1)
 
-        values, bounds = bootstrap(average, len(images), seed=seed, width=classes)
-        return {
-            **_named(values, shape),
-            "count": has.sum(axis=0).astype(int),
-            "classes_counted": int(has.any(axis=0).sum()),
-            "intervals": _named(bounds, shape),
-            "pairs": np.stack([self.images, self.classes], axis=1),
-        }
+def summarize_pairs(
+    values: np.ndarray,
+    images: np.ndarray,
+    classes: np.ndarray,
+    num_classes: int,
+    *,
+    seed: int = 0,
+) -> dict:
+    """Average the values of pairs per class and over classes, with intervals.
+
+    Args:
+        values: Values (pairs,) or (pairs, k).
+        images: Image index of each pair, (pairs,).
+        classes: Class index of each pair, (pairs,).
+        num_classes: Number of classes.
+        seed: Seed of the bootstrap over images.
+
+    Returns:
+        The report of ``point_localization`` without ``hits``.
+
+    Examples:
+        >>> pairs = np.array([0, 1, 1]), np.array([0, 0, 1])
+        >>> summarize_pairs(np.array([1, 0, 0]), *pairs, 2)["per_class"]
+        array([0.5, 0. ])
+    """
+    shape = values.shape[1:]
+    flat = values.reshape(len(values), math.prod(shape)).astype(float)
+    unique, rows = np.unique(images, return_inverse=True)
+    has = np.zeros((len(unique), num_classes))
+    has[rows, classes] = 1
+    sums = np.zeros((len(unique), flat.shape[1], num_classes))
+    sums[rows, :, classes] = flat
+
+    def average(counts: np.ndarray) -> np.ndarray:
+        weights = counts @ has  # (draws, classes)
+        total = np.tensordot(counts, sums, axes=1)  # (draws, k, classes)
+        per_class = ratio(total, weights[:, None])
+        means = macro_mean(per_class), weighted_mean(per_class, weights[:, None])
+        return np.concatenate([per_class, np.stack(means, axis=-1)], axis=-1)
+
+    averages, bounds = bootstrap(average, len(unique), seed=seed, width=num_classes)
+    return {
+        **_named(averages, shape),
+        "count": has.sum(axis=0).astype(int),
+        "classes_counted": int(has.any(axis=0).sum()),
+        "intervals": _named(bounds, shape),
+        "pairs": np.stack([images, classes], axis=1),
+    }
 
 
 def as_pairs(

@@ -1,167 +1,253 @@
-"""Reports of how well image-level classes are told, as plain dicts."""
+"""Reports and thresholds of image-level classification."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from kerasloc.metrics._bootstrap import interval
 from kerasloc.metrics._inputs import (
     as_indices,
     as_labels,
-    as_probabilities,
+    as_scores,
     as_thresholds,
 )
 from kerasloc.metrics.ranking import auroc, average_precision
 
 SCORES = ("precision", "recall", "f1")
+UNTUNED = 0.5
+TOP = 5
 
 
 def classification_report(
-    truth, probabilities, class_names: Sequence[str], *, seed: int = 0
+    truth: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    class_names: Sequence[str],
+    *,
+    seed: int = 0,
 ) -> dict:
-    """Everything about the answers to images that have one class each.
-
-    Precision, recall and F1 have the standard definitions, 0 where nothing was
-    answered. A class without an image has NaN and does not enter the macro averages.
+    """Report accuracy, precision, recall, F1 and confusions of single-label images.
 
     Args:
-        truth: Class indices, (n,).
-        probabilities: (n, classes), or logits: only their order counts. Of equal
-            ones the first comes first.
-        class_names: One name per column, each another.
-        seed: Of the bootstrap.
+        truth: Class indices (n,).
+        probabilities: Probabilities or logits (n, classes); the highest is the
+            prediction, of equal ones the first.
+        class_names: Distinct names, one per column.
+        seed: Seed of the bootstrap over images.
 
     Returns:
-        A dict of ``count`` (images), ``accuracy``, ``accuracy_interval`` (low, high;
-        95 %, over images), ``top_5``, ``precision_macro``, ``precision_micro``, the
-        same of ``recall`` and ``f1``, ``classes_counted`` (those with an image: what
-        macro rests on), ``per_class`` (name: precision, recall, f1, support) and
-        ``confusion`` (classes, classes), int, rows true, columns answered.
+        A dict of
+
+        - ``count`` (images), ``accuracy``, ``accuracy_interval`` (low, high; 95 %),
+          ``top_5``;
+        - ``precision_macro``, ``precision_micro``, the same of ``recall`` and ``f1``,
+          and ``classes_counted``, the classes with an image that macro rests on;
+        - ``per_class`` (name: precision, recall, f1, support), NaN for a class without
+          an image, precision 0 for a class that is never predicted;
+        - ``confusion`` (classes, classes), int, rows true, columns predicted.
 
     Raises:
         ValueError: If the shapes do not fit, there is no image, a probability is NaN
-            or infinite, or an index is no class.
-    """
-    from sklearn import metrics
+            or infinite, or an index is out of range.
 
-    probabilities = as_probabilities(probabilities, class_names)
+    Examples:
+        >>> report = classification_report([0, 1], [[0.9, 0.1], [0.6, 0.4]], ["a", "b"])
+        >>> report["accuracy"], report["per_class"]["a"]["recall"]
+        (0.5, 1.0)
+        >>> report["confusion"]
+        array([[1, 0],
+               [1, 0]])
+    """
+    probabilities, names = as_scores(probabilities, class_names)
     truth = as_indices(truth, *probabilities.shape)
-    answers, classes = probabilities.argmax(axis=1), range(len(class_names))
-    _, *around = interval(truth == answers, seed=seed)
-    # scikit-learn warns of a single class, some versions of many classes, too.
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        accuracy = float(metrics.accuracy_score(truth, answers))
-        # Turned around, since of equal ones scikit-learn takes the last first.
-        top_5 = len(classes) <= 5 or metrics.top_k_accuracy_score(
-            classes[-1] - truth, probabilities[:, ::-1], k=5, labels=classes
-        )
-        confusion = metrics.confusion_matrix(truth, answers, labels=classes)
-        *each, support = metrics.precision_recall_fscore_support(
-            truth, answers, labels=classes, zero_division=0
-        )
+    order = (-probabilities).argsort(axis=1, kind="stable")
+    predicted = order[:, 0]
+    accuracy, *bounds = interval(truth == predicted, seed=seed)
+    confusion = np.zeros((len(names), len(names)), int)
+    np.add.at(confusion, (truth, predicted), 1)
+    support = confusion.sum(axis=1)
+    per_class = _scores(confusion.diagonal(), confusion.sum(axis=0), support)
     return {
         "count": len(truth),
         "accuracy": accuracy,
-        "accuracy_interval": tuple(around),
-        "top_5": float(top_5),
-        # One answer per image: pooled, all three scores are the accuracy.
-        **_summary(each, [accuracy] * 3, support, class_names),
+        "accuracy_interval": tuple(bounds),
+        "top_5": float((order[:, :TOP] == truth[:, None]).any(axis=1).mean()),
+        # One prediction per image: pooled, all three scores are the accuracy.
+        **_summary(per_class, [accuracy] * 3, support, names),
         "confusion": confusion,
     }
 
 
 def multi_label_report(
-    labels, probabilities, class_names: Sequence[str], thresholds=0.5, *, seed: int = 0
+    labels: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    class_names: Sequence[str],
+    thresholds: npt.ArrayLike = 0.5,
+    *,
+    seed: int = 0,
 ) -> dict:
-    """Everything about the yes or no to every class of images with many labels.
-
-    Unknown labels count nowhere. Precision, recall and F1 as in
-    ``classification_report``: a class without a known positive has NaN and does not
-    enter the macro averages.
+    """Report accuracy, precision, recall, F1, AUROC and AP of multi-label images.
 
     Args:
-        labels: 0 or 1, NaN where unknown, (n, classes).
-        probabilities: (n, classes).
-        class_names: One name per column, each another.
-        thresholds: One number, or one per class; yes is a probability above it.
-        seed: Of the bootstrap.
+        labels: Labels (n, classes) 0, 1, or NaN where missing (left out).
+        probabilities: Probabilities (n, classes).
+        class_names: Distinct names, one per column.
+        thresholds: One number, or one per class; a probability above it is a positive
+            prediction.
+        seed: Seed of the bootstrap over images.
 
     Returns:
-        A dict of ``count`` (images), ``accuracy`` (mean over images of the share of
-        known labels told right), ``accuracy_interval`` (low, high; 95 %),
-        ``precision_macro``, ``precision_micro``, the same of ``recall`` and ``f1``,
-        ``classes_counted``; ``auroc_macro``, ``auroc_micro``, ``auroc_weighted``,
-        ``auroc_intervals`` (of these three, by name) and ``auroc_classes_counted``,
-        the same of ``average_precision``; and ``per_class`` (name: precision, recall,
-        f1, support, auroc, average_precision).
+        A dict of
+
+        - ``count`` (images), ``accuracy`` (mean over images of the share of labels
+          predicted right), ``accuracy_interval`` (low, high; 95 %);
+        - ``precision_macro``, ``precision_micro``, the same of ``recall`` and ``f1``,
+          and ``classes_counted``, the classes with a positive that macro rests on;
+        - ``auroc_macro``, ``auroc_micro``, ``auroc_weighted``, ``auroc_intervals`` (of
+          these three, by name), ``auroc_classes_counted``, and the same of
+          ``average_precision``;
+        - ``per_class`` (name: precision, recall, f1, support, auroc,
+          average_precision), NaN for a class without a positive.
 
     Raises:
         ValueError: If the shapes do not fit, there is no image, a probability is NaN
             or infinite, or a label is neither 0, 1 nor NaN.
+
+    Examples:
+        >>> labels = [[1, 0], [0, np.nan], [1, 1]]
+        >>> probabilities = [[0.9, 0.6], [0.2, 0.5], [0.7, 0.8]]
+        >>> report = multi_label_report(labels, probabilities, ["a", "b"])
+        >>> report["accuracy"], report["per_class"]["b"]["precision"]
+        (0.83, 0.5)
     """
-    probabilities = as_probabilities(probabilities, class_names)
+    probabilities, names = as_scores(probabilities, class_names)
     labels = as_labels(labels, probabilities.shape)
-    known, positive = ~np.isnan(labels), labels == 1
+    labeled, positive = ~np.isnan(labels), labels == 1
     # Thresholds as wide as the probabilities: 0.3 > 0.3 is false in float32, too.
-    thresholds = as_thresholds(thresholds, len(class_names), scalar=True)
-    answers = probabilities > thresholds.astype(probabilities.dtype)
-    right = np.ma.array(answers == positive, mask=~known).mean(axis=1)
-    accuracy, *around = interval(right.filled(np.nan), seed=seed)
-    each = [_scores(positive[at, c], answers[at, c]) for c, at in enumerate(known.T)]
-    micro = _scores(positive[known], answers[known])
+    thresholds = as_thresholds(thresholds, len(names), scalar=True)
+    predicted = probabilities > thresholds.astype(probabilities.dtype)
+    right = np.ma.array(predicted == positive, mask=~labeled).mean(axis=1)
+    accuracy, *bounds = interval(right.filled(np.nan), seed=seed)
+    hits, predictions, support = (
+        stack.sum(axis=0)
+        for stack in (predicted & positive, predicted & labeled, positive)
+    )
+    pooled = _scores(hits.sum(), predictions.sum(), support.sum())
     report = {
         "count": len(labels),
         "accuracy": accuracy,
-        "accuracy_interval": tuple(around),
-        **_summary(np.transpose(each), micro, positive.sum(axis=0), class_names),
+        "accuracy_interval": tuple(bounds),
+        **_summary(_scores(hits, predictions, support), pooled, support, names),
     }
-    for name, score in (("auroc", auroc), ("average_precision", average_precision)):
-        _add_ranking(report, name, score(labels, probabilities, class_names, seed=seed))
+    for name, metric in (("auroc", auroc), ("average_precision", average_precision)):
+        ranking = metric(labels, probabilities, names, seed=seed)
+        report |= _named_ranking(name, ranking)
+        pairs = zip(report["per_class"].values(), ranking["per_class"], strict=True)
+        for row, value in pairs:
+            row[name] = float(value)
     return report
 
 
-def _add_ranking(report: dict, name: str, ranking: dict):
-    """Puts the averages and the numbers per class of ``auroc`` into a report."""
-    for key in ("macro", "micro", "weighted", "classes_counted"):
-        report[f"{name}_{key}"] = ranking[key]
-    around = ranking["intervals"]
-    report[f"{name}_intervals"] = {
-        key: tuple(around[key].tolist()) for key in ("macro", "micro", "weighted")
-    }
-    pairs = zip(report["per_class"].values(), ranking["per_class"], strict=True)
-    for row, value in pairs:
-        row[name] = float(value)
+def best_thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> np.ndarray:
+    """Find the threshold with the highest F1 of every class.
+
+    Use validation images: on the images of a report it flatters the network.
+
+    Args:
+        labels: Labels (n, classes) 0, 1, or NaN where missing (left out).
+        probabilities: Probabilities (n, classes) in [0, 1].
+
+    Returns:
+        Thresholds (classes,), float64, halfway between two neighboring probabilities;
+        of equals the lowest; 0.5 for a class without a positive. A probability above
+        the threshold is a positive prediction.
+
+    Raises:
+        ValueError: If the shapes do not fit, there is no image, a probability lies
+            outside [0, 1] or a label is neither 0, 1 nor NaN.
+
+    Examples:
+        >>> best_thresholds([[0], [0], [1]], [[0.1], [0.2], [0.6]])
+        array([0.4])
+    """
+    probabilities, _ = as_scores(probabilities)
+    labels = as_labels(labels, probabilities.shape)
+    low, high = probabilities.min(initial=0), probabilities.max(initial=0)
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"Expected probabilities in [0, 1]. Received: values from {low:.4g} to "
+            f"{high:.4g}. Use the sigmoid of logits."
+        )
+    pairs = zip(labels.T, probabilities.T, strict=True)
+    return np.array([_best_threshold(*pair) for pair in pairs], float)
 
 
-def _scores(truth: np.ndarray, answers: np.ndarray) -> Sequence[float]:
-    """Precision, recall, F1 of booleans, each (n,); NaN without a positive."""
-    from sklearn.metrics import precision_recall_fscore_support
+def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Threshold of a single class with labels (n,)."""
+    labeled = ~np.isnan(labels)
+    labels, probabilities = labels[labeled], probabilities[labeled]
+    levels, index = np.unique(probabilities, return_inverse=True)
+    # Positive predictions are levels[i] and above; 0 is above no threshold.
+    predicted = _reverse_cumsum(np.bincount(index, minlength=len(levels)))
+    right = _reverse_cumsum(np.bincount(index, labels, minlength=len(levels)))
+    f1 = 2 * right / (predicted + labels.sum())
+    f1[levels == 0] = 0
+    if not f1.any():
+        return UNTUNED
+    best = f1.argmax()
+    upper = levels[best]
+    lower = levels[best - 1] if best else upper.dtype.type(0)
+    between = lower + (upper - lower) / 2
+    # There is no third float between two neighbors; the upper one has to be above.
+    return float(between if between < upper else lower)
 
-    if not truth.any():
-        return [np.nan] * 3
-    return precision_recall_fscore_support(
-        truth, answers, average="binary", zero_division=0
-    )[:3]
+
+def _reverse_cumsum(counts: np.ndarray) -> np.ndarray:
+    """Sums of every count and those behind it."""
+    return counts[::-1].cumsum()[::-1]
 
 
-def _summary(each, micro, support, class_names: Sequence[str]) -> dict:
+def _scores(
+    hits: npt.ArrayLike, predictions: npt.ArrayLike, support: npt.ArrayLike
+) -> np.ndarray:
+    """Precision, recall, F1 from counts, (3, ...); NaN where the support is 0."""
+    hits, predictions, support = map(np.asarray, (hits, predictions, support))
+    precision, recall = (hits / np.maximum(n, 1) for n in (predictions, support))
+    f1 = 2 * hits / np.maximum(predictions + support, 1)
+    return np.where(support > 0, [precision, recall, f1], np.nan)
+
+
+def _summary(
+    scores: np.ndarray,
+    micro: npt.ArrayLike,
+    support: np.ndarray,
+    class_names: Sequence[str],
+) -> dict:
     """Scores by name from those per class, (3, classes), and pooled, (3,)."""
     counted = support > 0
-    each = np.where(counted, each, np.nan)
-    macro = each[:, counted].mean(axis=1) if counted.any() else [np.nan] * 3
+    macro = scores[:, counted].mean(axis=1) if counted.any() else [np.nan] * 3
     return {
         **_named(macro, "_macro"),
         **_named(micro, "_micro"),
         "classes_counted": int(counted.sum()),
         "per_class": {
-            name: {**_named(scores), "support": int(images)}
-            for name, scores, images in zip(class_names, each.T, support, strict=True)
+            name: {**_named(column), "support": int(images)}
+            for name, column, images in zip(class_names, scores.T, support, strict=True)
         },
     }
 
 
-def _named(scores, ending: str = "") -> dict[str, float]:
-    """Precision, recall, F1 by name, with an ending."""
-    names = [name + ending for name in SCORES]
-    return dict(zip(names, map(float, scores), strict=True))
+def _named(scores: npt.ArrayLike, suffix: str = "") -> dict[str, float]:
+    """Precision, recall, F1 by name, with a suffix."""
+    names = [name + suffix for name in SCORES]
+    return dict(zip(names, map(float, np.asarray(scores)), strict=True))
+
+
+def _named_ranking(name: str, ranking: dict) -> dict:
+    """Averages of ``auroc`` or ``average_precision`` and their intervals, by name."""
+    averages = ("macro", "micro", "weighted")
+    intervals = ranking["intervals"]
+    return {
+        **{f"{name}_{k}": ranking[k] for k in (*averages, "classes_counted")},
+        f"{name}_intervals": {k: tuple(intervals[k].tolist()) for k in averages},
+    }

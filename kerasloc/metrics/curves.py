@@ -4,22 +4,27 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from kerasloc.metrics._inputs import as_indices, as_labels, as_probabilities
+from kerasloc.metrics._inputs import as_indices, as_labels, as_scores
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Curve:
-    """One curve, from left to right.
+    """ROC or precision-recall curve, from left to right.
 
     Attributes:
         x: False positive rate, or recall, ascending, (points,).
-        y: True positive rate, or precision, (points,). A precision-recall curve is one
-            of steps: y holds from the x before (exclusive) to its own. It has a point
+        y: True positive rate, or precision, (points,). A precision-recall curve is a
+            step function: y holds from the previous x (exclusive) to x, with a point
             for every score of a positive.
-        thresholds: The score from which on an image counts as positive at this point,
-            (points,), infinite at the first; None for ``macro``, which has none.
-        area: Under the curve: AUROC, or average precision.
+        thresholds: Least score of a positive prediction at each point, (points,),
+            infinite at the first; None for ``macro``.
+        area: AUROC, or average precision.
+
+    Examples:
+        >>> Curve(np.array([0, 1]), np.array([0, 1]), None, area=0.5).area
+        0.5
     """
 
     x: np.ndarray
@@ -28,75 +33,84 @@ class Curve:
     area: float
 
 
-def roc_curve(labels, scores, class_names: Sequence[str] | None = None) -> dict:
-    """True by false positive rate, of every class, as one, and on the average.
-
-    The areas are those of :func:`kerasloc.metrics.auroc`.
+def roc_curve(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    class_names: Sequence[str] | None = None,
+) -> dict:
+    """Compute the ROC curve per class, micro and macro.
 
     Args:
-        labels: 1, 0, or NaN where unknown (left out), (n, classes); or the index of
-            the one class of each image, (n,). Of a single class (n,) like the scores.
-        scores: Probabilities, logits, anything that grows with them, (n, classes), or
-            (n,) of a single class.
-        class_names: One per column, each another.
+        labels: Labels (n, classes) 1, 0, or NaN where missing (left out); or class
+            indices (n,). For a single class (n,) like the scores.
+        scores: Probabilities or logits (n, classes), or (n,) for a single class.
+        class_names: Distinct names, one per column.
 
     Returns:
-        A dict of ``per_class``: a :class:`Curve` each, None for a class without a
-        positive or without a negative; ``micro``: of all known labels as if they were
-        of one class; ``macro``: mean of the classes' true positive rates at every
-        false positive rate, ``classes_counted`` of them; both None if there is none;
-        and ``class_names``.
+        A dict of
+
+        - ``per_class``, a :class:`Curve` each, None for a class without a positive or
+          without a negative; their areas are those of :func:`auroc`;
+        - ``micro``, all labels as a single class; None if undefined;
+        - ``macro``, mean of the classes' true positive rates at every false positive
+          rate, ``classes_counted`` of them; None if there is no class;
+        - ``class_names``.
 
     Raises:
         ValueError: If the shapes do not fit, there is no image, a score is NaN or
-            infinite, or a label is neither 0, 1 nor NaN, or no class.
+            infinite, a label is neither 0, 1 nor NaN, or an index is out of range.
+
+    Examples:
+        >>> curve = roc_curve([1, 0, 1, 0], [0.9, 0.5, 0.5, 0.1])["per_class"][0]
+        >>> curve.x, curve.y, curve.area
+        (array([0. , 0. , 0.5, 1. ]), array([0. , 0.5, 1. , 1. ]), 0.875)
     """
-    return _curves(_roc, _mean_of_lines, _checked(labels, scores, class_names))
+    return _curves(_roc, _mean_of_lines, labels, scores, class_names)
 
 
 def precision_recall_curve(
-    labels, scores, class_names: Sequence[str] | None = None
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    class_names: Sequence[str] | None = None,
 ) -> dict:
-    """Precision by recall, of every class, as one, and on the average.
-
-    The areas are those of :func:`kerasloc.metrics.average_precision`, without
-    interpolation. A class without a negative has precision 1 everywhere.
+    """Compute the precision-recall curve per class, micro and macro.
 
     Args:
-        labels: As for :func:`roc_curve`.
-        scores: As for :func:`roc_curve`.
-        class_names: As for :func:`roc_curve`.
+        labels: Labels (n, classes) 1, 0, or NaN where missing (left out); or class
+            indices (n,). For a single class (n,) like the scores.
+        scores: Probabilities or logits (n, classes), or (n,) for a single class.
+        class_names: Distinct names, one per column.
 
     Returns:
-        The same keys as :func:`roc_curve`; None for a class without a positive.
+        The dict of :func:`roc_curve`; None for a class without a positive. The areas
+        are those of :func:`average_precision`, without interpolation. A class without
+        a negative has precision 1 everywhere.
 
     Raises:
-        ValueError: As for :func:`roc_curve`.
+        ValueError: See :func:`roc_curve`.
+
+    Examples:
+        >>> labels, scores = [1, 0, 1, 0], [0.9, 0.6, 0.5, 0.1]
+        >>> curve = precision_recall_curve(labels, scores)["per_class"][0]
+        >>> curve.x, curve.y
+        (array([0. , 0.5, 1. ]), array([1.  , 1.  , 0.67]))
     """
-    checked = _checked(labels, scores, class_names)
-    return _curves(_precision_recall, _mean_of_steps, checked)
+    return _curves(_precision_recall, _mean_of_steps, labels, scores, class_names)
 
 
-def _checked(labels, scores, class_names) -> tuple[np.ndarray, np.ndarray, list]:
-    """Labels and scores, both (n, classes), and names."""
+def _curves(trace: Callable, average: Callable, labels, scores, class_names) -> dict:
+    """Dict of ``roc_curve`` for a function that traces, and one that averages."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim == 1 and scores.ndim == 1:
         labels, scores = labels[:, None], scores[:, None]
-    columns = scores.shape[-1] if scores.ndim else 0
-    names = list(range(columns) if class_names is None else class_names)
-    scores = as_probabilities(scores, names)
+    scores, names = as_scores(scores, class_names)
     if labels.ndim == 1:
-        labels = np.eye(columns)[as_indices(labels, *scores.shape)]
-    return as_labels(labels, scores.shape), scores, names
-
-
-def _curves(trace: Callable, average: Callable, data: tuple) -> dict:
-    """The answer of ``roc_curve`` for a way to trace a curve and one to average."""
-    labels, scores, names = data
-    each = [trace(*pair) for pair in zip(labels.T, scores.T, strict=True)]
-    defined = [curve for curve in each if curve is not None]
+        labels = np.eye(scores.shape[1])[as_indices(labels, *scores.shape)]
+    labels = as_labels(labels, scores.shape)
+    curves = [trace(*column) for column in zip(labels.T, scores.T, strict=True)]
+    defined = [curve for curve in curves if curve is not None]
     return {
-        "per_class": each,
+        "per_class": curves,
         "macro": average(defined) if defined else None,
         "micro": trace(labels.ravel(), scores.ravel()),
         "classes_counted": len(defined),
@@ -104,33 +118,33 @@ def _curves(trace: Callable, average: Callable, data: tuple) -> dict:
     }
 
 
-def _counts(labels: np.ndarray, scores: np.ndarray):
-    """Scores, descending, each once, and how many right and wrong ones are no lower."""
-    known = ~np.isnan(labels)
-    levels, place = np.unique(-scores[known], return_inverse=True)
-    right = np.bincount(place, labels[known], minlength=len(levels)).cumsum()
-    every = np.bincount(place, minlength=len(levels)).cumsum()
-    return -levels, right, every - right
-
-
 def _roc(labels: np.ndarray, scores: np.ndarray) -> Curve | None:
-    """The curve of labels and scores (m,)."""
-    levels, right, wrong = _counts(labels, scores)
-    if not len(levels) or not right[-1] or not wrong[-1]:
+    """ROC curve of labels and scores (m,), None if undefined."""
+    from sklearn import metrics
+
+    if not (labels == 0).any() or not (labels == 1).any():
         return None
-    x, y = np.append(0, wrong / wrong[-1]), np.append(0, right / right[-1])
-    return Curve(x, y, np.append(np.inf, levels), float(np.trapezoid(y, x)))
+    labeled = ~np.isnan(labels)
+    x, y, thresholds = metrics.roc_curve(
+        labels[labeled], scores[labeled], drop_intermediate=False
+    )
+    return Curve(x, y, thresholds.astype(float), float(metrics.auc(x, y)))
 
 
 def _precision_recall(labels: np.ndarray, scores: np.ndarray) -> Curve | None:
-    """As ``_roc``."""
-    levels, right, wrong = _counts(labels, scores)
-    if not len(levels) or not right[-1]:
+    """Precision-recall curve of labels and scores (m,), None if undefined."""
+    from sklearn import metrics
+
+    if not (labels == 1).any():
         return None
-    more = np.diff(right, prepend=0) > 0  # other scores only lower the precision
-    levels, right, wrong = levels[more], right[more], wrong[more]
-    x, y = np.append(0, right / right[-1]), right / (right + wrong)
-    y = np.append(y[0], y)
+    labeled = ~np.isnan(labels)
+    y, x, levels = (
+        values[::-1]
+        for values in metrics.precision_recall_curve(labels[labeled], scores[labeled])
+    )
+    rises = np.diff(x) > 0  # scores of negatives alone only lower the precision
+    x, y, levels = x[1:][rises], y[1:][rises], levels[rises]
+    x, y = np.append(0, x), np.append(y[0], y)
     return Curve(x, y, np.append(np.inf, levels), _area_of_steps(x, y))
 
 
@@ -139,24 +153,23 @@ def _area_of_steps(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _mean_of_lines(curves: list[Curve]) -> Curve:
-    """Mean of the heights; where curves rise, from below and from above."""
+    """Mean height of lines; where they are vertical, from the left and the right."""
     grid = np.unique(np.concatenate([curve.x for curve in curves]))
     ends = [[_height(c, grid, side) for c in curves] for side in ("left", "right")]
-    y = np.mean(ends, axis=1).T.ravel()  # (points, from below and from above)
+    y = np.mean(ends, axis=1).T.ravel()  # (points, from the left and the right)
     x = grid.repeat(2)
     return Curve(x, y, None, float(np.trapezoid(y, x)))
 
 
 def _height(curve: Curve, grid: np.ndarray, side: str) -> np.ndarray:
-    """Height of a curve at the points of a grid, coming from one side."""
-    place = np.searchsorted(curve.x, grid, side) - (side == "right")
-    met = curve.x[place] == grid
-    return np.where(met, curve.y[place], np.interp(grid, curve.x, curve.y))
+    """Height of a curve at the points of a grid, approached from a side."""
+    index = np.searchsorted(curve.x, grid, side) - (side == "right")
+    met = curve.x[index] == grid
+    return np.where(met, curve.y[index], np.interp(grid, curve.x, curve.y))
 
 
 def _mean_of_steps(curves: list[Curve]) -> Curve:
-    """Mean of the heights of curves made of steps."""
+    """Mean height of step functions."""
     x = np.unique(np.concatenate([curve.x for curve in curves]))
-    heights = [curve.y[np.searchsorted(curve.x, x)] for curve in curves]
-    y = np.mean(heights, axis=0)
+    y = np.mean([curve.y[np.searchsorted(curve.x, x)] for curve in curves], axis=0)
     return Curve(x, y, None, _area_of_steps(x, y))

@@ -88,7 +88,7 @@ def locate_point(
         >>> locate_point([[0, 0, 9], [0, 0, 0]], [[4, 0, 2, 2]], (4, 6))
         ((5, 0), True)
     """
-    ((x, y),) = peak_points([raw_map], image_size).tolist()
+    ((x, y),) = peak_points(np.asarray(raw_map)[None], image_size).tolist()
     columns = np.reshape(boxes, (-1, 4)).T
     hit = bool(points_in_boxes(x, y, columns).any()) if columns.size else None
     return (x, y), hit
@@ -174,7 +174,8 @@ def point_localization(
     for chunk, rows in pairs.chunks():
         points = peak_points(pairs.raw_maps(chunk), pairs.size)
         owner = pairs.owner[rows] - chunk.start
-        inside = points_in_boxes(*points[owner].T, pairs.boxes[rows].T)
+        x, y = points[owner].T  # of every box
+        inside = points_in_boxes(x, y, pairs.boxes[rows].T)
         hits[chunk] = np.bincount(owner, inside, minlength=len(points)) > 0
     return {**pairs.summary(hits, seed), "hits": hits}
 

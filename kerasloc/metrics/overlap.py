@@ -1,102 +1,285 @@
-"""How far heat maps, cut at a threshold, overlap with masks."""
+"""Overlap of heat maps and of binary attention with masks: IoU, TIoU and TIoR.
+
+Reference:
+    Ouyang et al.: Learning hierarchical attention for weakly-supervised chest X-ray
+    abnormality localization and diagnosis, IEEE TMI 40(10), 2021, arXiv 2112.12349
+    (TIoU and TIoR of HAM).
+"""
 
 import numpy as np
+import numpy.typing as npt
 
-from kerasloc.metrics._inputs import as_maps, as_masks, chunks
+from kerasloc.checks import as_float
+from kerasloc.metrics._inputs import (
+    as_boolean,
+    as_maps_and_masks,
+    as_thresholds,
+    chunks,
+)
+from kerasloc.metrics._pairs import summarize_pairs
 
 THRESHOLDS = tuple(step / 100 for step in range(100))
+ATTENDED = 0.999  # least value of a refined map that counts as attention
+TIOU = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+TIOR = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
-def iou_curve(heatmaps, masks, thresholds=THRESHOLDS) -> np.ndarray:
-    """IoU of heat map > threshold with the mask, (n, thresholds).
-
-    A map that nowhere exceeds the threshold has 0; an image whose mask is empty has
-    NaN. All thresholds come from one histogram per image, of the heat inside and
-    outside of the mask.
+def iou_curve(
+    heatmaps: npt.ArrayLike,
+    masks: npt.ArrayLike,
+    thresholds: npt.ArrayLike = THRESHOLDS,
+) -> np.ndarray:
+    """Compute the IoU of heat map > threshold with the mask at every threshold.
 
     Args:
-        heatmaps: Array-like (n, rows, cols), usually in [0, 1]; ``resize_maps`` and
-            ``min_max`` (in this order) bring maps there.
-        masks: Boolean, of the same shape; ``kerasloc.boxes.to_mask`` draws boxes.
-        thresholds: In any order, (thresholds,).
+        heatmaps: Heat maps (n, rows, cols), usually in [0, 1]; ``resize_maps`` and
+            ``min_max`` (in this order) turn raw maps into heat maps.
+        masks: Boolean masks of the same shape; ``kerasloc.boxes.to_mask`` draws boxes.
+        thresholds: Thresholds (thresholds,), in any order.
+
+    Returns:
+        IoU (n, thresholds): 0 where a map nowhere exceeds the threshold, NaN for an
+        image whose mask is empty.
 
     Raises:
         TypeError: If the masks are not boolean.
         ValueError: If the shapes do not fit, a map has NaN or infinite values, or
             there is no threshold.
+
+    Notes:
+        All thresholds come from one histogram per image, of the heat inside and
+        outside of the mask.
+
+    Examples:
+        >>> iou_curve([[[0.1, 0.6, 0.9]]], [[[False, True, True]]], [0.0, 0.5, 0.8])
+        array([[0.667, 1.   , 0.5  ]])
     """
-    heatmaps, masks = _as_pair(heatmaps, masks)
+    heatmaps, masks = as_maps_and_masks(heatmaps, masks)
     # Thresholds as wide as the heat: 0.1 > 0.1 is false in float32, too.
-    thresholds = np.asarray(thresholds, heatmaps.dtype)
-    if thresholds.ndim != 1 or not thresholds.size or np.isnan(thresholds).any():
-        raise ValueError(
-            "Thresholds are at least one number, (thresholds,), without NaN. "
-            f"Received: shape {thresholds.shape}."
-        )
+    thresholds = as_thresholds(thresholds).astype(heatmaps.dtype)
     order = thresholds.argsort()
     curve = np.empty((len(heatmaps), len(thresholds)))
-    for part in chunks(len(heatmaps), heatmaps[0].size if len(heatmaps) else 1):
-        curve[part, order] = _curve(heatmaps[part], masks[part], thresholds[order])
+    for chunk in chunks(len(heatmaps), heatmaps[:1].size):
+        curve[chunk, order] = _curve(heatmaps[chunk], masks[chunk], thresholds[order])
     return curve
 
 
-def ious(heatmaps, masks, threshold: float) -> np.ndarray:
-    """IoU of heat map > threshold with the mask, per image (n,).
+def ious(heatmaps: npt.ArrayLike, masks: npt.ArrayLike, threshold: float) -> np.ndarray:
+    """Compute the IoU of heat map > threshold with the mask, per image (n,).
 
     Args:
-        heatmaps: As for ``iou_curve``.
-        masks: As for ``iou_curve``; an image whose mask is empty has NaN.
-        threshold: One number.
+        heatmaps: Heat maps (n, rows, cols).
+        masks: Boolean masks of the same shape; an image whose mask is empty has NaN.
+        threshold: Threshold of the heat.
 
     Raises:
-        TypeError: As for ``iou_curve``.
-        ValueError: As for ``iou_curve``.
+        TypeError: See ``iou_curve``.
+        ValueError: See ``iou_curve``.
+
+    Examples:
+        >>> ious([[[0.1, 0.6, 0.9]]], [[[False, True, True]]], 0.8)
+        array([0.5])
     """
     return iou_curve(heatmaps, masks, [threshold])[:, 0]
 
 
-def best_threshold(heatmaps, masks, thresholds=THRESHOLDS) -> float:
-    """The one threshold with the highest mean IoU over images; of equals the lowest.
+def best_threshold(
+    heatmaps: npt.ArrayLike,
+    masks: npt.ArrayLike,
+    thresholds: npt.ArrayLike = THRESHOLDS,
+) -> float:
+    """Find the threshold with the highest mean IoU; of equals the lowest.
 
-    Find it on validation images; on the images of a report it flatters the map.
+    Use validation images: on the images of a report it flatters the map.
 
     Args:
-        heatmaps: As for ``iou_curve``.
-        masks: As for ``iou_curve``; images whose mask is empty are left out.
-        thresholds: Candidates, (thresholds,), any order.
+        heatmaps: Heat maps (n, rows, cols).
+        masks: Boolean masks of the same shape; images whose mask is empty are left
+            out.
+        thresholds: Candidates (thresholds,), in any order.
 
     Raises:
-        TypeError: As for ``iou_curve``.
-        ValueError: As for ``iou_curve``, or if every mask is empty.
+        TypeError: See ``iou_curve``.
+        ValueError: See ``iou_curve``; also if every mask is empty.
+
+    Examples:
+        >>> best_threshold([[[0.1, 0.6, 0.9]]], [[[False, True, True]]], [0.0, 0.5])
+        0.5
     """
-    thresholds = np.sort(np.asarray(thresholds, float))
+    thresholds = np.sort(as_thresholds(thresholds))
     curve = iou_curve(heatmaps, masks, thresholds)
     counted = ~np.isnan(curve[:, 0])
     if not counted.any():
         raise ValueError(
-            "A threshold is found on images with something in their mask. "
-            f"Received: {len(curve)} images, none of them with a mask."
+            "Expected at least one image whose mask is not empty. "
+            f"Received: {len(curve)} images with empty masks."
         )
     return float(thresholds[curve[counted].mean(axis=0).argmax()])
 
 
-def _as_pair(heatmaps, masks) -> tuple[np.ndarray, np.ndarray]:
-    """Checked heat maps and masks of one size."""
-    heatmaps = as_maps(heatmaps, "heat maps")
-    masks = as_masks(masks, len(heatmaps))
-    if heatmaps.shape != masks.shape:
-        raise ValueError(
-            "Heat maps and masks have the same size. "
-            f"Received: {heatmaps.shape[1:]} and {masks.shape[1:]}. "
-            "Resize the maps first (kerasloc.metrics.resize_maps)."
-        )
-    return heatmaps, masks
+def tiou(
+    attention: npt.ArrayLike,
+    masks: npt.ArrayLike,
+    thresholds: npt.ArrayLike = TIOU,
+    *,
+    seed: int = 0,
+) -> dict:
+    """Compute TIoU: share of pairs whose attention has IoU >= T with the boxes.
+
+    Args:
+        attention: Boolean attention (n, rows, cols, classes).
+        masks: Boolean masks of the boxes, of the same shape.
+        thresholds: Thresholds T (thresholds,).
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The report of ``overlap_accuracy``.
+
+    Raises:
+        TypeError: See ``attention_overlaps``.
+        ValueError: See ``attention_overlaps`` and ``overlap_accuracy``.
+
+    Examples:
+        >>> masks = np.zeros((1, 4, 4, 1), bool)
+        >>> masks[:, :2] = True
+        >>> tiou(np.ones_like(masks), masks, [0.25, 0.5, 0.75])["macro"]
+        array([1., 1., 0.])
+    """
+    iou, _ = attention_overlaps(attention, masks)
+    return overlap_accuracy(iou, thresholds, seed=seed)
+
+
+def tior(
+    attention: npt.ArrayLike,
+    masks: npt.ArrayLike,
+    thresholds: npt.ArrayLike = TIOR,
+    *,
+    seed: int = 0,
+) -> dict:
+    """Compute TIoR: share of pairs with at least T of the attention inside the boxes.
+
+    Args:
+        attention: Boolean attention (n, rows, cols, classes).
+        masks: Boolean masks of the boxes, of the same shape.
+        thresholds: Thresholds T (thresholds,).
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The report of ``overlap_accuracy``.
+
+    Raises:
+        TypeError: See ``attention_overlaps``.
+        ValueError: See ``attention_overlaps`` and ``overlap_accuracy``.
+
+    Examples:
+        >>> masks = np.zeros((1, 4, 4, 1), bool)
+        >>> masks[:, :2] = True
+        >>> tior(masks, masks)["mean"], tior(~masks, masks)["mean"]
+        (1.0, 0.0)
+    """
+    _, ior = attention_overlaps(attention, masks)
+    return overlap_accuracy(ior, thresholds, seed=seed)
+
+
+def attention_overlaps(
+    attention: npt.ArrayLike, masks: npt.ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute IoU of attention and boxes, and the share of attention inside the boxes.
+
+    Args:
+        attention: Boolean attention (n, rows, cols, classes): refined maps
+            ``>= ATTENDED``.
+        masks: Boolean masks of the boxes of each class, of the same shape.
+
+    Returns:
+        IoU and IoR, both (n, classes) in [0, 1]: 0 where nothing is attended, NaN
+        where the mask of this image and class is empty.
+
+    Raises:
+        TypeError: If the attention or the masks are not boolean.
+        ValueError: If the shapes differ, or there is no pixel or no class.
+
+    Notes:
+        IoU = intersection / union; IoR = intersection / attended area.
+
+    Examples:
+        >>> masks = np.zeros((1, 4, 4, 1), bool)
+        >>> masks[:, :1] = True
+        >>> attention_overlaps(np.ones_like(masks), masks)
+        (array([[0.25]]), array([[0.25]]))
+    """
+    attention, masks = _as_stacks(attention, masks)
+    areas = np.zeros((3, len(masks), masks.shape[-1]))
+    for chunk in chunks(len(masks), masks[:1].size):
+        attended, boxed = attention[chunk], masks[chunk]
+        for row, area in enumerate((attended & boxed, attended, boxed)):
+            areas[row, chunk] = area.sum(axis=1, dtype=np.uint32).sum(axis=1)
+    intersection, attended, boxed = areas
+    union = attended + boxed - intersection
+    overlaps = intersection / np.maximum([union, attended], 1)
+    iou, ior = np.where(boxed > 0, overlaps, np.nan)
+    return iou, ior
+
+
+def overlap_accuracy(
+    values: npt.ArrayLike, thresholds: npt.ArrayLike, *, seed: int = 0
+) -> dict:
+    """Compute the share of overlaps that reach each threshold.
+
+    For data in batches: concatenate the ``attention_overlaps`` of all batches.
+
+    Args:
+        values: Overlap (n, classes) in [0, 1] of each image and class, NaN where the
+            class has no box.
+        thresholds: Thresholds T (thresholds,); ``TIOU`` and ``TIOR`` are published.
+        seed: Seed of the bootstrap over images with a value.
+
+    Returns:
+        A dict of
+
+        - ``per_class`` (thresholds, classes), share of the images of the class whose
+          value is at least T, NaN where a class has no box;
+        - ``macro`` (thresholds,), mean of the classes that are not NaN,
+          ``classes_counted`` of them; ``weighted`` (thresholds,), mean over pairs;
+        - ``mean`` of ``macro`` over the thresholds, ``weighted_mean`` of ``weighted``,
+          ``mean_per_class`` (classes,) of ``per_class``;
+        - ``count`` (classes,), pairs of an image and the class;
+        - ``intervals`` (low, high; 95 %) of these six, each with one more axis of 2;
+        - ``pairs`` (pairs, 2), image and class, and ``values`` (pairs,), for paired
+          comparisons.
+
+    Raises:
+        ValueError: If the values are not (n, classes) in [0, 1], or there is no
+            threshold.
+
+    Examples:
+        >>> overlap_accuracy([[0.3, np.nan], [0.6, 0.1]], [0.25, 0.5])["per_class"]
+        array([[1. , 0. ],
+               [0.5, 0. ]])
+    """
+    values, thresholds = _as_overlaps(values), as_thresholds(thresholds)
+    images, classes = np.nonzero(~np.isnan(values))
+    defined = values[images, classes]
+    # Thresholds as wide as the values: 0.7 >= 0.7 is false in float32, too.
+    reached = defined[:, None] >= thresholds.astype(values.dtype)
+    # Averages over thresholds and over pairs commute: the mean is one more column.
+    columns = np.column_stack([reached, reached.mean(axis=1)])
+    report = summarize_pairs(columns, images, classes, values.shape[1], seed=seed)
+    named = _with_means(report)
+    return {
+        **report,
+        **named,
+        "mean": float(named["mean"]),
+        "weighted_mean": float(named["weighted_mean"]),
+        "intervals": _with_means(report["intervals"]),
+        "values": defined,
+    }
 
 
 def _curve(heat: np.ndarray, masks: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """IoU at ascending thresholds, (n, thresholds)."""
+    """IoU (n, thresholds) at ascending thresholds."""
     count, levels = len(heat), len(thresholds) + 1
-    # searchsorted: how many thresholds the pixel exceeds
+    # searchsorted: number of thresholds that the pixel exceeds
     bins = np.searchsorted(thresholds, heat)
     bins += levels * masks
     bins += 2 * levels * np.arange(count)[:, None, None]
@@ -106,3 +289,46 @@ def _curve(heat: np.ndarray, masks: np.ndarray, thresholds: np.ndarray) -> np.nd
     outside, inside = above[:, 0, 1:], above[:, 1, 1:]
     area = above[:, 1, :1]
     return np.where(area == 0, np.nan, inside / np.maximum(area + outside, 1))
+
+
+def _with_means(summary: dict) -> dict:
+    """Values of every threshold, and of their mean, which is the last row."""
+    return {
+        **{name: summary[name][:-1] for name in ("per_class", "macro", "weighted")},
+        "mean": summary["macro"][-1],
+        "weighted_mean": summary["weighted"][-1],
+        "mean_per_class": summary["per_class"][-1],
+    }
+
+
+def _as_stacks(
+    attention: npt.ArrayLike, masks: npt.ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Checked attention and masks of the same shape."""
+    attention = as_boolean(attention, "attention", "refined_maps >= ATTENDED")
+    masks = as_boolean(masks)
+    if attention.shape != masks.shape or masks.ndim != 4 or 0 in masks.shape[1:]:
+        raise ValueError(
+            "Expected attention and masks of the same shape (n, rows, cols, classes), "
+            "at least a pixel and a class. "
+            f"Received: {attention.shape} and {masks.shape}."
+        )
+    return attention, masks
+
+
+def _as_overlaps(values: npt.ArrayLike) -> np.ndarray:
+    """Overlaps (n, classes), floats in [0, 1] or NaN."""
+    values = as_float(values)
+    if values.ndim != 2 or not values.shape[1]:
+        raise ValueError(
+            "Expected overlaps (n, classes), at least a class. "
+            f"Received: shape {values.shape}."
+        )
+    bad = np.argwhere((values < 0) | (values > 1))
+    if len(bad):
+        image, index = bad[0]
+        raise ValueError(
+            "Expected overlaps in [0, 1], NaN where a class has no box. Received: "
+            f"{values[image, index]:g} for image {image}, class {index}."
+        )
+    return values

@@ -4,7 +4,7 @@ import numpy as np
 
 from kerasloc.data.masks import box_masks
 from kerasloc.metrics import attention_overlaps, center_gaussian, overlap_accuracy
-from kerasloc.metrics.attention import ATTENDED, TIOR, TIOU
+from kerasloc.metrics.overlap import ATTENDED, TIOR, TIOU
 
 OVERLAPS = ("tiou", "center_tiou", "tior", "center_tior")
 CENTER_ATTENDED = 0.47  # of a bump in [0, 1]: where a soft mask of it is attended

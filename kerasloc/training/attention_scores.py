@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasloc.metrics.attention import ATTENDED, TIOR, TIOU
+from kerasloc.metrics.overlap import ATTENDED, TIOR, TIOU
 
 PUBLISHED = {"iou": TIOU, "ior": TIOR}
 

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from kerasloc.metrics import (
     auroc,
     average_precision,
+    best_thresholds,
     classification_report,
     multi_label_report,
 )
@@ -262,3 +264,55 @@ def test_probabilities_that_do_not_fit_are_refused(probabilities, names, message
 def test_labels_that_do_not_fit_are_refused(labels, thresholds, message):
     with pytest.raises(ValueError, match=message):
         multi_label_report(labels, np.ones((1, 2)), ["a", "b"], thresholds)
+
+
+def test_the_threshold_lies_between_what_it_separates():
+    labels = [[0, 1], [0, 0], [1, 0], [1, 0]]
+    probabilities = [[0.1, 0.9], [0.2, 0.7], [0.4, 0.1], [0.8, 0.3]]
+    np.testing.assert_allclose(best_thresholds(labels, probabilities), [0.3, 0.8])
+
+
+def test_the_threshold_has_the_highest_f1():
+    rng = np.random.default_rng(0)
+    labels = (rng.random((80, 3)) < 0.3).astype(float)
+    probabilities = np.round((rng.random((80, 3)) + 0.4 * labels) / 1.4, 2)
+    thresholds = best_thresholds(labels, probabilities)
+    for column, threshold in enumerate(thresholds):
+        truth, scores = labels[:, column], probabilities[:, column]
+        best = max(f1_score(truth, scores > t) for t in np.arange(0, 100) / 100 + 0.005)
+        assert f1_score(truth, scores > threshold) == pytest.approx(best)
+        assert np.abs(scores - threshold).min() > 0.004
+
+
+def test_thresholds_leave_out_missing_labels():
+    labels, probabilities = [[0], [1], [np.nan], [np.nan]], [[0.2], [0.6], [0.5], [0.9]]
+    np.testing.assert_allclose(best_thresholds(labels, probabilities), [0.4])
+
+
+def test_a_class_without_a_positive_has_a_half():
+    labels = [[0, np.nan, 1], [0, np.nan, 0]]
+    probabilities = [[0.1, 0.1, 0.2], [0.2, 0.2, 0.1]]
+    thresholds = best_thresholds(labels, probabilities)
+    np.testing.assert_allclose(thresholds, [0.5, 0.5, 0.15])
+
+
+def test_all_positive_is_a_threshold_below_all():
+    assert 0 <= best_thresholds([[1], [1]], [[0.4], [0.6]])[0] < 0.4
+    assert best_thresholds([[1], [1]], [[0.0], [0.6]])[0] == pytest.approx(0.3)
+    assert best_thresholds([[1]], [[0.0]])[0] == 0.5  # nothing is above
+
+
+def test_between_neighboring_floats_the_positive_is_still_above():
+    upper = np.float32(0.3)
+    for _ in range(2):  # halves round up for one of two neighbors, down for the other
+        lower = np.nextafter(upper, np.float32(0))
+        threshold = best_thresholds([[1], [0]], np.array([[upper], [lower]]))[0]
+        assert lower <= np.float32(threshold) < upper
+        upper = lower
+
+
+def test_logits_and_labels_of_another_shape_have_no_thresholds():
+    with pytest.raises(ValueError, match=r"probabilities.*from -2 to 3"):
+        best_thresholds([[1], [0]], [[3.0], [-2.0]])
+    with pytest.raises(ValueError, match=r"labels.*\(2, 1\).*\(2,\)"):
+        best_thresholds([1, 0], [[0.3], [0.2]])

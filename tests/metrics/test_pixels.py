@@ -1,25 +1,34 @@
 """PxAP, and the energy of maps in boxes."""
 
+import pathlib
+import re
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from kerasloc.metrics import energy_in_boxes, pxap, resize_maps
+from kerasloc.metrics import energy_in_boxes, pompom, pxap, resize_maps
 
+GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
 NAN = np.nan
 SIZE = (8, 10)
+LARGE = (200, 250)  # two masks in a chunk
 
 
-@pytest.fixture
-def random():
+def draw(size):
     """Maps and masks of 5 images and 3 classes; the last class has no mask."""
     rng = np.random.default_rng(0)
-    maps = rng.standard_normal((5, *SIZE, 3)).astype(np.float32)
-    masks = rng.random((5, *SIZE, 3)) < 0.3
+    maps = rng.standard_normal((5, *size, 3)).astype(np.float32)
+    masks = rng.random((5, *size, 3)) < 0.3
     masks[..., 2] = False
     masks[1, ..., 0] = False
     masks[3] = False
     return maps, masks
+
+
+@pytest.fixture
+def random():
+    return draw(SIZE)
 
 
 def stretched(maps):
@@ -31,7 +40,11 @@ def pixels(maps, masks, classes, ignore=None):
     """Scores and truth of all pixels of images with a mask of these classes."""
     scores, truth = [], []
     for image, index in np.ndindex(len(maps), maps.shape[-1]):
-        used = np.ones(SIZE, bool) if ignore is None else ~ignore[image, ..., index]
+        used = (
+            np.ones(masks.shape[1:3], bool)
+            if ignore is None
+            else ~ignore[image, ..., index]
+        )
         mask = masks[image, ..., index][used]
         if index in classes and mask.any():
             scores.append(stretched(maps[image, ..., index])[used])
@@ -81,7 +94,8 @@ def test_steps_of_precision_by_recall_can_be_added_by_hand():
     np.testing.assert_allclose(curve["recall"][[0, 250, 251, 1000]], [1, 1, 0.5, 0.5])
 
 
-def test_agrees_with_sklearn(random, monkeypatch):
+def test_agrees_with_sklearn_in_chunks():
+    random = draw(LARGE)
     report = pxap(*random)
     for index in range(2):
         expected = average_precision_score(*pixels(*random, (index,)))
@@ -128,23 +142,23 @@ def test_an_ignored_rim_forgives_a_map_that_is_too_wide():
 def test_one_class_needs_no_axis(random):
     maps, masks = (stack[..., 0] for stack in random)
     expected = pxap(maps[..., None], masks[..., None])
-    found = pxap(maps, masks, np.zeros_like(masks))
-    assert found["pooled"] == expected["pooled"] == found["macro"]
-    np.testing.assert_array_equal(found["per_class"], expected["per_class"])
+    report = pxap(maps, masks, np.zeros_like(masks))
+    assert report["pooled"] == expected["pooled"] == report["macro"]
+    np.testing.assert_array_equal(report["per_class"], expected["per_class"])
 
 
 def test_intervals_are_of_draws_of_images(random):
-    first, again, other = (pxap(*random, seed=seed) for seed in (1, 1, 2))
+    first, again, changed = (pxap(*random, seed=seed) for seed in (1, 1, 2))
     for name in ("pooled", "macro", "per_class"):
-        around = first["intervals"][name]
-        np.testing.assert_array_equal(around, again["intervals"][name])
+        bounds = first["intervals"][name]
+        np.testing.assert_array_equal(bounds, again["intervals"][name])
         value = np.asarray(first[name])
-        known = ~np.isnan(value)
-        assert (around[known, 0] < value[known]).all()
-        assert (around[known, 1] > value[known]).all()
-    # Other draws of 4 images end at the same ones, save for the mean of the classes.
-    assert (first["intervals"]["macro"] != other["intervals"]["macro"]).any()
-    maps, masks = (stack[:1] for stack in random)  # one image has no interval
+        defined = ~np.isnan(value)
+        assert (bounds[defined, 0] < value[defined]).all()
+        assert (bounds[defined, 1] > value[defined]).all()
+    # Draws of 4 images end at the same ones, except for the mean of the classes.
+    assert (first["intervals"]["macro"] != changed["intervals"]["macro"]).any()
+    maps, masks = (stack[:1] for stack in random)  # a single image has no interval
     alone = pxap(maps, masks)
     np.testing.assert_allclose(alone["intervals"]["pooled"], [alone["pooled"]] * 2)
 
@@ -178,13 +192,13 @@ def test_maps_with_a_mask_are_finite(random):
     ],
 )
 def test_maps_and_masks_of_other_shapes_are_refused(maps, masks):
-    with pytest.raises(ValueError, match=r"Maps and masks are \(n, rows, cols"):
+    with pytest.raises(ValueError, match=re.escape(f"{maps} and {masks}")):
         pxap(np.zeros(maps), np.zeros(masks, bool))
 
 
 def test_what_is_ignored_is_boolean_and_as_the_masks():
     maps, masks = np.zeros((2, 4, 4)), np.zeros((2, 4, 4), bool)
-    with pytest.raises(ValueError, match="has the shape of the masks"):
+    with pytest.raises(ValueError, match=r"ignore.*\(1, 4, 4\) and \(2, 4, 4\)"):
         pxap(maps, masks, masks[:1])
     with pytest.raises(TypeError, match="ignore of float64"):
         pxap(maps, masks, maps)
@@ -218,19 +232,17 @@ def test_a_map_without_energy_has_0():
     assert energy_in_boxes(maps, [[0, 0, 0, 5, 5, 0]], SIZE)["weighted"] == 0
 
 
-def test_energy_is_that_of_the_resized_map_in_chunks(monkeypatch):
+def test_energy_is_that_of_the_resized_map_in_chunks():
     maps = np.random.default_rng(0).random((4, 3, 4, 1)).astype(np.float32) - 0.3
-    boxes = [[image, 1, 2, 4, 3, 0] for image in range(4)]
-    heat = resize_maps(maps[..., 0], SIZE).clip(0)
-    expected = heat[:, 2:5, 1:5].sum(axis=(1, 2)) / heat.sum(axis=(1, 2))
-    first, again, other = (
-        energy_in_boxes(maps, boxes, SIZE, seed=seed) for seed in (1, 1, 2)
-    )
-    np.testing.assert_allclose(first["values"], expected, rtol=1e-6)
-    around = [each["intervals"]["weighted"] for each in (first, again, other)]
-    np.testing.assert_array_equal(*around[:2])
-    assert (around[0] != around[2]).any()
-    assert around[0][0] < first["weighted"] < around[0][1]
+    boxes = [[image, 25, 50, 100, 75, 0] for image in range(4)]
+    heat = resize_maps(maps[..., 0], LARGE).clip(0).astype(float)
+    expected = heat[:, 50:125, 25:125].sum(axis=(1, 2)) / heat.sum(axis=(1, 2))
+    reports = [energy_in_boxes(maps, boxes, LARGE, seed=seed) for seed in (1, 1, 2)]
+    np.testing.assert_allclose(reports[0]["values"], expected, rtol=1e-6)
+    first, again, changed = (report["intervals"]["weighted"] for report in reports)
+    np.testing.assert_array_equal(first, again)
+    assert (first != changed).any()
+    assert first[0] < reports[0]["weighted"] < first[1]
 
 
 def test_energy_without_boxes_is_nan():
@@ -239,7 +251,7 @@ def test_energy_without_boxes_is_nan():
     assert report["count"].tolist() == [0, 0]
 
 
-def test_energy_refuses_what_the_other_metrics_of_boxes_refuse():
+def test_energy_refuses_wrong_maps_and_boxes():
     maps = np.zeros((1, 4, 4, 1))
     with pytest.raises(ValueError, match=r"maps.*Received: shape"):
         energy_in_boxes(maps[0], [], SIZE)
@@ -247,3 +259,45 @@ def test_energy_refuses_what_the_other_metrics_of_boxes_refuse():
         energy_in_boxes(maps, [[0, 10, 0, 5, 5, 0]], SIZE)
     with pytest.raises(ValueError, match=r"maps.*image"):
         energy_in_boxes(maps + NAN, [[0, 1, 1, 5, 5, 0]], SIZE)
+
+
+def test_pompom_agrees_with_the_published_share():
+    golden = np.load(GOLDENS / "metrics_pompom.npz")
+    shares = pompom(golden["explanation"], golden["expl_mask"] > 0)
+    np.testing.assert_allclose(shares, golden["pompom"], rtol=0, atol=1e-12)
+
+
+def test_the_share_of_meaningful_pixels_outside_can_be_counted():
+    explanation = [[[1, 0.5, 0], [1e-7, 1, 0]]]
+    mask = [[[True, False, False], [False, False, False]]]
+    assert pompom(explanation, mask) == pytest.approx([2 / 5], abs=1e-6)
+
+
+def test_pompom_without_a_target_is_nan_unless_with_empty():
+    maps = np.zeros((2, 2, 2))
+    maps[:, 0, 0] = 1
+    masks = np.stack([np.zeros((2, 2), bool), np.ones((2, 2), bool)])
+    np.testing.assert_array_equal(pompom(maps, masks), [np.nan, 0])
+    shares = pompom(maps, masks, with_empty=True)
+    np.testing.assert_allclose(shares, [0.25, 0], atol=1e-6)
+    assert pompom(np.zeros((0, 2, 2)), np.zeros((0, 2, 2), bool)).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("maps", "size", "message"),
+    [
+        (np.zeros((1, 2, 2)), (1, 2, 3), r"same size\. Received: \(2, 2\) and \(2, 3"),
+        (np.zeros((1, 2, 2)), (2, 2, 2), "masks.*here 1"),
+        (np.full((1, 2, 2), 1.5), (1, 2, 2), r"explanations in \[0, 1\]\. .*1\.5"),
+        (np.full((1, 2, 2), -0.5), (1, 2, 2), r"explanations in \[0, 1\]\. .*-0\.5"),
+        (np.full((1, 2, 2), np.nan), (1, 2, 2), "explanations.*index 0"),
+    ],
+)
+def test_wrong_explanations_are_refused(maps, size, message):
+    with pytest.raises(ValueError, match=message):
+        pompom(maps, np.zeros(size, bool))
+
+
+def test_soft_masks_are_refused():
+    with pytest.raises(TypeError, match="masks of float64"):
+        pompom(np.zeros((1, 2, 2)), np.zeros((1, 2, 2)))

@@ -4,37 +4,27 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from kerasloc.metrics import auroc, average_precision
+from kerasloc.metrics import auroc, average_precision, ranking
+from kerasloc.metrics._bootstrap import percentile_interval, sample_counts
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
 NAN = np.nan
-PAIRS = [
-    (auroc, metrics.roc_auc_score),
-    (average_precision, metrics.average_precision_score),
-]
+KEYS = ("per_class", "macro", "micro", "weighted")
+BOTH = [auroc, average_precision]
+AREAS = {auroc: ranking._auroc, average_precision: ranking._average_precision}
+EXPECTED = {
+    auroc: metrics.roc_auc_score,
+    average_precision: metrics.average_precision_score,
+}
 
 
-@pytest.fixture
-def golden():
-    return np.load(GOLDENS / "metrics_pylon.npz")
-
-
-@pytest.fixture
-def tied():
-    """Labels with unknown ones, and scores of which many are equal."""
-    rng = np.random.default_rng(0)
-    labels = (rng.random((90, 3)) < [0.5, 0.2, 0.1]).astype(float)
-    scores = np.round(2 * (labels + rng.normal(size=labels.shape)))
-    labels[rng.random(labels.shape) < 0.2] = NAN
-    return labels, scores
-
-
-def known(labels, scores):
+def labeled(labels, scores):
     at = ~np.isnan(labels)
     return labels[at], scores[at]
 
 
-def test_agrees_with_the_published_numbers(golden):
+def test_agrees_with_the_published_numbers():
+    golden = np.load(GOLDENS / "metrics_pylon.npz")
     labels, scores = golden["labels"], golden["scores"]
     near = {"rtol": 0, "atol": 1e-12}
     report = auroc(labels, scores)
@@ -42,14 +32,14 @@ def test_agrees_with_the_published_numbers(golden):
     assert report["macro"] == pytest.approx(np.nanmean(golden["auroc"]))
     four = auroc(labels[:, :4], scores[:, :4])
     assert four["micro"] == pytest.approx(float(golden["auroc_micro"]), abs=1e-12)
-    unknown = auroc(golden["labels_with_unknown"], scores)["per_class"]
-    np.testing.assert_allclose(unknown, golden["auroc_with_unknown"], **near)
+    missing = auroc(golden["labels_with_unknown"], scores)["per_class"]
+    np.testing.assert_allclose(missing, golden["auroc_with_unknown"], **near)
     precision = average_precision(labels, scores)["per_class"]
     np.testing.assert_allclose(precision, golden["average_precision"], **near)
 
 
 def test_numbers_that_an_eye_can_check():
-    # of 2 x 2 pairs the positives win two, and half of the equal one
+    # of 2 x 2 pairs the positives win two, and half of the equal pair
     report = auroc([[1], [0], [1], [0]], [[0.9], [0.5], [0.5], [0.6]])
     assert report["per_class"] == [2.5 / 4]
     # precision 1 at the first, 2 of 4 at the second
@@ -57,35 +47,49 @@ def test_numbers_that_an_eye_can_check():
     assert report["per_class"] == [(1 + 2 / 4) / 2]
 
 
-@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
-def test_agrees_with_scikit_learn_on_equal_scores_and_unknown_labels(
-    ours, theirs, tied
-):
+@pytest.mark.parametrize("metric", BOTH)
+def test_agrees_with_scikit_learn_on_equal_scores_and_missing_labels(metric, tied):
     labels, scores = tied
-    report = ours(labels, scores)
-    each = [theirs(*known(labels[:, c], scores[:, c])) for c in range(3)]
-    np.testing.assert_allclose(report["per_class"], each)
-    assert report["macro"] == pytest.approx(np.mean(each))
-    assert report["micro"] == pytest.approx(theirs(*known(*tied)))
+    report, expected = metric(labels, scores), EXPECTED[metric]
+    per_class = [expected(*labeled(labels[:, c], scores[:, c])) for c in range(3)]
+    np.testing.assert_allclose(report["per_class"], per_class)
+    assert report["macro"] == pytest.approx(np.mean(per_class))
+    assert report["micro"] == pytest.approx(expected(*labeled(*tied)))
     support = np.nansum(labels, axis=0)
-    assert report["weighted"] == pytest.approx(np.average(each, weights=support))
+    assert report["weighted"] == pytest.approx(np.average(per_class, weights=support))
     np.testing.assert_array_equal(report["positives"], support)
     np.testing.assert_array_equal(report["count"], (~np.isnan(labels)).sum(axis=0))
 
 
-@pytest.mark.parametrize("ours", [auroc, average_precision])
-def test_a_draw_is_the_score_of_its_images(ours, tied, monkeypatch):
-    from kerasloc.metrics import ranking
-
+@pytest.mark.parametrize("metric", BOTH)
+def test_a_draw_is_the_score_of_its_images(metric, tied):
     labels, scores = tied
     images = np.array([3, 3, 3, 7, 8, 8, 11, 30, 41, 50, 50, 77, 80, 81, 89])
     counts = np.bincount(images, minlength=90).astype(float)[None]
-    alone = ours(labels[images], scores[images])
-    monkeypatch.setattr(ranking, "sample_counts", lambda *_, **__: iter([counts]))
-    around = ours(labels, scores)["intervals"]
-    for key in ("per_class", "macro", "micro", "weighted"):
-        expected = np.stack([alone[key]] * 2, axis=-1)  # both ends are the one draw
-        np.testing.assert_allclose(around[key], expected)
+    (drawn,) = ranking.averages(AREAS[metric], labels, scores)(counts)
+    alone = metric(labels[images], scores[images])
+    expected = np.concatenate([np.atleast_1d(alone[key]) for key in KEYS])
+    np.testing.assert_allclose(drawn, expected)
+
+
+def test_the_seed_decides_the_intervals_and_chunks_do_not(tied):
+    report = auroc(*tied, seed=3)  # 1000 resamples in three chunks
+    chunks = list(sample_counts(90, seed=3, width=3))
+    assert len(chunks) == 3
+    draws = ranking.averages(ranking._auroc, *tied)(np.concatenate(chunks))
+    bounds = np.vstack([np.atleast_2d(report["intervals"][key]) for key in KEYS])
+    np.testing.assert_array_equal(bounds, percentile_interval(draws))
+    changed = auroc(*tied, seed=4)["intervals"]["micro"]
+    assert (changed != report["intervals"]["micro"]).any()
+
+
+@pytest.mark.parametrize("metric", BOTH)
+def test_intervals_lie_around_the_numbers(metric, tied):
+    report = metric(*tied)
+    for key in KEYS:
+        low, high = np.moveaxis(report["intervals"][key], -1, 0)
+        assert (low < report[key]).all()
+        assert (report[key] < high).all()
 
 
 def test_a_class_without_a_positive_or_a_negative_has_nan_and_enters_no_mean():
@@ -100,43 +104,26 @@ def test_a_class_without_a_positive_or_a_negative_has_nan_and_enters_no_mean():
     np.testing.assert_array_equal(precision["per_class"], [1, NAN, 1, NAN])
 
 
-def test_no_known_label_is_an_answer_without_numbers():
+def test_without_labels_the_report_has_no_numbers():
     report = auroc(np.full((3, 2), NAN), np.zeros((3, 2)))
     assert report["classes_counted"] == 0
     assert np.isnan([report["macro"], report["micro"], report["weighted"]]).all()
 
 
-def test_what_grows_with_the_scores_ranks_alike(tied):
+def test_monotone_functions_of_the_scores_rank_alike(tied):
     labels, scores = tied
     np.testing.assert_equal(auroc(labels, np.exp(scores)), auroc(labels, scores))
 
 
-def test_the_seed_decides_and_chunks_do_not(tied, monkeypatch):
-    once = auroc(*tied, seed=3, resamples=50)
-    assert auroc(*tied, seed=4, resamples=50)["intervals"]["micro"][0] != pytest.approx(
-        once["intervals"]["micro"][0], abs=1e-9
-    )
-    np.testing.assert_equal(auroc(*tied, seed=3, resamples=50), once)
-
-
-@pytest.mark.parametrize("ours", [auroc, average_precision])
-def test_intervals_lie_around_the_numbers(ours, tied):
-    report = ours(*tied)
-    for key in ("per_class", "macro", "micro", "weighted"):
-        low, high = np.moveaxis(report["intervals"][key], -1, 0)
-        assert (low < report[key]).all()
-        assert (report[key] < high).all()
-
-
 def test_draws_in_which_a_class_is_undefined_are_left_out():
     labels = np.zeros((20, 2))
-    labels[0, 0], labels[::2, 1] = 1, 1  # one positive, which every third draw lacks
+    labels[0, 0], labels[::2, 1] = 1, 1  # a single positive, absent in a third of draws
     scores = np.random.default_rng(0).random((20, 2))
-    around = auroc(labels, scores)["intervals"]
-    assert np.isfinite(around["per_class"]).all()
+    bounds = auroc(labels, scores)["intervals"]
+    assert np.isfinite(bounds["per_class"]).all()
 
 
-def test_names_come_back():
+def test_the_report_has_the_class_names():
     report = auroc([[1, 0], [0, 1]], np.eye(2), ["a", "b"])
     assert report["class_names"] == ["a", "b"]
 
@@ -145,23 +132,20 @@ def test_names_come_back():
     ("labels", "scores", "message"),
     [
         ([[1, 0]], [[0.1, NAN]], "1 NaN or infinite"),
-        ([[1, 2]], [[0.1, 0.2]], r"labels 0, 1.*\[2.0\]"),
+        ([[1, 2]], [[0.1, 0.2]], r"labels.*\[2.0\]"),
         ([[1]], [[0.1, 0.2]], r"labels.*\(1, 2\).*\(1, 1\)"),
-        ([1], [0.1], r"\(n, classes\)"),
-        (np.zeros((0, 2)), np.zeros((0, 2)), "at least one image"),
+        ([1], [0.1], r"scores \(n, classes\).*\(1,\)"),
+        (np.zeros((0, 2)), np.zeros((0, 2)), "0 images"),
     ],
 )
-@pytest.mark.parametrize("ours", [auroc, average_precision])
-def test_what_does_not_fit_is_refused(ours, labels, scores, message):
+@pytest.mark.parametrize("metric", BOTH)
+def test_wrong_labels_and_scores_are_refused(metric, labels, scores, message):
     with pytest.raises(ValueError, match=message):
-        ours(labels, scores)
+        metric(labels, scores)
 
 
-def test_another_number_of_names_is_refused():
-    with pytest.raises(ValueError, match=r"here \(n, 3\)"):
+def test_wrong_options_are_refused():
+    with pytest.raises(ValueError, match=r"\(n, 3\).*shape \(1, 2\)"):
         auroc([[1, 0]], [[0.1, 0.2]], ["a", "b", "c"])
-
-
-def test_no_resample_is_refused():
-    with pytest.raises(ValueError, match="at least one resample"):
+    with pytest.raises(ValueError, match="resamples=0"):
         auroc([[1, 0]], [[0.1, 0.2]], resamples=0)
