@@ -1,56 +1,69 @@
 """Images from files as float32 in [0, 1], by ``tf`` ops: eagerly or in a data set.
 
 JPEG, PNG (8 and 16 bit), GIF (its first frame), WebP and 24-bit BMP are read by
-TensorFlow; other BMP and TIFF files, told by their first bytes, go through Pillow.
+TensorFlow. Other BMP and TIFF files, recognized by their first bytes, are read by
+Pillow.
 """
 
 import io
+import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-GRAY = (0.299, 0.587, 0.114)
+GRAY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 ORIENTATION_TAG = 274
 TIFF = (b"II", b"MM")
 
 
-def decode(path, orientation, channels: int) -> tf.Tensor:
-    """The image of a file, float32 in [0, 1], (rows, cols, channels).
+def decode(path: Any, orientation: Any, channels: int) -> tf.Tensor:
+    """Decode an image file.
 
     16-bit files keep all their levels, alpha is dropped, CMYK becomes RGB, gray and
-    color are turned into one another (ITU-R BT.601 luma) as ``channels`` asks.
+    color are converted into each other (ITU-R BT.601 luma).
 
     Args:
         path: Scalar string.
         orientation: Scalar int, EXIF orientation 1 to 8, see ``read_orientation``.
-        channels: 1, 3, or the number of channels that the file has, alpha included.
+        channels: 1, 3, or the number of channels of the file, alpha included.
+
+    Returns:
+        Upright image, float32 in [0, 1], (rows, cols, channels).
 
     Raises:
-        tf.errors.OpError: If the file is missing or no image, or has another number of
-            channels than asked for, when that is neither 1 nor 3.
+        tf.errors.OpError: If the file is missing, is not an image, or has another
+            number of channels when that is neither 1 nor 3.
     """
     image = _levels(tf.io.read_file(path), 3 if channels == 3 else 0, _unit)
     return _with_channels(_upright(image, orientation), channels)
 
 
-def decode_resized(path, orientation, channels: int, size, interpolation="bilinear"):
-    """What ``resize`` makes of what ``decode`` gives, faster, and the file's size.
+def decode_resized(
+    path: Any,
+    orientation: Any,
+    channels: int,
+    size: tuple[int, int],
+    interpolation: str = "bilinear",
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decode and resize an image file, faster than ``resize(decode(...))``.
 
-    Resizing starts from the 8 or 16 bits of the file, and gray is made afterwards, so
-    answers differ by rounding of float32 only.
+    Resizing starts from the 8 or 16 bits of the file, and gray is computed afterwards,
+    so results differ by rounding of float32 only.
 
     Args:
         path: Scalar string.
         orientation: Scalar int, EXIF orientation 1 to 8.
-        channels: As ``decode`` takes them.
-        size: Rows and columns wanted.
+        channels: Number of channels, as for ``decode``.
+        size: Rows and columns of the result.
         interpolation: ``"bilinear"`` or ``"bicubic"``.
 
     Returns:
-        The image, float32 in [0, 1], (*size, channels), and rows and columns of the
+        Image, float32 in [0, 1], (*size, channels), and rows and columns of the
         upright image in its file.
     """
-    lying = orientation >= 5  # turned upright when small, which is less work
+    lying = orientation >= 5  # transposed when small, which is less work
     target = tf.where(lying, size[::-1], size)
 
     def shrink(levels, unit):
@@ -65,15 +78,15 @@ def decode_resized(path, orientation, channels: int, size, interpolation="biline
     return image, tf.where(lying, file_size[::-1], file_size)
 
 
-def decode_mask(path, orientation) -> tf.Tensor:
-    """The mask of a file, boolean, (rows, cols): true where the file is not 0.
+def decode_mask(path: Any, orientation: Any) -> tf.Tensor:
+    """Decode a mask file, boolean (rows, cols): true where the file is not 0.
 
-    JPEG blurs, so there it is true above half of the full value.
+    In JPEG files, which are blurred, true where it is above half of the full value.
 
     Args:
         path: Scalar string.
-        orientation: Scalar int, EXIF orientation of the image that the mask goes with;
-            it turns both.
+        orientation: Scalar int, EXIF orientation of the image of the mask; it applies
+            to both.
     """
     data = tf.io.read_file(path)
     image = _upright(_levels(data, 3, _unit), orientation)
@@ -83,30 +96,35 @@ def decode_mask(path, orientation) -> tf.Tensor:
     return mask
 
 
-def resize(image, size: tuple[int, int], interpolation="bilinear") -> tf.Tensor:
-    """The image at another size, with antialiasing, in [0, 1].
+def resize(
+    image: Any, size: tuple[int, int], interpolation: str = "bilinear"
+) -> tf.Tensor:
+    """Resize with antialiasing, clipped to [0, 1].
 
     Args:
         image: Float in [0, 1], (rows, cols, channels) or a batch of them.
-        size: Rows and columns wanted.
-        interpolation: ``"bilinear"`` or ``"bicubic"``, which can overshoot; what does
-            is cut.
+        size: Rows and columns of the result.
+        interpolation: ``"bilinear"`` or ``"bicubic"``.
+
+    Examples:
+        >>> resize(tf.constant([[[0.0], [1.0]]]), (1, 4))[0, :, 0].numpy()
+        array([0.  , 0.25, 0.75, 1.  ], dtype=float32)
     """
     resized = tf.image.resize(image, size, method=interpolation, antialias=True)
     return tf.clip_by_value(resized, 0.0, 1.0)
 
 
-def read_orientation(path) -> int:
-    """EXIF orientation of a file, 1 to 8; 1 where there is none or no sensible one.
+def read_orientation(path: str | os.PathLike) -> int:
+    """Read the EXIF orientation of a file, 1 to 8; 1 if it is missing or invalid.
 
     Args:
-        path: An image file. 1 also for what is no image: ``decode`` says so.
+        path: Image file. Other files have 1, too: ``decode`` reports them.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
-            if image.format == "TIFF":  # Pillow turns these itself
+            if image.format == "TIFF":  # Pillow rotates these itself
                 return 1
             orientation = image.getexif().get(ORIENTATION_TAG, 1)
     except (UnidentifiedImageError, SyntaxError, ValueError):
@@ -116,23 +134,23 @@ def read_orientation(path) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _levels(data, channels: int, finish):
-    """What ``finish`` makes of an image with 3 channels, or its file's for 0.
+def _levels(data: tf.Tensor, channels: int, finish: Callable) -> Any:
+    """Decode the bytes of a file and apply ``finish`` to its levels.
 
     Args:
         data: Bytes of the file.
-        channels: 3 or 0.
-        finish: Function of the image, uint8, uint16 or float32, and of the number that
-            turns its values into [0, 1].
+        channels: 3, or 0 for those of the file.
+        finish: Function of the image, uint8, uint16 or float32, and of the factor that
+            scales it to [0, 1].
     """
 
-    def native(kind):  # 16-bit PNG would be cut to 8 bits, were they read as uint8
+    def native(kind):  # read as uint8, 16-bit PNG would be cut to 8 bits
         image = tf.io.decode_image(data, channels, kind, expand_animations=False)
         image.set_shape((None, None, channels or None))
         return finish(image, 1 / kind.max)
 
     def pillow():
-        image = tf.numpy_function(_read_with_pillow, [data, channels], tf.float32)
+        image = tf.numpy_function(_decode_with_pillow, [data, channels], tf.float32)
         image.set_shape((None, None, channels or None))
         return finish(image, 1.0)
 
@@ -147,22 +165,57 @@ def _levels(data, channels: int, finish):
     )
 
 
-def _unit(levels, unit):
+def _unit(levels: tf.Tensor, unit: float) -> tf.Tensor:
     return tf.cast(levels, tf.float32) * unit
 
 
-def _with_channels(image, channels: int) -> tf.Tensor:
-    """The image in [0, 1] as gray, as color, or as it is if it has so many channels."""
+def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Convert to gray for 1 channel; check any other number than 3."""
     if channels == 1:
         image = _gray(image)
     elif channels != 3:
-        image = _exactly(image, channels)
+        image = _checked_channels(image, channels)
     image.set_shape((None, None, channels))
     return image
 
 
-def _read_with_pillow(data, channels: int) -> np.ndarray:
-    """What ``_read`` gives, for the files that only Pillow reads."""
+def _gray(image: tf.Tensor) -> tf.Tensor:
+    """Convert an image with any number of channels to gray, (rows, cols, 1)."""
+
+    def luma():
+        gray = tf.reduce_sum(image[..., :3] * GRAY, axis=-1, keepdims=True)
+        return tf.minimum(gray, 1.0)
+
+    return tf.cond(tf.shape(image)[-1] >= 3, luma, lambda: image[..., :1])
+
+
+def _checked_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    equal = tf.debugging.assert_equal(
+        tf.shape(image)[-1],
+        channels,
+        message="Images have 1 or 3 channels, or as many as their file.",
+    )
+    with tf.control_dependencies([] if equal is None else [equal]):
+        return tf.identity(image)
+
+
+def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Undo an EXIF orientation."""
+    return tf.cond(orientation == 1, lambda: image, lambda: _turned(image, orientation))
+
+
+def _turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    turn = (tf.cast(orientation, tf.int32) - 1) % 4
+    image = tf.cond(
+        orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image
+    )
+    mirrored = (turn == 1) | (turn == 2)
+    image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+    return tf.cond(turn >= 2, lambda: tf.reverse(image, [0]), lambda: image)
+
+
+def _decode_with_pillow(data: Any, channels: int) -> np.ndarray:
+    """Decode the bytes of a file that TensorFlow does not read, float32 in [0, 1]."""
     from PIL import Image
 
     data = np.array(data, object).item()  # bytes in graphs, an array eagerly
@@ -173,12 +226,13 @@ def _read_with_pillow(data, channels: int) -> np.ndarray:
         message = f"Pillow cannot read it: {error}"
         raise tf.errors.InvalidArgumentError(None, None, message) from error
     if channels == 3:
-        rows, cols, have = pixels.shape
-        return np.broadcast_to(pixels[..., : have - (1 - have % 2)], (rows, cols, 3))
+        rows, cols, count = pixels.shape
+        colors = pixels[..., : count - (1 - count % 2)]  # without alpha
+        return np.broadcast_to(colors, (rows, cols, 3))
     return pixels
 
 
-def _pixels(image) -> np.ndarray:
+def _pixels(image: Any) -> np.ndarray:
     """Pixels of a Pillow image, float32 in [0, 1], (rows, cols, channels)."""
     if image.mode in ("I", "F"):
         message = "Images have 8 or 16 bits. Received: 32-bit pixels."
@@ -188,39 +242,3 @@ def _pixels(image) -> np.ndarray:
     mode = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA"}.get(image.mode, "RGB")
     pixels = np.asarray(image.convert(mode), np.float32) / np.float32(255)
     return np.atleast_3d(pixels)
-
-
-def _upright(image, orientation) -> tf.Tensor:
-    """The image as it is to be looked at, by its EXIF orientation."""
-    return tf.cond(orientation == 1, lambda: image, lambda: _turned(image, orientation))
-
-
-def _turned(image, orientation) -> tf.Tensor:
-    turn = (tf.cast(orientation, tf.int32) - 1) % 4
-    image = tf.cond(
-        orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image
-    )
-    mirrored = (turn == 1) | (turn == 2)
-    image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
-    return tf.cond(turn >= 2, lambda: tf.reverse(image, [0]), lambda: image)
-
-
-def _gray(image) -> tf.Tensor:
-    """Gray of an image with any number of channels, (rows, cols, 1)."""
-
-    def luma():
-        gray = tf.reduce_sum(image[..., :3] * GRAY, axis=-1, keepdims=True)
-        return tf.minimum(gray, 1.0)
-
-    return tf.cond(tf.shape(image)[-1] >= 3, luma, lambda: image[..., :1])
-
-
-def _exactly(image, channels: int) -> tf.Tensor:
-    """The image, if it has so many channels."""
-    same = tf.debugging.assert_equal(
-        tf.shape(image)[-1],
-        channels,
-        message="Images have 1 or 3 channels, or as many as their file.",
-    )
-    with tf.control_dependencies([] if same is None else [same]):
-        return tf.identity(image)

@@ -1,9 +1,7 @@
-"""From a table to batches: read, resize, augment, normalize, batch, prefetch.
+"""Batches of a table: read, resize, augment, normalize, batch, prefetch; in parallel.
 
-All of it is seeded and parallel.
-
-What epoch e of a training run sees is decided by (seed, e) alone, so a run that was
-killed and goes on sees what it would have seen.
+Epoch e of a training run is determined by (seed, e), so that a resumed run sees the
+same batches as an uninterrupted one.
 """
 
 import dataclasses
@@ -11,8 +9,10 @@ import logging
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from kerasloc.configs import check_rules
 from kerasloc.data.cache import load_cache
 from kerasloc.data.decode import decode_mask, decode_resized
 from kerasloc.data.table import Table
@@ -25,26 +25,31 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
-    """How a table becomes batches.
+    """Settings of the batches of a table.
 
     Attributes:
-        size: Rows and columns that images are resized to (not keeping their aspect).
+        size: Rows and columns that images are resized to (aspect is not kept).
         channels: 1 (gray) or 3.
         batch_size: Images in a batch; the last batch of an epoch may be smaller.
-        fields: What an element holds: ``image`` (n, rows, cols, channels) in [0, 1],
+        fields: Contents of an element: ``image`` (n, rows, cols, channels) in [0, 1],
             unless there are ``mean`` and ``std``,
             ``labels`` (n, classes), ``boxes`` (n, most, 5) rows x, y, w, h, class in
-            pixels of the resized image, class -1 where an image has fewer, ``mask``
+            pixels of the resized image, padded with rows of class -1, ``mask``
             (n, rows, cols) boolean, ``class_masks`` (n, rows, cols, classes) boolean
             of masks as :mod:`kerasloc.data.crf` writes them, ``index`` (n,) rows of
             the table.
-        seed: Decides order and augmentation.
+        seed: Seed of order and augmentation.
         augment: Function ``(example, seed) -> example``, see ``data.augment``.
-        cache: ``None``, ``"memory"``, or the path of a file: decoded images are kept.
+        cache: ``None``, ``"memory"``, or path of a file of decoded images.
         interpolation: ``"bilinear"`` or ``"bicubic"``, both with antialiasing.
-        mean: Number per channel, taken from the image in [0, 1] as the last step, after
-            augmentation; None for no normalization.
-        std: Number per channel that the rest is divided by; given with ``mean``.
+        mean: Number per channel, subtracted from the image in [0, 1] as the last step,
+            after augmentation; None for no normalization.
+        std: Number per channel, divisor of the difference; set together with ``mean``.
+
+    Examples:
+        >>> PipelineConfig((64, 64), batch_size=0)
+        Traceback (most recent call last):
+        ValueError: Expected batch_size of at least 1. Received: PipelineConfig(...).
     """
 
     size: tuple[int, int]
@@ -58,36 +63,34 @@ class PipelineConfig:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
-    def __post_init__(self):
-        if self.batch_size < 1 or not set(self.fields) <= set(FIELDS):
-            raise ValueError(
-                f"batch_size is positive and fields are among {FIELDS}. Received: "
-                f"{self.batch_size} and {self.fields}."
-            )
-        if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(
-                f"interpolation is one of {', '.join(INTERPOLATIONS)}. Received: "
-                f"{self.interpolation!r}."
-            )
-        self._check_normalization()
+    def __post_init__(self) -> None:
+        rules = {
+            "batch_size of at least 1": self.batch_size >= 1,
+            f"fields among {', '.join(FIELDS)}": set(self.fields) <= set(FIELDS),
+            f"interpolation among {', '.join(INTERPOLATIONS)}": (
+                self.interpolation in INTERPOLATIONS
+            ),
+            f"mean and std that are both None or both have {self.channels} number(s), "
+            "std above 0": self._is_normalization(),
+        }
+        check_rules(rules, self)
 
-    def _check_normalization(self):
-        if self.mean is None and self.std is None:
-            return
-        counts = [np.size(v) for v in (self.mean, self.std) if v is not None]
-        if counts != [self.channels] * 2 or not np.min(self.std) > 0:
-            raise ValueError(
-                f"mean and std are both None or both have {self.channels} number(s), "
-                f"one per channel, std above 0. Received: {self.mean} and {self.std}."
-            )
+    def _is_normalization(self) -> bool:
+        if self.mean is None or self.std is None:
+            return self.mean is self.std
+        counts = (np.size(self.mean), np.size(self.std))
+        return counts == (self.channels,) * 2 and min(self.std) > 0
 
 
 def batches(table: Table, config: PipelineConfig) -> tf.data.Dataset:
-    """Every image once, in the table's order, never augmented.
+    """Batch every image once, in the order of the table, without augmentation.
 
     Args:
-        table: The images.
-        config: Its ``augment`` is ignored.
+        table: Images.
+        config: Settings; ``augment`` is ignored.
+
+    Raises:
+        ValueError: If the table is empty.
     """
     load = _loader(table, dataclasses.replace(config, augment=None))
     order = tf.data.Dataset.range(len(table))
@@ -96,45 +99,50 @@ def batches(table: Table, config: PipelineConfig) -> tf.data.Dataset:
 
 
 def training_batches(
-    table: Table, config: PipelineConfig, first_epoch: int = 0, weights=None
+    table: Table,
+    config: PipelineConfig,
+    first_epoch: int = 0,
+    weights: npt.ArrayLike | None = None,
 ) -> tf.data.Dataset:
-    """Epoch after epoch without end, each in its own order and augmented.
+    """Batch endless epochs, each shuffled and augmented by (seed, epoch).
 
     Fit with ``steps_per_epoch=steps(table, config)``.
 
     Args:
-        table: The images.
-        config: How.
-        first_epoch: Where to begin, from 0.
-        weights: How often each image is drawn beside the others, (n,), above 0: an
-            epoch is then as many images, drawn with replacement. None: each once.
+        table: Images.
+        config: Settings.
+        first_epoch: First epoch, from 0.
+        weights: Relative frequencies of the images, (n,), above 0: an epoch has as many
+            images, drawn with replacement. None: each image once.
+
+    Raises:
+        ValueError: If the table is empty.
     """
-    if config.batch_size > len(table):
+    count = len(table)
+    if config.batch_size > count:
         logger.warning(
             "A batch of %d is larger than the %d images; every batch holds them all.",
             config.batch_size,
-            len(table),
+            count,
         )
     load = _loader(table, config)
-    count = len(table)
 
-    def one_epoch(epoch):
-        order = _order(count, [config.seed, epoch], weights)
-        return (
-            tf.data.Dataset.from_tensor_slices(order)
-            .map(
-                lambda index: load(index, [config.seed, epoch * count + index]),
-                tf.data.AUTOTUNE,
-            )
-            .batch(config.batch_size)
+    def shuffled(epoch):
+        order = tf.data.Dataset.from_tensor_slices(
+            _order(count, [config.seed, epoch], weights)
         )
+        data = order.map(
+            lambda index: load(index, [config.seed, epoch * count + index]),
+            tf.data.AUTOTUNE,
+        )
+        return data.batch(config.batch_size)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return epochs.flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)
+    return epochs.flat_map(shuffled).prefetch(tf.data.AUTOTUNE)
 
 
-def _order(count: int, seed, weights):
-    """The images of an epoch, (count,) int64."""
+def _order(count: int, seed: list, weights: npt.ArrayLike | None) -> tf.Tensor:
+    """Indices of the images of an epoch, (count,) int64."""
     if weights is None:
         shuffle = tf.random.experimental.stateless_shuffle
         return shuffle(tf.range(count, dtype=tf.int64), seed)
@@ -144,36 +152,32 @@ def _order(count: int, seed, weights):
 
 
 def steps(table: Table, config: PipelineConfig) -> int:
-    """Batches in an epoch."""
+    """Number of batches in an epoch."""
     return -(-len(table) // config.batch_size)
 
 
-def _loader(table, config):
-    """Function (index, seed) -> element with the asked fields."""
+def _loader(table: Table, config: PipelineConfig) -> Callable:
+    """Function (index, seed) -> element with the fields of the config."""
     if not len(table):
-        raise ValueError(
-            "A pipeline needs at least one image. Received: an empty table."
-        )
-    pixels = _pixels(table, config)
-    labels, boxes = tf.constant(table.labels), _padded_boxes(table)
-    masks, turns = tf.constant(table.masks), tf.constant(table.orientations)
-    most = boxes.shape[1]
+        raise ValueError("Expected at least one image. Received: an empty table.")
+    columns = [table.labels, table.masks, table.orientations]
+    labels, masks, orientations = map(tf.constant, columns)
+    pixels, boxes = _pixels(table, config), _padded_boxes(table)
+    size, most, classes = config.size, boxes.shape[1], len(table.class_names)
 
     def load(index, seed):
         image, file_size = pixels(index)
         example = {"image": image, "file_size": file_size}
         if "boxes" in config.fields:
-            ratio = tf.constant(config.size, tf.float32) / tf.cast(
-                file_size, tf.float32
-            )
+            ratio = tf.constant(size, tf.float32) / tf.cast(file_size, tf.float32)
             y, x = ratio[0], ratio[1]
             rows = tf.gather(boxes, index) * tf.stack([x, y, x, y, 1.0])
             example["boxes"] = tf.boolean_mask(rows, rows[:, 4] >= 0)
         if "mask" in config.fields:
-            example["mask"] = _mask(tf.gather(masks, index), turns[index], config.size)
+            example["mask"] = _mask(tf.gather(masks, index), orientations[index], size)
         if "class_masks" in config.fields:
             example["class_masks"] = _class_masks(
-                tf.gather(masks, index), config.size, len(table.class_names)
+                tf.gather(masks, index), size, classes
             )
         if config.augment is not None:
             example = config.augment(example, tf.cast(tf.stack(seed), tf.int64))
@@ -185,18 +189,21 @@ def _loader(table, config):
         example |= {"labels": tf.gather(labels, index), "index": index}
         return {name: example[name] for name in config.fields}
 
-    # needs no AutoGraph, which takes its time; augmentations of people may
+    # only users' augmentations may need AutoGraph, which takes its time
     return load if config.augment else tf.autograph.experimental.do_not_convert(load)
 
 
-def _pixels(table, config):
-    """Function index -> resized image and the size of its file's image."""
-    paths, turns = tf.constant(table.paths), tf.constant(table.orientations)
+def _pixels(table: Table, config: PipelineConfig) -> Callable:
+    """Function index -> resized image and size of the upright image in its file."""
+    paths, orientations = tf.constant(table.paths), tf.constant(table.orientations)
 
     def read(index):
-        path, turn = tf.gather(paths, index), tf.gather(turns, index)
         return decode_resized(
-            path, turn, config.channels, config.size, config.interpolation
+            tf.gather(paths, index),
+            tf.gather(orientations, index),
+            config.channels,
+            config.size,
+            config.interpolation,
         )
 
     if config.cache is None:
@@ -211,8 +218,8 @@ def _pixels(table, config):
     return recall
 
 
-def _mask(path, orientation, size):
-    """The mask at the image's size, nearest; nothing where there is no file."""
+def _mask(path: tf.Tensor, orientation: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Mask at the size of the image, nearest; empty without a file."""
 
     def read():
         mask = tf.cast(decode_mask(path, orientation), tf.float32)[..., None]
@@ -223,28 +230,27 @@ def _mask(path, orientation, size):
     return mask
 
 
-def _class_masks(path, size, classes: int):
-    """The masks of all classes, nearest; nothing where there is no file."""
+def _class_masks(path: tf.Tensor, size: tuple[int, int], classes: int) -> tf.Tensor:
+    """Masks of all classes at the size of the image, nearest; empty without a file."""
     from kerasloc.data.crf import decode_class_masks
 
     return decode_class_masks(path, size, classes)
 
 
-def _padded_boxes(table):
-    """Rows x, y, w, h, class of every image, (n, most, 5), class -1 where none."""
-    counts = np.bincount(table.boxes[:, 0].astype(int), minlength=len(table))
+def _padded_boxes(table: Table) -> tf.Tensor:
+    """Rows x, y, w, h, class of every image, (n, most, 5), padded with class -1."""
+    images = table.boxes[:, 0].astype(int)
+    counts = np.bincount(images, minlength=len(table))
     padded = np.zeros((len(table), max(1, counts.max(initial=0)), 5), np.float32)
     padded[..., 4] = -1
-    order = np.argsort(table.boxes[:, 0], kind="stable")
-    image = table.boxes[order, 0].astype(int)
-    place = np.arange(len(image)) - (np.cumsum(counts) - counts)[image]
-    padded[image, place] = table.boxes[order, 1:]
+    order = np.argsort(images, kind="stable")
+    starts = (np.cumsum(counts) - counts)[images[order]]
+    padded[images[order], np.arange(len(order)) - starts] = table.boxes[order, 1:]
     return tf.constant(padded)
 
 
-def _pad(rows, most):
-    missing = most - tf.shape(rows)[0]
-    padding = tf.tile([[0.0, 0.0, 0.0, 0.0, -1.0]], [missing, 1])
+def _pad(rows: tf.Tensor, most: int) -> tf.Tensor:
+    padding = tf.tile([[0.0, 0.0, 0.0, 0.0, -1.0]], [most - tf.shape(rows)[0], 1])
     padded = tf.concat([rows, padding], axis=0)
     padded.set_shape((most, 5))
     return padded

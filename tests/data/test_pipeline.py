@@ -1,6 +1,7 @@
 """Batches: what they hold, in which order, from which seed."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -37,13 +38,26 @@ def table(tmp_path):
     return Table(paths, ("a", "b"), labels, boxes=boxes, masks=masks)
 
 
+@pytest.fixture
+def noise(tmp_path):
+    """Table of one gray image of noise, 24 x 24."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 24), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    return Table([str(tmp_path / "x.png")], ("a",), np.ones((1, 1), "float32"))
+
+
 def order(data, count):
-    found = []
+    """Indices of the first images of some batches."""
+    indices = []
     for element in data:
-        found.extend(element["index"].numpy().tolist())
-        if len(found) >= count:
-            return found
-    return found
+        indices += element["index"].numpy().tolist()
+        if len(indices) >= count:
+            break
+    return indices
+
+
+def first(data):
+    return next(iter(data))
 
 
 def config(**changes):
@@ -52,17 +66,19 @@ def config(**changes):
     )
 
 
-def test_batches_hold_every_image_once_in_order(table):
-    elements = list(batches(table, config()))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batches_hold_every_image_once_in_order(table, channels):
+    elements = list(batches(table, config(channels=channels)))
     assert [len(e["index"]) for e in elements] == [3, 3, 1]
     assert np.concatenate([e["index"] for e in elements]).tolist() == list(range(7))
-    brightness = np.concatenate([e["image"][:, 0, 0, 0] for e in elements])
-    np.testing.assert_allclose(brightness, np.arange(7) * 30 / 255, atol=1e-5)
+    images = np.concatenate([e["image"] for e in elements])
+    assert images.shape == (7, 8, 8, channels)
+    np.testing.assert_allclose(images[:, 0, 0, 0], np.arange(7) * 30 / 255, atol=1e-5)
 
 
 def test_boxes_and_masks_are_scaled_with_the_image(table):
     fields = ("boxes", "mask", "labels")
-    element = next(iter(batches(table, config(fields=fields, batch_size=7))))
+    element = first(batches(table, config(fields=fields, batch_size=7)))
     expected = [[1.6, 1.6, 3.2, 1.6, 0], [0, 0, 8, 8, 0]]
     np.testing.assert_allclose(element["boxes"][2], expected, atol=1e-5)
     assert element["boxes"][5, 1, 4] == -1
@@ -73,27 +89,30 @@ def test_boxes_and_masks_are_scaled_with_the_image(table):
 
 
 def test_training_epochs_hold_every_image_once_in_new_orders(table):
-    found = order(training_batches(table, config()), 14)
-    assert sorted(found[:7]) == sorted(found[7:]) == list(range(7))
-    assert found[:7] != found[7:]
+    indices = order(training_batches(table, config()), 14)
+    assert sorted(indices[:7]) == sorted(indices[7:]) == list(range(7))
+    assert indices[:7] != indices[7:]
 
 
-def test_an_epoch_is_decided_by_seed_and_number_alone(table):
-    augmented = config(augment=AffineFlip(), seed=5)
-    whole = training_batches(table, augmented).take(6)
-    later = training_batches(table, augmented, first_epoch=1).take(3)
-    tail = [e["image"].numpy() for e in whole][3:]
-    for a, b in zip(tail, later, strict=True):
-        np.testing.assert_array_equal(a, b["image"])
-    other = training_batches(table, config(augment=AffineFlip(), seed=6)).take(3)
-    assert any(
-        not np.array_equal(a, b["image"]) for a, b in zip(tail, other, strict=True)
-    )
+@pytest.mark.parametrize("weights", [None, np.arange(1.0, 8.0)])
+def test_an_epoch_is_determined_by_seed_and_number_alone(table, weights):
+    def read(seed, first_epoch, count):
+        settings = config(augment=AffineFlip(), seed=seed)
+        data = training_batches(table, settings, first_epoch, weights)
+        elements = list(data.take(count))
+        return [np.concatenate([e[n] for e in elements]) for n in settings.fields]
+
+    (images, indices), resumed = read(5, 0, 12), read(5, 2, 6)
+    np.testing.assert_array_equal(images[14:], resumed[0])
+    np.testing.assert_array_equal(indices[14:], resumed[1])
+    other_images, other_indices = read(6, 0, 6)
+    assert (images[:14] != other_images).any()
+    assert (indices[:14] != other_indices).any()
 
 
-def test_batch_larger_than_the_data_holds_it_all_and_says_so(table, caplog):
+def test_a_batch_larger_than_the_data_holds_all_of_it_with_a_warning(table, caplog):
     large = config(batch_size=100)
-    element = next(iter(training_batches(table, large)))
+    element = first(training_batches(table, large))
     assert len(element["index"]) == 7
     assert steps(table, large) == 1
     assert "larger than the 7 images" in caplog.text
@@ -117,15 +136,15 @@ def test_normalizing_is_the_last_step(table, read):
     assert b["image"].numpy().min() < 0
 
 
-def test_augmentations_know_the_size_of_the_file(table):
+def test_augmentations_receive_the_size_of_the_file(table):
     seen = []
 
-    def look(example, seed):
+    def brighten(example, seed):
         seen.append(example["file_size"])
         brightness = tf.cast(example["file_size"][0], tf.float32) / 100
         return {**example, "image": tf.zeros((8, 8, 3)) + brightness}
 
-    element = next(iter(training_batches(table, config(augment=look))))
+    element = first(training_batches(table, config(augment=brighten)))
     np.testing.assert_allclose(element["image"], 0.2, atol=1e-6)
     assert len(seen) == 1  # traced, not called per image
     assert set(element) == {"image", "index"}
@@ -134,23 +153,25 @@ def test_augmentations_know_the_size_of_the_file(table):
 @pytest.mark.parametrize("name", ["xray", "voc"])
 def test_named_augmentations_move_boxes_in_a_pipeline(table, name):
     fields = ("image", "boxes", "mask")
-    how = config(fields=fields, augment=augmentation(name), batch_size=7)
-    element = next(iter(training_batches(table, how)))
+    settings = config(fields=fields, augment=augmentation(name), batch_size=7)
+    element = first(training_batches(table, settings))
     assert element["image"].shape == (7, 8, 8, 3)
     assert element["boxes"].shape == (7, 2, 5)
     assert element["mask"].shape == (7, 8, 8)
 
 
-def test_bicubic_images_differ_from_bilinear_ones(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (24, 24), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "x.png")
-    table = Table([str(tmp_path / "x.png")], ("a",), np.ones((1, 1), "float32"))
+def test_interpolations_differ_and_are_cached_apart(noise, tmp_path):
+    pixels = np.asarray(Image.open(noise.paths[0]))[..., None] / 255
     images = {}
     for kind in ("bilinear", "bicubic"):
-        how = config(interpolation=kind, channels=1, fields=("image",))
-        images[kind] = next(iter(batches(table, how)))["image"][0].numpy()
-        float_image = tf.constant(pixels[..., None] / 255, tf.float32)
-        expected = resize(float_image, (8, 8), kind)
+        images[kind], cached = (
+            first(batches(noise, config(interpolation=kind, channels=1, cache=cache)))[
+                "image"
+            ][0].numpy()
+            for cache in (None, str(tmp_path / "cache"))
+        )
+        np.testing.assert_array_equal(images[kind], cached)
+        expected = resize(tf.constant(pixels, tf.float32), (8, 8), kind)
         np.testing.assert_allclose(images[kind], expected, atol=1e-5)
     assert np.abs(images["bilinear"] - images["bicubic"]).max() > 0.02
 
@@ -169,55 +190,34 @@ def test_cached_images_equal_the_read_ones(table, tmp_path, kind):
 
 def test_changed_file_is_cached_anew(table, tmp_path):
     cached = config(cache=str(tmp_path / "cache"), batch_size=7)
-    next(iter(batches(table, cached)))
+    first(batches(table, cached))
     Image.fromarray(np.full((20, 10, 3), 255, np.uint8)).save(table.paths[0])
     os.utime(table.paths[0], (1, 1))
-    image = next(iter(batches(table, cached)))["image"][0]
+    image = first(batches(table, cached))["image"][0]
     np.testing.assert_allclose(image, np.ones((8, 8, 3)), atol=1e-6)
 
 
-def test_another_interpolation_is_cached_anew(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (24, 24), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "x.png")
-    table = Table([str(tmp_path / "x.png")], ("a",), np.ones((1, 1), "float32"))
-    images = [
-        next(iter(batches(table, config(cache=cache, interpolation=kind))))["image"]
-        for kind in ("bilinear", "bicubic")
-        for cache in (str(tmp_path / "cache"), None)
-    ]
-    np.testing.assert_array_equal(images[0], images[1])
-    np.testing.assert_array_equal(images[2], images[3])
-    assert np.abs(images[0] - images[2]).max() > 0.02
-
-
-def test_gray_batches_have_one_channel(table):
-    element = next(iter(batches(table, config(channels=1))))
-    assert element["image"].shape == (3, 8, 8, 1)
-
-
-def test_wrong_settings_are_refused(table):
-    with pytest.raises(ValueError, match="batch_size is positive"):
-        config(batch_size=0)
-    with pytest.raises(ValueError, match="fields are among"):
-        config(fields=("picture",))
-    with pytest.raises(ValueError, match="one of bilinear, bicubic"):
-        config(interpolation="nearest")
-    with pytest.raises(ValueError, match="at least one image"):
-        batches(table.split("val"), config())
-
-
 @pytest.mark.parametrize(
-    "wrong",
+    ("settings", "rule"),
     [
-        {"mean": (0.5,), "std": (0.2,)},
-        {"mean": (0.5, 0.5, 0.5)},
-        {"std": (0.2, 0.2, 0.2)},
-        {"mean": (0.5, 0.5, 0.5), "std": (0.2, 0.0, 0.2)},
+        ({"batch_size": 0}, "batch_size of at least 1"),
+        ({"fields": ("picture",)}, "fields among image"),
+        ({"interpolation": "nearest"}, "interpolation among bilinear, bicubic"),
+        ({"mean": (0.5,), "std": (0.2,)}, r"mean and std.*3 number\(s\)"),
+        ({"mean": (0.5, 0.5, 0.5)}, "mean and std"),
+        ({"std": (0.2, 0.2, 0.2)}, "mean and std"),
+        ({"mean": (0.5, 0.5, 0.5), "std": (0.2, 0.0, 0.2)}, "std above 0"),
     ],
 )
-def test_a_normalization_that_does_not_fit_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"both have 3 number\(s\)"):
-        config(**wrong)
+def test_settings_that_do_not_fit_are_errors(settings, rule):
+    received = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+    with pytest.raises(ValueError, match=rf"{rule}.*Received.*{re.escape(received)}"):
+        config(**settings)
+
+
+def test_an_empty_table_is_an_error(table):
+    with pytest.raises(ValueError, match="Received: an empty table"):
+        batches(table.split("val"), config())
 
 
 # Masks of classes
@@ -243,8 +243,8 @@ FIELDS = ("boxes", "class_masks", "index")
 
 
 @pytest.mark.parametrize("size", [(24, 16), (48, 32), (12, 8)])
-def test_masks_of_classes_are_of_the_size_of_the_images(masked, size):
-    element = next(iter(batches(masked, config(size=size, fields=FIELDS))))
+def test_class_masks_have_the_size_of_the_images(masked, size):
+    element = first(batches(masked, config(size=size, fields=FIELDS)))
     masks = element["class_masks"]
     assert (masks.shape, masks.dtype) == ((2, *size, 2), tf.bool)
     expected = box_masks(element["boxes"], size, 2)
@@ -253,10 +253,10 @@ def test_masks_of_classes_are_of_the_size_of_the_images(masked, size):
     assert not expected.numpy()[1].any()
 
 
-def seen(masked, augment, epochs=8):
+def moved_masks(masked, augment, epochs=8):
     """Masks that were moved, and masks of the moved boxes, by image."""
-    how = config(size=(24, 16), fields=FIELDS, batch_size=2, augment=augment)
-    for element in training_batches(masked, how).take(epochs):
+    settings = config(size=(24, 16), fields=FIELDS, batch_size=2, augment=augment)
+    for element in training_batches(masked, settings).take(epochs):
         drawn = box_masks(element["boxes"], (24, 16), 2).numpy()
         moved = element["class_masks"].numpy()
         yield from zip(element["index"].numpy(), moved, drawn, strict=True)
@@ -264,8 +264,8 @@ def seen(masked, augment, epochs=8):
 
 def test_a_mirrored_mask_is_that_of_the_mirrored_boxes(masked):
     flip = EnlargeCropFlip(scale=(1.0, 1.0), flip=1.0)
-    plain = next(moved for index, moved, _ in seen(masked, None) if index == 0)
-    for index, moved, drawn in seen(masked, flip, 1):
+    plain = next(moved for index, moved, _ in moved_masks(masked, None) if index == 0)
+    for index, moved, drawn in moved_masks(masked, flip, 1):
         np.testing.assert_array_equal(moved, drawn)
         np.testing.assert_array_equal(moved, plain[:, ::-1] if index == 0 else False)
 
@@ -273,7 +273,7 @@ def test_a_mirrored_mask_is_that_of_the_mirrored_boxes(masked):
 def test_a_cropped_mask_is_that_of_the_cropped_boxes_within_a_pixel(masked):
     crop = EnlargeCropFlip(scale=(1.2, 1.6))
     shapes = set()
-    for _, moved, drawn in seen(masked, crop):
+    for _, moved, drawn in moved_masks(masked, crop):
         wide, narrow = (
             tf.nn.max_pool2d(values[None].astype("float32"), 3, 1, "SAME")[0].numpy()
             for values in (drawn, ~drawn)
@@ -287,38 +287,28 @@ def test_a_cropped_mask_is_that_of_the_cropped_boxes_within_a_pixel(masked):
 # Weights
 
 
-def test_images_are_drawn_as_often_as_they_weigh(table):
+def test_images_are_drawn_by_their_weights(table):
     weights = np.array([1, 1, 1, 1, 1, 1, 4.0])
-    how = config(size=(2, 2), fields=("index",), batch_size=7)
-    found = order(training_batches(table, how, weights=weights), 7 * 120)
-    shares = np.bincount(found, minlength=7) / len(found)
+    settings = config(size=(2, 2), fields=("index",), batch_size=7)
+    indices = order(training_batches(table, settings, weights=weights), 7 * 120)
+    shares = np.bincount(indices, minlength=7) / len(indices)
     # 840 draws: three standard deviations are 0.051 and 0.031
     assert abs(shares[6] - 0.4) < 0.051
     assert np.abs(shares[:6] - 0.1).max() < 0.031
 
 
-def test_a_weighted_epoch_is_as_long_and_has_its_own_draws(table):
-    how = config(fields=("index",), seed=2)
-    data = training_batches(table, how, weights=np.ones(7))
+def test_weighted_epochs_are_as_long_and_differ(table):
+    settings = config(fields=("index",), seed=2)
+    data = training_batches(table, settings, weights=np.ones(7))
     sizes = [len(element["index"]) for element in data.take(6)]
     assert sizes == [3, 3, 1, 3, 3, 1]
-    found = order(data, 21)
-    epochs = {tuple(found[start : start + 7]) for start in (0, 7, 14)}
+    indices = order(data, 21)
+    epochs = {tuple(indices[start : start + 7]) for start in (0, 7, 14)}
     assert len(epochs) == 3
     assert any(len(set(epoch)) < 7 for epoch in epochs)  # with replacement
 
 
-def test_weighted_epochs_are_decided_by_seed_and_number_alone(table):
-    weights = np.arange(1.0, 8.0)
-    how = config(fields=("index",), seed=5)
-    whole = order(training_batches(table, how, weights=weights), 28)
-    later = order(training_batches(table, how, 2, weights), 14)
-    assert whole[14:28] == later[:14]
-    other = config(fields=("index",), seed=6)
-    assert order(training_batches(table, other, weights=weights), 14) != whole[:14]
-
-
-def test_an_image_that_weighs_next_to_nothing_is_hardly_drawn(table):
+def test_an_image_of_tiny_weight_is_not_drawn(table):
     weights = np.array([1e-9] * 6 + [1.0])
-    found = order(training_batches(table, config(), weights=weights), 21)
-    assert set(found) == {6}
+    indices = order(training_batches(table, config(), weights=weights), 21)
+    assert set(indices) == {6}
