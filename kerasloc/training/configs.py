@@ -1,161 +1,117 @@
-"""How a network is trained, as it stands in a run folder."""
+"""Frozen configurations of trainings. Their fields, with help, are the options.
+
+A subclass that changes a default keeps the help of the field; a field without help is
+no option of a command line.
+"""
 
 import dataclasses
+import functools
+from typing import Any
+
+from kerasloc.configs import check_rules, option
 
 OPTIMIZERS = ("adadelta", "adam", "sgd")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 DECAYS = ("step", "polynomial", "none")
 PHASES = ("classifier", "explainer", "both")
 PHASE_DECAYS = ("plateau", "cosine", "none")
 LOSSES = ("hybrid", "unsupervised")
 SELECTIONS = ("auroc", "tiou", "tior")
 TERMS = ("abnormality", "classes", "boxes", "bounding", "union")
+_START = (
+    "Initial weights: imagenet (fetched once), a run folder ({seed} stands for the "
+    "seed), or a weight file (default: random, drawn from the seed)."
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class FeedConfig:
-    """What every training decides.
+    """Configuration that all trainings have."""
 
-    Attributes:
-        batch_size: Images in a step.
-        seed: Decides weights, order and augmentation.
-        precision: See :mod:`kerasloc.training.devices`.
-        augmentation: Name of one in :mod:`kerasloc.data.augment`.
-        cache: See :class:`kerasloc.data.pipeline.PipelineConfig`.
-    """
-
-    batch_size: int = 16
-    seed: int = 0
-    precision: str = "float32"
-    augmentation: str = "affine"
-    cache: str | None = None
+    batch_size: int = option(16, "Number of images in a step.", flags=("-bs",))
+    seed: int = option(0, "Seed of weights, order and augmentation, at least 0.")
+    precision: str = option(
+        "float32",
+        "Number format of the layers.",
+        choices=PRECISIONS,
+        flag="--mixed-precision",
+    )
+    augmentation: str = option(
+        "affine",
+        "Augmentation: affine (HRCAM's, in TensorFlow), imgaug (the same through "
+        "imgaug), xray or voc (PYLON's), ham, strong (through imgaug), or none.",
+        group="data",
+    )
+    cache: str | None = option(
+        None,
+        "Cache of decoded images: memory, or the path of a file (default: no cache).",
+        group="data",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(FeedConfig):
-    """What every training in one go decides.
+    """Configuration of a training in one phase."""
 
-    Attributes:
-        epochs: Until which epoch.
-        optimizer: ``adadelta``, ``adam`` or ``sgd``.
-        learning_rate: Of the optimizer at the start.
-    """
-
-    epochs: int = 50
-    optimizer: str = "adadelta"
-    learning_rate: float = 1.0
+    epochs: int = option(50, "Number of epochs.")
+    optimizer: str = option("adadelta", "Optimizer.", choices=OPTIMIZERS)
+    learning_rate: float = option(1.0, "Initial learning rate, above 0.")
 
     def __post_init__(self):
-        if min(self.epochs, self.batch_size) < 1 or self.seed < 0:
-            raise ValueError(
-                "epochs and batch_size are at least 1, seed is at least 0. Received: "
-                f"{self.epochs}, {self.batch_size}, {self.seed}."
-            )
+        rules = {
+            "epochs of at least 1": self.epochs >= 1,
+            "batch_size of at least 1": self.batch_size >= 1,
+            "seed of at least 0": self.seed >= 0,
+        }
+        check_rules(rules, self)
 
     @property
     def name(self) -> str:
-        """A readable name, such as ``adadelta1.0-b16-e50-s0``."""
-        parts = [
-            f"{self.optimizer}{self.learning_rate:g}",
-            f"b{self.batch_size}",
-            f"e{self.epochs}",
-            f"s{self.seed}",
-        ]
-        return "-".join(parts)
+        """A readable name, such as ``adadelta1-b16-e50-s0``."""
+        optimizer = f"{self.optimizer}{self.learning_rate:g}"
+        return f"{optimizer}-b{self.batch_size}-e{self.epochs}-s{self.seed}"
 
 
 @dataclasses.dataclass(frozen=True)
 class HrcamTraining(TrainingConfig):
-    """HRCAM's training, as published.
+    """Training of HRCAM's half model, as published.
 
     Attributes:
-        align_weight: Of the alignment term (full model only; not in the paper).
+        align_weight: Weight of the alignment term; without effect on the half model.
     """
 
     align_weight: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.align_weight >= 0:
-            raise ValueError(
-                f"align_weight is at least 0. Received: {self.align_weight}."
-            )
+        check_rules({"align_weight of at least 0": self.align_weight >= 0}, self)
 
 
 @dataclasses.dataclass(frozen=True)
-class HamTraining(TrainingConfig):
-    """HAM's training, as published.
+class FullTraining(HrcamTraining):
+    """Training of HRCAM's full model, as published."""
 
-    Attributes:
-        start: As of :class:`MapTraining`.
-        weight_decay: Share of every weight added to its gradient.
-        decay: How the learning rate falls: ``step`` (to a tenth every
-            ``decay_epochs``), ``polynomial`` (to 0 after ``decay_epochs``, power 0.9)
-            or ``none``.
-        decay_epochs: 10 for ``step`` and ``epochs`` for ``polynomial`` when None.
-        select: What the best weights are best by on validation: mean ``auroc``,
-            ``tiou`` or ``tior``.
-        annotated_weight: How often an image with boxes is drawn beside one without.
-        crf: Whether box masks are refined by a dense CRF on the image first.
-        abnormality_weight: Of that term of the objective, as the next four.
-        classes_weight: Of the class labels.
-        boxes_weight: Of the boxes.
-        bounding_weight: Of the classes' attention inside the abnormality's.
-        union_weight: Of the abnormality's attention inside the classes'.
-    """
-
-    epochs: int = 20
-    batch_size: int = 24
-    optimizer: str = "adam"
-    learning_rate: float = 2e-5
-    augmentation: str = "ham"
-    start: str | None = None
-    weight_decay: float = 1e-4
-    decay: str = "step"
-    decay_epochs: int | None = None
-    select: str = "auroc"
-    annotated_weight: float = 1.0
-    crf: bool = False
-    abnormality_weight: float = 0.01
-    classes_weight: float = 1.0
-    boxes_weight: float = 0.5
-    bounding_weight: float = 0.001
-    union_weight: float = 0.001
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.decay_epochs is None:
-            usual = {"step": 10, "polynomial": self.epochs}.get(self.decay, 1)
-            object.__setattr__(self, "decay_epochs", usual)
-        rules = {
-            "decay is step, polynomial or none": self.decay in DECAYS,
-            "select is auroc, tiou or tior": self.select in SELECTIONS,
-            "decay_epochs is at least 1": self.decay_epochs >= 1,
-            "annotated_weight is above 0": self.annotated_weight > 0,
-            "weights of terms, and weight_decay, are at least 0": all(
-                value >= 0 for value in (*self.term_weights.values(), self.weight_decay)
-            ),
-        }
-        broken = [rule for rule, kept in rules.items() if not kept]
-        if broken:
-            raise ValueError(f"{'; '.join(broken)}. Received: {self}.")
-
-    @property
-    def term_weights(self) -> dict[str, float]:
-        """Of the objective's terms, by name."""
-        return {name: getattr(self, f"{name}_weight") for name in TERMS}
+    align_weight: float = option(
+        0.0,
+        "Weight, at least 0, of the term that makes high-resolution features average "
+        "to the low-resolution ones; 0 is the published training.",
+    )
+    half: str | None = option(
+        None,
+        "Run folder of the half model; {seed} stands for the seed (default: the newest "
+        "in RESULTS_DIR/half).",
+        flag="--half-weight-dir",
+        metavar="DIR",
+        group="data",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class MapTraining(TrainingConfig):
-    """PYLON's training, and that of what it is compared with, as published.
+    """Training of PYLON and the models that it was compared with, as published.
 
     Attributes:
-        start: Run folder or weight file to start from, ``imagenet``, or None for
-            weights drawn by the seed.
-        freeze_encoder: Whether the backbone stays as it starts.
-        patience: Epochs without a better validation loss before the rate falls.
-        factor: By which it falls.
-        stop_rate: Training ends once the rate has fallen to this.
+        freeze_encoder: Whether the backbone is frozen.
     """
 
     epochs: int = 40
@@ -163,19 +119,94 @@ class MapTraining(TrainingConfig):
     optimizer: str = "adam"
     learning_rate: float = 1e-4
     augmentation: str = "xray"
-    start: str | None = None
+    start: str | None = option(None, _START)
     freeze_encoder: bool = False
-    patience: int = 1
-    factor: float = 0.2
-    stop_rate: float = 1e-6
+    patience: int = option(
+        1, "Number of epochs without a better validation loss before the rate falls."
+    )
+    factor: float = option(0.2, "Factor by which the rate falls, in (0, 1).")
+    stop_rate: float = option(1e-6, "Learning rate at which training ends, at least 0.")
 
     def __post_init__(self):
         super().__post_init__()
-        if self.patience < 1 or not 0 < self.factor < 1 or not self.stop_rate >= 0:
-            raise ValueError(
-                "patience is at least 1, factor between 0 and 1, stop_rate at least 0."
-                f" Received: {self.patience}, {self.factor}, {self.stop_rate}."
-            )
+        rules = {
+            "patience of at least 1": self.patience >= 1,
+            "factor in (0, 1)": 0 < self.factor < 1,
+            "stop_rate of at least 0": self.stop_rate >= 0,
+        }
+        check_rules(rules, self)
+
+
+_boxes = functools.partial(option, group="boxes")
+_term = functools.partial(option, group="objective")
+
+
+@dataclasses.dataclass(frozen=True)
+class HamTraining(TrainingConfig):
+    """Training of HAM, as published."""
+
+    epochs: int = 20
+    batch_size: int = 24
+    optimizer: str = "adam"
+    learning_rate: float = 2e-5
+    augmentation: str = "ham"
+    start: str | None = option(None, _START)
+    weight_decay: float = option(
+        1e-4, "Share of every weight that is added to its gradient, at least 0."
+    )
+    decay: str = option(
+        "step",
+        "Decay of the learning rate: to a tenth every --decay-epochs, to 0 by a "
+        "polynomial of power 0.9, or none.",
+        choices=DECAYS,
+    )
+    decay_epochs: int | None = option(
+        None,
+        "Number of epochs of a step, or until the polynomial is 0 (default: 10, or "
+        "--epochs).",
+    )
+    select: str = _boxes(
+        "auroc",
+        "Validation score of the best weights; the best by each are kept, too, where "
+        "validation images have boxes.",
+        choices=SELECTIONS,
+    )
+    annotated_weight: float = _boxes(
+        1.0, "Sampling weight, above 0, of an image with boxes relative to others."
+    )
+    crf: bool = _boxes(
+        False, 'Refinement of box masks by a dense CRF (pip install -e ".[crf]").'
+    )
+    abnormality_weight: float = _term(0.01, "Weight of the abnormality term.")
+    classes_weight: float = _term(1.0, "Weight of the classification term.")
+    boxes_weight: float = _term(0.5, "Weight of the box term.")
+    bounding_weight: float = _term(
+        0.001, "Weight of the classes' attention outside the abnormality's."
+    )
+    union_weight: float = _term(
+        0.001, "Weight of the abnormality's attention outside the classes'."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.decay_epochs is None:
+            usual = {"step": 10, "polynomial": self.epochs}.get(self.decay, 1)
+            object.__setattr__(self, "decay_epochs", usual)
+        rules = {
+            f"decay of {', '.join(DECAYS)}": self.decay in DECAYS,
+            f"select of {', '.join(SELECTIONS)}": self.select in SELECTIONS,
+            "decay_epochs of at least 1": (self.decay_epochs or 0) >= 1,
+            "annotated_weight above 0": self.annotated_weight > 0,
+            "weight_decay of at least 0": self.weight_decay >= 0,
+        }
+        for name, weight in self.term_weights.items():
+            rules[f"{name}_weight of at least 0"] = weight >= 0
+        check_rules(rules, self)
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """Weights of the objective's terms, by name."""
+        return {name: getattr(self, f"{name}_weight") for name in TERMS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,15 +214,16 @@ class Phase:
     """One phase of the explainer-classifier's training.
 
     Attributes:
-        name: ``classifier``, ``explainer`` or ``both``: what learns.
-        folder: Of the phase, in that of the run.
-        epochs: Until which epoch of the phase.
-        alpha: Share of the cross-entropy in the loss; the rest is the explanation's.
+        name: Trainable layers: ``classifier``, ``explainer`` or ``both``.
+        folder: Name of the phase's folder in that of the run.
+        epochs: Number of epochs.
+        alpha: Weight of the cross-entropy in the loss, 0 to 1; 1 - alpha is that of
+            the explanation loss.
         classifier_rate: Learning rate of the classifier; 0 where it is frozen.
-        explainer_rate: Of the explainer.
+        explainer_rate: Learning rate of the explainer; 0 where it is frozen.
         optimizer: ``adadelta``, ``adam`` or ``sgd``.
-        decay: How the rates fall: ``plateau``, ``cosine`` or ``none``.
-        patience: Epochs without a better validation loss after which the phase ends.
+        decay: Decay of the rates: ``plateau``, ``cosine`` or ``none``.
+        patience: Number of epochs without a better validation loss that end the phase.
     """
 
     name: str
@@ -205,106 +237,126 @@ class Phase:
     patience: int
 
 
+PER_PHASE = tuple(field.name for field in dataclasses.fields(Phase)[2:])
+_phase = functools.partial(option, group="phases")
+_loss = functools.partial(option, group="loss")
+
+
 @dataclasses.dataclass(frozen=True)
 class ExplainerTraining(FeedConfig):
-    """The explainer-classifier's training in three phases, as published.
+    """Training of the explainer-classifier in three phases, as published.
 
-    What is said to be of a phase takes one value for all three or a sequence of three:
-    for the classifier's phase, the explainer's, and that of both.
-
-    Attributes:
-        epochs: Of a phase.
-        alpha: Of a phase: share of the cross-entropy in the loss, 0 to 1.
-        classifier_rate: Of a phase: learning rate of the classifier; 0 in the second.
-        explainer_rate: Of a phase: that of the explainer; 0 in the first.
-        optimizer: Of a phase: ``adadelta``, ``adam`` or ``sgd`` (momentum 0.9).
-        decay: Of a phase: ``plateau`` (a fifth after 10 epochs without a better
-            validation loss), ``cosine`` (to 0 over the phase) or ``none``.
-        patience: Of a phase: epochs without a better validation loss before it ends.
-        min_delta: What counts as better.
-        weight_decay: Share of every weight added to its gradient.
-        loss: ``hybrid`` (with the weak masks) or ``unsupervised``.
-        beta: Of :func:`kerasloc.losses.explanation_loss`, as the next two.
-        gamma: Weight of the weak term.
-        budget: Share of the pixels that may be marked for nothing.
-        weak_everywhere: Whether an image without a target has a weak term, too: its
-            whole explanation is then outside.
-        class_weights: None, ``balanced``, or a weight per class.
-        accuracy_drop: Weights of the last two phases are kept as the best only where
-            validation accuracy lies at most this share below that of the phase before.
-        aug_prob: Probability of each change of the augmentation ``strong``.
-        auto_stop: Whether the first phase ends when the classification loss has fallen
-            to 25 % of its first value, and the second when the explanation loss is
-            below 20 % of its first value and above 0.
-        start: As of :class:`MapTraining`.
+    The fields from ``epochs`` to ``patience`` have a value per phase (the classifier's,
+    the explainer's, that of both); one value stands for all three.
     """
 
     batch_size: int = 8
     augmentation: str = "strong"
-    epochs: tuple[int, int, int] = (10, 10, 60)
-    alpha: tuple[float, float, float] = (1.0, 0.25, 0.9)
-    classifier_rate: tuple[float, float, float] = (0.01, 0.0, 0.01)
-    explainer_rate: tuple[float, float, float] = (0.0, 0.01, 0.01)
-    optimizer: tuple[str, str, str] = ("sgd", "sgd", "sgd")
-    decay: tuple[str, str, str] = ("plateau", "plateau", "plateau")
-    patience: tuple[int, int, int] = (100, 100, 10)
-    min_delta: float = 1e-4
-    weight_decay: float = 1e-4
-    loss: str = "hybrid"
-    beta: float = 0.9
-    gamma: float = 1.0
-    budget: float = 0.0
-    weak_everywhere: bool = False
-    class_weights: str | tuple[float, ...] | None = None
-    accuracy_drop: float = 0.1
-    aug_prob: float = 0.2
-    auto_stop: bool = False
-    start: str | None = None
+    epochs: tuple[int, int, int] = _phase(
+        (10, 10, 60), "Number of epochs.", flags=("--nr-epochs",)
+    )
+    alpha: tuple[float, float, float] = _phase(
+        (1.0, 0.25, 0.9), "Weight of the cross-entropy in the loss, 0 to 1."
+    )
+    classifier_rate: tuple[float, float, float] = _phase(
+        (0.01, 0.0, 0.01),
+        "Learning rate of the classifier; 0 in the second phase.",
+        flags=("--lr-clf", "-lr_clf"),
+    )
+    explainer_rate: tuple[float, float, float] = _phase(
+        (0.0, 0.01, 0.01),
+        "Learning rate of the explainer; 0 in the first phase.",
+        flags=("--lr-expl", "-lr_expl"),
+    )
+    optimizer: tuple[str, str, str] = _phase(
+        ("sgd", "sgd", "sgd"), f"Optimizer: {', '.join(OPTIMIZERS)}.", flags=("--opt",)
+    )
+    decay: tuple[str, str, str] = _phase(
+        ("plateau", "plateau", "plateau"),
+        "Decay of the rates: plateau (to a fifth after 10 epochs without a better "
+        "validation loss), cosine (to 0 over the phase) or none.",
+    )
+    patience: tuple[int, int, int] = _phase(
+        (100, 100, 10),
+        "Number of epochs without a better validation loss that end the phase.",
+        flags=("--early-patience",),
+    )
+    min_delta: float = _phase(
+        1e-4,
+        "Smallest decrease of the validation loss that counts as better.",
+        flags=("--early-delta",),
+    )
+    weight_decay: float = _loss(
+        1e-4, "Share of every weight that is added to its gradient, at least 0."
+    )
+    loss: str = _loss(
+        "hybrid",
+        "Loss: with masks or boxes of the training images, or from labels alone.",
+        choices=LOSSES,
+    )
+    beta: float = _loss(0.9, "Weight of sparsity against smoothness, 0 to 1.")
+    gamma: float = _loss(1.0, "Weight of the explanation outside the masks.")
+    budget: float = _loss(0.0, "Share of the pixels that may be marked without cost.")
+    weak_everywhere: bool = _loss(
+        False, "Images without a mask count as images with an empty mask."
+    )
+    class_weights: str | tuple[float, ...] | None = _loss(
+        None, "balanced, or the weight of every class (default: 1 each)."
+    )
+    accuracy_drop: float = _phase(
+        0.1,
+        "Share of the validation accuracy that the best weights of the later phases "
+        "may have lost, 0 to 1.",
+    )
+    aug_prob: float = option(
+        0.2, "Probability of each change of the strong augmentation.", group="data"
+    )
+    auto_stop: bool = _phase(
+        False,
+        "End of the first phase when the classification loss has fallen to a quarter, "
+        "of the second when the explanation loss is below a fifth of the first.",
+    )
+    start: str | None = option(None, _START)
 
     def __post_init__(self):
-        for field in dataclasses.fields(Phase)[2:]:
-            value = getattr(self, field.name)
-            object.__setattr__(self, field.name, _three(field.name, value))
-        rates = (self.classifier_rate, self.explainer_rate)
+        for name in PER_PHASE:
+            object.__setattr__(self, name, per_phase(name, getattr(self, name)))
         rules = {
-            "batch_size is at least 1, seed at least 0": self.batch_size >= 1
-            and self.seed >= 0,
-            "every phase has at least 1 epoch": all(
+            "batch_size of at least 1": self.batch_size >= 1,
+            "seed of at least 0": self.seed >= 0,
+            "epochs of at least 1 in every phase": all(
                 count == int(count) and count >= 1 for count in self.epochs
             ),
-            "alpha lies in 0 to 1": all(0 <= alpha <= 1 for alpha in self.alpha),
-            "learning rates are above 0 where a part learns and 0 where it is frozen "
-            "(the classifier in the second phase, the explainer in the first)": all(
-                rate >= 0 and (rate > 0) == (phase in (part, "both"))
-                for part, values in zip(PHASES, rates, strict=False)
-                for phase, rate in zip(PHASES, values, strict=True)
-            ),
-            "optimizer is adadelta, adam or sgd": set(self.optimizer)
-            <= set(OPTIMIZERS),
-            "decay is plateau, cosine or none": set(self.decay) <= set(PHASE_DECAYS),
-            "patience is at least 1 epoch": min(self.patience) >= 1,
-            "loss is hybrid or unsupervised": self.loss in LOSSES,
-            "beta lies in 0 to 1, budget in 0 to below 1": 0 <= self.beta <= 1
+            "alpha in [0, 1]": all(0 <= alpha <= 1 for alpha in self.alpha),
+            "optimizer of adadelta, adam, sgd": set(self.optimizer) <= set(OPTIMIZERS),
+            f"decay of {', '.join(PHASE_DECAYS)}": set(self.decay) <= set(PHASE_DECAYS),
+            "patience of at least 1 epoch": min(self.patience) >= 1,
+            f"loss of {', '.join(LOSSES)}": self.loss in LOSSES,
+            "beta in [0, 1], budget in [0, 1)": 0 <= self.beta <= 1
             and 0 <= self.budget < 1,
-            "gamma, min_delta and weight_decay are at least 0": all(
+            "gamma, min_delta and weight_decay of at least 0": all(
                 value >= 0 for value in (self.gamma, self.min_delta, self.weight_decay)
             ),
-            "accuracy_drop and aug_prob lie in 0 to 1": 0 <= self.accuracy_drop <= 1
+            "accuracy_drop and aug_prob in [0, 1]": 0 <= self.accuracy_drop <= 1
             and 0 <= self.aug_prob <= 1,
         }
-        broken = [rule for rule, kept in rules.items() if not kept]
-        if broken:
-            raise ValueError(f"{'; '.join(broken)}. Received: {self}.")
+        for learner in ("classifier", "explainer"):
+            rates = getattr(self, f"{learner}_rate")
+            rule = f"{learner}_rate above 0 where it learns and 0 where it is frozen"
+            rules[rule] = all(
+                rate >= 0 and (rate > 0) == (phase in (learner, "both"))
+                for phase, rate in zip(PHASES, rates, strict=True)
+            )
+        check_rules(rules, self)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The three, in their order."""
-        names = [field.name for field in dataclasses.fields(Phase)[2:]]
+        """The three phases, in their order."""
         return tuple(
             Phase(
                 name,
                 f"phase{index + 1}-{name}",
-                **{key: getattr(self, key)[index] for key in names},
+                **{key: getattr(self, key)[index] for key in PER_PHASE},
             )
             for index, name in enumerate(PHASES)
         )
@@ -316,13 +368,26 @@ class ExplainerTraining(FeedConfig):
         return f"{self.loss}-e{epochs}-b{self.batch_size}-s{self.seed}"
 
 
-def _three(name: str, value) -> tuple:
-    """One value for every phase, of one for all or of a sequence."""
+def per_phase(name: str, value: Any) -> tuple:
+    """Return one value per phase.
+
+    Args:
+        name: Name of the field.
+        value: One value for all phases, or a sequence of three.
+
+    Raises:
+        ValueError: If there are 0, 2 or more than 3 values.
+
+    Example:
+        >>> per_phase("epochs", 4)
+        (4, 4, 4)
+    """
     values = (value,) if isinstance(value, str | int | float) else tuple(value)
     values = values * len(PHASES) if len(values) == 1 else values
     if len(values) != len(PHASES):
         raise ValueError(
-            f"{name} takes one value for all phases ({', '.join(PHASES)}) or one for "
-            f"each. Received: {len(values)} values, {', '.join(map(str, values))}."
+            f"Expected {name} to be one value for all phases ({', '.join(PHASES)}) or "
+            f"one for each. Received: {len(values)} values, "
+            f"{', '.join(map(str, values))}."
         )
     return values
