@@ -144,7 +144,7 @@ _FAMILIES = {
             "kerasloc.training.hrcam:FullTrainer",
             _preset_file("full"),
             "HRCAM: class activation maps at low and at the image's resolution.",
-            "kerasloc.training.configs:HrcamTraining",
+            "kerasloc.training.configs:FullTraining",
             "kerasloc.evaluation.classification:evaluate_hrcam",
             "kerasloc.models.hrcam:describe",
             (_HALF, "python scripts/train_full.py"),

@@ -241,7 +241,9 @@ class ExplainerOptions:
             explanations white, so that the classifier is not disturbed.
     """
 
-    classifier: str = option("resnet18", "Classifier.", choices=CLASSIFIERS)
+    classifier: str = option(
+        "resnet18", "Classifier.", choices=CLASSIFIERS, flags=("--clf", "-clf")
+    )
     init_bias: float = option(
         3.0, "Initial last bias of the explanation; large: white first explanations."
     )

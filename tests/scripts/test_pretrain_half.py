@@ -300,7 +300,7 @@ def test_the_number_of_classes_is_checked(failure, shapes):
         ),
         (["--epochs", "0"], "at least 1"),
         (["--learning-rate", "-1"], "rate above 0"),
-        (["--seed", "-1"], "seed is at least 0"),
+        (["--seed", "-1"], "seed of at least 0"),
         (["--val-share", "1"], "between 0 and 1"),
         (["--growth", "0"], "growth is a positive whole number"),
         (["--momentum", "1"], "momentum lies in"),

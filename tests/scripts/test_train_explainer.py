@@ -103,11 +103,11 @@ def test_the_help_lists_the_classifiers_that_there_are():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--epochs", "1,0,1"], "every phase has at least 1 epoch"),
-        (["--epochs", "1,1"], "epochs takes one value for all phases"),
-        (["--alpha", "1,2,0.5"], "alpha lies in 0 to 1"),
+        (["--epochs", "1,0,1"], "epochs of at least 1 in every phase"),
+        (["--epochs", "1,1"], "epochs to be one value for all phases"),
+        (["--alpha", "1,2,0.5"], "alpha in [0, 1]"),
         (["--lr-clf", "0.1,0.1,0.1"], "0 where it is frozen"),
-        (["--patience", "0"], "patience is at least 1 epoch"),
+        (["--patience", "0"], "patience of at least 1 epoch"),
         (["--im-size", "24"], "multiples of 16"),
         (["--class-weights", "1", "2", "3"], "one class weight above 0 for each"),
     ],

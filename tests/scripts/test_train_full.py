@@ -175,7 +175,7 @@ def test_data_of_other_classes_is_refused(failure, half, shapes, tmp_path):
         (["--num-classes", "398"], "Received: 398"),
         (["--channels", "1"], "half model's channels, 3. Received: 1"),
         (["--im-size", "33"], "Nearest that fits: 32 x 32"),
-        (["--align-weight", "-1"], "align_weight is at least 0"),
+        (["--align-weight", "-1"], "align_weight of at least 0"),
         (["--gpu", "7"], "TensorFlow sees"),
         (["--data-dir", "nowhere"], "nowhere"),
         (["--results-dir", "/proc/1/x"], "Give another --results-dir"),

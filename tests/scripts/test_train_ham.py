@@ -163,7 +163,7 @@ def test_a_crf_that_is_not_installed_is_told(
     ("words", "message"),
     [
         (["--annotated-weight", "0"], "annotated_weight is above 0"),
-        (["--decay-epochs", "0"], "decay_epochs is at least 1"),
+        (["--decay-epochs", "0"], "decay_epochs of at least 1"),
         (
             ["--union-weight", "-1"],
             "weights of terms, and weight_decay, are at least 0",

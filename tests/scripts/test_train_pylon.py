@@ -249,8 +249,8 @@ def test_data_without_test_images_is_trained_on_only(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--patience", "0"], "patience is at least 1"),
-        (["--factor", "1"], "factor between 0 and 1"),
+        (["--patience", "0"], "patience of at least 1"),
+        (["--factor", "1"], "factor in (0, 1)"),
         (["--stop-rate", "-1"], "stop_rate at least 0"),
         (["--epochs", "0"], "epochs and batch_size are at least 1"),
         (["--im-size", "33"], "Nearest that fits: 32 x 32"),

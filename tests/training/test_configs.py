@@ -10,41 +10,74 @@ from kerasloc.training.configs import (
     PHASES,
     TERMS,
     ExplainerTraining,
+    FullTraining,
     HamTraining,
     HrcamTraining,
     MapTraining,
     TrainingConfig,
 )
 
-KINDS = [TrainingConfig, HrcamTraining, HamTraining, MapTraining]
-
-
-def test_maps_are_trained_as_published():
-    config = MapTraining()
-    assert (config.epochs, config.batch_size) == (40, 64)
-    assert (config.optimizer, config.learning_rate) == ("adam", 1e-4)
-    assert (config.patience, config.factor, config.stop_rate) == (1, 0.2, 1e-6)
-    assert (config.start, config.freeze_encoder) == (None, False)
-
-
-def test_ham_is_trained_as_published():
-    config = HamTraining()
-    assert (config.epochs, config.batch_size) == (20, 24)
-    assert (config.optimizer, config.learning_rate) == ("adam", 2e-5)
-    assert (config.weight_decay, config.decay, config.decay_epochs) == (
-        1e-4,
-        "step",
-        10,
-    )
-    assert tuple(config.term_weights) == TERMS
-    assert tuple(config.term_weights.values()) == (0.01, 1.0, 0.5, 0.001, 0.001)
-    assert (config.select, config.annotated_weight) == ("auroc", 1)
-    assert (config.start, config.crf) == (None, False)
-    assert augmentation(config.augmentation) == EnlargeCropFlip((1.0, 1.12), 0.5)
+KINDS = [TrainingConfig, HrcamTraining, FullTraining, HamTraining, MapTraining]
+NAN = float("nan")
 
 
 @pytest.mark.parametrize(
-    ("decay", "given", "expected"),
+    ("kind", "published"),
+    [
+        (
+            HrcamTraining,
+            {"epochs": 50, "batch_size": 16, "optimizer": "adadelta"}
+            | {"learning_rate": 1.0, "align_weight": 0, "augmentation": "affine"},
+        ),
+        (
+            MapTraining,
+            {"epochs": 40, "batch_size": 64, "optimizer": "adam"}
+            | {"learning_rate": 1e-4, "patience": 1, "factor": 0.2, "stop_rate": 1e-6}
+            | {"start": None, "freeze_encoder": False, "augmentation": "xray"},
+        ),
+        (
+            HamTraining,
+            {"epochs": 20, "batch_size": 24, "optimizer": "adam"}
+            | {"learning_rate": 2e-5, "weight_decay": 1e-4, "decay": "step"}
+            | {"decay_epochs": 10, "select": "auroc", "annotated_weight": 1}
+            | {"start": None, "crf": False},
+        ),
+        (
+            ExplainerTraining,
+            {"batch_size": 8, "beta": 0.9, "gamma": 1.0, "budget": 0.0}
+            | {"weight_decay": 1e-4, "min_delta": 1e-4, "loss": "hybrid"}
+            | {"weak_everywhere": False, "aug_prob": 0.2, "accuracy_drop": 0.1},
+        ),
+    ],
+)
+def test_defaults_are_those_published(kind, published):
+    assert published.items() <= dataclasses.asdict(kind()).items()
+
+
+def test_hams_terms_and_augmentation_are_those_published():
+    config = HamTraining()
+    assert tuple(config.term_weights) == TERMS
+    assert tuple(config.term_weights.values()) == (0.01, 1.0, 0.5, 0.001, 0.001)
+    assert augmentation(config.augmentation) == EnlargeCropFlip((1.0, 1.12), 0.5)
+
+
+def test_the_three_phases_are_those_published():
+    config = ExplainerTraining()
+    assert [phase.name for phase in config.phases] == list(PHASES)
+    assert [phase.folder for phase in config.phases] == [
+        "phase1-classifier",
+        "phase2-explainer",
+        "phase3-both",
+    ]
+    assert [dataclasses.astuple(phase)[2:] for phase in config.phases] == [
+        (10, 1.0, 0.01, 0.0, "sgd", "plateau", 100),
+        (10, 0.25, 0.0, 0.01, "sgd", "plateau", 100),
+        (60, 0.9, 0.01, 0.01, "sgd", "plateau", 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("decay", "epochs", "expected"),
     [
         ("step", None, 10),
         ("step", 3, 3),
@@ -53,40 +86,9 @@ def test_ham_is_trained_as_published():
         ("none", None, 1),
     ],
 )
-def test_a_decay_takes_its_usual_epochs_or_those_given(decay, given, expected):
-    config = HamTraining(epochs=7, decay=decay, decay_epochs=given)
+def test_a_decay_has_its_usual_epochs_or_the_requested_ones(decay, epochs, expected):
+    config = HamTraining(epochs=7, decay=decay, decay_epochs=epochs)
     assert config.decay_epochs == expected
-
-
-@pytest.mark.parametrize(
-    ("wrong", "rule"),
-    [
-        ({"decay": "cosine"}, "decay is step, polynomial or none"),
-        ({"select": "loss"}, "select is auroc, tiou or tior"),
-        ({"decay_epochs": 0}, "decay_epochs is at least 1"),
-        ({"annotated_weight": 0.0}, "annotated_weight is above 0"),
-        ({"annotated_weight": float("nan")}, "annotated_weight is above 0"),
-        ({"weight_decay": -1e-4}, "weights of terms, and weight_decay, are at least 0"),
-        ({"union_weight": -1.0}, "weights of terms, and weight_decay, are at least 0"),
-        ({"boxes_weight": float("nan")}, "weights of terms, and weight_decay"),
-        ({"weight_decay": float("nan")}, "weights of terms, and weight_decay"),
-    ],
-)
-def test_wrong_values_of_ham_are_named(wrong, rule):
-    (name, value), *_ = wrong.items()
-    with pytest.raises(ValueError, match=rf"^{rule}.*Received: .*{name}={value!r}"):
-        HamTraining(**wrong)
-
-
-def test_all_broken_rules_are_told_at_once():
-    with pytest.raises(ValueError, match=r"decay is step.*; select is auroc"):
-        HamTraining(decay="cosine", select="loss")
-
-
-def test_hrcam_is_trained_as_published():
-    config = HrcamTraining()
-    assert (config.optimizer, config.learning_rate) == ("adadelta", 1.0)
-    assert config.align_weight == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,66 +98,15 @@ def test_a_configuration_has_a_name_and_survives_json(kind):
     assert kind(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 0}, {"seed": -1}])
-def test_counts_are_in_their_ranges(kind, wrong):
-    with pytest.raises(ValueError, match="epochs and batch_size are at least 1, seed"):
-        kind(**wrong)
+def test_three_phases_have_a_name_and_survive_json():
+    config = ExplainerTraining(epochs=(1, 2, 3), batch_size=4, seed=5)
+    assert config.name == "hybrid-e1,2,3-b4-s5"
+    read = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert ExplainerTraining(**read) == config
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"patience": 0},
-        {"factor": 0.0},
-        {"factor": 1.0},
-        {"factor": float("nan")},
-        {"stop_rate": -1e-9},
-        {"stop_rate": float("nan")},
-    ],
-)
-def test_the_schedule_is_in_its_ranges(wrong):
-    with pytest.raises(ValueError, match="patience is at least 1, factor between"):
-        MapTraining(**wrong)
-
-
-@pytest.mark.parametrize("weight", [-0.1, float("nan")])
-def test_a_weight_is_not_negative(weight):
-    with pytest.raises(ValueError, match="align_weight is at least 0"):
-        HrcamTraining(align_weight=weight)
-
-
-def test_a_rate_may_fall_for_ever():
-    assert MapTraining(stop_rate=0.0).stop_rate == 0
-
-
-# Three phases
-
-
-def test_the_explainer_classifier_is_trained_as_published():
-    first, second, third = ExplainerTraining().phases
-    assert [one.name for one in (first, second, third)] == list(PHASES)
-    assert [one.folder for one in (first, second, third)] == [
-        "phase1-classifier",
-        "phase2-explainer",
-        "phase3-both",
-    ]
-    values = ("epochs", "alpha", "classifier_rate", "explainer_rate", "patience")
-    for phase, expected in (
-        (first, (10, 1.0, 0.01, 0.0, 100)),
-        (second, (10, 0.25, 0.0, 0.01, 100)),
-        (third, (60, 0.9, 0.01, 0.01, 10)),
-    ):
-        assert tuple(getattr(phase, name) for name in values) == expected
-        assert (phase.optimizer, phase.decay) == ("sgd", "plateau")
-    config = ExplainerTraining()
-    assert (config.beta, config.gamma, config.budget) == (0.9, 1.0, 0.0)
-    assert (config.weight_decay, config.min_delta) == (1e-4, 1e-4)
-    assert (config.loss, config.weak_everywhere) == ("hybrid", False)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
+    ("values", "expected"),
     [
         ({"epochs": 4}, (4, 4, 4)),
         ({"epochs": [4]}, (4, 4, 4)),
@@ -164,58 +115,66 @@ def test_the_explainer_classifier_is_trained_as_published():
         ({"decay": ("none", "none", "cosine")}, ("none", "none", "cosine")),
     ],
 )
-def test_what_is_of_a_phase_takes_one_value_or_three(given, expected):
-    ((name, _),) = given.items()
-    config = ExplainerTraining(**given)
+def test_values_of_a_phase_are_one_or_three(values, expected):
+    ((name, _),) = values.items()
+    config = ExplainerTraining(**values)
     assert getattr(config, name) == expected
     assert tuple(getattr(phase, name) for phase in config.phases) == expected
 
 
-def test_three_phases_have_a_name_and_survive_json():
-    config = ExplainerTraining(epochs=(1, 2, 3), batch_size=4, seed=5)
-    assert config.name == "hybrid-e1,2,3-b4-s5"
-    read = json.loads(json.dumps(dataclasses.asdict(config)))
-    assert ExplainerTraining(**read) == config
+WRONG = [
+    *((kind, name, value) for kind in KINDS for name, value in (("epochs", 0),)),
+    *((kind, "batch_size", 0) for kind in [*KINDS, ExplainerTraining]),
+    *((kind, "seed", -1) for kind in [*KINDS, ExplainerTraining]),
+    *((HrcamTraining, "align_weight", value) for value in (-0.1, NAN)),
+    (MapTraining, "patience", 0),
+    *((MapTraining, "factor", value) for value in (0.0, 1.0, NAN)),
+    *((MapTraining, "stop_rate", value) for value in (-1e-9, NAN)),
+    (HamTraining, "decay", "cosine"),
+    (HamTraining, "select", "loss"),
+    (HamTraining, "decay_epochs", 0),
+    *((HamTraining, "annotated_weight", value) for value in (0.0, NAN)),
+    *((HamTraining, "weight_decay", value) for value in (-1e-4, NAN)),
+    (HamTraining, "union_weight", -1.0),
+    (HamTraining, "boxes_weight", NAN),
+    *((ExplainerTraining, "epochs", value) for value in (0, (9, 0, 9), (9, 1.5, 9))),
+    (ExplainerTraining, "patience", (9, 9, 0)),
+    *((ExplainerTraining, "alpha", v) for v in ((1, 1.01, 1), (1, -0.01, 1), NAN)),
+    *(
+        (ExplainerTraining, "classifier_rate", (first, second, 0.1))
+        for first, second in ((0.1, 0.1), (0.0, 0.0), (0.1, -0.1), (0.1, NAN))
+    ),
+    (ExplainerTraining, "explainer_rate", 0.1),
+    *(
+        (ExplainerTraining, "explainer_rate", (0.0, second, third))
+        for second, third in ((0.1, 0.0), (-0.1, 0.1))
+    ),
+    (ExplainerTraining, "optimizer", ("sgd", "sgd", "lion")),
+    (ExplainerTraining, "decay", ("none", "none", "step")),
+    (ExplainerTraining, "loss", "supervised"),
+    (ExplainerTraining, "beta", 1.1),
+    (ExplainerTraining, "budget", 1.0),
+    (ExplainerTraining, "gamma", -1.0),
+    (ExplainerTraining, "min_delta", NAN),
+    (ExplainerTraining, "weight_decay", NAN),
+    (ExplainerTraining, "accuracy_drop", 1.5),
+    (ExplainerTraining, "aug_prob", -0.5),
+]
 
 
-NAN = float("nan")
+@pytest.mark.parametrize(("kind", "name", "value"), WRONG)
+def test_a_value_out_of_its_range_is_named(kind, name, value):
+    with pytest.raises(ValueError, match=rf"^Expected .*{name}.*Received: .*{name}="):
+        kind(**{name: value})
 
 
-@pytest.mark.parametrize(
-    ("wrong", "rule"),
-    [
-        ({"epochs": 0}, "every phase has at least 1 epoch"),
-        ({"epochs": (10, 0, 10)}, "every phase has at least 1 epoch"),
-        ({"epochs": (10, 1.5, 10)}, "every phase has at least 1 epoch"),
-        ({"patience": (9, 9, 0)}, "patience is at least 1 epoch"),
-        ({"alpha": (1, 1.01, 1)}, "alpha lies in 0 to 1"),
-        ({"alpha": (1, -0.01, 1)}, "alpha lies in 0 to 1"),
-        ({"alpha": NAN}, "alpha lies in 0 to 1"),
-        ({"classifier_rate": (0.1, 0.1, 0.1)}, "learning rates are above 0 where"),
-        ({"classifier_rate": (0.0, 0.0, 0.1)}, "learning rates are above 0 where"),
-        ({"classifier_rate": (0.1, -0.1, 0.1)}, "learning rates are above 0 where"),
-        ({"classifier_rate": (0.1, NAN, 0.1)}, "learning rates are above 0 where"),
-        ({"explainer_rate": 0.1}, "learning rates are above 0 where a part learns"),
-        ({"explainer_rate": (0.0, 0.1, 0.0)}, "learning rates are above 0 where"),
-        ({"explainer_rate": (0.0, -0.1, 0.1)}, "learning rates are above 0 where"),
-        ({"optimizer": ("sgd", "sgd", "lion")}, "optimizer is adadelta, adam or sgd"),
-        ({"decay": ("none", "none", "step")}, "decay is plateau, cosine or none"),
-        ({"loss": "supervised"}, "loss is hybrid or unsupervised"),
-        ({"beta": 1.1}, "beta lies in 0 to 1, budget in 0 to below 1"),
-        ({"budget": 1.0}, "beta lies in 0 to 1, budget in 0 to below 1"),
-        ({"gamma": -1.0}, "gamma, min_delta and weight_decay are at least 0"),
-        ({"min_delta": NAN}, "gamma, min_delta and weight_decay are at least 0"),
-        ({"weight_decay": NAN}, "gamma, min_delta and weight_decay are at least 0"),
-        ({"accuracy_drop": 1.5}, "accuracy_drop and aug_prob lie in 0 to 1"),
-        ({"aug_prob": -0.5}, "accuracy_drop and aug_prob lie in 0 to 1"),
-        ({"batch_size": 0}, "batch_size is at least 1, seed at least 0"),
-        ({"seed": -1}, "batch_size is at least 1, seed at least 0"),
-    ],
-)
-def test_wrong_values_of_a_phase_are_named(wrong, rule):
-    ((name, _),) = wrong.items()
-    with pytest.raises(ValueError, match=rf"^{rule}.*Received: .*{name}="):
-        ExplainerTraining(**wrong)
+def test_all_broken_rules_are_named_together():
+    with pytest.raises(ValueError, match=r"decay of step.*; select of auroc"):
+        HamTraining(decay="cosine", select="loss")
+
+
+def test_a_rate_may_fall_without_end():
+    assert MapTraining(stop_rate=0.0).stop_rate == 0
 
 
 @pytest.mark.parametrize(
@@ -223,9 +182,7 @@ def test_wrong_values_of_a_phase_are_named(wrong, rule):
     ["epochs", "alpha", "classifier_rate", "explainer_rate", "optimizer", "decay"],
 )
 @pytest.mark.parametrize("count", [0, 2, 4])
-def test_lists_of_a_wrong_length_are_refused(name, count):
+def test_a_number_of_phases_other_than_three_is_refused(name, count):
     value = getattr(ExplainerTraining(), name)[0]
-    with pytest.raises(
-        ValueError, match=rf"^{name} takes one value for all .*Received: {count} values"
-    ):
+    with pytest.raises(ValueError, match=rf"{name}.*Received: {count} values"):
         ExplainerTraining(**{name: [value] * count})
