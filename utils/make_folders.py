@@ -278,10 +278,10 @@ def place(source: pathlib.Path, target: pathlib.Path, link: str) -> None:
 
 def read_boxes(path: pathlib.Path, scale: float) -> dict[str, list]:
     """Boxes [x, y, w, h, label] of each image, scaled."""
-    from kerasloc.data.datasets.nih14 import box_lines
+    from kerasloc.data.datasets.nih14 import read_box_list
 
     boxes = collections.defaultdict(list)
-    for _, image, label, box in box_lines(path):
+    for image, label, *box in read_box_list(path).itertuples(index=False):
         boxes[image].append([*(round(value * scale, 3) for value in box), label])
     return boxes
 

@@ -1,93 +1,62 @@
-"""Reading of data: one table for every data set, and one pipeline from it.
+"""Reading of data: one table for every dataset, and one pipeline from it.
 
 The names below are imported when first used, so that this package alone does not
 import TensorFlow.
 """
 
 import importlib
+from typing import Any
 
-_HOME = {
-    "Table": "table",
-    "check": "validate",
-    "check_disjoint": "table",
-    "cut_validation": "splits",
-    "only_classes": "table",
-    "CheckReport": "validate",
-    "read_folders": "datasets",
-    "read_csv": "datasets",
-    "read_dataset": "datasets",
-    "select_classes": "table",
-    "NIH_CLASSES": "datasets.nih14",
-    "read_nih": "datasets",
-    "read_ham": "datasets",
-    "CHEXPERT_CLASSES": "datasets.chexpert",
-    "read_chexpert": "datasets",
-    "VINDR_CLASSES": "datasets.vindr",
-    "read_vindr": "datasets",
-    "VOC_CLASSES": "datasets.voc",
-    "read_voc": "datasets",
-    "read_imagenet_hvz": "datasets",
-    "NCI_CLASSES": "datasets.nih_nci",
-    "read_nih_nci": "datasets",
-    "SyntheticConfig": "synthetic",
-    "default_folder": "synthetic",
-    "PolygonConfig": "synthetic",
-    "default_polygons": "synthetic",
-    "other_masks": "synthetic",
-    "write_polygons": "synthetic",
-    "ClassMapper": "class_mapper",
-    "load_image": "samples",
-    "num_classes": "samples",
-    "num_images": "samples",
-    "read_image": "samples",
-    "test_images": "samples",
+_NAMES = {
+    "table": ("Table", "check_disjoint", "only_classes", "select_classes"),
+    "splits": ("cut_validation",),
+    "validate": ("CheckReport", "check"),
+    "datasets": (
+        "read_chexpert",
+        "read_csv",
+        "read_dataset",
+        "read_folders",
+        "read_ham",
+        "read_imagenet_hvz",
+        "read_nih",
+        "read_nih_nci",
+        "read_vindr",
+        "read_voc",
+    ),
+    "datasets.chexpert": ("CHEXPERT_CLASSES",),
+    "datasets.nih14": ("NIH_CLASSES",),
+    "datasets.nih_nci": ("NCI_CLASSES",),
+    "datasets.vindr": ("VINDR_CLASSES",),
+    "datasets.voc": ("VOC_CLASSES",),
+    "synthetic": (
+        "PolygonConfig",
+        "SyntheticConfig",
+        "default_folder",
+        "default_polygons",
+        "other_masks",
+        "write_polygons",
+    ),
+    "class_names": ("ClassMapper",),
+    "samples": (
+        "load_image",
+        "num_classes",
+        "num_images",
+        "read_image",
+        "test_images",
+    ),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "CHEXPERT_CLASSES",
-    "NCI_CLASSES",
-    "NIH_CLASSES",
-    "VINDR_CLASSES",
-    "VOC_CLASSES",
-    "CheckReport",
-    "ClassMapper",
-    "PolygonConfig",
-    "SyntheticConfig",
-    "Table",
-    "check",
-    "check_disjoint",
-    "cut_validation",
-    "default_folder",
-    "default_polygons",
-    "load_image",
-    "num_classes",
-    "num_images",
-    "only_classes",
-    "other_masks",
-    "read_chexpert",
-    "read_csv",
-    "read_dataset",
-    "read_folders",
-    "read_ham",
-    "read_image",
-    "read_imagenet_hvz",
-    "read_nih",
-    "read_nih_nci",
-    "read_vindr",
-    "read_voc",
-    "select_classes",
-    "test_images",
-    "write_polygons",
-]
+__all__ = sorted(_MODULES)  # noqa: PLE0605 (a list)
 
 
-def __getattr__(name: str):
-    """The public name, from the module it lives in."""
-    if name not in _HOME:
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    """The public names."""
-    return sorted(__all__)
+    """List the public names."""
+    return __all__

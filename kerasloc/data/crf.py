@@ -1,4 +1,4 @@
-"""Boxes refined to masks by a dense CRF on the image, kept in files.
+"""Boxes refined to masks by a dense CRF on the image, cached in files.
 
 Reference:
     Kraehenbuehl, Koltun: Efficient inference in fully connected CRFs with Gaussian
@@ -7,123 +7,165 @@ Reference:
 
 import bisect
 import concurrent.futures
+import contextlib
+import dataclasses
 import hashlib
 import logging
 import multiprocessing
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kerasloc.boxes import to_mask
 from kerasloc.checks import as_unit_range
 from kerasloc.data.table import Table
+from kerasloc.io import atomic_write
 
 logger = logging.getLogger(__name__)
 
-# Widths of the kernel by the shorter side of the box: the first below 45 px, ...
+# widths of the kernel by the shorter side of the box: the first below 45 px, ...
 SIDES = (45, 70, 140, 210, 380)
 POSITIONS = (5, 12, 15, 25, 50, 110)  # px
 INTENSITIES = (2, 5, 6, 11, 13, 26)  # of 0..255
 PROBABILITY, COMPATIBILITY, ITERATIONS = 0.7, 10, 5
 MARGIN = 3  # widths around a box; beyond, the kernel is below 1.2 %
 BITS = 16  # classes in a channel of a file
-MOST = 4 * BITS
+MAX_CLASSES = 4 * BITS
+
+
+@dataclasses.dataclass(frozen=True)
+class CrfConfig:
+    """Options of the dense CRF.
+
+    Args:
+        probability: Probability that a pixel inside of the box is of the object, and
+            that one outside is not, above 0.5 and below 1.
+        compatibility: Weight of the kernel, positive.
+        iterations: Number of iterations of the mean field, at least 1.
+        margin: Width of the context around a box, in widths of the kernel.
+
+    Raises:
+        ValueError: If an option is out of its range.
+
+    Examples:
+        >>> CrfConfig(iterations=3).probability
+        0.7
+    """
+
+    probability: float = PROBABILITY
+    compatibility: float = COMPATIBILITY
+    iterations: int = ITERATIONS
+    margin: int = MARGIN
+
+    def __post_init__(self):
+        valid = (
+            0.5 < self.probability < 1
+            and self.compatibility > 0
+            and self.iterations >= 1
+        )
+        if not valid:
+            raise ValueError(
+                "Expected probability between 0.5 and 1, compatibility above 0 and "
+                f"iterations of at least 1. Received: {self.probability}, "
+                f"{self.compatibility} and {self.iterations}."
+            )
 
 
 def refine_boxes(
-    image,
-    boxes,
+    image: npt.ArrayLike,
+    boxes: npt.ArrayLike,
     *,
     probability: float = PROBABILITY,
     compatibility: float = COMPATIBILITY,
     iterations: int = ITERATIONS,
 ) -> np.ndarray:
-    """What one image's boxes of a class hold, boolean, (rows, cols).
+    """Segment the objects in an image's boxes of a class, boolean (rows, cols).
 
-    Each box on its own: a dense CRF with a bilateral kernel, its widths by the box's
-    shorter side, and what it finds inside the box. It sees the box and a margin of
-    three widths, no more, which takes a hundredth to all of the time and moves the
-    answer as little as another origin of the approximating lattice does. A box of
-    which nothing is left is kept whole, with a warning.
+    Each box is refined alone, by a dense CRF with a bilateral kernel whose widths
+    depend on the box's shorter side; the result is cut to the box. The CRF sees the box
+    and a margin of three widths, which takes a hundredth to all of the time and moves
+    the result as little as another origin of the approximating lattice does. A box
+    without any remaining pixel is kept whole, with a warning.
 
     Args:
-        image: (rows, cols), or with 1 or 3 channels; uint8 or float in [0, 1].
+        image: Image (rows, cols), or with 1 or 3 channels; uint8 or float in [0, 1].
         boxes: Rows x, y, w, h of the image, pixels, (k, 4).
-        probability: How sure it is that a pixel is of the object inside of the box,
-            and is not outside, above 0.5 and below 1.
+        probability: Probability that a pixel inside of the box is of the object, and
+            that one outside is not, above 0.5 and below 1.
         compatibility: Weight of the kernel, positive.
-        iterations: Of the mean field, at least 1.
+        iterations: Number of iterations of the mean field, at least 1.
 
     Raises:
         ImportError: If pydensecrf is not installed.
         ValueError: If the image or an option is out of its range.
     """
     _densecrf()
-    if not (0.5 < probability < 1 and compatibility > 0 and iterations >= 1):
-        raise ValueError(
-            "A CRF takes a probability between 0.5 and 1, a positive compatibility "
-            f"and an iteration or more. Received: {probability}, {compatibility} and "
-            f"{iterations}."
-        )
+    config = CrfConfig(probability, compatibility, iterations)
     pixels = _as_pixels(image)
-    answer = np.zeros(pixels.shape[:2], bool)
+    mask = np.zeros(pixels.shape[:2], bool)
     for box in np.asarray(boxes, float).reshape(-1, 4):
-        answer |= _refined(pixels, box, (probability, compatibility, iterations))
-    return answer
+        mask |= _refine(pixels, box, config)
+    return mask
 
 
 def crf_masks(
-    table: Table, folder, progress: bool = True, *, workers: int = 1
+    table: Table,
+    folder: str | os.PathLike[str],
+    progress: bool = True,
+    *,
+    workers: int = 1,
 ) -> dict[int, str]:
-    """Paths of files with the refined boxes of every image that has boxes, by row.
+    """Write the refined boxes of every image with boxes, and return the paths by row.
 
     Class k is bit k % 16 of channel k // 16 of a 16-bit PNG, of the size of the upright
     image; ``decode_class_masks`` reads it. Files are named by image, boxes and kernel:
-    those that are there are not made again, so a run that was killed goes on, and
-    several tables may share a folder.
+    existing ones are not made again, so an interrupted run resumes, and several tables
+    may share a folder.
 
     Args:
         table: The images, at most 64 classes.
-        folder: Where the files go; made when it is absent.
-        progress: Whether there is a progress bar.
-        workers: Processes that share the work. With more than one, what calls this
-            must be importable (a program's ``if __name__ == "__main__":``).
+        folder: Folder of the files, made if absent.
+        progress: Show a progress bar.
+        workers: Number of processes. With more than one, the calling program must be
+            importable (``if __name__ == "__main__":``).
 
     Raises:
         ImportError: If pydensecrf is not installed, before any work.
         ValueError: If there are more classes, or no worker.
     """
     _densecrf()
-    if len(table.class_names) > MOST or workers < 1:
+    if len(table.class_names) > MAX_CLASSES or workers < 1:
         raise ValueError(
-            f"Files hold the masks of up to {MOST} classes, and take a worker or more. "
-            f"Received: {len(table.class_names)} classes and workers={workers}. "
-            "Select classes first (kerasloc.data.select_classes)."
+            f"Expected up to {MAX_CLASSES} classes and at least one worker. Received: "
+            f"{len(table.class_names)} classes and workers={workers}. Select classes "
+            "first (kerasloc.data.select_classes)."
         )
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     boxes = _boxes_by_row(table)
-    paths = {row: folder / _name(table, row, boxes[row]) for row in boxes}
+    paths = {row: folder / _file_name(table, row, boxes[row]) for row in boxes}
     absent = {path: row for row, path in paths.items() if not path.is_file()}
-    todo = {row: (path, boxes[row]) for path, row in absent.items()}
-    _write_all(table, todo, progress, workers)
+    tasks = {row: (path, boxes[row]) for path, row in absent.items()}
+    _write_all(table, tasks, progress, workers)
     return {row: str(path) for row, path in paths.items()}
 
 
-def decode_class_masks(path, size: tuple[int, int], classes: int):
-    """Masks of a file that ``crf_masks`` wrote, boolean, (rows, cols, classes).
+def decode_class_masks(path: Any, size: tuple[int, int], classes: int) -> Any:
+    """Decode a file of ``crf_masks`` to masks, boolean (rows, cols, classes).
 
-    By ``tf`` ops, eagerly or in a data set.
+    By ``tf`` ops, eagerly or in a ``tf.data`` pipeline.
 
     Args:
-        path: Scalar string; "" (an image without boxes) gives empty masks.
-        size: Rows and columns wanted; taken from the file by nearest neighbors.
+        path: Scalar string tensor; "" (an image without boxes) yields empty masks.
+        size: Rows and columns of the result, by nearest neighbors.
         classes: Number of classes of the table.
 
     Raises:
-        tf.errors.OpError: If the file is missing, or of a table with another number
-            of classes as far as its channels tell.
+        tf.errors.OpError: If the file is missing, or has another number of channels
+            than a table of so many classes.
     """
     import tensorflow as tf
 
@@ -133,9 +175,9 @@ def decode_class_masks(path, size: tuple[int, int], classes: int):
         bits = tf.io.decode_png(tf.io.read_file(path), dtype=tf.uint16)
         bits = tf.ensure_shape(bits, (None, None, channels))
         bits = tf.image.resize(bits, size, method="nearest")
-        own = tf.gather(bits, np.arange(classes) // BITS, axis=-1)
+        bits = tf.gather(bits, np.arange(classes) // BITS, axis=-1)
         flags = (1 << np.arange(classes) % BITS).astype(np.uint16)
-        return tf.bitwise.bitwise_and(own, flags) > 0
+        return tf.bitwise.bitwise_and(bits, flags) > 0
 
     masks = tf.cond(
         tf.equal(path, ""), lambda: tf.zeros((*size, classes), tf.bool), read
@@ -145,131 +187,131 @@ def decode_class_masks(path, size: tuple[int, int], classes: int):
 
 
 def _densecrf():
-    """The module that infers."""
+    """The module of the inference."""
     try:
         from pydensecrf import densecrf
     except ImportError as error:
         raise ImportError(
-            "Refining boxes takes a dense CRF, the package pydensecrf2. Received: "
-            f'{error}. Install it with pip install -e ".[crf]" (it compiles with gcc), '
-            "or train on the boxes as they are."
+            "Expected the package pydensecrf2, to refine boxes by a dense CRF. "
+            f'Received: {error}. Install it with pip install -e ".[crf]" (it compiles '
+            "with gcc), or train on the boxes as they are."
         ) from error
     return densecrf
 
 
-def _as_pixels(image) -> np.ndarray:
+def _as_pixels(image: npt.ArrayLike) -> np.ndarray:
     """The image as RGB, uint8, (rows, cols, 3)."""
     image = np.asarray(image)
     gray = image[..., None] if image.ndim == 2 else image
     if gray.ndim != 3 or gray.shape[-1] not in (1, 3) or not gray.size:
         raise ValueError(
-            "An image is (rows, cols), or with 1 or 3 channels. "
+            "Expected an image (rows, cols), or with 1 or 3 channels. "
             f"Received: shape {image.shape}."
         )
     pixels = np.round(as_unit_range(gray) * 255).astype(np.uint8)
-    # a copy: the library refuses what it may not write to
+    # a copy: the library refuses read-only arrays
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy()
 
 
-def _refined(pixels, box, options) -> np.ndarray:
-    """What the CRF leaves of one box, boolean, (rows, cols)."""
+def _refine(pixels: np.ndarray, box: np.ndarray, config: CrfConfig) -> np.ndarray:
+    """Mask of the object in one box, boolean (rows, cols)."""
     mask = to_mask([box], pixels.shape[:2])
     if not mask.any():
         return mask
     x, y, w, h = (int(value) for value in box)
-    row = bisect.bisect_right(SIDES, min(box[2:]))
-    margin = MARGIN * POSITIONS[row]
+    size_class = bisect.bisect_right(SIDES, min(box[2:]))
+    margin = config.margin * POSITIONS[size_class]
     near = (
         slice(max(y - margin, 0), y + h + margin),
         slice(max(x - margin, 0), x + w + margin),
     )
-    widths = POSITIONS[row], INTENSITIES[row]
-    found = mask[near] & _inferred(pixels[near], mask[near], widths, options)
-    if found.any():
-        mask[near] = found
+    refined = mask[near] & _infer(pixels[near], mask[near], size_class, config)
+    if refined.any():
+        mask[near] = refined
     else:
         logger.warning("The CRF leaves nothing of the box %s; it is kept whole.", box)
     return mask
 
 
-def _inferred(pixels, mask, widths, options) -> np.ndarray:
-    """Where the object of a mask is more probable than the rest, boolean.
+def _infer(
+    pixels: np.ndarray, mask: np.ndarray, size_class: int, config: CrfConfig
+) -> np.ndarray:
+    """Mask where the object is more probable than the background, boolean.
 
     Args:
         pixels: RGB, uint8, (rows, cols, 3).
-        mask: Where the object may be, boolean, (rows, cols).
-        widths: Of the kernel in position and in intensity.
-        options: Probability, compatibility, iterations.
+        mask: Box of the object, boolean, (rows, cols).
+        size_class: Index of the widths of the kernel.
+        config: Options of the CRF.
     """
-    probability, compatibility, iterations = options
     crf = _densecrf().DenseCRF2D(*mask.shape[::-1], 2)
     labels = np.stack([~mask, mask]).reshape(2, -1)
-    shares = np.where(labels, probability, 1 - probability)
+    shares = np.where(labels, config.probability, 1 - config.probability)
     crf.setUnaryEnergy(-np.log(shares).astype(np.float32))
     crf.addPairwiseBilateral(
-        sxy=widths[0],
-        srgb=widths[1],
+        sxy=POSITIONS[size_class],
+        srgb=INTENSITIES[size_class],
         rgbim=np.ascontiguousarray(pixels),
-        compat=compatibility,
+        compat=config.compatibility,
     )
-    outside, inside = np.array(crf.inference(iterations))
+    outside, inside = np.array(crf.inference(config.iterations))
     return (inside > outside).reshape(mask.shape)
 
 
 def _boxes_by_row(table: Table) -> dict[int, np.ndarray]:
-    """Rows x, y, w, h, class of every image that has some, sorted, each once."""
+    """Unique rows x, y, w, h, class of every image that has some, sorted."""
     boxes = np.unique(table.boxes, axis=0)
     rows, starts = np.unique(boxes[:, 0].astype(int), return_index=True)
-    parts = np.split(boxes[:, 1:], starts[1:])
-    return dict(zip(rows.tolist(), parts, strict=False))
+    return dict(zip(rows.tolist(), np.split(boxes[:, 1:], starts[1:]), strict=False))
 
 
-def _name(table: Table, row: int, boxes: np.ndarray) -> str:
-    """A file name that changes when what is in the file does."""
+def _file_name(table: Table, row: int, boxes: np.ndarray) -> str:
+    """File name that changes with the content of the file."""
     path = os.path.abspath(table.paths[row])
     stat = os.stat(path)
-    facts = (
+    content = (
         path,
         int(table.orientations[row]),
         (stat.st_size, stat.st_mtime_ns),
-        _channels(table),
+        _num_channels(table),
         boxes.tolist(),
         (SIDES, POSITIONS, INTENSITIES, MARGIN),
         (PROBABILITY, COMPATIBILITY, ITERATIONS),
     )
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:40] + ".png"
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:40] + ".png"
 
 
-def _channels(table: Table) -> int:
+def _num_channels(table: Table) -> int:
     return -(-len(table.class_names) // BITS)
 
 
-def _write_all(table: Table, todo: dict, progress: bool, workers: int) -> None:
-    """Makes the files of some rows: row -> path and boxes."""
+def _write_all(table: Table, tasks: dict, progress: bool, workers: int) -> None:
+    """Write the files of some rows: row -> path and boxes."""
     from tqdm import tqdm
 
-    quiet = not progress or not todo
     bar = tqdm(
-        total=len(todo), desc="Refining boxes", unit="image", disable=quiet, leave=False
+        total=len(tasks),
+        desc="Refining boxes",
+        unit="image",
+        disable=not (progress and tasks),
+        leave=False,
     )
-    rows, channels = list(todo), _channels(table)
+    rows, channels = list(tasks), _num_channels(table)
     with bar, _pool(min(workers, len(rows))) as pool:
-        # A few at a time: a pool would read all images before the first is done.
+        # in chunks: a pool would read all images before the first is done
         for start in range(0, len(rows), 4 * workers):
-            some = rows[start : start + 4 * workers]
-            images = (_read(table, row) for row in some)
-            boxes = (todo[row][1] for row in some)
+            chunk = rows[start : start + 4 * workers]
+            images = (_read(table, row) for row in chunk)
+            boxes = (tasks[row][1] for row in chunk)
             run = map if pool is None else pool.map
-            found = run(_class_bits, images, boxes, [channels] * len(some))
-            for row, bits in zip(some, found, strict=True):
-                _write(todo[row][0], bits)
+            masks = run(_class_bits, images, boxes, [channels] * len(chunk))
+            for row, bits in zip(chunk, masks, strict=True):
+                _write(tasks[row][0], bits)
                 bar.update()
 
 
 def _pool(workers: int):
-    """Processes, or none: a copy of this one might hold locks of TensorFlow's."""
-    import contextlib
-
+    """Processes, spawned: a fork might hold locks of TensorFlow. None below 2."""
     if workers < 2:
         return contextlib.nullcontext()
     context = multiprocessing.get_context("spawn")
@@ -298,10 +340,8 @@ def _class_bits(pixels: np.ndarray, boxes: np.ndarray, channels: int) -> np.ndar
 
 
 def _write(path: pathlib.Path, bits: np.ndarray) -> None:
-    """A file that is whole or absent."""
+    """Write a file that is complete or absent."""
     import tensorflow as tf
 
-    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
-    with tf.device("CPU:0"):
+    with tf.device("CPU:0"), atomic_write(path) as partial:
         partial.write_bytes(tf.io.encode_png(bits).numpy())
-    os.replace(partial, path)

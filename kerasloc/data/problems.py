@@ -1,48 +1,89 @@
-"""Problems of data: raised together, or logged and skipped."""
+"""Problems in data: validation that lists all of them, raised or skipped."""
 
 import logging
+from collections.abc import Iterable
 
 logger = logging.getLogger(__name__)
 
 
-def check_on_error(on_error: str) -> None:
-    """Make sure that ``on_error`` is "raise" or "skip".
-
-    Raises:
-        ValueError: If not.
-    """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error is "raise" or "skip". Received: {on_error!r}.')
-
-
-def complain(problems, rule: str, on_error: str = "raise", way_out: str = "") -> None:
-    """Raise the problems, or log how many there are and the first of them.
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Validate an argument that takes one of several words.
 
     Args:
-        problems: Texts; none at all is fine.
-        rule: What they break, a sentence without its period.
-        on_error: "raise", or "skip" for a warning in the log.
-        way_out: What else is to be done, a sentence.
+        name: Name of the argument, for the message.
+        value: Received value.
+        choices: Valid values.
 
     Raises:
-        ValueError: If there are problems and they are not to be skipped.
+        ValueError: If ``value`` is not among them.
+
+    Examples:
+        >>> check_choice("on_error", "skip", ("raise", "skip"))
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise ValueError(
+            f"Expected {name} to be one of {', '.join(map(repr, choices))}. "
+            f"Received: {value!r}."
+        )
+
+
+def check_on_error(on_error: str) -> None:
+    """Validate ``on_error``: "raise" or "skip".
+
+    Args:
+        on_error: Received value.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    check_choice("on_error", on_error, ("raise", "skip"))
+
+
+def report_problems(
+    problems: Iterable[str],
+    rule: str,
+    on_error: str = "raise",
+    remedy: str = 'Fix them, or skip them with on_error="skip".',
+) -> None:
+    """Raise one error for all problems, or log a warning with their number.
+
+    Args:
+        problems: One text per problem; without any, nothing happens.
+        rule: Violated rule, a sentence without its period.
+        on_error: "raise", or "skip" for the warning.
+        remedy: Advice at the end of the error, a sentence.
+
+    Raises:
+        ValueError: If there are problems and ``on_error`` is "raise".
+
+    Examples:
+        >>> report_problems([], "Expected every row to have an image")
+        >>> report_problems(["line 3"], "Expected labels", remedy="Add them.")
+        Traceback (most recent call last):
+        ValueError: Expected labels. Received: 1 violation:
+          line 3
+        Add them.
     """
     problems = list(problems)
     if problems and on_error == "raise":
-        raise ValueError(
-            f"{rule}. Received: {len(problems)} that break this:\n{listing(problems)}\n"
-            + (way_out or 'Mend them, or leave them out with on_error="skip".')
-        )
+        count = f"{len(problems)} violation{'s' * (len(problems) > 1)}"
+        raise ValueError(f"{rule}. Received: {count}:\n{listing(problems)}\n{remedy}")
     if problems:
         logger.warning("left out %d: %s\n%s", len(problems), rule, listing(problems))
 
 
-def listing(problems, limit: int = 10) -> str:
-    """The problems one a line, at most ``limit`` of them, and how many more.
+def listing(problems: Iterable[str], limit: int = 10) -> str:
+    """Format problems, one per line.
 
     Args:
         problems: Texts.
-        limit: How many are shown.
+        limit: Maximum number of lines; a last line counts the rest.
+
+    Examples:
+        >>> print(listing(["line 2", "line 5", "line 9"], limit=1))
+          line 2
+          ... and 2 more
     """
     problems = list(problems)
     more = len(problems) - limit

@@ -1,6 +1,7 @@
-"""Single images of a data set, for a quick try: the test folder by number, any file."""
+"""Single images of a dataset: the test folder by number, and any file."""
 
 import operator
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,24 @@ from kerasloc.data.datasets.folders import read_folders
 from kerasloc.data.synthetic import default_folder
 from kerasloc.data.table import Table
 
+PathLike = str | os.PathLike[str]
+
 
 def read_image(
-    index: int | None = None, data_dir=None, *, im_size=None, channels=3, seed=None
+    index: int | None = None,
+    data_dir: PathLike | None = None,
+    *,
+    im_size: int | tuple[int, int] | None = None,
+    channels: int = 3,
+    seed: int | None = None,
 ) -> tuple[np.ndarray, int]:
-    """An image of the test folder, float32 in [0, 1], and the index of its class.
+    """Read an image of the test folder, float32 in [0, 1], and its class index.
 
     Args:
         index: Number of the image, as in ``test_images``. None: a random one.
         data_dir: Folder with ``test/CLASS/*``. None: the embedded synthetic data in
-            ``data/``, made when absent.
-        im_size: Size wanted, a number or (rows, cols). None: the file's own.
+            ``data/``, made if absent.
+        im_size: Size of the result, a number or (rows, cols). None: that of the file.
         channels: 1 or 3.
         seed: Seed of the random choice.
 
@@ -29,27 +37,30 @@ def read_image(
     """
     table = _test_table(data_dir)
     if index is None:
-        index = np.random.default_rng(seed).integers(len(table))
+        index = int(np.random.default_rng(seed).integers(len(table)))
     index = operator.index(index)
     if not 0 <= index < len(table):
         raise ValueError(
-            f"The test folder holds images 0..{len(table) - 1}. Received: {index}."
+            f"Expected the index of a test image, 0..{len(table) - 1}. Received: "
+            f"{index}. Use num_images for their number."
         )
     image = load_image(table.paths[index], im_size, channels)
     return image, int(table.class_index[index])
 
 
-def load_image(path, size=None, channels: int = 3) -> np.ndarray:
-    """The image of a file, upright, float32 in [0, 1], (rows, cols, channels).
+def load_image(
+    path: PathLike, size: int | tuple[int, int] | None = None, channels: int = 3
+) -> np.ndarray:
+    """Read an image file upright, float32 in [0, 1], (rows, cols, channels).
 
     Args:
         path: JPEG, PNG, BMP, GIF, TIFF or WebP file.
-        size: Size wanted, a number or (rows, cols). None: the file's own.
-        channels: 1 or 3, or the number that the file has.
+        size: Size of the result, a number or (rows, cols). None: that of the file.
+        channels: 1 or 3, or the number of channels of the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no image, or has not so many channels.
+        ValueError: If the file is not an image, or has another number of channels.
     """
     import tensorflow as tf
 
@@ -62,49 +73,48 @@ def load_image(path, size=None, channels: int = 3) -> np.ndarray:
                 image = resize(image, checks.as_size(size))
     except tf.errors.OpError as error:
         raise ValueError(
-            f"{path} is not an image that can be read with {channels} channels. "
-            f"Received: {error.message}"
+            f"Expected an image with {channels} channels in {path}. Received: "
+            f"{error.message}"
         ) from error
     return image.numpy()
 
 
-def num_images(data_dir=None) -> int:
-    """Number of images in the test folder.
+def num_images(data_dir: PathLike | None = None) -> int:
+    """Count the images in the test folder.
 
     Args:
-        data_dir: As in ``read_image``.
+        data_dir: Folder as in ``read_image``.
     """
     return len(_test_table(data_dir))
 
 
-def num_classes(data_dir=None) -> int:
-    """Number of classes of the data.
+def num_classes(data_dir: PathLike | None = None) -> int:
+    """Count the classes of the data.
 
     Args:
-        data_dir: As in ``read_image``.
+        data_dir: Folder as in ``read_image``.
     """
     return len(_test_table(data_dir).class_names)
 
 
-def test_images(data_dir=None) -> list[str]:  # noqa: PT028
-    """Paths of the images in the test folder, sorted.
+def test_images(data_dir: PathLike | None = None) -> list[str]:  # noqa: PT028
+    """List the paths of the images in the test folder, sorted.
 
     Args:
-        data_dir: As in ``read_image``.
+        data_dir: Folder as in ``read_image``.
     """
     return _test_table(data_dir).paths.tolist()
 
 
-test_images.__test__ = False  # pytest would take it for a test
+test_images.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest
 
 
-def _test_table(data_dir) -> Table:
-    """Table of the test folder."""
+def _test_table(data_dir: PathLike | None) -> Table:
     folder = Path(default_folder() if data_dir is None else data_dir)
     table = read_folders(folder).split("test")
     if not len(table):
         raise ValueError(
-            f"Single images come from the test folder. Received: {folder} without "
-            f"{folder / 'test'}. Add it, or read a file with load_image."
+            f"Expected single images in {folder / 'test'}. Received: {folder} without "
+            "it. Add it, or read a file with load_image."
         )
     return table

@@ -1,6 +1,8 @@
-"""Who trains, validates and tests: lists of images by the published protocols.
+"""Training, validation and test images: stratified splits of whole groups.
 
-Published, for the 112,120 images of NIH ChestX-ray14, 880 of them with boxes:
+:func:`cut_validation` cuts validation images from training images. :func:`make_lists`
+makes lists of images by the published protocols, for the 112,120 images of NIH
+ChestX-ray14, 880 of them with boxes:
 
 - "official": the official training and test images; validation images are cut from
   the training ones.
@@ -8,13 +10,13 @@ Published, for the 112,120 images of NIH ChestX-ray14, 880 of them with boxes:
   those without.
 - "no-boxes": test on all images with boxes, train on those without, 111,240 as
   published. Patients of a test image are left out here, so that fewer remain, and a
-  validation part is kept of them, where the published code selects by the test images.
+  validation share is kept of them, where the published code selects by the test images.
 - "localization": five folds, test on 20 % of the images with boxes, train on the other
-  80 % and on 50 % of those without; a validation part of either is kept for selection.
+  80 % and on 50 % of those without; a validation share of either is kept.
 
-A patient is always on one side. As patients move as a whole, shares hold about, not
-exactly. The lists as files and on a table: ``kerasloc.data.image_lists``, all of which
-is here, too.
+A patient is always on one side. As patients move as a whole, shares hold approximately.
+:mod:`kerasloc.data.image_lists` holds the lists as files and on a table; its functions
+can be imported from here, too.
 
 Reference:
     Ouyang et al., Learning hierarchical attention for weakly-supervised chest X-ray
@@ -35,6 +37,8 @@ from kerasloc.data.image_lists import (
     read_lists,
     write_lists,
 )
+from kerasloc.data.problems import check_choice
+from kerasloc.data.stratify import choose_groups, deal_groups
 from kerasloc.data.table import Table, check_disjoint
 
 __all__ = [
@@ -53,103 +57,121 @@ PROTOCOLS = ("official", "classification", "no-boxes", "localization")
 FOLDED = ("classification", "localization")
 FOLDS = 5  # each tests 20 %
 VAL_SHARE = 0.1
-UNANNOTATED_SHARE = 0.5  # "localization" learns from this many of the images without
+UNANNOTATED_SHARE = 0.5  # of the images without boxes, for "localization" to train on
 
 
 def cut_validation(table: Table, share: float, seed: int = 0) -> Table:
-    """The table with a share of its "train" images marked "val".
+    """Mark a share of the "train" images as "val".
 
     Stratified by class (for several labels per image: by every label), whole groups on
-    one side, and, where possible, at least one image of every class on either side.
-    A table that has "val" images already comes back as it is.
+    one side, and, if possible, at least one image of every class on either side. A
+    table that has "val" images is returned unchanged.
 
     Args:
-        table: The data; its "test" and "" images stay what they are.
+        table: The data; its "test" and "" images stay unchanged.
         share: Share of the "train" images, between 0 and 1.
-        seed: Whatever decides which images go; the same seed, the same images.
+        seed: Seed of the choice; the same seed, the same images.
 
     Raises:
-        ValueError: If the share is not between 0 and 1, or nothing can be cut off.
+        ValueError: If the share is not between 0 and 1, or nothing can be cut.
+
+    Examples:
+        >>> table = Table(list("abcdef"), ("x", "y"), [[1, 0], [0, 1]] * 3,
+        ...               splits=["train"] * 6)
+        >>> cut_validation(table, 0.34)
+        Table(6 images: 4 train, 2 val; 2 classes: x, y; 0 boxes; 0 masks)
     """
     if not 0 < share < 1:
         raise ValueError(
-            f"The validation share lies between 0 and 1. Received: {share}. "
-            "Say 0.2 for a fifth of the training images."
+            f"Expected a validation share between 0 and 1. Received: {share}. Use 0.2 "
+            "for a fifth of the training images."
         )
     if (table.splits == "val").any():
         return table
     rows = np.flatnonzero(table.splits == "train")
-    known = table.labels[rows] == 1
-    strata = np.column_stack([known, ~known.any(axis=1)]).astype(int)
-    alone = rows.astype(str)
-    groups = np.where(
-        table.groups[rows] == "", alone, np.char.add("g", table.groups[rows])
-    )
+    positive = table.labels[rows] == 1
+    strata = np.column_stack([positive, ~positive.any(axis=1)]).astype(int)
+    names = np.char.add("g", table.groups[rows])
+    groups = np.where(table.groups[rows] == "", rows.astype(str), names)
     _, units = np.unique(groups, return_inverse=True)
-    counts = np.zeros((units.max(initial=-1) + 1, strata.shape[1]), int)
-    np.add.at(counts, units, strata)
-    taken = _choose(counts, share, np.random.default_rng(seed))
-    if not taken.any():
+    chosen = choose_groups(strata, units, share, np.random.default_rng(seed))
+    if not chosen.any():
         raise ValueError(
-            "Validation images are cut off the training images, at least one of a "
-            f"class with two or more groups. Received: {len(rows)} training images in "
-            f"{len(counts)} groups. Add images, or mark validation images yourself."
+            "Expected training images of a class in two or more groups, to cut "
+            f"validation images from. Received: {len(rows)} training images in "
+            f"{len(np.unique(units))} groups. Add images, or mark them as val."
         )
     splits = table.splits.astype("<U5")
-    splits[rows[taken[units]]] = "val"
+    splits[rows[chosen]] = "val"
     return dataclasses.replace(table, splits=splits)
 
 
 def make_lists(
-    table: Table, protocol: str, fold: int = 0, seed: int = 0, *, val_share=VAL_SHARE
+    table: Table,
+    protocol: str,
+    fold: int = 0,
+    seed: int = 0,
+    *,
+    val_share: float = VAL_SHARE,
 ) -> dict[str, list[str]]:
-    """Names of the images to train, validate and test on, and whose boxes are learned.
+    """List the images to train, validate and test on, and those with boxes to train on.
 
     The order of the table's rows does not matter. The five test folds of a seed have no
     image in common; together they are all images ("classification") or all images with
     boxes ("localization"). Labels are spread over the folds as evenly as patients let
-    them. Images that a protocol has no use for are on no list.
+    them. Images that a protocol does not use are on no list.
 
     Args:
         table: The data, with boxes and groups (patients; an image without is its own).
             Its splits count for "official" only.
         protocol: One of ``PROTOCOLS``, see above.
-        fold: 0 to 4; 0 where the protocol has no folds.
-        seed: Whatever decides which images; not negative.
-        val_share: Validation images: of all ("classification") or of the training
-            images (the others; "official" keeps validation images that are there).
+        fold: Number of the fold, 0 to 4; 0 for protocols without folds.
+        seed: Seed of the choice; not negative.
+        val_share: Share of the validation images: of all images ("classification") or
+            of the training images (otherwise; "official" keeps existing ones).
 
     Returns:
         "train", "val", "test", sorted, and "annotated": the training images with boxes,
-        where there are some.
+        if there are any.
 
     Raises:
         ValueError: If the table does not have what the protocol needs, or an argument
             is out of range.
+
+    Examples:
+        >>> table = Table([f"{i}.png" for i in range(10)], ("x",), [[1]] * 10)
+        >>> lists = make_lists(table, "classification", fold=1)
+        >>> {name: len(images) for name, images in lists.items()}
+        {'train': 7, 'val': 1, 'test': 2}
     """
     _check_arguments(protocol, fold, val_share)
     names = image_names(table)
     table = table.subset(np.argsort(names))
     draw = _Draw(table, np.sort(names), int(fold), seed, val_share)
-    makers = (_official, _classification, _no_boxes, _localization)
-    splits = dict(zip(PROTOCOLS, makers, strict=True))[protocol](draw)
+    split = {
+        "official": _split_official,
+        "classification": _split_classification,
+        "no-boxes": _split_no_boxes,
+        "localization": _split_localization,
+    }[protocol]
+    splits = split(draw)
     lists = {name: draw.names[splits == name].tolist() for name in LISTED}
     empty = [name for name, images in lists.items() if not images]
     if empty:
         raise ValueError(
-            "Every list gets an image, and all images of a patient are on one. "
+            "Expected an image for every list, with all images of a patient on one. "
             f"Received: too few patients for {', '.join(empty)} (protocol {protocol}, "
             f"{len(names)} images). Add patients, or raise val_share."
         )
-    learned = draw.names[(splits == "train") & draw.annotated]
-    return lists | ({ANNOTATED: learned.tolist()} if learned.size else {})
+    annotated = draw.names[(splits == "train") & draw.annotated]
+    return lists | ({ANNOTATED: annotated.tolist()} if annotated.size else {})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Draw:
-    """The table by name, and what is drawn from it.
+    """The table sorted by name, and random choices of its images.
 
-    ``units`` are numbers of patients, ``strata`` is what is spread evenly: the images
+    ``units`` are numbers of patients; ``strata`` are to be spread evenly: the images
     with boxes, those without, and of either those with each label.
     """
 
@@ -164,54 +186,48 @@ class _Draw:
 
     def __post_init__(self):
         groups, labels = self.table.groups, self.table.labels == 1
-        keys = np.where(
-            groups == "", np.char.add("i", self.names), np.char.add("g", groups)
-        )
+        images = np.char.add("i", self.names)
+        keys = np.where(groups == "", images, np.char.add("g", groups))
         boxed = has_boxes(self.table)
-        columns = [boxed, ~boxed, labels & boxed[:, None], labels & ~boxed[:, None]]
-        found = {
-            "annotated": boxed,
-            "units": np.unique(keys, return_inverse=True)[1],
-            "strata": np.column_stack(columns).astype(float),
-        }
-        for name, value in found.items():
-            object.__setattr__(self, name, value)
+        strata = [boxed, ~boxed, labels & boxed[:, None], labels & ~boxed[:, None]]
+        units = np.unique(keys, return_inverse=True)[1]
+        object.__setattr__(self, "annotated", boxed)
+        object.__setattr__(self, "units", units)
+        object.__setattr__(self, "strata", np.column_stack(strata).astype(float))
 
     def with_boxes(self) -> np.ndarray:
-        """Whether each image is of a patient who has an image with boxes."""
+        """Mask of the images of patients who have an image with boxes, (n,)."""
         return np.isin(self.units, self.units[self.annotated])
 
-    def test_fold(self, images) -> np.ndarray:
-        """Whether each image is in the test fold, of some images (masks over all)."""
+    def test_fold(self, images: np.ndarray) -> np.ndarray:
+        """Mask of the test fold among some images (masks over all), (n,)."""
         rng = np.random.default_rng(self.seed)
         return self._deal(images, np.full(FOLDS, 1 / FOLDS), rng) == self.fold
 
-    def split(self, images, of_all: float = 1) -> np.ndarray:
+    def split(self, images: np.ndarray, of_all: float = 1) -> np.ndarray:
         """Split of some images, a share "val" and the rest "train"; "" for others.
 
-        ``of_all``: how many of all images they are, if the share is one of all.
+        ``of_all``: their share of all images, if ``val_share`` is one of all.
         """
         rng = np.random.default_rng((self.seed, self.fold, 1))
         share = self.val_share / of_all
-        part = self._deal(images, np.array([share, 1 - share]), rng)
-        return np.array(["", "val", "train"])[part + 1]
+        side = self._deal(images, np.array([share, 1 - share]), rng)
+        return np.array(["", "val", "train"])[side + 1]
 
     def _deal(self, images, shares, rng) -> np.ndarray:
-        """Part of each image, whole patients in one; -1 for other images."""
+        """Index of the share of each image, the same for a patient; -1 for others."""
         _, units = np.unique(self.units[images], return_inverse=True)
-        counts = np.zeros((units.max() + 1, self.strata.shape[1]))
-        np.add.at(counts, units, self.strata[images])
-        part = np.full(len(images), -1)
-        part[images] = _deal_units(counts, shares, rng)[units]
-        return part
+        dealt = np.full(len(images), -1)
+        dealt[images] = deal_groups(self.strata[images], units, shares, rng)
+        return dealt
 
 
-def _official(draw: _Draw) -> np.ndarray:
-    """Split of each image: as the table has it, and some "train" made "val"."""
+def _split_official(draw: _Draw) -> np.ndarray:
+    """Splits of the table, with some "train" images made "val"."""
     missing = [name for name in ("train", "test") if name not in draw.table.splits]
     if missing:
         raise ValueError(
-            "The protocol official takes the splits that the data set brings along. "
+            "Expected the official splits of the dataset for the protocol official. "
             f"Received: a table without {' and '.join(missing)} images. Put the "
             "official lists beside the data, or use classification."
         )
@@ -222,23 +238,22 @@ def _official(draw: _Draw) -> np.ndarray:
     return np.where(splits == "train", draw.split(splits == "train"), splits)
 
 
-def _classification(draw: _Draw) -> np.ndarray:
-    """Split of each image: a fifth to test on, the other ones parted."""
+def _split_classification(draw: _Draw) -> np.ndarray:
+    """Splits with a fifth of the images to test on."""
     _check_patients(draw, draw.units, "patients")
     test = draw.test_fold(np.ones(len(draw.names), bool))
-    splits = draw.split(~test, 1 - 1 / FOLDS)
-    return np.where(test, "test", splits)
+    return np.where(test, "test", draw.split(~test, 1 - 1 / FOLDS))
 
 
-def _no_boxes(draw: _Draw) -> np.ndarray:
-    """Split of each image: the annotated to test on, patients without to learn."""
+def _split_no_boxes(draw: _Draw) -> np.ndarray:
+    """Splits with the annotated images to test on, patients without to train on."""
     _check_annotated(draw, "no-boxes")
     others = ~draw.with_boxes()
     patients = len(np.unique(draw.units[others]))
     if patients < 2:
         raise ValueError(
-            "The protocol no-boxes learns from, and validates on, images of two or "
-            "more patients of whom no image has a box. Received: "
+            "Expected images of two or more patients without any box, to train and "
+            "validate on by the protocol no-boxes. Received: "
             f"{draw.annotated.sum()} of {len(others)} images with boxes, {patients} "
             "patients without any. Add images without boxes, or use localization "
             "(and train with --box-share 0)."
@@ -246,125 +261,53 @@ def _no_boxes(draw: _Draw) -> np.ndarray:
     return np.where(draw.annotated, "test", draw.split(others))
 
 
-def _localization(draw: _Draw) -> np.ndarray:
-    """Split of each image: a fifth of the annotated to test on, half of the others."""
+def _split_localization(draw: _Draw) -> np.ndarray:
+    """Splits with a fifth of the annotated to test on, half of the others in use."""
     _check_annotated(draw, "localization")
     annotated = draw.annotated
     boxed = draw.units[annotated]
     _check_patients(draw, boxed, "patients who have an image with boxes")
     test = draw.test_fold(draw.with_boxes())
     sides = draw.split(~test)
-    wanted = round(UNANNOTATED_SHARE * (~annotated).sum())
-    val = round(draw.val_share * wanted)
+    total = round(UNANNOTATED_SHARE * (~annotated).sum())
+    val = round(draw.val_share * total)
     order = np.random.default_rng((draw.seed, 2)).permutation(len(annotated))
     splits = np.where(annotated, np.where(test, "test", sides), "")
-    for name, count in (("val", val), ("train", wanted - val)):
+    for name, count in (("val", val), ("train", total - val)):
         splits[order[(~annotated & (sides == name))[order]][:count]] = name
     return splits
 
 
-def _deal_units(counts, shares, rng) -> np.ndarray:
-    """Part of each patient, (patients,) int, so that every stratum is shared alike.
-
-    Larger patients first, each to the part where the squares of what is missing
-    shrink most.
-
-    Args:
-        counts: Images in each stratum, (patients, strata): those with boxes, those
-            without, and others, which together weigh as much as one of these two.
-        shares: Of each part, (parts,), sum 1.
-        rng: Generator that orders patients of about the same size.
-    """
-    boxed = counts[:, 0] > 0
-    sizes = counts[:, :2].sum(axis=1)
-    owns = counts / np.maximum(counts.sum(axis=0), 1)
-    weights = np.ones(counts.shape[1])
-    weights[:2] = len(weights) - 2
-    size_class = np.frexp(sizes)[1]  # alike within a factor of two
-    order = np.lexsort((rng.permutation(len(counts)), -size_class, ~boxed))
-    missing = np.repeat(shares[:, None], len(weights), axis=1)  # (parts, strata)
-    dealt = np.zeros(len(counts), int)
-    for unit in order:
-        gain = ((2 * missing - owns[unit]) * owns[unit]) @ weights / shares
-        dealt[unit] = gain.argmax()
-        missing[dealt[unit]] -= owns[unit]
-    for some in (boxed, np.ones(len(counts), bool)):
-        _fill_empty(dealt, some, sizes, len(shares))
-    return dealt
-
-
-def _fill_empty(dealt, some, sizes, parts: int) -> None:
-    """Give a part that has none of some patients the smallest of who has most."""
-    if some.sum() < parts:
-        return
-    for part in range(parts):
-        held = np.bincount(dealt[some], minlength=parts)
-        if not held[part]:
-            theirs = np.flatnonzero(some & (dealt == held.argmax()))
-            dealt[theirs[sizes[theirs].argmin()]] = part
-
-
-def _check_arguments(protocol, fold, val_share) -> None:
-    """Raise unless protocol, fold and share are ones that there are."""
-    if protocol not in PROTOCOLS:
-        raise ValueError(
-            f"A protocol is one of {', '.join(PROTOCOLS)}. Received: {protocol!r}."
-        )
+def _check_arguments(protocol: str, fold: int, val_share: float) -> None:
+    """Raise unless protocol, fold and share are valid."""
+    check_choice("protocol", protocol, PROTOCOLS)
     folds = FOLDS if protocol in FOLDED else 1
     if fold not in range(folds):
         raise ValueError(
-            f"A fold of {protocol} is a number from 0 to {folds - 1}. Received: "
-            f"{fold!r}."
+            f"Expected a fold of {protocol} from 0 to {folds - 1}. Received: {fold!r}."
         )
     if not 0 < val_share < 0.5:
         raise ValueError(
-            "The validation share lies between 0 and 0.5. Received: "
-            f"{val_share}. Say 0.1 for a tenth."
+            f"Expected val_share between 0 and 0.5. Received: {val_share}. Use 0.1 for "
+            "a tenth."
         )
 
 
 def _check_annotated(draw: _Draw, protocol: str) -> None:
-    """Raise unless some image has a box."""
+    """Raise unless an image has a box."""
     if not draw.annotated.any():
         raise ValueError(
-            f"The protocol {protocol} needs images with boxes to test on. Received: "
-            f"{len(draw.names)} images, none with a box. Put the boxes' file beside "
-            "the data, or use classification or official."
+            f"Expected images with boxes to test on by the protocol {protocol}. "
+            f"Received: {len(draw.names)} images, none with a box. Put the file of the "
+            "boxes beside the data, or use classification or official."
         )
 
 
-def _check_patients(draw: _Draw, units, who: str) -> None:
-    """Raise unless there are enough patients for a test fold each."""
+def _check_patients(draw: _Draw, units: np.ndarray, kind: str) -> None:
+    """Raise unless every test fold can get a patient."""
     count = len(np.unique(units))
     if count < FOLDS:
         raise ValueError(
-            f"{FOLDS} folds need {FOLDS} {who}, or more. Received: {count} (of "
-            f"{len(draw.names)} images). Add images, or use official."
+            f"Expected {FOLDS} {kind}, or more, for {FOLDS} folds. Received: {count} "
+            f"(of {len(draw.names)} images). Add images, or use official."
         )
-
-
-def _choose(counts, share: float, rng) -> np.ndarray:
-    """Which units (unit, stratum counts) to cut off, boolean (units,)."""
-    total = counts.sum(axis=0)
-    target = np.clip(np.round(share * total), 1, np.maximum(total - 1, 1))
-    have = np.zeros_like(total)
-    taken = np.zeros(len(counts), bool)
-    for unit in rng.permutation(len(counts)):
-        new = have + counts[unit]
-        better = np.abs(target - new) / target - np.abs(target - have) / target
-        if better.sum() < 0 and _leaves_some(new, total, counts[unit]):
-            taken[unit], have = True, new
-    for stratum in np.flatnonzero((have == 0) & (total > 1)):
-        candidates = np.flatnonzero((counts[:, stratum] > 0) & ~taken)
-        for unit in candidates[
-            np.argsort(counts[candidates].sum(axis=1), kind="stable")
-        ]:
-            new = have + counts[unit]
-            if have[stratum] == 0 and _leaves_some(new, total, counts[unit]):
-                taken[unit], have = True, new
-    return taken
-
-
-def _leaves_some(cut, total, unit) -> bool:
-    """Whether the strata of the unit keep an image when ``cut`` of ``total`` go."""
-    return bool((cut < total)[unit > 0].all())

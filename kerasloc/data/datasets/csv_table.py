@@ -1,59 +1,69 @@
-"""Table of a user's own csv file: images, labels, and optional boxes or masks.
+"""A csv file with images, labels, and optional boxes or masks.
 
 Columns: ``image`` (a path), and either ``label`` (names joined by ``|``; blank: none
 of the classes) or one column per class with 1, 0 or blank (unknown). Optional:
-``split``, ``group``, ``mask``, and boxes in ``x, y, w, h`` (pixels), one a row;
-several rows of one image are its several boxes.
+``split``, ``group``, ``mask``, and boxes in ``x, y, w, h`` (pixels), one per row;
+several rows of an image are its boxes.
 """
 
-import csv
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from kerasloc.data.problems import listing
+from kerasloc.data.datasets.files import PathLike
+from kerasloc.data.datasets.reading import XYWH, read_table
+from kerasloc.data.problems import check_choice, report_problems
 from kerasloc.data.table import SPLITS, Table
 
-BOX = ("x", "y", "w", "h")
-RESERVED = ("image", "label", "split", "group", "mask", "box_label", *BOX)
+RESERVED = ("image", "label", "split", "group", "mask", "box_label", *XYWH)
+CELLS = {"": np.nan, "0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
 
 logger = logging.getLogger(__name__)
 
 
-def read_csv(path, image_dir=None, class_names=None) -> Table:
-    """Table of a csv file with the columns described above.
+def read_csv(
+    path: PathLike,
+    image_dir: PathLike | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Table:
+    """Read a csv file with the columns described above.
 
-    A box belongs to the class in ``box_label`` or, without that column, to the one
+    A box belongs to the class in ``box_label`` or, without that column, to the only
     label of its row; then the labels of an image are those of all its rows.
 
     Args:
-        path: The csv file, with a header, separated by commas.
+        path: Comma-separated file with a header.
         image_dir: Folder that ``image`` and ``mask`` are relative to. None: the folder
             of the csv file.
-        class_names: Classes in the order that labels are to have. None: the names in
-            ``label``, sorted, or the class columns as they stand.
+        class_names: Classes in the order of the labels. None: the names in ``label``,
+            sorted, or the class columns in their order.
 
     Raises:
-        ValueError: If a column is missing or rows are wrong; names each row by its line
-            in the file.
+        ValueError: If a column is missing or rows are invalid; names each row by its
+            line in the file.
     """
     path = Path(path)
     folder = path.parent if image_dir is None else Path(image_dir)
-    lines, columns = _read_lines(path)
-    names = _class_names(path, lines, columns, class_names)
-    images, problems = {}, []
-    for number, line in lines:
+    frame = read_table(path, ("image",))
+    if 0 < len(set(XYWH) & set(frame)) < len(XYWH):
+        raise ValueError(
+            f"Expected all of x, y, w, h for boxes in {path}, or none. Received: the "
+            f"columns {', '.join(frame)}. Add the missing ones."
+        )
+    names = _class_names(path, frame, class_names)
+    images: dict[str, _Row] = {}
+    problems = []
+    for location, cells in zip(frame.index, frame.to_dict("records"), strict=True):
         try:
-            row = _parse(line, names, folder)
+            row = _parse(cells, names, folder)
             _merge(images.setdefault(row.path, row), row)
         except ValueError as error:
-            problems.append(f"line {number} ({line['image']}): {error}")
-    if problems:
-        raise ValueError(
-            f"{path}: {len(problems)} rows are wrong:\n{listing(problems)}"
-        )
+            problems.append(f"{location} ({cells['image']}): {error}")
+    report_problems(problems, f"Expected valid rows in {path}", remedy="Fix them.")
     rows = list(images.values())
     return Table(
         paths=[row.path for row in rows],
@@ -68,129 +78,113 @@ def read_csv(path, image_dir=None, class_names=None) -> Table:
 
 @dataclasses.dataclass(eq=False)
 class _Row:
-    """What one line, and then all lines of an image, say of it."""
+    """Content of a line, and then of all lines of an image."""
 
     path: str
     labels: np.ndarray
     mask: str
     split: str
     group: str
-    boxes: list
-    boxes_own_labels: bool
+    boxes: list[tuple[float, float, float, float, int]]
+    labels_by_box: bool  # the rows of an image may have different labels
 
 
-def _read_lines(path: Path) -> tuple[list[tuple[int, dict]], list[str]]:
-    """Numbered lines as dictionaries of trimmed texts, and the columns."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restval="", restkey="")
-        columns = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = columns
-        lines = [
-            (reader.line_num, {k: v.strip() for k, v in line.items() if k})
-            for line in reader
-        ]
-    boxes = [name for name in BOX if name in columns]
-    if "image" not in columns or len(boxes) not in (0, 4) or not lines:
+def _class_names(
+    path: Path, frame: pd.DataFrame, class_names: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The classes of the file, in the caller's order if there is one."""
+    names = [name for name in frame if name and name not in RESERVED]
+    if "label" in frame:
+        if names:
+            logger.info("%s: columns not used: %s", path, ", ".join(names))
+        names = sorted({n for cell in frame["label"] for n in _split_labels(cell)})
+    if class_names is not None and not set(names) <= set(class_names):
+        unknown = ", ".join(sorted(set(names) - set(class_names)))
         raise ValueError(
-            f"{path} has rows under a header with image, label (or one column per "
-            "class) and, for boxes, all of x, y, w, h; separated by commas. Received: "
-            f"{len(lines)} rows under {', '.join(columns) or 'no header'}."
+            f"Expected the classes of {path} among {', '.join(class_names)}. Received: "
+            f"{unknown} besides. Use other class_names."
         )
-    return lines, columns
-
-
-def _class_names(path: Path, lines, columns, class_names) -> tuple[str, ...]:
-    """The classes of the file, in the caller's order if that is given."""
-    others = [name for name in columns if name and name not in RESERVED]
-    if "label" in columns:
-        if others:
-            logger.info("%s: columns not used: %s", path, ", ".join(others))
-        others = sorted({name for _, line in lines for name in _labels_of(line)})
-    if class_names is not None and not set(others) <= set(class_names):
-        strange = ", ".join(sorted(set(others) - set(class_names)))
+    if not names:
         raise ValueError(
-            f"The classes of {path} are among {', '.join(class_names)}. Received: "
-            f"{strange} besides."
+            f"Expected classes in {path}: in the column label, or one column per class."
+            f" Received: the columns {', '.join(frame)} and no class. Add labels."
         )
-    if not others:
-        raise ValueError(
-            f"{path} names classes: in the column label, or one column per class. "
-            f"Received: the columns {', '.join(columns)} and no class."
-        )
-    return tuple(others if class_names is None else class_names)
+    return tuple(names if class_names is None else class_names)
 
 
-def _labels_of(line: dict) -> list[str]:
-    return [name.strip() for name in line["label"].split("|") if name.strip()]
+def _split_labels(cell: str) -> list[str]:
+    return [name.strip() for name in cell.split("|") if name.strip()]
 
 
-def _parse(line: dict, names, folder: Path) -> _Row:
-    """What a line says; a ValueError says what is wrong with it."""
-    path = folder / line["image"]
-    if not line["image"] or not path.is_file():
+def _parse(cells: dict[str, str], names: Sequence[str], folder: Path) -> _Row:
+    """Parse a line; a ValueError says what is wrong with it."""
+    path = folder / cells["image"]
+    if not cells["image"] or not path.is_file():
         raise ValueError(f"there is no such image in {folder}")
-    if line.get("split", "") not in SPLITS:
-        raise ValueError(f"split is train, val, test or blank, not {line['split']!r}")
-    labels = _labels(line, names)
+    split = cells.get("split", "")
+    check_choice("split", split, SPLITS)
+    labels = _labels(cells, names)
     return _Row(
         path=str(path),
         labels=labels,
-        mask=str(folder / line["mask"]) if line.get("mask") else "",
-        split=line.get("split", ""),
-        group=line.get("group", ""),
-        boxes=_boxes(line, labels, names),
-        boxes_own_labels="label" in line and "box_label" not in line,
+        mask=str(folder / cells["mask"]) if cells.get("mask") else "",
+        split=split,
+        group=cells.get("group", ""),
+        boxes=_boxes(cells, labels, names),
+        labels_by_box="label" in cells and "box_label" not in cells,
     )
 
 
-def _labels(line: dict, names) -> np.ndarray:
+def _labels(cells: dict[str, str], names: Sequence[str]) -> np.ndarray:
     """1, 0 or NaN per class."""
-    if "label" in line:
-        own = _labels_of(line)
-        return np.array([float(name in own) for name in names], np.float32)
-    values = {"": np.nan, "0": 0, "0.0": 0, "1": 1, "1.0": 1}
-    bad = [name for name in names if line.get(name, "") not in values]
-    if bad:
-        raise ValueError(f"{bad[0]} is 1, 0 or blank (unknown), not {line[bad[0]]!r}")
-    return np.array([values[line.get(name, "")] for name in names], np.float32)
+    if "label" in cells:
+        positive = _split_labels(cells["label"])
+        return np.array([name in positive for name in names], np.float32)
+    for name in names:
+        if cells.get(name, "") not in CELLS:
+            raise ValueError(f"{name} is 1, 0 or blank (unknown), not {cells[name]!r}")
+    return np.array([CELLS[cells.get(name, "")] for name in names], np.float32)
 
 
-def _boxes(line: dict, labels, names) -> list[tuple]:
-    """No box or one: x, y, w, h and the index of its class."""
-    if not any(line.get(name) for name in BOX):
+def _boxes(
+    cells: dict[str, str], labels: np.ndarray, names: Sequence[str]
+) -> list[tuple[float, float, float, float, int]]:
+    """No box or one: x, y, w, h and class index."""
+    if not any(cells.get(name) for name in XYWH):
         return []
     try:
-        x, y, w, h = (float(line[name]) for name in BOX)
+        x, y, w, h = (float(cells[name]) for name in XYWH)
     except ValueError:
         raise ValueError("x, y, w, h of a box are four numbers") from None
     if not np.isfinite((x, y, w, h)).all() or w <= 0 or h <= 0:
         raise ValueError(f"the box has no size: w is {w:g}, h is {h:g}")
-    if "box_label" in line:
-        own = [i for i, name in enumerate(names) if name == line["box_label"]]
+    if "box_label" in cells:
+        classes = [i for i, name in enumerate(names) if name == cells["box_label"]]
     else:
-        own = np.flatnonzero(labels == 1)
-    if len(own) != 1:
+        classes = np.flatnonzero(labels == 1).tolist()
+    if len(classes) != 1:
         raise ValueError(
-            "a box belongs to one class: the one label of its row or, if a row has "
+            "a box belongs to one class: the only label of its row or, if a row has "
             "several, the one in the column box_label"
         )
-    if labels[own[0]] == 0:
-        raise ValueError(f"contradictory: a box of {names[own[0]]}, which is not there")
-    return [(x, y, w, h, int(own[0]))]
+    (index,) = classes
+    if labels[index] == 0:
+        raise ValueError(f"contradictory: a box of {names[index]}, which is not there")
+    return [(x, y, w, h, index)]
 
 
 def _merge(image: _Row, row: _Row) -> None:
-    """Add a further row of an image to what is known of it."""
+    """Add another row of an image to its earlier ones."""
     if image is row:
         return
-    several_boxes = bool(image.boxes and row.boxes)
+    with_boxes = bool(image.boxes and row.boxes)
     same_labels = np.array_equal(image.labels, row.labels, equal_nan=True)
-    if not same_labels and not (several_boxes and row.boxes_own_labels):
+    if not same_labels and not (with_boxes and row.labels_by_box):
         raise ValueError("contradictory labels: an earlier row has others")
     for name in ("mask", "split", "group"):
         if getattr(image, name) != getattr(row, name):
             raise ValueError(f"contradictory: an earlier row has another {name}")
-    if not several_boxes or row.boxes[0] in image.boxes:
-        raise ValueError("duplicate row: this image stands above already")
+    if not with_boxes or row.boxes[0] in image.boxes:
+        raise ValueError("duplicate row: an earlier row has this image")
     image.labels = np.fmax(image.labels, row.labels)
     image.boxes += row.boxes

@@ -1,79 +1,186 @@
-"""Images and masks of a folder by names as tables write them.
-
-With or without folder and extension, accents in either way.
-"""
+"""Image files of a dataset, located by the names that its tables write."""
 
 import collections
+import concurrent.futures
+import itertools
 import os
 import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kerasloc.data.datasets.folders import EXTENSIONS
+import numpy as np
 
-MASK_END = "_mask"
+EXTENSIONS = (".jpeg", ".jpg", ".png", ".bmp", ".gif")
+MASK_SUFFIX = "_mask"
+CHUNK = 2048
+
+PathLike = str | os.PathLike[str]
+
+
+def is_image(name: str) -> bool:
+    """Tell by its name if a file is a visible image.
+
+    Args:
+        name: Name of the file, in any case.
+
+    Examples:
+        >>> is_image("a.PNG"), is_image(".a.png"), is_image("notes.txt")
+        (True, False, False)
+    """
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+
+
+def normalize(name: str) -> str:
+    """Compose the accents of a name, which file systems and tables write in two ways.
+
+    Args:
+        name: Name from a file system or a table.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 class FileIndex:
-    """The images below a folder, found by path, by name, or without extension.
+    """Images below a folder, by relative path or file name, with or without extension.
 
     Args:
-        folder: One that is not there holds nothing.
-        without: Name of a folder inside it that is passed over.
+        folder: Folder to walk; an absent one holds no images.
+        skip: Name of a folder inside it that is not walked.
+
+    Attributes:
+        paths: All images, sorted within each folder.
     """
 
-    def __init__(self, folder, without: str = "masks"):
-        self.paths, self._found = [], collections.defaultdict(set)
-        for place, inside, names in os.walk(folder):
-            inside[:] = sorted(name for name in inside if name != without)
-            for name in sorted(names):
-                path = Path(place, name)
-                if path.suffix.lower() in EXTENSIONS and not name.startswith("."):
-                    self._add(path, Path(folder))
-
-    def _add(self, path: Path, folder: Path):
-        self.paths.append(path)
-        below = path.relative_to(folder)
-        for key in (below, below.with_suffix(""), path.name, path.stem):
-            self._found[normal(str(key))].add(path)
+    def __init__(self, folder: PathLike, skip: str = "masks"):
+        self.paths: list[Path] = []
+        self._paths_by_key: dict[str, set[Path]] = collections.defaultdict(set)
+        for parent, folders, names in os.walk(folder):
+            folders[:] = sorted(name for name in folders if name != skip)
+            self.paths += [
+                Path(parent, name) for name in sorted(names) if is_image(name)
+            ]
+        for path in self.paths:
+            relative = path.relative_to(folder)
+            for key in (relative, relative.with_suffix(""), path.name, path.stem):
+                self._paths_by_key[normalize(str(key))].add(path)
 
     def find(self, name: str) -> Path | None:
-        """The one image of that name; None where there is none.
+        """Return the image of that name, or None without one.
+
+        Args:
+            name: Relative path or file name, with or without extension.
 
         Raises:
-            ValueError: If there are several.
+            ValueError: If several images match.
         """
-        paths = self._found.get(normal(name.replace("\\", "/")), ())
+        paths = self._paths_by_key.get(normalize(name.replace("\\", "/")), ())
         if len(paths) > 1:
             raise ValueError(
-                "A name without folder or extension is that of one image. Received: "
-                f"{name}, which is {', '.join(sorted(map(str, paths)))}. Write more "
-                "of the path, or remove the others."
+                "Expected a name without folder or extension to match one image. "
+                f"Received: {name}, which matches {', '.join(sorted(map(str, paths)))}."
+                " Write more of the path, or remove the others."
             )
         return next(iter(paths), None)
 
 
 class MaskIndex:
-    """The masks of a folder by the name of their image: ``NAME_mask`` or ``NAME``.
+    """Masks of a folder by the name of their image: ``NAME_mask`` or ``NAME``.
 
     Args:
-        folder: One that is not there holds nothing.
+        folder: Folder to walk; an absent one holds no masks.
     """
 
-    def __init__(self, folder):
-        paths = FileIndex(folder, without="").paths
-        self._found = {
-            normal(path.stem.removesuffix(MASK_END)): str(path) for path in paths
+    def __init__(self, folder: PathLike):
+        paths = FileIndex(folder, skip="").paths
+        self._paths = {
+            normalize(path.stem.removesuffix(MASK_SUFFIX)): str(path) for path in paths
         }
 
-    def find(self, image) -> str:
-        """Path of the mask of an image, "" where there is none."""
-        return self._found.get(normal(Path(image).stem), "")
+    def find(self, image: PathLike) -> str:
+        """Return the path of the mask of an image, or "" without one.
+
+        Args:
+            image: Path of the image.
+        """
+        return self._paths.get(normalize(Path(image).stem), "")
 
 
-def normal(name: str) -> str:
-    """The name with accents in one way, as file systems and tables write them in two.
+def image_files(
+    root: PathLike, image_dir: PathLike | None, patterns: Sequence[str]
+) -> dict[str, str]:
+    """Map the names of the images of a dataset to their paths, sorted.
 
     Args:
-        name: A name, as a file system or a table has it.
+        root: Folder of the dataset. Its direct images count if the patterns match none.
+        image_dir: Folder of the images, searched before the patterns. None: the root.
+        patterns: Glob patterns of folders below either, such as "images_*/images". The
+            first folder wins if several hold a file name.
+
+    Raises:
+        ValueError: If there is no image.
     """
-    return unicodedata.normalize("NFC", name)
+    base = Path(root if image_dir is None else image_dir)
+    below = [path for pattern in patterns for path in sorted(base.glob(pattern))]
+    for folders in (below, [base]) if image_dir is None else ([base], below):
+        paths: dict[str, str] = {}
+        for folder in filter(Path.is_dir, folders):
+            with os.scandir(folder) as entries:
+                images = {
+                    entry.name: entry.path for entry in entries if is_image(entry.name)
+                }
+            paths = images | paths
+        if paths:
+            return dict(sorted(paths.items()))
+    candidates = ", ".join(str(base / pattern) for pattern in ("", *patterns))
+    raise ValueError(
+        f"Expected images ({', '.join(EXTENSIONS)}) in one of {candidates}. Received: "
+        "folders without an image. Use image_dir to name their folder."
+    )
+
+
+def files_below(folders: Iterable[PathLike], names: Iterable[str]) -> dict[str, str]:
+    """Map relative paths to the files of that path in the first folder that has them.
+
+    Only these files are queried, in threads: CheXpert has nearly as many folders as
+    images, so that listing all of them takes longer.
+
+    Args:
+        folders: Folders in the order of the search.
+        names: Relative paths with forward slashes.
+    """
+    paths: dict[str, str] = {}
+    missing = list(names)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for folder in filter(os.path.isdir, map(str, folders)):
+            chunks = [missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)]
+            existing = pool.map(_existing_files, itertools.repeat(folder), chunks)
+            paths.update(itertools.chain.from_iterable(existing))
+            missing = [name for name in missing if name not in paths]
+    return paths
+
+
+def image_sizes(paths: Sequence[str]) -> np.ndarray:
+    """Read rows and columns of image files from their headers, (n, 2).
+
+    Args:
+        paths: Image files, (n,).
+
+    Returns:
+        Sizes before any EXIF rotation; NaN where a file cannot be read.
+    """
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return np.array(list(pool.map(_image_size, paths)), float).reshape(-1, 2)
+
+
+def _existing_files(folder: str, names: list[str]) -> list[tuple[str, str]]:
+    paths = ((name, os.path.join(folder, name)) for name in names)
+    return [(name, path) for name, path in paths if os.path.isfile(path)]
+
+
+def _image_size(path: str) -> tuple[float, float]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return np.nan, np.nan

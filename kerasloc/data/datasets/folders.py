@@ -1,4 +1,4 @@
-"""Table of an image-folder tree: ``train/CLASS/*.jpg``, ``test/CLASS/*.jpg``.
+"""Image-folder trees: ``train/CLASS/*.jpg``, ``test/CLASS/*.jpg``.
 
 Boxes and masks come from an optional ``annotations.json`` in the root::
 
@@ -8,19 +8,20 @@ Boxes and masks come from an optional ``annotations.json`` in the root::
 
 Paths are relative to the root with forward slashes; boxes are pixels of the image
 after its EXIF rotation, (x, y) the upper left corner; a mask is nonzero where the
-object is. ``settings`` is whatever its maker wants to remember.
+object is. ``settings`` describes the origin of the data and is not read.
 """
 
 import json
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from kerasloc.data.datasets.files import EXTENSIONS, PathLike, is_image
 from kerasloc.data.problems import listing
 from kerasloc.data.table import Table
 
-EXTENSIONS = (".jpeg", ".jpg", ".png", ".bmp", ".gif")
 FOLDERS = ("train", "val", "test")
 ANNOTATIONS = "annotations.json"
 SCHEME = """\
@@ -32,16 +33,16 @@ SCHEME = """\
 logger = logging.getLogger(__name__)
 
 
-def read_folders(root, class_names=None) -> Table:
-    """Table of the images in ``train/CLASS``, ``test/CLASS`` and, if there, ``val``.
+def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Table:
+    """Read the images in ``train/CLASS``, ``test/CLASS`` and, if it exists, ``val``.
 
-    Files are sorted; hidden ones and those of other kinds than .jpg, .jpeg, .png,
-    .bmp and .gif (any case) are passed over. One of the folders is enough.
+    Files are sorted; hidden ones and other types than .jpg, .jpeg, .png, .bmp and .gif
+    (any case) are skipped. One of the folders is enough.
 
     Args:
         root: Folder that holds train, test or both.
-        class_names: Classes in the order that labels are to have (the ones of a run,
-            for its evaluation). None: the names of the class folders, sorted.
+        class_names: Classes in the order of the labels (those of a run, for its
+            evaluation). None: the names of the class folders, sorted.
 
     Raises:
         ValueError: If the root is not such a tree, a class folder holds no image, there
@@ -49,90 +50,92 @@ def read_folders(root, class_names=None) -> Table:
             different classes.
     """
     root = Path(root)
-    found = {
+    images = {
         split: _images_by_class(root / split)
         for split in FOLDERS
         if (root / split).is_dir()
     }
-    if not found:
-        raise ValueError(f"{_what_came(root)} Expected is:\n{SCHEME}")
-    names = _agreed_classes(root, found, class_names)
-    paths, splits, indices = [], [], []
-    for split, classes in found.items():
-        for index, name in enumerate(names):
-            paths += classes[name]
-            splits += [split] * len(classes[name])
-            indices += [index] * len(classes[name])
-    boxes, masks = _annotations(root, paths, names)
+    if not images:
+        raise ValueError(f"{_describe(root)} Use the layout:\n{SCHEME}")
+    names = _common_classes(root, images, class_names)
+    rows = [
+        (path, split, index)
+        for split, classes in images.items()
+        for index, name in enumerate(names)
+        for path in classes[name]
+    ]
+    paths, splits, indices = zip(*rows, strict=True)
+    boxes, masks = _read_annotations(root, paths, names)
     return Table(
-        paths=np.array([str(path) for path in paths]),
+        paths=[str(path) for path in paths],
         class_names=names,
-        labels=np.eye(len(names), dtype=np.float32)[indices],
+        labels=np.eye(len(names), dtype=np.float32)[list(indices)],
         boxes=boxes,
         masks=masks,
-        splits=np.array(splits),
+        splits=splits,
     )
 
 
-def _what_came(root: Path) -> str:
-    """Why the root is no tree of image folders."""
+def _describe(root: Path) -> str:
+    """Describe the content of a root that is not a tree of image folders."""
     if not root.is_dir():
-        return f"The root of the images is a folder. Received: {root}, which is none."
+        return f"Expected a folder of images. Received: {root}, which does not exist."
     content = sorted(p.name for p in root.iterdir() if not p.name.startswith("."))
-    seen = ", ".join(content[:10]) if content else "nothing (an empty folder)"
-    return f"The root holds the folder train or test. Received: {root} with {seen}."
+    names = ", ".join(content[:10]) if content else "nothing (an empty folder)"
+    return f"Expected the folder train or test. Received: {root} with {names}."
 
 
 def _images_by_class(folder: Path) -> dict[str, list[Path]]:
     """Sorted images of each class folder, none empty."""
     classes = {
-        path.name: sorted(p for p in path.iterdir() if _is_image(p))
+        path.name: sorted(p for p in path.iterdir() if is_image(p.name))
         for path in sorted(folder.iterdir())
         if path.is_dir() and not path.name.startswith(".")
     }
     if not classes:
         raise ValueError(
-            f"{folder} holds one folder per class. Received: no folder in it. "
-            f"Expected is:\n{SCHEME}"
+            f"Expected one folder per class in {folder}. Received: no folder in it. "
+            f"Use the layout:\n{SCHEME}"
         )
     empty = [str(folder / name) for name, images in classes.items() if not images]
     if empty:
         raise ValueError(
-            f"Every class folder holds images ({', '.join(EXTENSIONS)}). Received: "
-            f"none in\n{listing(empty)}\nAdd images or remove the folder."
+            f"Expected images ({', '.join(EXTENSIONS)}) in every class folder. "
+            f"Received: none in\n{listing(empty)}\nAdd images or remove the folder."
         )
     return classes
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-
-
-def _agreed_classes(root: Path, found: dict, class_names) -> tuple[str, ...]:
-    """The class names that all splits (and the caller) agree on."""
-    lists = {str(root / split): set(classes) for split, classes in found.items()}
+def _common_classes(
+    root: Path, images: Mapping[str, Iterable[str]], class_names: Iterable[str] | None
+) -> tuple[str, ...]:
+    """The class names that all splits (and the caller) have in common."""
+    names_by_source = {str(root / split): set(names) for split, names in images.items()}
     if class_names is not None:
-        lists["class_names"] = set(class_names)
-    union = set().union(*lists.values())
+        class_names = tuple(class_names)
+        names_by_source["class_names"] = set(class_names)
+    union = set().union(*names_by_source.values())
     missing = [
-        f"{where} lacks {', '.join(sorted(union - names))}"
-        for where, names in lists.items()
+        f"{source} lacks {', '.join(sorted(union - names))}"
+        for source, names in names_by_source.items()
         if names != union
     ]
     if missing:
         raise ValueError(
-            "Train, val and test (and the run's class names) hold the same classes. "
-            f"Received: different ones:\n{listing(missing)}"
+            "Expected the same classes in train, val and test (and class_names). "
+            f"Received:\n{listing(missing)}\nAdd or remove these folders."
         )
     if len(union) < 2:
         raise ValueError(
-            "Telling classes apart needs two or more. Received: one class, "
-            f"{union.pop()!r}, in {root}. Add a folder of images without it."
+            f"Expected two or more classes. Received: one class, {union.pop()!r}, in "
+            f"{root}. Add a folder of images without it."
         )
-    return tuple(sorted(union) if class_names is None else class_names)
+    return tuple(sorted(union)) if class_names is None else class_names
 
 
-def _annotations(root: Path, paths, names):
+def _read_annotations(
+    root: Path, paths: Sequence[Path], names: Sequence[str]
+) -> tuple[list | None, list[str] | None]:
     """Box rows (m, 6) and mask paths (n,) of ``annotations.json``, None without it."""
     file = root / ANNOTATIONS
     if not file.is_file():
@@ -142,32 +145,28 @@ def _annotations(root: Path, paths, names):
         boxes, masks = content.get("boxes", {}), content.get("masks", {})
     except (json.JSONDecodeError, AttributeError) as error:
         raise ValueError(
-            f"{file} is a JSON object with boxes and masks. Received: {error}."
+            f"Expected a json object with boxes and masks in {file}. Received: {error}."
+            " Repair the file."
         ) from error
-    known = {path.relative_to(root).as_posix(): row for row, path in enumerate(paths)}
-    strange = sorted((set(boxes) | set(masks)) - set(known))
-    if strange:
+    rows = {path.relative_to(root).as_posix(): row for row, path in enumerate(paths)}
+    absent = sorted((set(boxes) | set(masks)) - set(rows))
+    if absent:
         logger.warning(
-            "%s speaks of %d images that are not there:\n%s",
-            file,
-            len(strange),
-            listing(strange),
+            "%s has %d images without a file:\n%s", file, len(absent), listing(absent)
         )
-    rows = [
-        (known[image], *_box(file, image, box, names))
-        for image, image_boxes in boxes.items()
-        if image in known
-        for box in image_boxes
+    box_rows = [
+        (row, *_parse_box(file, image, box, names))
+        for image, row in rows.items()
+        for box in boxes.get(image, ())
     ]
-    rows.sort(key=lambda row: row[0])
-    return rows, np.array([str(root / masks[i]) if i in masks else "" for i in known])
+    return box_rows, [str(root / masks[i]) if i in masks else "" for i in rows]
 
 
-def _box(file: Path, image: str, box, names) -> tuple:
+def _parse_box(file: Path, image: str, box: Sequence, names: Sequence[str]) -> tuple:
     """x, y, w, h and the class index of a box ``[x, y, w, h, class name]``."""
     if len(box) != 5 or box[4] not in names:
         raise ValueError(
-            f"A box in {file} is [x, y, w, h, class name] with a class of the folders "
-            f"({', '.join(names)}). Received: {box} for {image}."
+            f"Expected boxes [x, y, w, h, class name] in {file} with a class of the "
+            f"folders ({', '.join(names)}). Received: {box} for {image}. Fix it."
         )
     return (*box[:4], names.index(box[4]))

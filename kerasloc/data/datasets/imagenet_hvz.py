@@ -1,7 +1,7 @@
-"""Table of ImagenetHVZ: horses against zebras, with masks of some images.
+"""ImagenetHVZ: horses against zebras, with masks of some images.
 
-Read are ``data.csv`` (columns ``imageID`` and ``label``), ``images/LABEL/`` and, where
-there are any, ``masks/LABEL/*_mask.JPEG``.
+Files below the root: ``data.csv`` (columns ``imageID`` and ``label``),
+``images/LABEL/`` and, optionally, ``masks/LABEL/*_mask.JPEG``.
 
 Reference:
     Rio-Torto, Fernandes, Teixeira: Understanding the decisions of CNNs: an in-model
@@ -12,20 +12,24 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from kerasloc.data.datasets.files import FileIndex, MaskIndex, normal
-from kerasloc.data.datasets.reading import Draft, finish, read_rows
-from kerasloc.data.problems import check_on_error, complain
+from kerasloc.data.datasets.files import FileIndex, MaskIndex, PathLike, normalize
+from kerasloc.data.datasets.reading import Annotations, build_table, read_table
+from kerasloc.data.problems import check_on_error, report_problems
 from kerasloc.data.table import Table
 
 TABLE = "data.csv"
+IMAGE, LABEL = "imageID", "label"
 TEST_SHARE = 0.149
-VAL_SHARE = 0.2  # of what is not for the test
+VAL_SHARE = 0.2  # of the images that are not for the test
 SEED = 6
 
 
-def read_imagenet_hvz(root, image_dir=None, *, on_error="raise") -> Table:
-    """Table of ImagenetHVZ, or of any folder that is built like it.
+def read_imagenet_hvz(
+    root: PathLike, image_dir: PathLike | None = None, *, on_error: str = "raise"
+) -> Table:
+    """Read ImagenetHVZ, or any folder in its layout.
 
     The split is made here, by class, from the rows of ``data.csv`` in their order: 14.9
     % "test", of the others 20 % "val", seed 6.
@@ -37,52 +41,50 @@ def read_imagenet_hvz(root, image_dir=None, *, on_error="raise") -> Table:
             missing or have no label.
 
     Raises:
-        ValueError: If files are missing or say something else; lists what.
+        ValueError: If files are missing or invalid; lists the problems.
     """
     check_on_error(on_error)
     root = Path(root)
     images = root / "images" if image_dir is None else Path(image_dir)
-    rows = _rows(root / TABLE, on_error)
-    labels = np.array([row["label"] for _, row in rows], str)
+    rows = _read_rows(root / TABLE, on_error)
+    labels = rows[LABEL].to_numpy(str)
     classes = np.unique(labels).tolist()
-    names, files = _find(rows, {c: FileIndex(_folder(images, c)) for c in classes})
-    draft = Draft(
+    indices = {name: FileIndex(_label_folder(images, name)) for name in classes}
+    names, files = _locate(rows, indices)
+    annotations = Annotations(
         source=str(root / TABLE),
-        class_names=tuple(classes),
+        class_names=classes,
         names=names,
-        wheres=[f"line {n}" for n, _ in rows],
+        locations=rows.index,
         labels=labels[:, None] == classes,
         splits=_splits(labels),
     )
-    table = finish(draft, files, on_error)
-    masks = {name: MaskIndex(_folder(root / "masks", name)) for name in classes}
-    column = [
-        masks[classes[index]].find(path)
-        for index, path in zip(table.class_index, table.paths, strict=True)
-    ]
+    table = build_table(annotations, files, on_error)
+    masks = [MaskIndex(_label_folder(root / "masks", name)) for name in classes]
+    pairs = zip(table.class_index, table.paths, strict=True)
+    column = [masks[index].find(path) for index, path in pairs]
     return dataclasses.replace(table, masks=column)
 
 
-def _rows(path: Path, on_error: str) -> list[tuple[int, dict]]:
-    """Numbered lines with an imageID and a label."""
-    rows = read_rows(path, ("imageID", "label"))
-    full = [(n, row) for n, row in rows if row["imageID"] and row["label"]]
-    numbers = {n for n, _ in full}
-    blank = [f"line {n}" for n, _ in rows if n not in numbers]
-    complain(blank, f"{path}: every row has an imageID and a label", on_error)
-    if not full:
-        raise ValueError(
-            f"{path} has rows with an imageID and a label. Received: none."
-        )
-    return full
+def _read_rows(path: Path, on_error: str) -> pd.DataFrame:
+    """Rows with an imageID and a label."""
+    rows = read_table(path, (IMAGE, LABEL))
+    complete = (rows[IMAGE] != "") & (rows[LABEL] != "")
+    rule = f"Expected rows with an {IMAGE} and a {LABEL} in {path}"
+    report_problems(rows.index[~complete], rule, on_error)
+    if not complete.any():
+        raise ValueError(f"{rule}. Received: {len(rows)} rows, all without. Add some.")
+    return rows[complete]
 
 
-def _find(rows, indices: dict[str, FileIndex]) -> tuple[list[str], dict[str, str]]:
+def _locate(
+    rows: pd.DataFrame, indices: dict[str, FileIndex]
+) -> tuple[list[str], dict[str, str]]:
     """Name of each row's image; paths by name, also of images without a row."""
     names, files = [], {}
-    for _, row in rows:
-        path = indices[row["label"]].find(row["imageID"])
-        names.append(f"{row['label']}/{row['imageID'] if path is None else path.name}")
+    for image, label in zip(rows[IMAGE], rows[LABEL], strict=True):
+        path = indices[label].find(image)
+        names.append(f"{label}/{image if path is None else path.name}")
         if path is not None:
             files[names[-1]] = str(path)
     for label, index in indices.items():
@@ -91,16 +93,13 @@ def _find(rows, indices: dict[str, FileIndex]) -> tuple[list[str], dict[str, str
     return names, files
 
 
-def _folder(place: Path, label: str) -> Path:
-    """The folder of a label, however its accents are written."""
-    if place.is_dir():
-        for path in place.iterdir():
-            if normal(path.name) == normal(label):
-                return path
-    return place / label
+def _label_folder(parent: Path, label: str) -> Path:
+    """The folder of a label, in either spelling of its accents."""
+    matches = (p for p in parent.glob("*") if normalize(p.name) == normalize(label))
+    return next(matches, parent / label)
 
 
-def _splits(labels) -> np.ndarray:
+def _splits(labels: np.ndarray) -> np.ndarray:
     """Split of each image by its class, (n,) str."""
     from sklearn.model_selection import train_test_split
 
@@ -113,12 +112,11 @@ def _splits(labels) -> np.ndarray:
             )
             splits[taken] = name
     except ValueError as error:
-        counts = np.unique_counts(labels)
-        received = zip(counts.values.tolist(), counts.counts.tolist(), strict=True)
+        classes, counts = np.unique(labels, return_counts=True)
+        received = [f"{n} of {name}" for name, n in zip(classes, counts, strict=True)]
         raise ValueError(
-            "Test and validation images are taken of every class, of which there are "
-            "two or more. Received: "
-            f"{', '.join(f'{count} of {name}' for name, count in received)}. Add "
-            "images, or give a csv file with the column split."
+            "Expected two or more classes with enough images for training, validation "
+            f"and test. Received: {', '.join(received)}. Add images, or use a csv file "
+            "with the column split."
         ) from error
     return splits

@@ -1,6 +1,6 @@
-"""Table of NIH ChestX-ray14 from its official files or from one-hot csv files.
+"""NIH ChestX-ray14 from its official files or from one-hot csv files.
 
-Read below the root, whatever is there: ``Data_Entry_2017.csv`` (or the v2020 one),
+Files below the root, each optional: ``Data_Entry_2017.csv`` (or the v2020 one),
 ``train_val_list.txt``, ``test_list.txt``, ``BBox_List_2017.csv``, and the images in
 ``images``, in ``images_001`` ... ``images_012/images`` or in the root itself. Instead
 of the entries: ``train.csv``, ``val.csv`` (or ``valid.csv``), ``test.csv`` with the
@@ -11,15 +11,25 @@ Reference:
     2017.
 """
 
-import csv
 import itertools
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from kerasloc.data.datasets.reading import Box, Draft, finish, image_files, read_rows
-from kerasloc.data.problems import complain, listing
+from kerasloc.data.datasets.files import PathLike, image_files
+from kerasloc.data.datasets.reading import (
+    XYWH,
+    Annotations,
+    build_table,
+    read_table,
+    report_unlabeled,
+    to_labels,
+    to_numbers,
+)
+from kerasloc.data.problems import check_choice, report_problems
 from kerasloc.data.table import Table
 
 NIH_CLASSES = (
@@ -64,69 +74,69 @@ CELLS |= {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
 logger = logging.getLogger(__name__)
 
 
-def read_nih(root, image_dir=None, *, labels="auto", on_error="raise") -> Table:
-    """Table of ChestX-ray14: 14 labels, boxes in pixels of the files, patients.
+def read_nih(
+    root: PathLike,
+    image_dir: PathLike | None = None,
+    *,
+    labels: str = "auto",
+    on_error: str = "raise",
+) -> Table:
+    """Read ChestX-ray14: 14 labels, boxes in pixels of the files, patients.
 
-    Boxes, given for images of 1024 x 1024, are scaled to the size of each file. A box
-    of a finding that the image is not labeled with stays, and so does the label; how
-    many there are is logged, as are images that no row has. Images on no list have
+    Boxes, published for images of 1024 x 1024, are scaled to the size of each file. A
+    box of a finding that the image is not labeled with stays, and so does the label;
+    their number is logged, as is that of images without a row. Images on no list have
     the split "".
 
     Args:
         root: Folder with the files above.
         image_dir: Folder of the images, or of their folders. None: below the root.
         labels: "entry" (the official csv), "onehot" (the split csv files; blank and -1
-            are unknown), or "auto": the former if it is there.
+            are unknown), or "auto": the former if it exists.
         on_error: "raise", or "skip" to leave out, with a warning, rows without an image
             and boxes that are empty or outside their image.
 
     Raises:
-        ValueError: If files are missing or say something else; lists what.
+        ValueError: If files are missing or invalid; lists the problems.
     """
     root = Path(root)
-    draft = _read_labels(root, labels)
+    annotations = _read_labels(root, labels)
     if (root / BOXES).is_file():
-        draft.boxes = _boxes(root / BOXES)
-        _report_unlabeled(draft)
-    return finish(draft, image_files(root, image_dir, FOLDERS), on_error)
+        annotations.boxes = _read_boxes(root / BOXES)
+    table = build_table(annotations, image_files(root, image_dir, FOLDERS), on_error)
+    report_unlabeled(table)
+    return table
 
 
-def box_lines(path) -> list[tuple[int, str, str, tuple[float, ...]]]:
-    """Line number, image, finding and (x, y, w, h) of each box in a BBox_List csv.
+def read_box_list(path: PathLike) -> pd.DataFrame:
+    """Read a BBox_List csv: columns ``image, label, x, y, w, h``.
 
-    Columns count by their place, as the header is broken; "Infiltrate" becomes
-    "Infiltration".
+    Columns go by their position, as the published header is broken; "Infiltrate"
+    becomes "Infiltration".
 
     Args:
         path: ``BBox_List_2017.csv`` or another with its six columns.
 
     Raises:
-        ValueError: If a row is something else; names its line.
+        ValueError: If a row is invalid; names its line.
     """
-    rows, problems = [], []
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
-        next(lines, None)
-        for line in lines:
-            try:
-                image, label, *box = (cell.strip() for cell in line[:6])
-                x, y, w, h = map(float, box)
-            except ValueError:
-                problems.append(f"line {lines.line_num}: {line}")
-                continue
-            name = RENAMED.get(label, label)
-            rows.append((lines.line_num, image, name, (x, y, w, h)))
-    rule = f"{path}: a row is image, label, x, y, w, h"
-    complain(problems, rule, way_out="Mend or remove these rows.")
-    return rows
+    frame = read_table(path, names=("image", "label", *XYWH))
+    numbers = to_numbers(frame[XYWH])
+    invalid = numbers.isna() & ~frame[XYWH].isin(["nan", "NaN"])
+    report_problems(
+        [
+            f"{line}: {', '.join(cells)}"
+            for line, *cells in frame[invalid.any(axis=1)].itertuples()
+        ],
+        f"Expected image, label, x, y, w, h in every row of {path}",
+        remedy="Fix or remove these rows.",
+    )
+    return frame.assign(label=frame["label"].replace(RENAMED), **numbers)
 
 
-def _read_labels(root: Path, labels: str) -> Draft:
-    """The draft of the csv files that are there or were asked for."""
-    if labels not in ("auto", "entry", "onehot"):
-        raise ValueError(
-            f'labels is "auto", "entry" or "onehot". Received: {labels!r}.'
-        )
+def _read_labels(root: Path, labels: str) -> Annotations:
+    """Annotations of the csv files that exist, or that ``labels`` selects."""
+    check_choice("labels", labels, ("auto", "entry", "onehot"))
     entries = [root / name for name in ENTRIES if (root / name).is_file()]
     one_hot = [root / name for name in ONE_HOT if (root / name).is_file()]
     if entries and labels != "onehot":
@@ -135,142 +145,116 @@ def _read_labels(root: Path, labels: str) -> Draft:
         return _from_entries(entries[0])
     if one_hot and labels != "entry":
         return _from_one_hot(one_hot)
-    wanted = {"entry": ENTRIES, "onehot": tuple(ONE_HOT)}
-    names = wanted.get(labels, (*ENTRIES, *ONE_HOT))
+    candidates = {"entry": ENTRIES, "onehot": tuple(ONE_HOT)}
+    names = candidates.get(labels, (*ENTRIES, *ONE_HOT))
     raise ValueError(
-        f"The labels of ChestX-ray14 are in one of {', '.join(names)}. Received: "
-        f"{root}, which has none. Name the folder that the csv files lie in."
+        f"Expected the labels of ChestX-ray14 in one of {', '.join(names)}. Received: "
+        f"{root}, which has none of these. Name the folder of the csv files."
     )
 
 
-def _from_entries(path: Path) -> Draft:
-    """The draft of the official csv and the lists beside it."""
-    rows = read_rows(path, (IMAGE, LABEL))
-    findings = [
-        [RENAMED.get(name.strip(), name.strip()) for name in row[LABEL].split("|")]
-        for _, row in rows
-    ]
-    _check_known(itertools.chain.from_iterable(findings), path)
-    labels = np.zeros((len(rows), len(NIH_CLASSES)), np.float32)
-    for row, names in enumerate(findings):
-        columns = [NIH_CLASSES.index(name) for name in names if name in NIH_CLASSES]
-        labels[row, columns] = 1
-        if names == [""]:
-            labels[row] = np.nan
-    names = [row[IMAGE] for _, row in rows]
-    return Draft(
+def _from_entries(path: Path) -> Annotations:
+    """Annotations of the official csv and the lists beside it."""
+    frame = read_table(path, (IMAGE, LABEL))
+    cells = frame[LABEL].str.split("|")
+    findings = [{_rename(name) for name in names} for names in cells]
+    _check_findings(itertools.chain.from_iterable(findings), path)
+    labels = np.array([[c in row for c in NIH_CLASSES] for row in findings], np.float32)
+    labels[frame[LABEL] == ""] = np.nan
+    names = frame[IMAGE].tolist()
+    patients = frame[PATIENT].str.zfill(8).tolist() if PATIENT in frame else None
+    return Annotations(
         source=str(path),
         class_names=NIH_CLASSES,
         names=names,
-        wheres=[f"line {number}" for number, _ in rows],
+        locations=frame.index,
         labels=labels,
-        splits=_splits(path.parent, names),
-        groups=[row.get(PATIENT, "").zfill(8) for _, row in rows]
-        if PATIENT in rows[0][1]
-        else _patients(names),
+        splits=_official_splits(path.parent, names),
+        groups=patients or _patients(names),
     )
 
 
-def _from_one_hot(paths) -> Draft:
-    """The draft of csv files with a column per class, one file per split."""
-    names, wheres, labels, splits, problems = [], [], [], [], []
-    for path in paths:
-        rows = _with_known_columns(path)
-        for number, row in rows:
-            where = f"line {number} of {path.name}"
-            cells = [row[name].lower() for name in NIH_CLASSES]
-            bad = [cell for cell in cells if cell not in CELLS]
-            problems += [f"{where}: {cell!r}" for cell in bad[:1]]
-            names.append(row[IMAGE])
-            wheres.append(where)
-            labels.append([CELLS.get(cell, np.nan) for cell in cells])
-        splits += [ONE_HOT[path.name]] * len(rows)
-    rule = "Labels are 1, 0, or blank or -1 (unknown)"
-    complain(problems, rule, way_out="Mend these rows.")
-    source = ", ".join(str(path) for path in paths)
-    labels = np.array(labels, np.float32)
-    return Draft(source, NIH_CLASSES, names, wheres, labels, splits, _patients(names))
+def _from_one_hot(paths: list[Path]) -> Annotations:
+    """Annotations of csv files with a column per class, one file per split."""
+    frames = [_one_hot_columns(path) for path in paths]
+    frame = pd.concat(frames)
+    source = ", ".join(map(str, paths))
+    cells = frame[list(NIH_CLASSES)].apply(lambda column: column.str.lower())
+    names = frame[IMAGE].tolist()
+    return Annotations(
+        source=source,
+        class_names=NIH_CLASSES,
+        names=names,
+        locations=frame.index,
+        labels=to_labels(cells, CELLS, source, "1, 0, or blank or -1 (unknown)"),
+        splits=np.repeat(
+            [ONE_HOT[path.name] for path in paths], list(map(len, frames))
+        ),
+        groups=_patients(names),
+    )
 
 
-def _with_known_columns(path: Path) -> list[tuple[int, dict]]:
-    """Numbered rows of a one-hot csv, whose columns are the classes."""
-    rows = [
-        (number, {RENAMED.get(name, name): cell for name, cell in row.items()})
-        for number, row in read_rows(path, (IMAGE,))
-    ]
-    columns = rows[0][1]
-    missing = [name for name in NIH_CLASSES if name not in columns]
+def _one_hot_columns(path: Path) -> pd.DataFrame:
+    """Rows of a one-hot csv with the image and one column per class."""
+    frame = read_table(path, (IMAGE,)).rename(columns=RENAMED)
+    missing = [name for name in NIH_CLASSES if name not in frame]
     if missing:
         raise ValueError(
-            f"{path} has a column for each of {', '.join(NIH_CLASSES)}. Received: none "
-            f"for {', '.join(missing)}. Add it; leave its cells blank if unknown."
+            f"Expected a column for each of {', '.join(NIH_CLASSES)} in {path}. "
+            f"Received: none for {', '.join(missing)}. Add it, with blank cells if "
+            "unknown."
         )
-    others = {IMAGE, LABEL, PATIENT, *NIH_CLASSES}
-    _check_known([name for name in columns if name not in others], path)
-    return rows
+    _check_findings(set(frame) - {IMAGE, LABEL, PATIENT}, path)
+    return frame[[IMAGE, *NIH_CLASSES]]
 
 
-def _check_known(names, source) -> None:
-    """Raise if a name is none of a finding."""
+def _rename(finding: str) -> str:
+    return RENAMED.get(finding.strip(), finding.strip())
+
+
+def _check_findings(names: Iterable[str], source: Path) -> None:
+    """Raise if a name is not a finding."""
     unknown = sorted(set(names) - {*NIH_CLASSES, NO_FINDING, ""})
-    if unknown:
-        raise ValueError(
-            f"Labels are {', '.join(NIH_CLASSES)} or {NO_FINDING}. Received: unknown "
-            f"ones in {source}:\n{listing(unknown)}\nRename or remove them."
-        )
+    rule = f"Expected labels in {source} among {', '.join(NIH_CLASSES)}, {NO_FINDING}"
+    report_problems(unknown, rule, remedy="Rename or remove them.")
 
 
-def _patients(names) -> list[str]:
-    """Patient of each image, by its name: 00013118_008.png -> 00013118."""
+def _patients(names: list[str]) -> list[str]:
+    """Patient of each image by its name: 00013118_008.png -> 00013118."""
     return [Path(name).stem.split("_")[0] for name in names]
 
 
-def _splits(root: Path, names) -> list[str]:
+def _official_splits(root: Path, names: list[str]) -> list[str]:
     """Split of each image by the official lists."""
-    known, twice = {}, []
-    for name, split in LISTS.items():
-        if (root / name).is_file():
-            for image in (root / name).read_text(encoding="utf-8").split():
-                if known.setdefault(image, split) != split:
-                    twice.append(image)
-    rule = f"An image is on one of the lists {', '.join(LISTS)}"
-    complain(twice, rule, way_out="Take it off the other.")
-    splits = [known.get(name, "") for name in names]
-    alone, strange = splits.count(""), len(set(known) - set(names))
-    if known and (alone or strange):
+    listed: dict[str, str] = {}
+    repeated = []
+    for file, split in LISTS.items():
+        if (root / file).is_file():
+            for image in (root / file).read_text(encoding="utf-8").split():
+                if listed.setdefault(image, split) != split:
+                    repeated.append(image)
+    rule = f"Expected an image on one of the lists {', '.join(LISTS)}"
+    report_problems(repeated, rule, remedy="Remove it from the other.")
+    splits = [listed.get(name, "") for name in names]
+    unlisted, absent = splits.count(""), len(set(listed) - set(names))
+    if listed and (unlisted or absent):
         logger.warning(
             "%s: %d images are on no list; %d on the lists have no row",
             root,
-            alone,
-            strange,
+            unlisted,
+            absent,
         )
     return splits
 
 
-def _boxes(path: Path) -> list[Box]:
-    """The boxes of the official list."""
-    lines = box_lines(path)
-    _check_known((name for _, _, name, _ in lines), path)
-    size = (BOX_SIDE, BOX_SIDE)
-    return [
-        Box(image, f"line {number}", *box, NIH_CLASSES.index(name), size)
-        for number, image, name, box in lines
-        if name in NIH_CLASSES
-    ]
-
-
-def _report_unlabeled(draft: Draft) -> None:
-    """Log which boxes are of findings that their images are not labeled with."""
-    rows = {name: row for row, name in enumerate(draft.names)}
-    odd = [
-        f"{box.image}: {draft.class_names[box.cls]}"
-        for box in draft.boxes
-        if box.image in rows and draft.labels[rows[box.image], box.cls] != 1
-    ]
-    if odd:
-        logger.warning(
-            "%d boxes are of findings that the image is not labeled with; boxes and "
-            "labels stay as given:\n%s",
-            len(odd),
-            listing(odd),
-        )
+def _read_boxes(path: Path) -> pd.DataFrame:
+    """Boxes of the official list."""
+    frame = read_box_list(path)
+    _check_findings(frame["label"], path)
+    frame = frame[frame["label"].isin(NIH_CLASSES)]
+    return frame.assign(
+        location=frame.index,
+        class_index=frame["label"].map(NIH_CLASSES.index),
+        rows=BOX_SIDE,
+        cols=BOX_SIDE,
+    )

@@ -1,4 +1,4 @@
-"""Table of VinDr-CXR from its csv files and PNG images made of its DICOM files.
+"""VinDr-CXR from its csv files and PNG images made of its DICOM files.
 
 ``train.csv`` (Kaggle) or ``annotations_train.csv`` (PhysioNet) has one row per
 radiologist and box, or per radiologist who found nothing: ``image_id``,
@@ -11,15 +11,23 @@ Reference:
     annotations, Scientific Data 9, 2022.
 """
 
-import collections
 import dataclasses
 import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from kerasloc.data.datasets.reading import Box, Draft, finish, image_files, read_rows
-from kerasloc.data.problems import check_on_error, complain, listing
+from kerasloc.data.datasets.files import PathLike, image_files
+from kerasloc.data.datasets.reading import (
+    BOX_COLUMNS,
+    XYWH,
+    Annotations,
+    build_table,
+    read_table,
+    to_numbers,
+)
+from kerasloc.data.problems import check_on_error, report_problems
 from kerasloc.data.splits import cut_validation
 from kerasloc.data.table import Table
 
@@ -40,7 +48,7 @@ VINDR_CLASSES = (
     "Pulmonary fibrosis",
 )
 NO_FINDING = "No finding"
-OTHERS = (  # of the PhysioNet files only
+OTHER_FINDINGS = (  # of the PhysioNet files only
     "Clavicle fracture",
     "Edema",
     "Emphysema",
@@ -60,10 +68,10 @@ ANNOTATIONS = {
     "train": ("train.csv", "annotations_train.csv"),
     "test": ("test.csv", "annotations_test.csv"),
 }
-CORNERS = ("x_min", "y_min", "x_max", "y_max")
-RESIZED = "resize.csv"
+CORNERS = ["x_min", "y_min", "x_max", "y_max"]
+RESIZE_TABLE = "resize.csv"
 FOLDERS = ("images", "train", "test", "png", "images/train", "images/test")
-WAY_OUT = (
+RESIZE_REMEDY = (
     "Make the PNG files with utils/dicom_to_png.py, which writes resize.csv "
     "(image_id, ratio) beside them, or write it yourself: ratio = side of the PNG / "
     "side of the DICOM image, 1 where nothing was resized."
@@ -73,203 +81,184 @@ logger = logging.getLogger(__name__)
 
 
 def read_vindr(
-    root, image_dir=None, *, test_share=0.2, seed=0, on_error="raise"
+    root: PathLike,
+    image_dir: PathLike | None = None,
+    *,
+    test_share: float | None = 0.2,
+    seed: int = 0,
+    on_error: str = "raise",
 ) -> Table:
-    """Table of VinDr-CXR: 14 labels, all radiologists' boxes in pixels of the PNG.
+    """Read VinDr-CXR: 14 labels, the boxes of all radiologists in pixels of the PNG.
 
-    An image has a finding when one radiologist saw it (the union); boxes of several
+    An image has a finding if one radiologist reports it (the union); boxes of several
     radiologists on one finding all stay. Boxes are scaled from the DICOM image to the
     file by ``resize.csv`` (``rows`` and ``cols`` of the DICOM image, or ``ratio``
     alone) or, without it, by the columns ``width`` and ``height`` (of the DICOM image)
-    of the annotations. Findings of the PhysioNet files that are none of the 14 are left
-    out. Patients are not known.
+    of the annotations. Findings of the PhysioNet files that are not among the 14 are
+    left out. Patients are unknown.
 
     Args:
         root: Folder with the csv files, or with the folder ``annotations`` of them.
         image_dir: Folder of the images. None: ``images``, ``train``, ``test`` ... in
             the root, or the root.
-        test_share: Share of the images that become "test" when no file lists any (the
-            test images of Kaggle have no labels). None: none.
-        seed: Decides which.
+        test_share: Share of the images that become "test" if no file lists any (the
+            test images of Kaggle have no labels). None: no test images.
+        seed: Seed of the choice of these.
         on_error: "raise", or "skip" to leave out, with a warning, rows without an image
             and boxes that are empty or outside their image.
 
     Raises:
-        ValueError: If files are missing or say something else, or boxes cannot be
-            scaled; lists what.
+        ValueError: If files are missing or invalid, or boxes cannot be scaled; lists
+            the problems.
     """
     check_on_error(on_error)
     root = Path(root)
-    draft = _read_annotations(root)
-    found = image_files(root, image_dir, FOLDERS)
-    files = {Path(name).stem: path for name, path in found.items()}
-    draft.boxes = _scaled(draft.boxes, root, files)
-    table = finish(draft, files, on_error)
+    annotations = _read_annotations(root)
+    images = image_files(root, image_dir, FOLDERS)
+    files = {Path(name).stem: path for name, path in images.items()}
+    annotations.boxes = _scale(annotations.boxes, root, files)
+    table = build_table(annotations, files, on_error)
     if test_share is None or (table.splits == "test").any():
         return table
-    cut = cut_validation(table, test_share, seed).splits
-    return dataclasses.replace(table, splits=np.where(cut == "val", "test", cut))
+    splits = cut_validation(table, test_share, seed).splits
+    return dataclasses.replace(table, splits=np.where(splits == "val", "test", splits))
 
 
-def _read_annotations(root: Path) -> Draft:
-    """The draft of the annotations of both splits."""
-    findings, splits, wheres, boxes = {}, {}, {}, []
-    sources = []
-    for split in ("train", "test"):
-        path = _annotations(root, split)
-        if path is None:
-            continue
-        sources.append(str(path))
-        rows = read_rows(path, ("image_id", "class_name", *CORNERS))
-        names = _classes(rows, path)
-        boxes += _boxes(rows, names, path)
-        seen = [
-            (row["image_id"], cls) for (_, row), cls in zip(rows, names, strict=True)
-        ]
-        seen += _image_labels(path.with_name(f"image_labels_{split}.csv"))
-        _check_one_split({image for image, _ in seen} & set(findings), sources)
-        for number, row in rows:
-            wheres.setdefault(row["image_id"], f"line {number} of {path.name}")
-        for image, cls in seen:
-            findings.setdefault(image, set()).add(cls)
-            splits[image] = split
-    labels = np.zeros((len(findings), len(VINDR_CLASSES)), np.float32)
-    for row, classes in enumerate(findings.values()):
-        labels[row, [cls for cls in classes if cls is not None]] = 1
-    return Draft(
-        source=", ".join(sources),
+def _read_annotations(root: Path) -> Annotations:
+    """Annotations of both splits."""
+    paths = {split: _find_annotations(root, split) for split in ANNOTATIONS}
+    paths = {split: path for split, path in paths.items() if path is not None}
+    rows = pd.concat([_read_split(path, split) for split, path in paths.items()])
+    counts = rows.groupby("image_id")["split"].nunique()
+    rule = f"Expected an image in one of {' and '.join(map(str, paths.values()))}"
+    repeated = sorted(counts.index[counts > 1])
+    report_problems(repeated, rule, remedy="Remove it from the other.")
+    image, names = pd.factorize(rows["image_id"])
+    first = np.unique(image, return_index=True)[1]
+    positive = (rows["class_index"] >= 0).to_numpy()
+    matrix = np.zeros((len(names), len(VINDR_CLASSES)), np.float32)
+    matrix[image[positive], rows["class_index"][positive]] = 1
+    return Annotations(
+        source=", ".join(map(str, paths.values())),
         class_names=VINDR_CLASSES,
-        names=list(findings),
-        wheres=[wheres.get(name, "image labels") for name in findings],
-        labels=labels,
-        splits=[splits[name] for name in findings],
-        boxes=boxes,
+        names=names.tolist(),
+        locations=rows.index[first],
+        labels=matrix,
+        splits=rows["split"].iloc[first].tolist(),
+        boxes=_boxes(rows),
     )
 
 
-def _annotations(root: Path, split: str) -> Path | None:
+def _read_split(path: Path, split: str) -> pd.DataFrame:
+    """Rows of an annotation file and of the image labels beside it."""
+    labels = _read_image_labels(path.with_name(f"image_labels_{split}.csv"))
+    return pd.concat([_read_findings(path), labels]).fillna("").assign(split=split)
+
+
+def _find_annotations(root: Path, split: str) -> Path | None:
     """The file that describes a split; None for a test split without labels."""
-    places = [root / name for name in ANNOTATIONS[split]]
-    places += [root / "annotations" / name for name in ANNOTATIONS[split]]
-    path = next((place for place in places if place.is_file()), None)
+    candidates = [root / name for name in ANNOTATIONS[split]]
+    candidates += [root / "annotations" / name for name in ANNOTATIONS[split]]
+    path = next(filter(Path.is_file, candidates), None)
     if path is None and split == "train":
         raise ValueError(
-            f"The labels of VinDr-CXR are in {' or '.join(ANNOTATIONS['train'])}. "
-            f"Received: {root}, which has none. Name the folder that the csv lies in."
+            "Expected the labels of VinDr-CXR in "
+            f"{' or '.join(ANNOTATIONS['train'])}. Received: {root}, which has neither."
+            " Name the folder of the csv file."
         )
-    if split == "train" or path is None:
-        return path
-    if "class_name" in read_rows(path, ("image_id",))[0][1]:
+    if split == "train" or path is None or "class_name" in read_table(path):
         return path
     logger.info("%s has no labels and is not used", path)
     return None
 
 
-def _classes(rows, path: Path) -> list[int | None]:
-    """Index of the class of each row; None for no finding and others."""
-    index = {name: i for i, name in enumerate(VINDR_CLASSES)}
-    known = {**index, NO_FINDING: len(index), **dict.fromkeys(OTHERS, -1)}
-    names = collections.Counter(row["class_name"] for _, row in rows)
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(
-            f"Findings are {', '.join(VINDR_CLASSES)} or {NO_FINDING}. Received: "
-            f"unknown ones in {path}:\n{listing(unknown)}\nRename or remove them."
+def _read_findings(path: Path) -> pd.DataFrame:
+    """Rows of an annotation file with their ``class_index``, -1 for no class."""
+    rows = read_table(path, ("image_id", "class_name", *CORNERS))
+    names = rows["class_name"]
+    valid = (*VINDR_CLASSES, NO_FINDING)
+    unknown = sorted(set(names) - {*valid, *OTHER_FINDINGS})
+    rule = f"Expected findings in {path} among {', '.join(valid)}"
+    report_problems(unknown, rule, remedy="Rename or remove them.")
+    index = names.map({name: i for i, name in enumerate(valid)})
+    if "class_id" in rows:
+        ids = rows["class_id"]
+        wrong = (ids != "") & index.notna() & (pd.to_numeric(ids, "coerce") != index)
+        report_problems(
+            [f"{line}: {ids[line]} for {names[line]}" for line in rows.index[wrong]],
+            f"Expected class_id in {path} to count the findings in their order",
+            remedy="Fix these rows.",
         )
-    complain(
-        [
-            f"line {number}: {row['class_id']} for {row['class_name']}"
-            for number, row in rows
-            if row.get("class_id", "")
-            and known[row["class_name"]] not in (-1, _number(row["class_id"]))
-        ],
-        f"{path}: class_id counts the findings by their names' order",
-        way_out="Mend these rows.",
-    )
-    others = {name: names[name] for name in OTHERS if name in names}
+    others = names[index.isna()].value_counts().to_dict()
     if others:
         logger.warning("%s: rows of other findings, left out: %s", path, others)
-    return [index.get(row["class_name"]) for _, row in rows]
+    index = index.where(names != NO_FINDING).fillna(-1).astype(int)
+    return rows.assign(class_index=index)
 
 
-def _number(text: str) -> float:
-    """The number, NaN where there is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
+def _boxes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Boxes in pixels of the DICOM images, with its size where the file has it."""
+    rows = rows[(rows["class_index"] >= 0) & (rows[CORNERS] != "").any(axis=1)]
+    corners = to_numbers(rows[CORNERS])
+    invalid = ~np.isfinite(corners).all(axis=1)
+    report_problems(
+        [f"{line}: {', '.join(c)}" for line, *c in rows[CORNERS][invalid].itertuples()],
+        f"Expected four numbers, or blanks, in {', '.join(CORNERS)}",
+        remedy="Fix or remove these rows.",
+    )
+    left, top, right, bottom = corners.to_numpy().T
+    size = to_numbers(rows.reindex(columns=["height", "width"]))
+    return pd.DataFrame(
+        {
+            "image": rows["image_id"],
+            "location": rows.index,
+            "x": left,
+            "y": top,
+            "w": right - left,
+            "h": bottom - top,
+            "class_index": rows["class_index"],
+            "rows": size["height"],
+            "cols": size["width"],
+        }
+    )
 
 
-def _boxes(rows, classes, path: Path) -> list[Box]:
-    """The boxes of the rows of known findings."""
-    boxes, problems = [], []
-    for (number, row), cls in zip(rows, classes, strict=True):
-        corners = [row[name] for name in CORNERS]
-        if cls is None or not any(corners):
-            continue
-        x, y, right, bottom = map(_number, corners)
-        if not np.isfinite((x, y, right, bottom)).all():
-            problems.append(f"line {number}: {', '.join(corners)}")
-            continue
-        size = tuple(_number(row.get(name, "")) for name in ("height", "width"))
-        where = f"line {number} of {path.name}"
-        boxes.append(
-            Box(row["image_id"], where, x, y, right - x, bottom - y, cls, size)
-        )
-    rule = f"{path}: {', '.join(CORNERS)} are four numbers, or blank"
-    complain(problems, rule, way_out="Mend or remove these rows.")
-    return boxes
-
-
-def _image_labels(path: Path) -> list[tuple[str, int | None]]:
-    """Pairs of image and class index in a file with a column per finding."""
+def _read_image_labels(path: Path) -> pd.DataFrame | None:
+    """Rows of ``image_id`` and ``class_index`` from a file with a column per class."""
     if not path.is_file():
-        return []
-    pairs = []
-    for _, row in read_rows(path, ("image_id", *VINDR_CLASSES)):
-        pairs.append((row["image_id"], None))
-        pairs += [
-            (row["image_id"], cls)
-            for cls, name in enumerate(VINDR_CLASSES)
-            if row[name] in ("1", "1.0")
-        ]
-    return pairs
+        return None
+    rows = read_table(path, ("image_id", *VINDR_CLASSES))
+    positive = rows[list(VINDR_CLASSES)].isin(["1", "1.0"]).to_numpy()
+    positive = np.column_stack([np.ones(len(rows), bool), positive])  # also the normal
+    row, column = np.nonzero(positive)
+    return rows[["image_id"]].iloc[row].assign(class_index=column - 1)
 
 
-def _check_one_split(images, sources) -> None:
-    """Raise if images stand in both files."""
-    rule = f"An image is in one of {' and '.join(sources)}"
-    complain(sorted(images), rule, way_out="Take it out of the other.")
-
-
-def _is_size(size) -> bool:
-    """Whether rows and columns are known."""
-    return all(side > 0 for side in size)
-
-
-def _scaled(boxes, root: Path, files: dict[str, str]) -> list[Box]:
-    """The boxes in pixels of the files, or with the size that they were measured in."""
+def _scale(boxes: pd.DataFrame, root: Path, files: dict[str, str]) -> pd.DataFrame:
+    """Boxes in pixels of the files, or with the size that they were measured in."""
     folders = sorted({Path(path).parent for path in files.values()} | {root})
-    tables = [folder / RESIZED for folder in folders if (folder / RESIZED).is_file()]
-    resized = {
-        row["image_id"]: row
-        for table in tables
-        for _, row in read_rows(table, ("image_id", "ratio"))
-    }
-    scaled, unknown = [], {}
-    for box in boxes:
-        row = resized.get(box.image, {})
-        size = tuple(_number(row.get(name, "")) for name in ("rows", "cols"))
-        ratio = _number(row.get("ratio", ""))
-        if _is_size(size):
-            scaled.append(box._replace(size=size))
-        elif ratio > 0:
-            place = (value * ratio for value in box[2:6])
-            scaled.append(Box(box.image, box.where, *place, box.cls))
-        else:
-            scaled.append(box)
-            if box.image in files and not _is_size(box.size):
-                unknown.setdefault(box.image, f"{box.image} ({box.where})")
-    rule = "The boxes of VinDr-CXR are scaled as the images were"
-    complain(unknown.values(), rule, way_out=WAY_OUT)
-    return scaled
+    paths = filter(Path.is_file, (folder / RESIZE_TABLE for folder in folders))
+    tables = [read_table(path, ("image_id", "ratio")) for path in paths]
+    columns = ["image_id", "ratio", "rows", "cols"]
+    resize = pd.concat([pd.DataFrame(columns=columns), *tables])[columns]
+    resize = to_numbers(
+        resize.drop_duplicates("image_id", keep="last").set_index("image_id")
+    )
+    resize = resize.reindex(boxes["image"]).set_axis(boxes.index)
+    resize = resize.where(resize > 0)
+    sized = resize[["rows", "cols"]].notna().all(axis=1)
+    by_ratio = ~sized & resize["ratio"].notna()
+    size = boxes[["rows", "cols"]].where(boxes[["rows", "cols"]] > 0)
+    size = size.mask(sized, resize[["rows", "cols"]]).mask(by_ratio)
+    size[size.isna().any(axis=1)] = np.nan
+    unknown = boxes[~by_ratio & size["rows"].isna() & boxes["image"].isin(files)]
+    unknown = unknown.drop_duplicates("image")
+    report_problems(
+        (unknown["image"] + " (" + unknown["location"] + ")").tolist(),
+        "Expected the size or ratio of every resized image with boxes",
+        remedy=RESIZE_REMEDY,
+    )
+    scale = resize["ratio"].where(by_ratio, 1.0)
+    scaled = boxes.assign(rows=size["rows"], cols=size["cols"])
+    scaled[XYWH] = scaled[XYWH].mul(scale, axis=0)
+    return scaled[BOX_COLUMNS]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.datasets.csv_table import BOX
+from kerasloc.data.datasets.reading import XYWH
 from kerasloc.data.synthetic.folder import (
     box_around,
     make_folder,
@@ -221,7 +221,7 @@ def _write_csv(
     folder: Path, config: SyntheticConfig, jobs: Iterable[tuple[str, int]]
 ) -> dict:
     """Write images of several objects, and data.csv with labels and boxes."""
-    rows: list[tuple] = [("image", "split", *config.class_names, "box_label", *BOX)]
+    rows: list[tuple] = [("image", "split", *config.class_names, "box_label", *XYWH)]
     for split, number in jobs:
         picture, masks, shapes = render_several(config, split, number)
         image = f"images/{split}/{number:04d}.png"
