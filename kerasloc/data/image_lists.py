@@ -148,8 +148,7 @@ def apply_lists(table: Table, lists: Lists, on_error: str = "raise") -> Table:
         if name in rows and not rows[name].size:
             raise ValueError(
                 f'Expected images of the table on the list "{name}". Received: '
-                f"{len(list(lists[name]))} names, all of them unknown. Use the lists of "
-                "this dataset."
+                f"{len(list(lists[name]))} unknown names. Use lists of this dataset."
             )
     splits = np.full(len(table), "", "<U5")
     for name in LISTED:

@@ -17,7 +17,7 @@ from kerasloc.data.problems import check_choice, report_problems
 SPLITS = ("train", "val", "test", "")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, init=False)
 class Table:
     """Images of a dataset with their annotations.
 
@@ -50,25 +50,37 @@ class Table:
     paths: np.ndarray
     class_names: tuple[str, ...]
     labels: np.ndarray
-    boxes: np.ndarray = None  # type: ignore[assignment]
-    masks: np.ndarray = None  # type: ignore[assignment]
-    splits: np.ndarray = None  # type: ignore[assignment]
-    groups: np.ndarray = None  # type: ignore[assignment]
-    orientations: np.ndarray = None  # type: ignore[assignment]
+    boxes: np.ndarray
+    masks: np.ndarray
+    splits: np.ndarray
+    groups: np.ndarray
+    orientations: np.ndarray
 
-    def __post_init__(self):
-        """Convert columns to their types, fill absent ones, and validate."""
-        count = len(self.paths)
+    def __init__(
+        self,
+        paths: npt.ArrayLike,
+        class_names: Iterable[str],
+        labels: npt.ArrayLike,
+        boxes: npt.ArrayLike | None = None,
+        *,
+        masks: npt.ArrayLike | None = None,
+        splits: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+        orientations: npt.ArrayLike | None = None,
+    ):
+        count = len(np.atleast_1d(paths))
         columns = {
-            "class_names": tuple(str(name) for name in self.class_names),
-            "labels": np.asarray(self.labels, np.float32),
-            "boxes": box_rows.as_rows([] if self.boxes is None else self.boxes),
+            "paths": _strings(paths, count, "paths"),
+            "class_names": tuple(str(name) for name in class_names),
+            "labels": np.asarray(labels, np.float32),
+            "boxes": box_rows.as_rows([] if boxes is None else boxes),
+            "masks": _strings(masks, count, "masks"),
+            "splits": _strings(splits, count, "splits"),
+            "groups": _strings(groups, count, "groups"),
             "orientations": np.ones(count, np.int32)
-            if self.orientations is None
-            else np.asarray(self.orientations, np.int32),
+            if orientations is None
+            else np.asarray(orientations, np.int32),
         }
-        for name in ("paths", "masks", "splits", "groups"):
-            columns[name] = _strings(getattr(self, name), count, name)
         for name, column in columns.items():
             object.__setattr__(self, name, column)
         _check_labels(self)

@@ -1,6 +1,6 @@
 import pytest
 
-from kerasloc.data.class_mapper import ClassMapper
+from kerasloc.data.class_names import ClassMapper
 
 SYNSETS = "n01440764 tench, Tinca tinca\nn02012849 crane\n\nn03126707 crane, hoist\n"
 

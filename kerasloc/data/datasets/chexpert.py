@@ -108,7 +108,7 @@ def read_chexpert(
     check_on_error(on_error)
     check_choice("uncertain", uncertain, UNCERTAIN)
     check_choice("blank", blank, BLANK)
-    names = CHEXPERT_CLASSES
+    names: tuple[str, ...] = CHEXPERT_CLASSES
     if class_names is not None:
         names = choose_names(class_names, CHEXPERT_CLASSES)
     root = Path(root)
@@ -124,7 +124,7 @@ def read_chexpert(
         source=", ".join(sources),
         class_names=names,
         names=images,
-        locations=rows.index,
+        locations=rows.index.tolist(),
         labels=labels[:, [CHEXPERT_CLASSES.index(name) for name in names]],
         splits=rows["file"].map(FILES).tolist(),
         groups=chexpert_patients(images),
@@ -182,9 +182,9 @@ def _read_rows(folder: Path, frontal_only: bool) -> pd.DataFrame:
     by_name = rows[PATH].map(lambda path: Path(path).stem.rpartition("_")[2])
     views = rows[VIEW].where(rows[VIEW] != "", by_name) if VIEW in rows else by_name
     views = views.str.lower()
-    invalid = rows.index[~views.isin([FRONTAL, LATERAL])]
+    invalid = ~views.isin([FRONTAL, LATERAL])
     report_problems(
-        [f"{line}: {rows.at[line, PATH]}" for line in invalid],
+        [f"{line}: {path}" for line, path in rows.loc[invalid, PATH].items()],
         f"Expected {VIEW}, or the file name, to be {FRONTAL} or {LATERAL}",
         remedy="Fix these rows, or read all of them with frontal_only=False.",
     )
@@ -205,7 +205,8 @@ def _image_folders(base: Path, rows: pd.DataFrame) -> list[Path]:
 
 def _valid_columns(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The rows with the valid spelling of their columns, all classes among them."""
-    written = dict.fromkeys((name for name in rows if name not in (*ABOUT, "")), 1)
+    columns: list[str] = rows.columns.tolist()
+    written = {name: 1 for name in columns if name not in (*ABOUT, "")}
     names = match_names(written, (*CHEXPERT_CLASSES, NO_FINDING), path)
     missing = [name for name in CHEXPERT_CLASSES if name not in names.values()]
     if missing or len(set(names.values())) < len(names):

@@ -8,7 +8,7 @@ several rows of an image are its boxes.
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ def read_csv(
     if 0 < len(set(XYWH) & set(frame)) < len(XYWH):
         raise ValueError(
             f"Expected all of x, y, w, h for boxes in {path}, or none. Received: the "
-            f"columns {', '.join(frame)}. Add the missing ones."
+            f"columns {', '.join(frame.columns.tolist())}. Add the missing ones."
         )
     names = _class_names(path, frame, class_names)
     images: dict[str, _Row] = {}
@@ -93,7 +93,8 @@ def _class_names(
     path: Path, frame: pd.DataFrame, class_names: Sequence[str] | None
 ) -> tuple[str, ...]:
     """The classes of the file, in the caller's order if there is one."""
-    names = [name for name in frame if name and name not in RESERVED]
+    columns: list[str] = frame.columns.tolist()
+    names = [name for name in columns if name and name not in RESERVED]
     if "label" in frame:
         if names:
             logger.info("%s: columns not used: %s", path, ", ".join(names))
@@ -107,7 +108,7 @@ def _class_names(
     if not names:
         raise ValueError(
             f"Expected classes in {path}: in the column label, or one column per class."
-            f" Received: the columns {', '.join(frame)} and no class. Add labels."
+            f" Received: the columns {', '.join(columns)} and no class. Add labels."
         )
     return tuple(names if class_names is None else class_names)
 
@@ -116,7 +117,7 @@ def _split_labels(cell: str) -> list[str]:
     return [name.strip() for name in cell.split("|") if name.strip()]
 
 
-def _parse(cells: dict[str, str], names: Sequence[str], folder: Path) -> _Row:
+def _parse(cells: dict[Hashable, str], names: Sequence[str], folder: Path) -> _Row:
     """Parse a line; a ValueError says what is wrong with it."""
     path = folder / cells["image"]
     if not cells["image"] or not path.is_file():
@@ -135,7 +136,7 @@ def _parse(cells: dict[str, str], names: Sequence[str], folder: Path) -> _Row:
     )
 
 
-def _labels(cells: dict[str, str], names: Sequence[str]) -> np.ndarray:
+def _labels(cells: dict[Hashable, str], names: Sequence[str]) -> np.ndarray:
     """1, 0 or NaN per class."""
     if "label" in cells:
         positive = _split_labels(cells["label"])
@@ -147,7 +148,7 @@ def _labels(cells: dict[str, str], names: Sequence[str]) -> np.ndarray:
 
 
 def _boxes(
-    cells: dict[str, str], labels: np.ndarray, names: Sequence[str]
+    cells: dict[Hashable, str], labels: np.ndarray, names: Sequence[str]
 ) -> list[tuple[float, float, float, float, int]]:
     """No box or one: x, y, w, h and class index."""
     if not any(cells.get(name) for name in XYWH):

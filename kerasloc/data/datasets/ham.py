@@ -303,9 +303,9 @@ def _tagged(raw: pd.DataFrame, tags: _Tags, path: Path, on_error: str) -> pd.Dat
     )
     report_problems(
         [
-            f"{row.image} ({row.location}), tags: "
-            f"{', '.join(sorted(tags.images[row.image])) or NO_FINDING}"
-            for row in raw[~tagged].itertuples()
+            f"{image} ({location}), tags: "
+            f"{', '.join(sorted(tags.images[image])) or NO_FINDING}"
+            for image, location in raw.loc[~tagged, ["image", "location"]].to_numpy()
         ],
         f"Expected boxes in {path} of classes that the image has in {TAGS}",
         on_error,

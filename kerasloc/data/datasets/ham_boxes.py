@@ -62,7 +62,7 @@ def convert_boxes(
         convention: "xywh" or "xyxy".
     """
     index = {name: i for i, name in enumerate(class_names)}
-    raw = raw[raw["label"].isin(index)]
+    raw = raw.loc[raw["label"].isin(index)]
     values = raw[list("abcd")].to_numpy(float)
     if convention == "xyxy":
         values[:, 2:] -= values[:, :2]
@@ -96,12 +96,12 @@ def check_convention(
         ValueError: If not; counts the boxes that either convention fits.
     """
     names = list(dict.fromkeys(name for name in raw["image"] if name in files))
-    sizes = pd.DataFrame(image_sizes([files[name] for name in names]), index=names)
-    sizes = sizes.reindex(raw["image"]).to_numpy(float)
+    frame = pd.DataFrame(image_sizes([files[name] for name in names]), index=names)
+    sizes = frame.reindex(raw["image"]).to_numpy(float)
     readable = np.isfinite(sizes).all(axis=1)
     side = _frame_side(raw)[:, None]
     frames = np.where(np.isnan(side), sizes, side)[readable]
-    raw = raw[readable]
+    raw = raw.loc[readable]
     fit = {name: _count_inside(raw, frames, name) for name in CONVENTIONS}
     if 2 * fit[convention] >= len(raw):
         return

@@ -55,14 +55,14 @@ def read_imagenet_hvz(
         source=str(root / TABLE),
         class_names=classes,
         names=names,
-        locations=rows.index,
+        locations=rows.index.tolist(),
         labels=labels[:, None] == classes,
         splits=_splits(labels),
     )
     table = build_table(annotations, files, on_error)
     masks = [MaskIndex(_label_folder(root / "masks", name)) for name in classes]
     pairs = zip(table.class_index, table.paths, strict=True)
-    column = [masks[index].find(path) for index, path in pairs]
+    column = np.array([masks[index].find(path) for index, path in pairs], str)
     return dataclasses.replace(table, masks=column)
 
 

@@ -167,7 +167,7 @@ def _from_entries(path: Path) -> Annotations:
         source=str(path),
         class_names=NIH_CLASSES,
         names=names,
-        locations=frame.index,
+        locations=frame.index.tolist(),
         labels=labels,
         splits=_official_splits(path.parent, names),
         groups=patients or _patients(names),
@@ -185,7 +185,7 @@ def _from_one_hot(paths: list[Path]) -> Annotations:
         source=source,
         class_names=NIH_CLASSES,
         names=names,
-        locations=frame.index,
+        locations=frame.index.tolist(),
         labels=to_labels(cells, CELLS, source, "1, 0, or blank or -1 (unknown)"),
         splits=np.repeat(
             [ONE_HOT[path.name] for path in paths], list(map(len, frames))
@@ -204,7 +204,7 @@ def _one_hot_columns(path: Path) -> pd.DataFrame:
             f"Received: none for {', '.join(missing)}. Add it, with blank cells if "
             "unknown."
         )
-    _check_findings(set(frame) - {IMAGE, LABEL, PATIENT}, path)
+    _check_findings({*frame.columns.tolist()} - {IMAGE, LABEL, PATIENT}, path)
     return frame[[IMAGE, *NIH_CLASSES]]
 
 

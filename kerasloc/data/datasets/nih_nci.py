@@ -74,15 +74,19 @@ def read_nih_nci(root: PathLike, *, on_error: str = "raise", seed: int = 0) -> T
         source=str(root),
         class_names=NCI_CLASSES,
         names=names,
-        locations=rows.index,
+        locations=rows.index.tolist(),
         labels=np.eye(2)[labels],
         splits=_splits(rows, labels, seed),
         groups=rows["patient"].tolist(),
     )
     table = build_table(annotations, files, on_error)
-    masks = {folder: MaskIndex(folder / "masks") for folder in tables}
-    folder_of = {files.get(n): f for n, f in zip(names, rows["folder"], strict=True)}
-    column = [masks[folder_of[path]].find(path) for path in table.paths.tolist()]
+    indices = {str(folder): MaskIndex(folder / "masks") for folder in tables}
+    masks = {
+        files[name]: indices[folder].find(files[name])
+        for name, folder in zip(names, rows["folder"], strict=True)
+        if name in files
+    }
+    column = np.array([masks[path] for path in table.paths.tolist()], str)
     return dataclasses.replace(table, masks=column)
 
 
@@ -140,29 +144,30 @@ def _read_covariates(folder: Path, path: Path) -> pd.DataFrame:
     }
     missing = [f"{n} ({', '.join(COLUMNS[n])})" for n in REQUIRED if not columns[n]]
     if missing or frame.empty:
+        received = ", ".join(frame.columns.tolist()) or "no columns"
         raise ValueError(
             f"Expected rows with the columns image, histology and patient in {path}; "
             "case, blanks, dashes and underscores do not count. Received: "
-            f"{len(frame)} rows with {', '.join(frame) or 'no columns'}, without "
-            f"{'; '.join(missing)}. Rename its columns."
+            f"{len(frame)} rows with {received}; missing: {', '.join(missing)}. Rename "
+            "its columns."
         )
     rows = pd.DataFrame(
         {name: frame[column] if column else "" for name, column in columns.items()}
     )
     rows.index = [f"{path}, {line.split(' of ')[0]}" for line in rows.index]
-    return rows.assign(folder=folder)
+    return rows.assign(folder=str(folder))
 
 
 def _locate(
     rows: pd.DataFrame, folders: Iterable[Path]
 ) -> tuple[list[str], dict[str, str]]:
     """Name of each row's image, and the path of each name that has a file."""
-    indices = {folder: FileIndex(folder) for folder in folders}
+    indices = {str(folder): FileIndex(folder) for folder in folders}
     names, files = [], {}
     for folder, image in zip(rows["folder"], rows["image"], strict=True):
         path = indices[folder].find(image)
         relative = image if path is None else path.relative_to(folder).as_posix()
-        names.append(f"{folder.name}/{relative}")
+        names.append(f"{Path(folder).name}/{relative}")
         if path is not None:
             files[names[-1]] = str(path)
     return names, files

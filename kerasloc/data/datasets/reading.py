@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from kerasloc.data.datasets.files import PathLike, image_sizes
@@ -53,8 +54,8 @@ class Annotations:
     names: Sequence[str]
     locations: Sequence[str]
     labels: np.ndarray
-    splits: Sequence[str]
-    groups: Sequence[str] | None = None
+    splits: npt.ArrayLike
+    groups: npt.ArrayLike | None = None
     boxes: pd.DataFrame = dataclasses.field(default_factory=box_frame)
 
 
@@ -132,7 +133,7 @@ def to_labels(
     report_problems(
         [
             f"{cells.index[i]}: {cells.iat[i, j]!r} for {cells.columns[j]}"
-            for i, j in np.argwhere(~cells.isin(list(values)).to_numpy())
+            for i, j in np.argwhere(~cells.isin(list(values)).to_numpy()).tolist()
         ],
         f"Expected labels in {source} to be {rule}",
         remedy="Fix these cells.",
@@ -249,7 +250,9 @@ def _check_present(annotations: Annotations, files, on_error: str) -> np.ndarray
     """Mask of the rows whose image has a file, (n,); reports the others."""
     names, locations = annotations.names, annotations.locations
     present = np.array([name in files for name in names], bool)
-    missing = [f"{names[i]} ({locations[i]})" for i in np.flatnonzero(~present)]
+    missing = [
+        f"{names[i]} ({locations[i]})" for i in np.flatnonzero(~present).tolist()
+    ]
     rule = f"Expected an image for every row of {annotations.source}"
     if not present.any():
         raise ValueError(
@@ -294,7 +297,7 @@ def _scaled_boxes(boxes: pd.DataFrame, sizes: np.ndarray, on_error: str) -> np.n
             f"{boxes['image'].iat[i]} ({boxes['location'].iat[i]}): "
             + " ".join(f"{value:g}" for value in original[i])
             + (" has no size" if empty[i] else " lies outside the image")
-            for i in np.flatnonzero(empty | outside)
+            for i in np.flatnonzero(empty | outside).tolist()
         ],
         "Expected boxes (x y w h) with a size, inside their image",
         on_error,

@@ -127,10 +127,10 @@ def read_vindr(
 def _read_annotations(root: Path) -> Annotations:
     """Annotations of both splits."""
     paths = {split: _find_annotations(root, split) for split in ANNOTATIONS}
-    paths = {split: path for split, path in paths.items() if path is not None}
-    rows = pd.concat([_read_split(path, split) for split, path in paths.items()])
+    rows = pd.concat([_read_split(p, split) for split, p in paths.items() if p])
+    sources = [str(path) for path in paths.values() if path]
     counts = rows.groupby("image_id")["split"].nunique()
-    rule = f"Expected an image in one of {' and '.join(map(str, paths.values()))}"
+    rule = f"Expected an image in one of {' and '.join(sources)}"
     repeated = sorted(counts.index[counts > 1])
     report_problems(repeated, rule, remedy="Remove it from the other.")
     image, names = pd.factorize(rows["image_id"])
@@ -139,10 +139,10 @@ def _read_annotations(root: Path) -> Annotations:
     matrix = np.zeros((len(names), len(VINDR_CLASSES)), np.float32)
     matrix[image[positive], rows["class_index"][positive]] = 1
     return Annotations(
-        source=", ".join(map(str, paths.values())),
+        source=", ".join(sources),
         class_names=VINDR_CLASSES,
         names=names.tolist(),
-        locations=rows.index[first],
+        locations=rows.index[first].tolist(),
         labels=matrix,
         splits=rows["split"].iloc[first].tolist(),
         boxes=_boxes(rows),
