@@ -64,7 +64,7 @@ def test_without_a_test_folder_there_is_no_image(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "train" / name).mkdir(parents=True)
         (tmp_path / "train" / name / "1.png").touch()
-    with pytest.raises(ValueError, match=r"without .*test"):
+    with pytest.raises(ValueError, match=r"test\. Received: "):
         samples.num_images(tmp_path)
 
 
@@ -86,7 +86,7 @@ def test_a_file_is_loaded_upright(tmp_path):
 
 def test_a_file_that_is_no_image_is_an_error(tmp_path):
     (tmp_path / "x.jpg").write_text("hello")
-    with pytest.raises(ValueError, match=r"x\.jpg is not an image"):
+    with pytest.raises(ValueError, match=r"image with 3 channels in .*x\.jpg"):
         samples.load_image(tmp_path / "x.jpg")
     with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
         samples.load_image(tmp_path / "none.jpg")

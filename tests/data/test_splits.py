@@ -242,12 +242,16 @@ def test_official_lists_that_part_a_patient_are_an_error():
 @pytest.mark.parametrize(
     ("protocol", "fold", "message"),
     [
-        ("official", 1, "A fold of official is a number from 0 to 0. Received: 1"),
+        ("official", 1, "fold of official from 0 to 0. Received: 1"),
         ("no-boxes", 4, "from 0 to 0. Received: 4"),
         ("classification", 5, "from 0 to 4. Received: 5"),
         ("localization", -1, "from 0 to 4. Received: -1"),
         ("localization", 0.5, "from 0 to 4. Received: 0.5"),
-        ("detection", 0, "one of official, classification.*Received: 'detection'"),
+        (
+            "detection",
+            0,
+            r"protocol .*'official', .*Received: 'detection'",
+        ),
     ],
 )
 def test_unknown_protocols_and_folds_are_errors(protocol, fold, message):
@@ -263,7 +267,7 @@ def test_validation_shares_out_of_range_are_errors(share):
 
 @pytest.mark.parametrize("protocol", ["no-boxes", "localization"])
 def test_a_table_without_boxes_is_an_error_where_they_are_needed(protocol):
-    with pytest.raises(ValueError, match=f"{protocol} needs .*6 images, none with"):
+    with pytest.raises(ValueError, match=f"{protocol}. .*6 images, none with"):
         make_lists(small([], "uvwxyz"), protocol)
 
 
@@ -274,7 +278,7 @@ def test_a_table_without_boxes_is_an_error_where_they_are_needed(protocol):
             "classification",
             [0],
             "uuvwwx",
-            r"need 5 patients, or more. Received: 4 \(of",
+            r"5 patients, or more.* Received: 4 \(of",
         ),
         ("localization", [0, 1, 2, 3], "uvwxyz", "image with boxes.* Received: 4"),
         (
@@ -299,5 +303,5 @@ def test_one_official_training_patient_cannot_be_parted():
 
 def test_images_that_cannot_be_named_are_an_error():
     table = small([], "uvwxyz").subset([0, 0, 1, 2, 3, 4, 5])
-    with pytest.raises(ValueError, match="path of its own"):
+    with pytest.raises(ValueError, match="different path"):
         make_lists(table, "classification")

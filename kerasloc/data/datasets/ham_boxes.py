@@ -63,7 +63,7 @@ def convert_boxes(
     """
     index = {name: i for i, name in enumerate(class_names)}
     raw = raw.loc[raw["label"].isin(index)]
-    values = raw[list("abcd")].to_numpy(float)
+    values = raw[list("abcd")].to_numpy(float, copy=True)
     if convention == "xyxy":
         values[:, 2:] -= values[:, :2]
     side = _frame_side(raw)

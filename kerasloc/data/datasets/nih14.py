@@ -29,7 +29,7 @@ from kerasloc.data.datasets.reading import (
     to_labels,
     to_numbers,
 )
-from kerasloc.data.problems import check_choice, report_problems
+from kerasloc.data.problems import check_choice, check_on_error, report_problems
 from kerasloc.data.table import Table
 
 NIH_CLASSES = (
@@ -99,6 +99,7 @@ def read_nih(
     Raises:
         ValueError: If files are missing or invalid; lists the problems.
     """
+    check_on_error(on_error)
     root = Path(root)
     annotations = _read_labels(root, labels)
     if (root / BOXES).is_file():

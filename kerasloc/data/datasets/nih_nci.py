@@ -184,7 +184,7 @@ def _splits(rows: pd.DataFrame, labels: np.ndarray, seed: int) -> np.ndarray:
         class_names=NCI_CLASSES,
         labels=np.eye(2)[session_labels],
         splits=["train"] * len(sessions),
-        groups=sessions.get_level_values("patient"),
+        groups=sessions.get_level_values(0),
     )
     test = cut_validation(table, TEST_SHARE, seed).splits == "val"
     rest = np.flatnonzero(~test)

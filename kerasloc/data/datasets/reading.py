@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kerasloc.data.datasets.files import PathLike, image_sizes
-from kerasloc.data.problems import check_on_error, listing, report_problems
+from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import Table
 
 XYWH = ["x", "y", "w", "h"]
@@ -188,7 +188,6 @@ def build_table(
     Raises:
         ValueError: If something is wrong (and not to be skipped), or no image is left.
     """
-    check_on_error(on_error)
     _check_unique(annotations)
     present = _check_present(annotations, files, on_error)
     paths = np.array([files.get(name, "") for name in annotations.names], str)

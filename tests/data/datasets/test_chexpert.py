@@ -1,5 +1,4 @@
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -8,7 +7,6 @@ from PIL import Image
 from kerasloc.data.datasets import read_dataset
 from kerasloc.data.datasets.chexpert import (
     CHEXPERT_CLASSES,
-    chexpert_patients,
     files_below,
     read_chexpert,
 )
@@ -62,7 +60,7 @@ def one_row(root, cells, **options):
     return read_chexpert(root, **options).labels[0]
 
 
-def test_the_official_files_make_a_table(root):
+def test_the_official_files_make_a_table(root, caplog):
     table = read_chexpert(root)
     assert table.class_names == CHEXPERT_CLASSES
     assert len(CHEXPERT_CLASSES) == 13
@@ -73,6 +71,7 @@ def test_the_official_files_make_a_table(root):
     assert np.flatnonzero(table.labels[0] == 1).tolist() == [EDEMA]
     assert np.flatnonzero(np.isnan(table.labels[0])).tolist() == [MASS]
     assert table.boxes.shape == (0, 6)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(("uncertain", "minus"), [("ones", 1), ("zeros", 0)])
@@ -233,12 +232,14 @@ def test_other_cells_are_errors(root, cell):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"uncertain": "nan"}, "'unknown', 'ones', 'zeros'. Received: 'nan'"),
-        ({"blank": "ones"}, "blank is one of 'unknown', 'zeros'. Received: 'ones'"),
-        ({"on_error": "hide"}, '"raise" or "skip".*hide'),
+        (
+            {"uncertain": "nan"},
+            r"uncertain .*'ones', 'zeros'\. Received: 'nan'",
+        ),
+        ({"blank": "ones"}, "blank .*'unknown', 'zeros'. Received: 'ones'"),
         ({"class_names": ["Edma"]}, r"'Edma' \(nearest: Edema\)"),
         ({"class_names": ["No Finding"]}, "'No Finding'"),
-        ({"class_names": []}, "Class names"),
+        ({"class_names": []}, "class_names"),
     ],
 )
 def test_wrong_options_are_errors(root, options, message):
@@ -254,11 +255,6 @@ def test_views_are_frontal_or_lateral(root):
     (root / "valid.csv").unlink()
     with pytest.raises(ValueError, match="frontal_only=False"):
         read_chexpert(root)
-
-
-def test_a_folder_without_labels_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"train\.csv, valid\.csv.*Name their folder"):
-        read_chexpert(tmp_path)
 
 
 def boxes(root, content):
@@ -294,14 +290,6 @@ def test_unknown_classes_of_boxes_are_errors(root):
         read_chexpert(root)
 
 
-def test_boxes_that_mark_nothing_are_listed_or_left_out(root):
-    good = [10, 20, 60, 70]
-    boxes(root, {ONE: {"Edema": [good, good, [30, 30, 30, 40]]}})
-    with pytest.raises(ValueError, match=r"Edema 3.*has no size"):
-        read_chexpert(root)
-    assert len(read_chexpert(root, on_error="skip").boxes) == 2
-
-
 def test_files_are_found_in_the_first_folder_that_has_them(tmp_path):
     for name in ("a/x/1.jpg", "b/x/1.jpg", "b/x/2.jpg"):
         image(tmp_path / name)
@@ -310,18 +298,3 @@ def test_files_are_found_in_the_first_folder_that_has_them(tmp_path):
     found = files_below(folders, [f"x/{i}.jpg" for i in range(1, 5)])
     paths = {"x/1.jpg": "a/x/1.jpg", "x/2.jpg": "b/x/2.jpg"}
     assert found == {name: str(tmp_path / path) for name, path in paths.items()}
-
-
-def test_patients_stand_in_paths():
-    assert chexpert_patients([ONE, "x.jpg", VALID]) == [
-        "patient00001",
-        "",
-        "patient64541",
-    ]
-
-
-def test_a_log_without_oddities_is_silent(root, caplog):
-    boxes(root, {ONE: {"Edema": [[10, 20, 60, 70]]}})
-    with caplog.at_level(logging.WARNING):
-        read_chexpert(root)
-    assert caplog.text == ""

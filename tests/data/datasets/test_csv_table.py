@@ -88,10 +88,10 @@ def test_a_byte_order_mark_is_no_part_of_a_name(csv_file):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["image,label", "z.png,x"], r"line 2 \(z\.png\): there is no such image"),
-        (["image,label", ",x"], r"line 2 \(\): there is no such image"),
+        (["image,label", "z.png,x"], r"line 2 .*\(z\.png\): there is no such image"),
+        (["image,label", ",x"], r"line 2 .*\(\): there is no such image"),
         (["image,label,split", "a.png,x,dev"], "line 2.*'dev'"),
-        (["image,dog", "a.png,2"], r"line 2 \(a\.png\): dog is 1, 0 or blank.*'2'"),
+        (["image,dog", "a.png,2"], r"line 2 .*\(a\.png\): dog is 1, 0 or blank.*'2'"),
         (["image,label", "a.png,x", "a.png,x"], "line 3.*duplicate row"),
         (["image,label", "a.png,x", "a.png,y"], "line 3.*contradictory labels"),
         (
@@ -110,8 +110,8 @@ def test_a_byte_order_mark_is_no_part_of_a_name(csv_file):
             "line 2.*a box of v, which is not there",
         ),
         (["image,label", "a.png,"], "no class"),
-        (["file,label", "a.png,x"], "Received: 1 rows under file, label"),
-        (["image;label", "a.png;x"], "separated by commas"),
+        (["file,label", "a.png,x"], "Received: 1 rows with file, label"),
+        (["image;label", "a.png;x"], "comma-separated"),
         (["image,label"], "0 rows"),
         (["image,label,x,y", "a.png,x,1,1"], "all of x, y, w, h"),
     ],
@@ -123,6 +123,6 @@ def test_a_wrong_row_is_named(csv_file, lines, message):
 
 def test_all_wrong_rows_are_counted_and_ten_shown(csv_file):
     path = csv_file("image,label", *(f"z{i}.png,x" for i in range(12)))
-    with pytest.raises(ValueError, match=r"(?s)12 rows are wrong.*and 2 more") as error:
+    with pytest.raises(ValueError, match=r"(?s)Received: 12 .*and 2 more") as error:
         read_csv(path)
     assert str(error.value).count("no such image") == 10

@@ -72,26 +72,18 @@ def test_other_classes_than_given_are_an_error(tree):
         read_folders(tree, class_names=("dog", "cow"))
 
 
-def test_a_missing_root_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"(?s)nowhere, which is none.*train/CLASS_A"):
-        read_folders(tmp_path / "nowhere")
-
-
-def test_an_empty_root_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"(?s)an empty folder.*train/CLASS_A"):
-        read_folders(tmp_path)
-
-
-def test_a_root_without_train_and_test_is_an_error(tmp_path):
-    touch(tmp_path, "cat/1.png")
-    with pytest.raises(ValueError, match=r"(?s)with cat.*ROOT/"):
-        read_folders(tmp_path)
-
-
-def test_images_outside_class_folders_are_an_error(tmp_path):
-    touch(tmp_path, "train/1.png")
-    with pytest.raises(ValueError, match="one folder per class"):
-        read_folders(tmp_path)
+@pytest.mark.parametrize(
+    ("image", "root", "message"),
+    [
+        ("cat/1.png", "nowhere", r"(?s)nowhere, which does not exist.*train/CLASS_A"),
+        ("cat/1.png", ".", r"(?s)with cat.*ROOT/"),
+        ("train/1.png", ".", "one folder per class"),
+    ],
+)
+def test_another_layout_is_an_error(tmp_path, image, root, message):
+    touch(tmp_path, image)
+    with pytest.raises(ValueError, match=message):
+        read_folders(tmp_path / root)
 
 
 def test_a_class_folder_without_images_is_named(tree):
@@ -128,7 +120,7 @@ def test_annotations_of_absent_images_are_reported(tree, caplog):
     (tree / "annotations.json").write_text(json.dumps(content))
     with caplog.at_level(logging.WARNING):
         assert (read_folders(tree).masks == "").all()
-    assert "1 images that are not there:\n  train/dog/9.png" in caplog.text
+    assert "1 images without a file:\n  train/dog/9.png" in caplog.text
 
 
 @pytest.mark.parametrize("box", [[1, 2, 3, 4], [1, 2, 3, 4, "cow"]])
@@ -142,5 +134,5 @@ def test_a_wrong_box_names_its_image(tree, box):
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_broken_annotations_are_an_error(tree, text):
     (tree / "annotations.json").write_text(text)
-    with pytest.raises(ValueError, match=r"annotations\.json is a JSON object"):
+    with pytest.raises(ValueError, match=r"json object .*annotations\.json"):
         read_folders(tree)

@@ -1,7 +1,5 @@
 import json
-import logging
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -76,8 +74,9 @@ def names_of(table):
     return [path.split("/")[-1] for path in table.paths]
 
 
-def test_the_published_layout_makes_a_table(root):
+def test_the_published_layout_makes_a_table(root, caplog):
     table = read_ham(root)
+    assert caplog.text == ""
     assert names_of(table) == [A, B, C, D]
     assert table.class_names == NAMES  # those that occur, in the order of NIH
     assert table.labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]]
@@ -105,7 +104,7 @@ def test_other_lists_take_the_place_of_those_in_the_root(root):
     put(root / "fold1/val.txt", f"{A}\n")
     table = read_ham(root, image_sets=root / "fold1")
     assert table.splits.tolist() == ["val", "", "train", "train"]
-    with pytest.raises(ValueError, match="nowhere, which has none"):
+    with pytest.raises(ValueError, match="nowhere, without"):
         read_ham(root, image_sets=root / "nowhere")
 
 
@@ -116,7 +115,7 @@ def test_training_images_that_are_not_annotated_lose_their_boxes(root):
 
 def test_an_empty_list_of_annotated_images_is_an_error(root):
     put(root / "ImageSets/bbox/train.txt", "\n")
-    with pytest.raises(ValueError, match='The list "annotated"'):
+    with pytest.raises(ValueError, match='the list "annotated"'):
         read_ham(root)
 
 
@@ -165,7 +164,7 @@ def test_names_of_no_class_are_errors_with_the_nearest_known_one(root, file):
         put_tags(root, {**TAGS, D: ["Atelectesis", "Mass"]})
     else:
         put_boxes(root, {A: {"Atelectesis": [[100, 200, 300, 400]]}})
-    message = rf"(?s){file}\.json: classes.*'Atelectesis' \(nearest: Atelectasis\)"
+    message = rf"(?s){file}\.json.*'Atelectesis' \(nearest: Atelectasis\)"
     with pytest.raises(ValueError, match=message):
         read_ham(root)
 
@@ -259,7 +258,7 @@ def test_each_convention_is_told_apart_for_chexpert_too(chexpert):
 
 
 def test_other_data_with_boxes_need_a_convention(own):
-    message = r"(?s)Received: 'b\.png'.*Say convention=\"xywh\" .*or \"xyxy\""
+    message = r"(?s)Received: 'b\.png'.*Use convention=\"xywh\" .*or \"xyxy\""
     with pytest.raises(ValueError, match=message):
         read_ham(own)
     assert read_ham(own, convention="xyxy").boxes[0, 1:5].tolist() == [10, 20, 50, 50]
@@ -276,7 +275,7 @@ def test_images_without_a_file_are_listed_or_left_out(root, caplog):
     table = read_ham(root, on_error="skip")
     assert names_of(table) == [A, B, D]
     assert table.boxes[:, 0].tolist() == [0]
-    assert "every row has its image" in caplog.text
+    assert "image for every row" in caplog.text
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
@@ -303,7 +302,7 @@ def test_boxes_outside_their_image_are_listed_or_left_out(root):
 @pytest.mark.parametrize("name", ["Tags", "BBoxes"])
 def test_broken_json_is_an_error_that_names_the_file(root, name):
     put(root / f"Annotations/{name}.json", '{"00000001_000.png": ')
-    with pytest.raises(ValueError, match=rf"{name}\.json is JSON.*broken.*line 1"):
+    with pytest.raises(ValueError, match=rf"{name}\.json.*broken.*line 1"):
         read_ham(root)
 
 
@@ -325,7 +324,7 @@ def test_tags_and_boxes_name_images_alike(root, longer):
     folder = {"boxes": "", "tags": "", longer: "images/"}
     put_boxes(root, {f"{folder['boxes']}{A}": BOXES[A]})
     put_tags(root, {f"{folder['tags']}{A}": TAGS[A]})
-    with pytest.raises(ValueError, match=f"none in common, but '{A}' in one"):
+    with pytest.raises(ValueError, match=f"no common name, but '{A}' in one"):
         read_ham(root)
 
 
@@ -338,9 +337,11 @@ def test_boxes_of_images_without_tags_are_told(root, caplog):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"convention": "yxyx"}, "\"auto\" or one of xywh, xyxy. Received: 'yxyx'"),
-        ({"on_error": "hide"}, '"raise" or "skip".*hide'),
-        ({"image_dir": "/nowhere"}, "no image there"),
+        (
+            {"convention": "yxyx"},
+            r"convention .*'xywh', 'xyxy'\. Received: 'yxyx'",
+        ),
+        ({"image_dir": "/nowhere"}, "/nowhere.*image_dir"),
     ],
 )
 def test_wrong_options_are_errors(root, options, message):
@@ -357,21 +358,8 @@ def test_tags_are_needed(root, own):
         read_ham(root)
 
 
-def test_an_image_tag_twice_is_an_error(root):
-    put_tags(root, f'{{"{A}": [], "{A}": ["Mass"]}}')
-    with pytest.raises(ValueError, match=rf"(?s)stands once.*{A}', 2 times"):
-        read_ham(root)
-
-
 def test_empty_tags_are_an_error(root):
     put_tags(root, {})
     put_boxes(root, {})
     with pytest.raises(ValueError, match="Received: no class"):
         read_ham(root)
-
-
-def test_a_log_without_oddities_is_silent(root, caplog):
-    with caplog.at_level(logging.WARNING):
-        table = read_ham(root)
-    assert caplog.text == ""
-    assert np.isfinite(table.labels).all()

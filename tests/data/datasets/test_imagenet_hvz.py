@@ -80,18 +80,18 @@ def test_accents_may_be_written_in_either_way(hvz):
 def test_missing_images_and_blank_rows_are_named_or_skipped(hvz):
     write(hvz, [*read_lines(hvz), f"gone,{HORSE}", f",{HORSE}", "x,"])
     with pytest.raises(
-        ValueError, match=r"(?s)imageID and a label.*line 33\n  line 34"
+        ValueError, match=r"(?s)imageID and a label.*line 33 .*\n  line 34"
     ):
         read_imagenet_hvz(hvz)
     write(hvz, read_lines(hvz)[:-2])
-    with pytest.raises(ValueError, match=r"gone \(line 32\)"):
+    with pytest.raises(ValueError, match=r"gone \(line 32 of"):
         read_imagenet_hvz(hvz)
     assert len(read_imagenet_hvz(hvz, on_error="skip")) == 30
 
 
 def test_an_image_with_two_rows_is_named(hvz):
     write(hvz, [*read_lines(hvz), f"{ZEBRA}.00.JPEG,{ZEBRA}"])
-    with pytest.raises(ValueError, match=r"zèbre\.00\.JPEG: line 2 and line 32"):
+    with pytest.raises(ValueError, match=r"zèbre\.00\.JPEG: line 2 .* and line 32"):
         read_imagenet_hvz(hvz)
 
 
@@ -110,5 +110,5 @@ def test_too_few_images_of_a_class_are_counted(hvz):
 
 def test_other_columns_are_an_error(hvz):
     write(hvz, ["image,label", "a,b"])
-    with pytest.raises(ValueError, match=r"imageID, label\. Received: 1 rows"):
+    with pytest.raises(ValueError, match=r"imageID, label in.*Received: 1 rows"):
         read_imagenet_hvz(hvz)

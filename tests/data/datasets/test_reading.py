@@ -1,104 +1,159 @@
 import numpy as np
 import pytest
-from PIL import Image
 
+from kerasloc.data.datasets.files import image_files, image_sizes
 from kerasloc.data.datasets.reading import (
-    Box,
-    Draft,
-    finish,
-    image_files,
-    image_sizes,
-    read_rows,
+    Annotations,
+    box_frame,
+    build_table,
+    read_json,
+    read_table,
 )
-from kerasloc.data.problems import check_on_error, complain
+from kerasloc.data.problems import report_problems
+
+OF_FILE = (np.nan, np.nan)
 
 
 @pytest.fixture
-def files(tmp_path):
+def files(tmp_path, put):
     """Paths of two images, the second one broken."""
-    Image.new("L", (20, 10)).save(tmp_path / "a.png")
-    (tmp_path / "b.png").write_text("no image")
+    put(tmp_path / "a.png", size=(20, 10))
+    put(tmp_path / "b.png", "no image")
     return {name: str(tmp_path / f"{name}.png") for name in "ab"}
 
 
-def draft(names="a", boxes=(), labels=None):
-    labels = np.zeros((len(names), 2)) if labels is None else labels
-    wheres = [f"line {i + 2}" for i in range(len(names))]
-    splits = ["train"] * len(names)
-    return Draft(
-        "x.csv", ("u", "v"), list(names), wheres, labels, splits, boxes=list(boxes)
+def annotations(names="a", *boxes):
+    """Two classes; boxes of x, y, w, h after their image."""
+    return Annotations(
+        source="x.csv",
+        class_names=("u", "v"),
+        names=list(names),
+        locations=[f"line {i + 2}" for i in range(len(names))],
+        labels=np.zeros((len(names), 2)),
+        splits=["train"] * len(names),
+        boxes=box_frame((box[0], "line 9", *box[1:], 0, *OF_FILE) for box in boxes),
     )
 
 
 def test_sizes_are_rows_and_columns(files):
     np.testing.assert_array_equal(
-        image_sizes([*files.values(), "nowhere.png"]),
-        [[10, 20], [np.nan] * 2, [np.nan] * 2],
+        image_sizes([*files.values(), "nowhere.png"]), [[10, 20], OF_FILE, OF_FILE]
     )
     assert image_sizes([]).shape == (0, 2)
 
 
-def test_boxes_scale_in_each_direction_by_what_they_were_measured_in(files):
-    own = Box("a", "line 2", 1, 2, 3, 4, 1)
-    scaled = Box("a", "line 3", 10, 10, 10, 10, 0, (100, 40))
-    table = finish(draft(boxes=[own, scaled]), files, "raise")
+def test_boxes_scale_in_each_direction_by_the_size_they_were_measured_in(files):
+    content = annotations()
+    content.boxes = box_frame(
+        [
+            ("a", "line 2", 1, 2, 3, 4, 1, *OF_FILE),
+            ("a", "line 3", 10, 10, 10, 10, 0, 100, 40),
+        ]
+    )
+    table = build_table(content, files, "raise")
     assert table.boxes.tolist() == [[0, 1, 2, 3, 4, 1], [0, 5, 1, 5, 1, 0]]
 
 
-def test_a_broken_image_without_boxes_is_left_to_the_check(files):
-    assert len(finish(draft("ab"), files, "raise")) == 2
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((0, 0, 0, 8), "has no size"),
+        ((0, 0, 8, -1), "has no size"),
+        ((0, 0, 8, np.nan), "has no size"),
+        ((20, 0, 8, 8), "lies outside the image"),
+        ((0, -9, 8, 8), "lies outside the image"),
+    ],
+)
+def test_boxes_that_cover_nothing_are_listed_or_left_out(files, caplog, box, message):
+    content = annotations("ab", ("a", 1, 1, 5, 5), ("a", *box))
+    with pytest.raises(ValueError, match=rf"a \(line 9\): .*{message}"):
+        build_table(content, files, "raise")
+    table = build_table(content, files, "skip")
+    assert table.boxes[:, 1].tolist() == [1]
+    assert len(table) == 2
+    assert "left out 1" in caplog.text
 
 
-def test_boxes_go_by_image_whatever_their_order(files):
-    boxes = [Box("c", "", 1, 1, 1, 1, 0), Box("a", "", 2, 2, 2, 2, 1)]
-    table = finish(draft("ac", boxes), {**files, "c": files["a"]}, "raise")
-    assert table.boxes[:, 0].tolist() == [0, 1]
+def test_a_box_that_sticks_out_stays(files):
+    table = build_table(annotations("a", ("a", 18, 8, 9, 9)), files, "raise")
+    assert table.boxes[0, 1:5].tolist() == [18, 8, 9, 9]
 
 
-def test_two_rows_of_an_image_cannot_be_skipped(files):
-    with pytest.raises(ValueError, match="a: line 2 and line 3"):
-        finish(draft("aa"), files, "skip")
+def test_a_broken_image_matters_only_with_boxes(files, caplog):
+    assert len(build_table(annotations("ab"), files, "raise")) == 2
+    content = annotations("ab", ("b", 1, 1, 5, 5))
+    with pytest.raises(ValueError, match=r"(?s)readable images with boxes.*b\.png"):
+        build_table(content, files, "raise")
+    assert len(build_table(content, files, "skip")) == 1
+    assert "left out 1" in caplog.text
 
 
-def test_no_image_at_all_is_an_error(files):
-    with pytest.raises(ValueError, match="2 rows, all without"):
-        finish(draft("xy"), files, "skip")
+def test_boxes_are_sorted_by_image_and_need_a_row(files, caplog):
+    content = annotations("ac", ("c", 1, 1, 1, 1), ("x", 9, 9, 1, 1), ("a", 2, 2, 1, 1))
+    table = build_table(content, {**files, "c": files["a"]}, "raise")
+    assert table.boxes[:, :2].tolist() == [[0, 2], [1, 1]]
+    assert "1 boxes of images without a row" in caplog.text
+
+
+def test_images_without_a_row_are_counted(files, caplog):
+    build_table(annotations("a"), files, "raise")
+    assert "no row has 1 of the images:\n  b" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [("aa", "a: line 2 and line 3"), ("xy", r"(?s)2 rows, all without.*image_dir")],
+)
+def test_repeated_rows_and_no_image_at_all_cannot_be_skipped(files, names, message):
+    with pytest.raises(ValueError, match=message):
+        build_table(annotations(names), files, "skip")
 
 
 def test_problems_are_raised_or_logged(caplog):
     with pytest.raises(ValueError, match=r'(?s)Rule\. Received: 2 .*  a\n  b.*"skip"'):
-        complain(["a", "b"], "Rule")
-    with pytest.raises(ValueError, match=r"Mend\."):
-        complain(["a"], "Rule", way_out="Mend.")
-    complain([], "Rule")
+        report_problems(["a", "b"], "Rule")
+    report_problems([], "Rule")
     assert caplog.text == ""
-    complain(["a", "b"], "Rule", "skip")
+    report_problems(["a", "b"], "Rule", "skip")
     assert "left out 2: Rule" in caplog.text
 
 
-def test_rows_are_trimmed_and_numbered(tmp_path):
-    path = tmp_path / "x.csv"
-    path.write_text("\ufeff a , b\n 1 ,2,,\n\n3\n")
-    assert read_rows(path, ("a",)) == [
-        (2, {"a": "1", "b": "2"}),
-        (4, {"a": "3", "b": ""}),
-    ]
-    with pytest.raises(ValueError, match=r"columns a, c\. Received: 2 rows with a, b"):
-        read_rows(path, ("a", "c"))
+def test_rows_are_stripped_padded_cut_and_numbered(tmp_path, put):
+    path = put(tmp_path / "x.csv", "\ufeff a , b\n 1 ,2,,\n\n3\n")
+    table = read_table(path, ("a",))
+    assert table.index.tolist() == ["line 2 of x.csv", "line 4 of x.csv"]
+    assert table.to_dict("list") == {"a": ["1", "3"], "b": ["2", ""]}
+    with pytest.raises(
+        ValueError, match=r"columns a, c in.*Received: 2 rows with a, b"
+    ):
+        read_table(path, ("a", "c"))
 
 
-def test_images_of_the_root_are_the_last_resort(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a.png": [1, 2', r"BBoxes\.json\. Received: broken.*line 1"),
+        ("", "broken json"),
+        ("[1, 2]", r"BBoxes\.json to hold one json object.*Received: list"),
+        ('{"a.png": {}, "a.png": {}}', r"(?s)once\..*'a\.png', 2 times"),
+    ],
+)
+def test_files_without_a_json_object_are_errors(tmp_path, put, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_json(put(tmp_path / "BBoxes.json", text))
+
+
+def test_a_binary_file_is_not_json(tmp_path):
+    (tmp_path / "x.json").write_bytes(b"\x89PNG\xff\xfe{")
+    with pytest.raises(ValueError, match="broken json"):
+        read_json(tmp_path / "x.json")
+
+
+def test_images_of_the_root_are_the_last_resort(tmp_path, put):
     for name in ("a.png", "images/b.PNG", "images/.c.png", "images/d.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+        put(tmp_path / name, "")
     assert list(image_files(tmp_path, None, ("images",))) == ["b.PNG"]
     assert list(image_files(tmp_path, None, ("others",))) == ["a.png"]
     assert list(image_files("nowhere", tmp_path, ("images",))) == ["a.png"]
     with pytest.raises(ValueError, match=r"nowhere.*image_dir"):
         image_files("nowhere", None, ("images",))
-
-
-def test_a_wrong_on_error_is_an_error():
-    check_on_error("skip")
-    with pytest.raises(ValueError, match="'hide'"):
-        check_on_error("hide")

@@ -1,9 +1,9 @@
-import numpy as np
+from inspect import signature
+
 import pytest
 
 from kerasloc.data.datasets import READERS, read_dataset
 from kerasloc.data.synthetic import SyntheticConfig, write
-from kerasloc.data.table import Table, select_classes
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def test_options_go_to_the_reader(tmp_path):
         (
             "mnist",
             {},
-            "nih14, ham, .*, imagenet-hvz, nih-nci, csv, folders. Received: 'mnist'",
+            "dataset .*'nih14', 'ham', .*, 'folders'. Received: 'mnist'",
         ),
-        ("voc", {"image_dir": "x"}, "options of voc are year.*Received: image_dir"),
+        ("voc", {"image_dir": "x"}, "options of voc among year.*Received: image_dir"),
         ("folders", {"labels": "x"}, "Received: labels besides"),
     ],
 )
@@ -55,17 +55,27 @@ def test_unknown_names_and_options_are_errors(tmp_path, name, options, message):
         read_dataset(name, tmp_path, **options)
 
 
-def test_classes_are_chosen_and_ordered():
-    table = Table(
-        paths=["a", "b"],
-        class_names=("u", "v", "w"),
-        labels=[[1, 0, np.nan], [0, 1, 1]],
-        boxes=[[0, 1, 1, 1, 1, 0], [1, 2, 2, 2, 2, 1], [1, 3, 3, 3, 3, 2]],
-    )
-    part = select_classes(table, ["w", "u"])
-    assert part.class_names == ("w", "u")
-    np.testing.assert_array_equal(part.labels, [[np.nan, 1], [1, 0]])
-    assert part.boxes[:, [0, 1, 5]].tolist() == [[0, 1, 1], [1, 3, 0]]
-    assert table.boxes[:, 5].tolist() == [0, 1, 2]
-    with pytest.raises(ValueError, match=r"classes are u, v, w\. Received: x besides"):
-        select_classes(table, ["u", "x"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nih14", r"Data_Entry_2017\.csv.*folder of the csv"),
+        ("ham", r'Annotations/Tags\.json.*"chexpert"'),
+        ("chexpert", r"train\.csv, valid\.csv.*Name their folder"),
+        ("vindr", r"train\.csv or annotations_train\.csv"),
+        ("voc", "VOC2012.*root or year"),
+        ("nih-nci", "no folder with a csv file"),
+        ("folders", r"(?s)an empty folder.*train/CLASS_A"),
+    ],
+)
+def test_a_folder_without_the_dataset_is_an_error(tmp_path, name, message):
+    with pytest.raises(ValueError, match=message):
+        read_dataset(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n, f in READERS.items() if "on_error" in signature(f).parameters],
+)
+def test_on_error_is_raise_or_skip(tmp_path, name):
+    with pytest.raises(ValueError, match=r"on_error.*'raise', 'skip'.*'hide'"):
+        read_dataset(name, tmp_path, on_error="hide")

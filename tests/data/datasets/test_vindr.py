@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,13 +18,14 @@ c3,Nodule/Mass,8,R1,0,0,40,40
 RATIOS = "image_id,ratio,rows,cols\na1,0.5,200,300\nb2,0.25,400,600\nc3,0.25,400,600\n"
 
 
-def picture(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (150, 100)).save(path)
+@pytest.fixture
+def picture(put):
+    """Function that writes a resized image."""
+    return functools.partial(put, size=(150, 100))
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path, picture):
     """Kaggle's csv of three images, and resized images of them."""
     (tmp_path / "train.csv").write_text(HEADER + ROWS)
     for name in ("a1", "b2", "c3"):
@@ -80,7 +83,7 @@ def test_an_image_without_a_ratio_is_named(root):
     text = "".join(RATIOS.splitlines(keepends=True)[:3])
     (root / "images" / "resize.csv").write_text(text)
     with pytest.raises(
-        ValueError, match=r"(?s)1 that break.*c3 \(line 7 of train\.csv"
+        ValueError, match=r"(?s)Received: 1 .*c3 \(line 7 of train\.csv"
     ):
         read_vindr(root)
 
@@ -101,7 +104,7 @@ def test_the_size_of_the_dicom_image_may_stand_in_the_csv(root):
     assert boxes[0].tolist() == [0, 50, 30, 100, 10, 3]
 
 
-def test_a_test_share_is_cut_off_with_a_seed(root):
+def test_a_test_share_is_cut_off_with_a_seed(root, picture):
     rows = "".join(f"i{n},No finding,14,R1,,,,\n" for n in range(20))
     (root / "train.csv").write_text(HEADER + rows)
     for n in range(20):
@@ -112,7 +115,7 @@ def test_a_test_share_is_cut_off_with_a_seed(root):
     assert cuts[0] == cuts[1] != cuts[2]
 
 
-def test_a_test_file_is_the_test_split(root):
+def test_a_test_file_is_the_test_split(root, picture):
     (root / "test.csv").write_text(HEADER + "d4,ILD,5,R1,0,0,10,10\n")
     picture(root / "images" / "d4.png")
     (root / "images" / "resize.csv").write_text(RATIOS + "d4,0.5,200,300\n")
@@ -132,7 +135,7 @@ def test_an_image_in_both_files_is_an_error(root):
         read_vindr(root)
 
 
-def test_the_physionet_layout_is_read(tmp_path, caplog):
+def test_the_physionet_layout_is_read(tmp_path, picture, caplog):
     folder = tmp_path / "annotations"
     folder.mkdir()
     short = "image_id,class_name,x_min,y_min,x_max,y_max"
@@ -162,11 +165,11 @@ def test_the_physionet_layout_is_read(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("c3,Flu,1,R1,1,1,9,9", r"(?s)Aortic enlargement.*unknown.*Flu"),
-        ("c3,ILD,4,R1,1,1,9,9", "class_id.*\n.*line 8: 4 for ILD"),
-        ("c3,ILD,x,R1,1,1,9,9", "class_id.*\n.*line 8: x for ILD"),
-        ("c3,ILD,5,R1,1,1,9,", "four numbers.*\n.*line 8: 1, 1, 9"),
-        ("c3,ILD,5,R1,1,1,9,top", "four numbers.*\n.*line 8: 1, 1, 9, top"),
+        ("c3,Flu,1,R1,1,1,9,9", r"(?s)Aortic enlargement.*\n  Flu"),
+        ("c3,ILD,4,R1,1,1,9,9", "class_id.*\n.*line 8 .*: 4 for ILD"),
+        ("c3,ILD,x,R1,1,1,9,9", "class_id.*\n.*line 8 .*: x for ILD"),
+        ("c3,ILD,5,R1,1,1,9,", "four numbers.*\n.*line 8 .*: 1, 1, 9"),
+        ("c3,ILD,5,R1,1,1,9,top", "four numbers.*\n.*line 8 .*: 1, 1, 9, top"),
     ],
 )
 def test_wrong_rows_are_named(root, row, message):
@@ -186,10 +189,10 @@ def test_boxes_that_mark_nothing_are_listed_or_left_out(root, caplog, box, messa
     assert "left out 1" in caplog.text
 
 
-def test_rows_without_an_image_are_listed_or_left_out(root, caplog):
+def test_rows_without_an_image_are_listed_or_left_out(root, picture, caplog):
     (root / "images" / "c3.png").unlink()
     picture(root / "images" / "z9.png")
-    with pytest.raises(ValueError, match=r"(?s)1 that break.*c3 \(line 7"):
+    with pytest.raises(ValueError, match=r"(?s)Received: 1 .*c3 \(line 7"):
         read_vindr(root)
     assert len(read_vindr(root, test_share=None, on_error="skip")) == 2
     assert "no row has 1 of the images" in caplog.text
@@ -199,13 +202,3 @@ def test_images_may_lie_elsewhere(root, tmp_path_factory):
     other = tmp_path_factory.mktemp("disk")
     (root / "images").rename(other / "png")
     assert len(read_vindr(root, other / "png", test_share=None).boxes) == 3
-
-
-def test_a_folder_without_labels_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"train\.csv or annotations_train\.csv"):
-        read_vindr(tmp_path)
-
-
-def test_a_wrong_on_error_is_an_error(root):
-    with pytest.raises(ValueError, match="hide"):
-        read_vindr(root, on_error="hide")

@@ -1,0 +1,89 @@
+import pytest
+
+from kerasloc.data.class_names import (
+    ClassMapper,
+    choose_names,
+    match_names,
+    spelling,
+    with_nearest,
+)
+
+VALID = ("Mass", "Enlarged Cardiomediastinum", "Pleural_Thickening", "Infiltration")
+SYNSETS = "n01440764 tench, Tinca tinca\nn02012849 crane\n\nn03126707 crane, hoist\n"
+
+
+@pytest.fixture
+def synsets(tmp_path):
+    path = tmp_path / "synsets.txt"
+    path.write_text(SYNSETS)
+    return ClassMapper(path)
+
+
+def test_a_synset_file_gives_names(synsets):
+    assert len(synsets) == 3
+    assert [synsets.name(i) for i in range(3)] == ["tench", "crane", "crane"]
+
+
+@pytest.mark.parametrize("name", ["n01440764", "tench", "Tinca tinca"])
+def test_an_id_and_every_name_give_the_index(synsets, name):
+    assert synsets.index(name) == 0
+
+
+def test_a_list_of_names_works_both_ways():
+    mapper = ClassMapper(["cat, wild", "dog"])
+    assert mapper.name(0) == "cat, wild"
+    assert mapper.index("dog") == 1
+
+
+def test_a_name_of_two_classes_is_an_error(synsets):
+    with pytest.raises(ValueError, match="n02012849, n03126707"):
+        synsets.index("crane")
+
+
+def test_an_unknown_name_is_an_error_with_names_like_it(synsets):
+    with pytest.raises(ValueError, match=r"Received: 'tensh'.*tench"):
+        synsets.index("tensh")
+
+
+@pytest.mark.parametrize("index", [3, -1])
+def test_an_unknown_index_is_an_error(synsets, index):
+    with pytest.raises(ValueError, match=rf"0\.\.2\. Received: {index}"):
+        synsets.name(index)
+
+
+def test_no_class_is_an_error():
+    with pytest.raises(ValueError, match="one class or more"):
+        ClassMapper([])
+
+
+@pytest.mark.parametrize(
+    ("written", "valid"),
+    [
+        ("mass", "Mass"),
+        ("Enlarg_Cardiomediastinum", "Enlarged Cardiomediastinum"),
+        ("enlarged_cardiomediastinum", "Enlarged Cardiomediastinum"),
+        ("Pleural Thickening", "Pleural_Thickening"),
+        ("Infiltrate", "Infiltration"),
+        ("INFILTRATION", "Infiltration"),
+    ],
+)
+def test_all_spellings_of_a_class_match(written, valid):
+    assert spelling(written) == spelling(valid)
+    assert match_names({written: 1}, VALID, "here") == {written: valid}
+
+
+def test_a_renaming_is_logged_once_with_its_count(caplog):
+    match_names({"mass": 7, "Infiltration": 3}, VALID, "here")
+    assert caplog.messages == ["here: 'mass' is read as 'Mass', 7 times"]
+
+
+def test_invalid_names_are_listed_with_the_nearest_valid_one():
+    with pytest.raises(ValueError, match=r"(?s)Received: 2.*'Masss' \(nearest: Mass\)"):
+        match_names({"Masss": 1, "Mass": 1, "Gout": 1}, VALID, "here")
+    assert "nearest: Pleural_Th" in with_nearest("Pleural Thickning", VALID)
+
+
+def test_chosen_names_are_valid_ones():
+    assert choose_names(["Infiltration", "Mass"], VALID) == ("Infiltration", "Mass")
+    with pytest.raises(ValueError, match=r"'Infiltrate' \(nearest: Infiltration\)"):
+        choose_names(["Mass", "Infiltrate"], VALID)
