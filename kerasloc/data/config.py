@@ -251,7 +251,7 @@ def training_tables(
     """
     table = read_table(config, class_names)
     if not (table.splits != "").any():  # a csv without a split column
-        table = dataclasses.replace(table, splits=["train"] * len(table))
+        table = dataclasses.replace(table, splits=np.full(len(table), "train"))
     if not (table.splits == "train").any():
         raise ValueError(
             f"Expected training images. Received: {config.data_dir} without any. "

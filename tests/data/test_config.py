@@ -188,7 +188,7 @@ def test_a_run_of_some_classes_is_evaluated_on_these(shapes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dataset": "mimic"}, r"nih14, ham, .*Received: 'mimic'"),
+        ({"dataset": "mimic"}, r"'nih14', 'ham', .*Received: 'mimic'"),
         ({"dataset": "nih14"}, "labels of ChestX-ray14"),
         ({"uncertain": "ones"}, "csv.*Received: uncertain"),
     ],

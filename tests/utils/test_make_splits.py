@@ -99,7 +99,7 @@ def test_images_elsewhere_and_missing_ones(tool, nih, capsys):
     (nih / "images").rename(nih.parent / "elsewhere")
     (nih.parent / "elsewhere" / "00000020_001.png").unlink()
     more = ["--image_dir", str(nih.parent / "elsewhere")]
-    with pytest.raises(ValueError, match=r"every row has its image.*\n  00000020_001"):
+    with pytest.raises(ValueError, match=r"image for every row.*\n  00000020_001"):
         tool.main(words(nih, "official", *more))
     tool.main(words(nih, "official", *more, "--on-error", "skip"))
     assert ["test", "7", "2", "4"] in cells(capsys.readouterr().out)
@@ -133,7 +133,7 @@ def test_errors_end_with_status_1_and_a_line(nih):
     )
     assert done.returncode == 1
     assert done.stdout == ""
-    error = "error: The protocol localization needs images with boxes to test on."
+    error = "error: Expected images with boxes to test on by the protocol localization"
     assert done.stderr.splitlines()[-1].startswith(error)
     assert not (nih.parent / "lists").exists()
 
