@@ -89,7 +89,7 @@ def measure(path: pathlib.Path, wrapper, options, config) -> tuple:
 def main(words=None):
     """Compares the methods of one model, or several models."""
     options = parse(words)
-    from kerasloc.localizers import trained
+    from kerasloc.localizers import loading as trained
     from kerasloc.training import cam_comparison, cam_report, run_data
 
     run_data.check_limit(options.limit)

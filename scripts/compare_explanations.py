@@ -92,7 +92,7 @@ def check_same(tables):
 
 def explain(paths, options) -> tuple[dict, tuple]:
     """What the methods of all models are worth, by name; the images and settings."""
-    from kerasloc.localizers import trained
+    from kerasloc.localizers import loading as trained
     from kerasloc.metrics import AopcConfig
     from kerasloc.training import comparison, run_data
 
@@ -121,7 +121,7 @@ def explain(paths, options) -> tuple[dict, tuple]:
 def main(words=None):
     """Compares the explanations of one model or several."""
     options = parse(words)
-    from kerasloc.localizers import trained
+    from kerasloc.localizers import loading as trained
     from kerasloc.training import comparison
 
     paths = [pathlib.Path(one) for one in options.weights or ()]

@@ -177,7 +177,7 @@ def main(words=None):
         raise ValueError(
             f"--rows-per-page is a positive number. Received: {options.rows_per_page}."
         )
-    from kerasloc.localizers import trained
+    from kerasloc.localizers import loading as trained
     from kerasloc.training.run_data import table_of_run
 
     path = pathlib.Path(options.weights or "")

@@ -41,14 +41,13 @@ def parse(words=None):
 
 def half_folder(options) -> pathlib.Path:
     """The run folder of the half model to start from."""
-    from kerasloc.localizers import HalfModel
-    from kerasloc.localizers.resolve import newest_run
+    from kerasloc.localizers import HalfModel, newest_run
     from kerasloc.weights import runs_in
 
     if options.half_weight_dir is not None:
         return pathlib.Path(options.half_weight_dir)
     beside = runs_in(pathlib.Path(options.results_dir) / HalfModel.family)
-    return beside[0] if beside else newest_run(HalfModel)
+    return beside[0] if beside else newest_run(HalfModel.family)
 
 
 def main(words=None):

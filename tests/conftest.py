@@ -1,6 +1,7 @@
 """What several tests need: golden arrays and tiny networks."""
 
 import contextlib
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -219,10 +220,10 @@ class NetworkGolden:
 
     def build(self):
         """The network of this package with the golden weights."""
-        from kerasloc.models.registry import BUILDERS
+        from kerasloc.models import families
 
         facts = self.facts
-        model = BUILDERS[facts["builder"]](
+        model = families.get(facts["builder"]).load("build")(
             facts["input_shape"][1:],
             facts["classes"],
             facts["backbone"],
@@ -342,8 +343,7 @@ def trained_pylon(script, several, tmp_path_factory):
     """
     results = tmp_path_factory.mktemp("trained") / "results"
     words = as_words({"data-dir": several, **PYLON_OPTIONS, "epochs": 1})
-    with pytest.MonkeyPatch.context() as patch, running_eagerly():
-        put_small_pylon(patch)
+    with small_family("pylon", small_network), running_eagerly():
         script("train_pylon").main([*words, "--results-dir", str(results)])
     return results / "pylon" / "several"
 
@@ -364,21 +364,24 @@ def small_network(input_shape, classes, backbone="resnet50", **options):
     return keras.Model(image, {"logits": logits, "maps": maps}, name="small")
 
 
-def put_small_pylon(patch):
-    """Lets it stand for PYLON wherever PYLON is built."""
-    from kerasloc import Pylon
-    from kerasloc.models.registry import BUILDERS
+def small_family(name, build):
+    """Context in which a tiny network is registered as a family."""
+    from kerasloc.models import families
 
-    patch.setattr(small_network, "__module__", "kerasloc.models.pylon")
-    patch.setitem(BUILDERS, "pylon", small_network)
-    patch.setattr(Pylon, "builder", staticmethod(small_network))
-    return small_network
+    return families.registered(dataclasses.replace(families.get(name), build=build))
+
+
+@pytest.fixture(scope="session")
+def registered_as():
+    """Function from a name and a builder to the context in which they are a family."""
+    return small_family
 
 
 @pytest.fixture
-def small_pylon(monkeypatch, eager):
+def small_pylon(eager):
     """PYLON is a network that builds and trains in a moment; its builder."""
-    return put_small_pylon(monkeypatch)
+    with small_family("pylon", small_network):
+        yield small_network
 
 
 HAM_OPTIONS = {
@@ -413,23 +416,11 @@ def small_attention(input_shape, classes, backbone="resnet50", *, dropout=0, **o
     return keras.Model(image, outputs, name="small")
 
 
-def put_small_ham(patch):
-    """Lets it stand for HAM wherever HAM is built."""
-    from kerasloc import HAM
-    from kerasloc.models.registry import BUILDERS
-    from kerasloc.training import ham
-
-    patch.setattr(small_attention, "__module__", "kerasloc.models.ham")
-    patch.setitem(BUILDERS, "ham", small_attention)
-    patch.setattr(HAM, "builder", staticmethod(small_attention))
-    patch.setattr(ham, "ham", small_attention)
-    return small_attention
-
-
 @pytest.fixture
-def small_ham(monkeypatch, eager):
+def small_ham(eager):
     """HAM is a network that builds and trains in a moment; its builder."""
-    return put_small_ham(monkeypatch)
+    with small_family("ham", small_attention):
+        yield small_attention
 
 
 @pytest.fixture
@@ -446,7 +437,6 @@ def trained_ham(script, several, tmp_path_factory):
     """
     results = tmp_path_factory.mktemp("trained") / "results"
     words = as_words({"data-dir": several, **HAM_OPTIONS, "epochs": 4})
-    with pytest.MonkeyPatch.context() as patch, running_eagerly():
-        put_small_ham(patch)
+    with small_family("ham", small_attention), running_eagerly():
         script("train_ham").main([*words, "--results-dir", str(results)])
     return results / "ham" / "several"

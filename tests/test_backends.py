@@ -80,7 +80,7 @@ if {blocked}:
 import keras
 from kerasloc.layers import AlignedResize
 from kerasloc.models.ham import objective_terms
-from kerasloc.models.registry import BUILDERS
+from kerasloc.models import families
 
 assert keras.backend.backend() == "{backend}"
 keras.utils.set_random_seed(0)
@@ -91,13 +91,13 @@ np.testing.assert_allclose(resized[0, :, :, 0], wide, atol=1e-5)
 
 x = np.random.default_rng(0).standard_normal((2, 32, 32, 1)).astype("float32")
 y = np.eye(2, dtype="float32")
-model = BUILDERS["ham"]((32, 32, 1), 2, "resnet18")
+model = families.get("ham").load("build")((32, 32, 1), 2, "resnet18")
 outputs = model.predict(x, verbose=0)
 assert outputs["refined_maps"].shape == (2, 32, 32, 2)
 terms = objective_terms(outputs, y, np.ones((2, 32, 32, 2)), y, np.ones(2))
 assert all(np.isfinite(float(value)) for value in terms.values())
 for name in ("pan", "pylon"):
-    model = BUILDERS[name]((32, 32, 1), 2, "resnet18")
+    model = families.get(name).load("build")((32, 32, 1), 2, "resnet18")
     outputs = model.predict(x, verbose=0)
     assert outputs["maps"].shape == (2, 8, 8, 2)
     assert np.isfinite(outputs["maps"]).all()

@@ -1,9 +1,10 @@
-"""The wrappers: a network that takes images and answers people."""
+"""Wrappers: networks with predictions, maps, boxes and refinement for people."""
 
 from kerasloc.localizers.base import Localizer
 from kerasloc.localizers.explainer import ExplainerClassifier
 from kerasloc.localizers.ham import HAM
 from kerasloc.localizers.hrcam import FullModel, HalfModel
+from kerasloc.localizers.loading import load, load_wrapper, newest_run
 from kerasloc.localizers.maps import (
     FPN,
     PAN,
@@ -14,7 +15,7 @@ from kerasloc.localizers.maps import (
     Pylon,
     UNet,
 )
-from kerasloc.localizers.resolve import load
+from kerasloc.models import families
 
 __all__ = [
     "FPN",
@@ -31,12 +32,17 @@ __all__ = [
     "Pylon",
     "UNet",
     "load",
+    "load_wrapper",
+    "newest_run",
     "wrappers",
 ]
 
 
 def wrappers() -> dict[str, type[Localizer]]:
-    """Every wrapper by its family's name."""
-    rivals = (Baseline, Li2018, FPN, UNet, DeepLabV3Plus, PAN)
-    classes = (HalfModel, FullModel, Pylon, *rivals, HAM, ExplainerClassifier)
-    return {wrapper.family: wrapper for wrapper in classes}
+    """Return every registered wrapper by the name of its family.
+
+    Example:
+        >>> wrappers()["pylon"].__name__
+        'Pylon'
+    """
+    return {name: families.get(name).load("localizer") for name in families.names()}

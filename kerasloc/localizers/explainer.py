@@ -1,28 +1,37 @@
-"""ExplainerClassifier: a classifier with one explanation for what it says."""
+"""ExplainerClassifier: a classifier with one explanation of its decision.
+
+Reference:
+    Rio-Torto, Fernandes, Teixeira, Understanding the decisions of CNNs: an in-model
+    approach, Pattern Recognition Letters 133, 2020.
+"""
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from kerasloc.cams import GradCAM
 from kerasloc.checks import as_images
-from kerasloc.localizers.base import Localizer
-from kerasloc.metrics import resize_maps
+from kerasloc.localizers.base import Classes, Localizer
+from kerasloc.maps import resize_maps
 from kerasloc.models import explainer
 
 
 class ExplainerClassifier(Localizer):
-    """The explainer-classifier; options: ``classifier`` and ``init_bias``.
+    """The explainer-classifier.
 
-    Arguments as for :class:`~kerasloc.localizers.base.Localizer`; options: see
+    Arguments as for :class:`~kerasloc.localizers.base.Localizer`; options as for
     :func:`kerasloc.models.explainer.explainer_classifier`. An image has one
     explanation, whatever the class: ``maps``, ``heatmaps``, ``high_res_cam`` and
-    ``boxes`` of every class are the same. ``grad_cam`` tells classes apart.
+    ``boxes`` of all classes are the same. ``grad_cam`` tells classes apart.
+
+    Example:
+        >>> import numpy as np
+        >>> explainer = ExplainerClassifier(num_classes=2, im_size=32, classifier="vgg")
+        >>> explainer.explanations(np.zeros((32, 32, 3), np.uint8)).shape
+        (32, 32)
     """
 
     family = "explainer"
-    commands = ("python scripts/train_explainer.py",)
-    builder = staticmethod(explainer.explainer_classifier)
-    describe = staticmethod(explainer.describe)
     outputs = frozenset({"logits", "explanation"})
 
     def _hold(self, model, config):
@@ -31,35 +40,37 @@ class ExplainerClassifier(Localizer):
         self.cam_layer = explainer.deepest(model)
         self._deepest = model.get_layer(self.cam_layer).output
 
-    def explanations(self, x, *, squeeze=True) -> np.ndarray:
-        """What decides, in [0, 1] at the image's size, (n, rows, cols).
+    def explanations(self, x: npt.ArrayLike, *, squeeze: bool = True) -> np.ndarray:
+        """Compute explanations in [0, 1] at the image's size, (n, rows, cols).
 
         Args:
             x: Images.
             squeeze: Whether one image loses its axis.
         """
         images, single = as_images(x, self.config.input_shape)
-        answer = self._run(self._explainer, images)[..., 0]
-        return answer[0] if single and squeeze else answer
+        explanations = self._run(self._explainer, images)[..., 0]
+        return explanations[0] if single and squeeze else explanations
 
-    def maps(self, x, classes=None, *, squeeze=True) -> np.ndarray:
-        """The explanation once for every class, (n, rows, cols, classes).
+    def maps(
+        self, x: npt.ArrayLike, classes: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Repeat the explanation for every class, (n, rows, cols, classes).
 
         Args:
             x: Images.
-            classes: One class (index or name; no last axis), several, or None for all.
+            classes: One class, index or name (no last axis), several, or None for all.
             squeeze: Whether one image loses its axis.
         """
-        answer = self.explanations(x, squeeze=squeeze)
-        if isinstance(classes, str) or (classes is not None and np.ndim(classes) == 0):
-            self._class_index(classes)
-            return answer
-        names = self.config.class_names if classes is None else classes
-        chosen = [self._class_index(one) for one in names]
-        return np.repeat(answer[..., None], len(chosen), axis=-1)
+        explanations = self.explanations(x, squeeze=squeeze)
+        columns = np.arange(self.config.num_classes)[self._columns(classes)]
+        if columns.ndim == 0:
+            return explanations
+        return np.repeat(explanations[..., None], len(columns), axis=-1)
 
-    def high_res_cam(self, x, custom_class=None, *, squeeze=True) -> np.ndarray:
-        """The explanation, (n, rows, cols), in [0, 1] at the image's size.
+    def high_res_cam(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute explanations (n, rows, cols) in [0, 1] at the image's size.
 
         Args:
             x: Images.
@@ -68,21 +79,25 @@ class ExplainerClassifier(Localizer):
         """
         return self.generate_cams(x, custom_class, squeeze=squeeze)[0]
 
-    def low_res_cam(self, x, custom_class=None, *, squeeze=True) -> np.ndarray:
-        """The explanation that the deepest features are multiplied by."""
+    def low_res_cam(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute the explanation that multiplies the deepest features."""
         return self.generate_cams(x, custom_class, squeeze=squeeze)[1]
 
-    def generate_cams(self, x, custom_class=None, *, squeeze=True):
-        """``(high, low, preds)`` from one forward pass.
+    def generate_cams(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+        """Compute ``(high, low, preds)`` in one forward pass.
 
         Args:
             x: Images.
-            custom_class: As for :meth:`high_res_cam`.
-            squeeze: Whether one image gives 2-D maps and an int.
+            custom_class: Index or name, or one per image; makes no difference.
+            squeeze: Whether one image returns 2-D maps and an int.
 
         Returns:
             The explanation, the same average-pooled to the size of the deepest
-            features, and what :meth:`predict` gives.
+            features, and the result of :meth:`predict`.
         """
         images, single = as_images(x, self.config.input_shape)
         self._classes(custom_class, len(images))
@@ -95,23 +110,28 @@ class ExplainerClassifier(Localizer):
             return high[0], low[0], self._decide(logits[0])
         return high, low, self._decide(logits)
 
-    def grad_cam(self, x, custom_class=None, *, squeeze=True) -> np.ndarray:
-        """Grad-CAM of the classifier's deepest features, (n, rows, cols), unscaled.
+    def grad_cam(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute Grad-CAM of the classifier's deepest features, (n, rows, cols).
 
         Args:
             x: Images.
             custom_class: Index or name, or one per image; the predicted class by
                 default.
             squeeze: Whether one image loses its axis.
+
+        Returns:
+            Raw maps, not below 0, without a scale.
         """
         images, single = as_images(x, self.config.input_shape)
         classes = self._classes(custom_class, len(images))
         maps = GradCAM(self).maps(images, None if custom_class is None else classes)
-        answer = np.maximum(maps, 0)
-        return answer[0] if single and squeeze else answer
+        maps = np.maximum(maps, 0)
+        return maps[0] if single and squeeze else maps
 
     def _heat(self, maps, size):
-        """Explanations are heat maps already."""
+        """Resize: explanations are heat maps already."""
         return resize_maps(maps, size)
 
     def _chosen_maps(self, images, classes):

@@ -1,29 +1,40 @@
-"""HAM: where in the image is anything abnormal, and where is each class."""
+"""HAM: an attention for "abnormal" and one for every class.
+
+Reference:
+    Ouyang, Karanam, Wu, Chen, Huo, Zhou, Wang, Cheng: Learning hierarchical attention
+    for weakly-supervised chest X-ray abnormality localization and diagnosis, IEEE TMI
+    40(10), 2021.
+"""
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit
 
 from kerasloc.checks import as_images
+from kerasloc.localizers.base import Classes
 from kerasloc.localizers.maps import MapLocalizer, of_classes
-from kerasloc.metrics import resize_maps
-from kerasloc.models import ham
+from kerasloc.maps import resize_maps
 
 
 class HAM(MapLocalizer):
-    """HAM; options: see :func:`kerasloc.models.ham.ham`.
+    """Hierarchical attention mining.
 
-    Arguments as for :class:`~kerasloc.localizers.maps.MapLocalizer`. ``maps`` and
-    ``low_res_cam`` are raw attention at the features' size, not below 0;
-    ``refined_maps``, ``high_res_cam``, ``heatmaps`` and ``boxes`` are of the soft masks
-    at the image's size: nearly 1 where the attention of an image and class is within
-    the upper 60 % of its own range, nearly 0 elsewhere.
+    Arguments as for :class:`~kerasloc.localizers.maps.MapLocalizer`; options as for
+    :func:`kerasloc.models.ham.ham`. ``maps`` and ``low_res_cam`` are raw attention at
+    the features' size, not below 0; ``refined_maps``, ``high_res_cam``, ``heatmaps``
+    and ``boxes`` use the soft masks at the image's size: nearly 1 where the attention
+    of an image and class is within the upper 60 % of its own range, nearly 0 elsewhere.
+
+    Example:
+        >>> HAM(num_classes=2, im_size=32, backbone="resnet18", downsampling=32)
+        HAM(2 classes: class 0, class 1; 32 x 32 x 3; resnet18; downsampling=32;
+        multi-label)
     """
 
     family = "ham"
-    commands = ("python scripts/train_ham.py",)
-    builder = staticmethod(ham.ham)
-    describe = staticmethod(ham.describe)
     outputs = frozenset(
         f"{prefix}{name}"
         for prefix in ("", "abnormality_")
@@ -33,61 +44,73 @@ class HAM(MapLocalizer):
 
     def _hold(self, model, config):
         super()._hold(model, config)
-        self._one = {
+        self._outputs = {
             name: keras.Model(model.input, model.output[name]) for name in self.outputs
         }
 
-    def refined_maps(self, x, classes=None, *, squeeze=True) -> np.ndarray:
-        """Soft masks in [0, 1] at the image's size, (n, rows, cols, classes).
+    def refined_maps(
+        self, x: npt.ArrayLike, classes: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute soft masks in [0, 1] at the image's size, (n, rows, cols, classes).
 
         Args:
             x: Images.
-            classes: As for :meth:`maps`.
+            classes: One class, index or name (no last axis), several, or None for all.
             squeeze: Whether one image loses its axis.
         """
-        return self._answer(self._one["refined_maps"], x, classes, squeeze)
+        return self._class_maps(self._outputs["refined_maps"], x, classes, squeeze)
 
-    def abnormality_maps(self, x, *, squeeze=True) -> np.ndarray:
-        """Raw attention of "any class", (n, rows, cols), at the features' size."""
+    def abnormality_maps(self, x: npt.ArrayLike, *, squeeze: bool = True) -> np.ndarray:
+        """Compute the raw attention of "any class", (n, rows, cols), features' size."""
         return self._abnormality("maps", x, squeeze)
 
-    def abnormality_heatmaps(self, x, size=None, *, squeeze=True) -> np.ndarray:
-        """The soft mask of "any class" in [0, 1], (n, rows, cols), at the image's size.
+    def abnormality_heatmaps(
+        self,
+        x: npt.ArrayLike,
+        size: Sequence[int] | None = None,
+        *,
+        squeeze: bool = True,
+    ) -> np.ndarray:
+        """Compute the soft mask of "any class" in [0, 1], (n, rows, cols).
 
         Args:
             x: Images.
-            size: (rows, cols) of the answer; the image's by default.
+            size: (rows, cols) of the masks in pixels; the image's by default.
             squeeze: Whether one image loses its axis.
         """
         heat = self._abnormality("refined_maps", x, squeeze=False)
         heat = self._heat(heat, self.config.im_size if size is None else tuple(size))
         return heat[0] if len(heat) == 1 and squeeze else heat
 
-    def predict_abnormality(self, x, *, squeeze=True):
-        """The probability that anything is there, (n,); a number for one image."""
+    def predict_abnormality(
+        self, x: npt.ArrayLike, *, squeeze: bool = True
+    ) -> np.ndarray | float:
+        """Compute the probability of "any class", (n,); a number for one image."""
         images, single = as_images(x, self.config.input_shape)
-        answer = expit(self._run(self._one["abnormality_logits"], images)[:, 0])
-        return float(answer[0]) if single and squeeze else answer
+        logits = self._run(self._outputs["abnormality_logits"], images)[:, 0]
+        probabilities = expit(logits)
+        return float(probabilities[0]) if single and squeeze else probabilities
 
-    def _abnormality(self, name, x, squeeze):
-        return self._answer(self._one[f"abnormality_{name}"], x, None, squeeze)[..., 0]
+    def _abnormality(self, name: str, x, squeeze: bool) -> np.ndarray:
+        model = self._outputs[f"abnormality_{name}"]
+        return self._class_maps(model, x, None, squeeze)[..., 0]
 
     def _maps_to_show(self, x, classes):
         return self.refined_maps(x, classes, squeeze=False)
 
     def _heat(self, maps, size):
-        """Soft masks are heat maps already."""
+        """Resize: soft masks are heat maps already."""
         return resize_maps(maps, size)
 
     def _relative_heat(self, maps, size):
         return self._heat(maps, size)
 
     def _chosen_maps(self, images, classes):
-        high, _, logits = self._cams(images, classes)
+        high, _, logits = self._high_low_logits(images, classes)
         return high, np.where(classes < 0, logits.argmax(axis=-1), classes)
 
-    def _both(self, images, classes):
-        """Refined and raw maps of the classes, and logits, of a few images."""
+    def _high_low_batch(self, images, classes):
+        """Compute refined and raw maps of the classes, and logits, of a batch."""
         outputs = self._run(self.model, images)
         high, _ = of_classes(outputs, classes, "refined_maps")
         low, _ = of_classes(outputs, classes)

@@ -5,22 +5,25 @@ Reference:
     Discriminative Feature Localization, ICIP 2019.
 """
 
+from typing import Any, NoReturn
+
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from kerasloc.checks import as_images
 from kerasloc.layers import ChosenClassMap
-from kerasloc.localizers.base import Localizer
+from kerasloc.localizers.base import Classes, Localizer
 from kerasloc.models import hrcam
-
-PRETRAIN = "python scripts/pretrain_half.py"
 
 
 class _ClassActivation(Localizer):
-    """Maps that are features weighed by the classifier; `maps` are of the finest."""
+    """Wrapper whose maps are features weighed by the classifier.
+
+    ``maps`` are those of the finest features.
+    """
 
     features: tuple[str, ...]
-    describe = staticmethod(hrcam.describe)
 
     def _hold(self, model, config):
         super()._hold(model, config)
@@ -36,43 +39,43 @@ class _ClassActivation(Localizer):
         )
         self._fine = keras.Model(self.model.input, outputs[self.features[-1]])
 
-    def maps(self, x, classes=None, *, squeeze=True) -> np.ndarray:
-        """Raw maps at the network's own size, (n, rows, cols, classes).
+    def maps(
+        self, x: npt.ArrayLike, classes: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute raw maps at the network's own size, (n, rows, cols, classes).
 
         Args:
             x: Images.
-            classes: One class (index or name; the last axis goes), several, or None
-                for all.
+            classes: One class, index or name (no last axis), several, or None for all.
             squeeze: Whether one image loses its axis.
         """
         images, single = as_images(x, self.config.input_shape)
-        kernel = np.asarray(self.model.get_layer(hrcam.CLASSIFIER).get_weights()[0])
-        if isinstance(classes, str) or (classes is not None and np.ndim(classes) == 0):
-            kernel = kernel[:, self._class_index(classes)]
-        elif classes is not None:
-            kernel = kernel[:, [self._class_index(one) for one in classes]]
-        answer = self._run(self._fine, images) @ kernel
-        return answer[0] if single and squeeze else answer
+        kernel, _ = self.model.get_layer(hrcam.CLASSIFIER).get_weights()
+        maps = self._run(self._fine, images) @ kernel[:, self._columns(classes)]
+        return maps[0] if single and squeeze else maps
 
-    def _all(self, x, custom_class, squeeze):
-        """The CAMs by feature name and the predictions, from one forward pass."""
+    def _all(self, x, custom_class: Classes, squeeze: bool) -> dict[str, Any]:
+        """Compute CAMs by feature name and predictions in one forward pass."""
         images, single = as_images(x, self.config.input_shape)
-        answer = self._run(self._cams, images, self._classes(custom_class, len(images)))
-        answer["preds"] = self._decide(answer.pop("logits"))
+        classes = self._classes(custom_class, len(images))
+        results = self._run(self._cams, images, classes)
+        results["preds"] = self._decide(results.pop("logits"))
         if single and squeeze:
-            answer = {key: value[0] for key, value in answer.items()}
+            results = {key: value[0] for key, value in results.items()}
             if not self.config.multi_label:
-                answer["preds"] = int(answer["preds"])
-        return answer
+                results["preds"] = int(results["preds"])
+        return results
 
     def _chosen_maps(self, images, classes):
-        """For boxes: the low map, which is of the class however it was trained."""
-        answer = self._run(self._cams, images, classes)
-        chosen = np.where(classes < 0, answer["logits"].argmax(axis=-1), classes)
-        return answer["low_features"], chosen
+        """Compute the low map, which is of the class however it was trained."""
+        results = self._run(self._cams, images, classes)
+        chosen = np.where(classes < 0, results["logits"].argmax(axis=-1), classes)
+        return results["low_features"], chosen
 
-    def low_res_cam(self, x, custom_class=None, *, squeeze=True) -> np.ndarray:
-        """Maps of a sixteenth of the image's size, (n, rows / 16, cols / 16).
+    def low_res_cam(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute maps of a sixteenth of the image's size, (n, rows / 16, cols / 16).
 
         Args:
             x: Images.
@@ -84,37 +87,54 @@ class _ClassActivation(Localizer):
 
 
 class HalfModel(_ClassActivation):
-    """The classifier of HRCAM with its low-resolution class activation map.
+    """HRCAM's classifier with its low-resolution class activation map.
 
-    Arguments as for :class:`~kerasloc.localizers.base.Localizer`; options are those
-    of :func:`kerasloc.models.hrcam.half_densenet`.
+    Arguments as for :class:`~kerasloc.localizers.base.Localizer`; options as for
+    :func:`kerasloc.models.hrcam.half_densenet`.
+
+    Example:
+        >>> import numpy as np
+        >>> half = HalfModel(num_classes=2, im_size=32, growth=4, layers_per_block=1)
+        >>> half.cam(np.zeros((3, 32, 32, 3), np.uint8)).shape
+        (3, 2, 2)
     """
 
     family = "half"
-    commands = (PRETRAIN,)
-    builder = staticmethod(hrcam.half_densenet)
     features = ("low_features",)
     outputs = frozenset({"logits", "low_features"})
 
-    def cam(self, x, custom_class=None, *, squeeze=True) -> np.ndarray:
-        """The low-resolution map; see :meth:`low_res_cam`."""
+    def cam(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute the low-resolution map; see :meth:`low_res_cam`."""
         return self.low_res_cam(x, custom_class, squeeze=squeeze)
 
-    def generate_cams(self, x, custom_class=None, *, squeeze=True):
-        """``(cam, preds)`` from one forward pass."""
-        answer = self._all(x, custom_class, squeeze)
-        return answer["low_features"], answer["preds"]
+    def generate_cams(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> tuple[np.ndarray, np.ndarray | int]:
+        """Compute ``(cam, preds)`` in one forward pass."""
+        results = self._all(x, custom_class, squeeze)
+        return results["low_features"], results["preds"]
 
-    def high_res_cam(self, x, custom_class=None, *, squeeze=True):
-        """Raises: the half model has none.
+    def high_res_cam(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> NoReturn:
+        """Raise: the half model has no high-resolution map.
 
         Raises:
-            ValueError: Always; FullModel has one.
+            ValueError: Always; FullModel has such maps.
         """
         raise ValueError(_NO_HIGH)
 
-    def refine(self, x, custom_class=None, **options):
-        """Raises: refining needs a high-resolution map.
+    def refine(
+        self,
+        x: npt.ArrayLike,
+        custom_class: Classes = None,
+        *,
+        squeeze: bool = True,
+        **options: Any,
+    ) -> NoReturn:
+        """Raise: refinement needs a high-resolution map.
 
         Raises:
             ValueError: Always; FullModel refines.
@@ -123,36 +143,45 @@ class HalfModel(_ClassActivation):
 
 
 class FullModel(_ClassActivation):
-    """HRCAM whole: low- and high-resolution maps, and their refinement.
+    """HRCAM: low- and high-resolution class activation maps, and their refinement.
 
-    Arguments as for :class:`~kerasloc.localizers.base.Localizer`; options are those
-    of :func:`kerasloc.models.hrcam.full_densenet`.
+    Arguments as for :class:`~kerasloc.localizers.base.Localizer`; options as for
+    :func:`kerasloc.models.hrcam.full_densenet`.
+
+    Example:
+        >>> import numpy as np
+        >>> full = FullModel(num_classes=2, im_size=32, growth=4, layers_per_block=1)
+        >>> high, low, preds = full.generate_cams(np.zeros((32, 32, 3), np.uint8))
+        >>> high.shape, low.shape, type(preds)
+        ((32, 32), (2, 2), <class 'int'>)
     """
 
     family = "full"
-    commands = (PRETRAIN, "python scripts/train_full.py")
-    builder = staticmethod(hrcam.full_densenet)
     features = ("low_features", "high_features")
     outputs = frozenset({"logits", "low_features", "high_features", "reconstruction"})
 
-    def high_res_cam(self, x, custom_class=None, *, squeeze=True) -> np.ndarray:
-        """Maps of the image's size, (n, rows, cols); see :meth:`low_res_cam`."""
+    def high_res_cam(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute maps of the image's size, (n, rows, cols); see `low_res_cam`."""
         return self._all(x, custom_class, squeeze)["high_features"]
 
-    def generate_cams(self, x, custom_class=None, *, squeeze=True):
-        """``(high, low, preds)`` from one forward pass.
+    def generate_cams(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+        """Compute ``(high, low, preds)`` in one forward pass.
 
         Args:
             x: Images.
             custom_class: Index or name, or one per image; the predicted class by
                 default.
-            squeeze: Whether one image gives 2-D maps and an int.
+            squeeze: Whether one image returns 2-D maps and an int.
         """
-        answer = self._all(x, custom_class, squeeze)
-        return answer["high_features"], answer["low_features"], answer["preds"]
+        results = self._all(x, custom_class, squeeze)
+        return results["high_features"], results["low_features"], results["preds"]
 
 
 _NO_HIGH = (
-    "A high-resolution map comes from the expansion network. Received: a HalfModel, "
-    "which has none. Train one with python scripts/train_full.py and use FullModel."
+    "Expected a model with an expansion network for a high-resolution map. Received: a "
+    "HalfModel. Train one with python scripts/train_full.py and use FullModel."
 )

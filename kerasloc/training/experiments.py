@@ -7,8 +7,8 @@ import pathlib
 from kerasloc import weights as weight_files
 from kerasloc.configs import NetworkConfig
 from kerasloc.data import config as data_config
+from kerasloc.models import families
 from kerasloc.models.folding import fold
-from kerasloc.models.registry import BUILDERS
 from kerasloc.runs import Run, read_config, read_network, seeded
 from kerasloc.training import (
     arguments,
@@ -94,7 +94,7 @@ def run_experiment(family: str, options) -> list[pathlib.Path]:
     """Trains every fold and seed, or goes on with it, and measures them all.
 
     Args:
-        family: A key of :data:`kerasloc.models.registry.BUILDERS`, or ``explainer``.
+        family: A key of :mod:`kerasloc.models.families`, or ``explainer``.
         options: Of the command line, as ``map_arguments.add_map_options`` (or
             ``explainer_arguments.add_explainer_options``) and ``arguments`` define
             them.
@@ -246,7 +246,7 @@ def evaluate_run(folder, options: dict | None = None) -> list[dict]:
     table = data_config.evaluation_table(
         data, split, network.class_names, network.channels
     )
-    model = BUILDERS[network.family](
+    model = families.get(network.family).load("build")(
         network.input_shape, network.num_classes, **network.options
     )
     model = fold(model) if network.folded else model

@@ -12,7 +12,7 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.augment import Strong
 from kerasloc.data.masks import box_masks
 from kerasloc.losses import explanation_loss
-from kerasloc.models.explainer import explainer_classifier
+from kerasloc.models import families
 from kerasloc.models.families import IMAGENET
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.devices import scope
@@ -88,7 +88,7 @@ def train_explainer(run, tables, network: NetworkConfig, config, **how):
         augment = Strong(config.aug_prob)
     fed = _prepared(feed(tables, network, config, augment), network, config)
     with scope(strategy):
-        model = explainer_classifier(
+        model = families.get(network.family).load("build")(
             network.input_shape, network.num_classes, **network.options
         )
         if not (run.folder / "best.weights.h5").is_file():

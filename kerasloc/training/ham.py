@@ -15,7 +15,8 @@ from kerasloc import layers
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.masks import box_masks
 from kerasloc.data.pipeline import steps
-from kerasloc.models.ham import ham, objective_terms
+from kerasloc.models import families
+from kerasloc.models.ham import objective_terms
 from kerasloc.training.attention_scores import AttentionAccuracy
 from kerasloc.training.callbacks import KeepBest
 from kerasloc.training.configs import SELECTIONS, TERMS, HamTraining
@@ -63,7 +64,9 @@ def train_ham(run, tables, network: NetworkConfig, config: HamTraining, **how):
     fed = feed(_masked(run, tables, config), network, config, how.get("augment"))
     count = steps(fed["train"], fed["train_config"])
     with scope(strategy):
-        model = ham(network.input_shape, network.num_classes, **network.options)
+        model = families.get(network.family).load("build")(
+            network.input_shape, network.num_classes, **network.options
+        )
         if run.read_state() is None:  # a run that goes on has its own weights
             start_from(model, network, config.start)
         trainer = ham_trainer(model, config, count, strategy)

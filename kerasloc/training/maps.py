@@ -19,7 +19,7 @@ from kerasloc.checks import as_size
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.pipeline import batches
 from kerasloc.metrics import best_thresholds
-from kerasloc.models.registry import BUILDERS, normalization, option_defaults
+from kerasloc.models import families
 from kerasloc.runs import read_network
 from kerasloc.training.configs import MapTraining
 from kerasloc.training.devices import scope
@@ -36,14 +36,14 @@ def map_network(family: str, table, values: dict) -> NetworkConfig:
     """The network of a family for a table.
 
     Args:
-        family: A key of :data:`kerasloc.models.registry.BUILDERS`.
+        family: A key of :mod:`kerasloc.models.families`.
         table: Its classes; images may have several.
         values: ``im_size``, ``channels``, ``backbone``, options of the family, and
             ``mean`` and ``std`` where they are not the published ones.
     """
-    names = ("backbone", *option_defaults(family))
+    names = families.option_defaults(family)
     given = {key: values[key] for key in ("mean", "std") if key in values}
-    normal = {**normalization(family, values["channels"]), **given}
+    normal = {**families.get(family).normalization(values["channels"]), **given}
     return NetworkConfig(
         family=family,
         class_names=table.class_names,
@@ -74,7 +74,7 @@ def train_maps(run, tables, network: NetworkConfig, config: MapTraining, **how):
     """
     strategy = how.get("strategy")
     with scope(strategy):
-        model = BUILDERS[network.family](
+        model = families.get(network.family).load("build")(
             network.input_shape, network.num_classes, **network.options
         )
         if run.read_state() is None:  # a run that goes on has its own weights

@@ -49,10 +49,9 @@ def eagerly():
 
 
 @pytest.fixture(scope="module")
-def wrapper():
+def wrapper(registered_as):
     keras.utils.set_random_seed(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kerasloc.HAM, "builder", staticmethod(small))
+    with registered_as("ham", small):
         return make()
 
 
@@ -224,9 +223,9 @@ def brightness(input_shape, classes, backbone="resnet50", **options):
 
 
 @pytest.fixture
-def by_hand(monkeypatch):
-    monkeypatch.setattr(kerasloc.HAM, "builder", staticmethod(brightness))
-    return kerasloc.HAM(num_classes=2, im_size=64, channels=1, mean=0, std=1)
+def by_hand(registered_as):
+    with registered_as("ham", brightness):
+        return kerasloc.HAM(num_classes=2, im_size=64, channels=1, mean=0, std=1)
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_lone_weights_tell_what_they_are_of(wrapper, x, expected, tmp_path):
 def test_keras_files_answer_as_before_with_their_options(x, tmp_path):
     other = make(downsampling=16)
     other.model.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match=r"layer3_0.* differ.*Give the options"):
+    with pytest.raises(ValueError, match=r"layer3_0.* differ.*Add the options"):
         kerasloc.HAM(tmp_path / "model.keras")
     loaded = kerasloc.HAM(tmp_path / "model.keras", downsampling=16)
     assert loaded.config.im_size == SIZE

@@ -103,10 +103,11 @@ def test_a_batch_keeps_its_axis_and_squeeze_false_always(full, images):
 def test_batch_and_single_images_agree(full, images):
     high, low, preds = full.generate_cams(images)
     for index, image in enumerate(images):
-        h, low_one, p = full.generate_cams(image)
-        np.testing.assert_allclose(h, high[index], atol=1e-6)
-        np.testing.assert_allclose(low_one, low[index], atol=1e-6)
-        assert p == preds[index]
+        single_high, single_low, single_preds = full.generate_cams(image)
+        for single, batch in ((single_high, high), (single_low, low)):
+            bound = 1e-5 * np.abs(batch).max()  # float32 on any instruction set
+            np.testing.assert_allclose(single, batch[index], rtol=0, atol=bound)
+        assert single_preds == preds[index]
 
 
 def test_uint8_gives_what_floats_give(full, images):
@@ -184,7 +185,7 @@ def test_predict_n_is_sorted_best_first(full, images):
     scores = np.take_along_axis(full.logits(images), order, axis=1)
     assert np.all(np.diff(scores, axis=1) <= 0)
     assert full.predictN(images[0], 1).tolist() == [full.predict(images[0])]
-    with pytest.raises(ValueError, match="between 1 and the 3 classes"):
+    with pytest.raises(ValueError, match="n from 1 to 3"):
         full.predictN(images, 4)
 
 
@@ -409,7 +410,7 @@ def test_weights_of_another_architecture_are_refused(full, half, tmp_path):
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
     other.save_weights(tmp_path / "other.weights.h5")
     other.save(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match=r"own architecture\. Received: .*head"):
+    with pytest.raises(ValueError, match=r"architecture of FullModel.*head"):
         FullModel(tmp_path / "other.weights.h5")
     with pytest.raises(ValueError, match="with the outputs"):
         FullModel(tmp_path / "other.keras")
@@ -433,7 +434,7 @@ def test_missing_paths_folders_and_files_of_another_kind_are_refused(tmp_path):
 def test_run_without_weights_yet_says_so(half, tmp_path):
     folder = half.save(tmp_path / "run")
     (folder / "model.weights.h5").unlink()
-    with pytest.raises(ValueError, match="has not ended a first epoch"):
+    with pytest.raises(ValueError, match="has not completed an epoch"):
         HalfModel(folder)
 
 

@@ -143,7 +143,7 @@ def test_best_classes_come_first(wrapper, xrays, raw):
     order = wrapper.predictN(xrays, 2)
     assert order.shape == (3, 2)
     np.testing.assert_array_equal(order, np.argsort(-raw["logits"], axis=1)[:, :2])
-    with pytest.raises(ValueError, match="between 1 and the 3 classes"):
+    with pytest.raises(ValueError, match="n from 1 to 3"):
         wrapper.predictN(xrays)
 
 
@@ -441,7 +441,7 @@ def test_keras_files_answer_as_before(wrapper, xrays, tmp_path):
 def test_options_that_weights_do_not_tell_are_asked_for(xrays, tmp_path):
     average = make("baseline", pooling="avg")
     average.model.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match=r"logits differ.*Give the options"):
+    with pytest.raises(ValueError, match=r"logits differ.*Add the options"):
         kerasloc.Baseline(tmp_path / "model.keras")
     loaded = kerasloc.Baseline(tmp_path / "model.keras", pooling="avg")
     np.testing.assert_allclose(loaded.logits(xrays), average.logits(xrays), atol=1e-6)
@@ -453,7 +453,7 @@ def test_files_of_another_family_are_refused(baseline, tmp_path):
     with pytest.raises(ValueError, match=r"of the family 'baseline'.*kerasloc\.load"):
         kerasloc.Pylon(folder)
     for family in sorted(set(WRAPPERS) - {"baseline"}):
-        with pytest.raises(ValueError, match=r"own architecture.*looks like: baseline"):
+        with pytest.raises(ValueError, match=r"architecture.*looks like: baseline"):
             WRAPPERS[family](tmp_path / "lone.weights.h5")
 
 
@@ -590,7 +590,7 @@ def test_published_files_describe_themselves(baseline, xrays, tmp_path):
     assert (loaded.config.num_classes, loaded.config.channels) == (3, 1)
     assert loaded.config.options == {"backbone": "resnet18"}
     np.testing.assert_array_equal(loaded.logits(xrays), baseline.logits(xrays))
-    with pytest.raises(ValueError, match="own architecture"):
+    with pytest.raises(ValueError, match="architecture"):
         kerasloc.Pylon(file)
 
 

@@ -7,6 +7,7 @@ from kerasloc.models import (
     baseline,
     deeplabv3plus,
     explainer,
+    families,
     fpn,
     ham,
     hrcam,
@@ -15,7 +16,6 @@ from kerasloc.models import (
     pylon,
     unet,
 )
-from kerasloc.models.registry import BUILDERS
 
 MODULES = {
     "pylon": pylon,
@@ -92,7 +92,7 @@ def arrays_of(model):
 
 @pytest.mark.parametrize(("family", "backbone", "options"), CASES)
 def test_weights_tell_how_to_build_their_network(family, backbone, options):
-    model = BUILDERS[family]((32, 32, 2), 3, backbone, **options)
+    model = families.get(family).load("build")((32, 32, 2), 3, backbone, **options)
     arrays = arrays_of(model)
     known = MODULES[family].describe(arrays)
     assert known == {
@@ -122,7 +122,7 @@ def test_an_explainer_tells_its_classifier(classifier):
 
 
 def test_pylon_without_up_modules_tells_so():
-    model = BUILDERS["pylon"]((32, 32, 1), 2, "resnet18", n_up=0)
+    model = families.get("pylon").load("build")((32, 32, 1), 2, "resnet18", n_up=0)
     options = pylon.describe(arrays_of(model))["options"]
     assert options == {
         "backbone": "resnet18",
@@ -135,7 +135,9 @@ def test_pylon_without_up_modules_tells_so():
 
 def test_another_number_of_atrous_branches_builds_that_many():
     rates = [2, 4]
-    model = BUILDERS["deeplabv3plus"]((32, 32, 1), 2, "resnet18", atrous_rates=rates)
+    model = families.get("deeplabv3plus").load("build")(
+        (32, 32, 1), 2, "resnet18", atrous_rates=rates
+    )
     options = deeplabv3plus.describe(arrays_of(model))["options"]
     assert options["aspp"] == "original"
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasloc.models.registry import BUILDERS
+from kerasloc.models import families
 
 ROWS, COLS = 64, 96
 # Sides of the maps at 64 x 96 and at 32 x 32.
@@ -26,7 +26,7 @@ SHARED = ["logits", "maps"]
 
 
 def build(family, shape=(32, 32, 1), classes=2, **options):
-    return BUILDERS[family](shape, classes, "resnet18", **options)
+    return families.get(family).load("build")(shape, classes, "resnet18", **options)
 
 
 def noise(*shape):
@@ -51,7 +51,7 @@ def policy():
 
 
 def test_every_family_is_there():
-    assert list(BUILDERS) == FAMILIES
+    assert families.names() == ("half", "full", *FAMILIES, "explainer")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -120,7 +120,7 @@ def test_shapes_of_weights_tell_a_network_that_takes_them(family, network, tmp_p
     known = importlib.import_module(f"kerasloc.models.{family}").describe(weights)
     assert len(known["class_names"]) == 5
     assert known["channels"] == 3
-    again = BUILDERS[family]((ROWS, COLS, 3), 5, **known["options"])
+    again = families.get(family).load("build")((ROWS, COLS, 3), 5, **known["options"])
     shapes = [[w.shape for w in m.weights] for m in (network, again)]
     assert shapes[0] == shapes[1]
     x = noise(1, ROWS, COLS, 3)
@@ -149,6 +149,6 @@ def test_sizes_that_do_not_fit_are_refused(family, shape, classes, message):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_unknown_backbone_and_an_unknown_option_are_refused(family):
     with pytest.raises(ValueError, match=r"backbone.*vgg16"):
-        BUILDERS[family]((32, 32, 3), 2, "vgg16")
+        families.get(family).load("build")((32, 32, 3), 2, "vgg16")
     with pytest.raises(TypeError, match="colour"):
         build(family, colour="red")

@@ -11,7 +11,7 @@ import pytest
 from kerasloc import HalfModel
 from kerasloc.data import read_folders
 from kerasloc.data.synthetic import SyntheticConfig, write
-from kerasloc.localizers import trained as trained_models
+from kerasloc.localizers import loading as trained_models
 
 FAST = ("--grid", "2", "--limit", "2")
 

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from kerasloc.backbones.configs import ARCHITECTURES
-from kerasloc.models.registry import BUILDERS, option_defaults
+from kerasloc.models import families
 from kerasloc.training.arguments import given, make
 from kerasloc.training.configs import ExplainerTraining, HamTraining, MapTraining
 
@@ -45,7 +45,9 @@ PUBLISHED = {
 @functools.cache
 def output_shape(family, channels, **options):
     """Of the logits of a small network with these options."""
-    model = BUILDERS[family]((64, 64, channels), 2, "resnet18", **options)
+    model = families.get(family).load("build")(
+        (64, 64, channels), 2, "resnet18", **options
+    )
     return model.output["logits"].shape
 
 
@@ -80,7 +82,10 @@ def options(path, script, monkeypatch):
 
 
 def test_there_is_one_for_every_model():
-    assert {family_of(path) for path in FILES} == {*BUILDERS, "explainer"}
+    assert {family_of(path) for path in FILES} == set(families.names()) - {
+        "half",
+        "full",
+    }
 
 
 def test_the_command_names_the_script_the_file_and_the_data(path):
@@ -165,7 +170,7 @@ def test_the_network_takes_every_option(path, options):
     family = family_of(path)
     if family == "explainer":
         return
-    names = ("backbone", *option_defaults(family))
+    names = families.option_defaults(family)
     values = {name: v for name, v in given(options).items() if name in names}
     assert values["backbone"] in ARCHITECTURES
     del values["backbone"]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from kerasloc import ExplainerClassifier, HalfModel, Pylon
 from kerasloc.data import load_image, read_folders
-from kerasloc.localizers import trained as trained_models
+from kerasloc.localizers import loading as trained_models
 from kerasloc.metrics import point_hits, resize_maps
 
 COLUMNS = ["image", "class", "label", "probability", "hit", "page", "row", "x", "y"]

@@ -99,7 +99,7 @@ class Squares:
 
 def put_squares(patch, squares):
     """Lets the small network stand for the real one, and the squares for files."""
-    from kerasloc import ExplainerClassifier
+    from kerasloc.models import families
 
     compiled = keras.Model.compile
 
@@ -107,8 +107,8 @@ def put_squares(patch, squares):
         compiled(self, *arguments, **{**options, "run_eagerly": True})
 
     patch.setattr(keras.Model, "compile", compile_eagerly)
-    patch.setattr(ExplainerClassifier, "builder", staticmethod(small_explaining))
-    patch.setattr(explainer, "explainer_classifier", small_explaining)
+    record = dataclasses.replace(families.get("explainer"), build=small_explaining)
+    patch.setitem(families._FAMILIES, "explainer", record)
     patch.setattr(explainer, "draw_phase", lambda *_: None)
     patch.setattr(fitting, "training_batches", squares.shuffled)
     patch.setattr(fitting, "ordered_batches", squares.in_order)

@@ -12,8 +12,8 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.pipeline import PipelineConfig
 from kerasloc.metrics import best_thresholds
+from kerasloc.models import families
 from kerasloc.models.families import IMAGENET, XRAY
-from kerasloc.models.registry import BUILDERS
 from kerasloc.runs import Run, seeded
 from kerasloc.training import maps
 from kerasloc.training.configs import MapTraining
@@ -37,7 +37,9 @@ def network(names=NAMES, family="pylon"):
 
 def build(names=NAMES):
     own = network(names)
-    return BUILDERS["pylon"](own.input_shape, own.num_classes, **own.options)
+    return families.get("pylon").load("build")(
+        own.input_shape, own.num_classes, **own.options
+    )
 
 
 def config(**changes):
@@ -103,9 +105,9 @@ def test_a_network_can_have_another_normalization(tables):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", BUILDERS)
+@pytest.mark.parametrize("family", families.names()[2:-1])
 def test_the_head_is_the_layer_whose_width_is_the_number_of_classes(family):
-    model = BUILDERS[family]((64, 64, 1), 5, "resnet18")
+    model = families.get(family).load("build")((64, 64, 1), 5, "resnet18")
     head = maps._head(model)
     assert head.kernel.shape[-1] == 5
     assert head.bias is None or head.bias.shape == (5,)
@@ -132,7 +134,7 @@ def maps_layer():
 
 
 def test_a_frozen_encoder_is_that_of_the_real_network():
-    model = BUILDERS["pylon"]((32, 32, 1), 2, "resnet18")
+    model = families.get("pylon").load("build")((32, 32, 1), 2, "resnet18")
     trainer = map_trainer(model, network(("a", "b")), config(freeze_encoder=True))
     trained = {variable.path.split("/")[0] for variable in trainer.trainable_variables}
     assert trained
@@ -289,7 +291,9 @@ def test_a_folder_that_is_no_run_is_no_start(small_pylon, tmp_path):
 
 def test_a_run_of_other_sizes_is_no_start(saved):
     folder, _ = saved()
-    wide = BUILDERS["pylon"]((32, 32, 3), 3, "resnet18", decoder_channels=9)
+    wide = families.get("pylon").load("build")(
+        (32, 32, 3), 3, "resnet18", decoder_channels=9
+    )
     before = by_layer(wide)
     with pytest.raises(ValueError, match=r"of another shape: pa_mid_0_conv/kernel"):
         start_from(wide, network(), str(folder))

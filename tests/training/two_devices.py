@@ -21,8 +21,7 @@ from kerasloc import layers
 from kerasloc.backbones import blocks, resnet
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.table import Table
-from kerasloc.models import hrcam
-from kerasloc.models.registry import BUILDERS
+from kerasloc.models import families, hrcam
 from kerasloc.runs import Run, seeded
 from kerasloc.training import explainer, ham
 from kerasloc.training.configs import (
@@ -126,7 +125,8 @@ def train_networks_of_maps(folder, name, tables, strategy):
     own = NetworkConfig("pylon", ("a", "b"), (32, 32), multi_label=True)
     config = MapTraining(epochs=1, batch_size=2, learning_rate=0.05, optimizer="sgd")
     config = dataclasses.replace(config, augmentation="none")
-    patch = unittest.mock.patch.dict(BUILDERS, {"pylon": small})
+    record = dataclasses.replace(families.get("pylon"), build=small)
+    patch = families.registered(record)
     with patch, Run(folder / name / "maps", {"network": vars(own)}) as run, seeded(0):
         rows = train_maps(run, tables, own, config, strategy=strategy)
         thresholds = np.array(run.config["network"]["thresholds"])
@@ -141,7 +141,8 @@ def train_ham(folder, name, tables, strategy):
     weights = {"bounding_weight": 0.3, "union_weight": 0.3, "abnormality_weight": 1.0}
     how = {"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.05}
     config = HamTraining(epochs=1, batch_size=2, augmentation="none", **how, **weights)
-    patch = unittest.mock.patch.object(ham, "ham", attentive)
+    record = dataclasses.replace(families.get("ham"), build=attentive)
+    patch = families.registered(record)
     with patch, Run(folder / name / "ham", {"network": vars(own)}) as run, seeded(0):
         rows = ham.train_ham(run, tables, own, config, strategy=strategy)
     model = attentive((16, 16, 3), 2)
@@ -157,9 +158,11 @@ def train_explainer(folder, name, tables, strategy):
     config = ExplainerTraining(epochs=1, batch_size=2, **rates, **how)
     last = unittest.mock.PropertyMock(return_value=config.phases[2:])
     phases = unittest.mock.patch.object(ExplainerTraining, "phases", last)
-    small = {"explainer_classifier": explaining, "draw_phase": lambda *_: None}
+    record = dataclasses.replace(families.get("explainer"), build=explaining)
+    small = {"draw_phase": lambda *_: None}
     patch = unittest.mock.patch.multiple(explainer, **small)
-    with phases, patch, Run(folder / name / "explainer", {}) as run, seeded(0):
+    run = Run(folder / name / "explainer", {})
+    with phases, patch, families.registered(record), run, seeded(0):
         rows = explainer.train_explainer(run, tables, own, config, strategy=strategy)
     model = explaining((16, 16, 3), 2)
     model.load_weights(folder / name / "explainer" / "best.weights.h5")

@@ -82,12 +82,12 @@ def decoding(table) -> Callable:
 def pipeline_config(options, augment):
     """The pipeline of PYLON's training."""
     from kerasloc.data.pipeline import PipelineConfig
-    from kerasloc.models.registry import normalization
+    from kerasloc.models import families
 
     return PipelineConfig(
         size=(options.im_size, options.im_size),
         channels=1,
         batch_size=options.batch_size,
         augment=augment,
-        **normalization("pylon", 1),
+        **families.get("pylon").normalization(1),
     )

@@ -1,0 +1,364 @@
+"""Networks from run folders and weight files, for wrappers and for scripts."""
+
+import dataclasses
+import logging
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from kerasloc import runs
+from kerasloc import weights as weight_files
+from kerasloc.checks import as_size
+from kerasloc.configs import NetworkConfig
+from kerasloc.models import families
+from kerasloc.models.folding import fold, is_folded
+from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
+from kerasloc.weights.torch_names import bare
+
+if TYPE_CHECKING:
+    from kerasloc.localizers.base import Localizer
+
+logger = logging.getLogger(__name__)
+
+IMAGENET = "imagenet"
+
+
+@dataclasses.dataclass(frozen=True)
+class Overrides:
+    """Arguments of a wrapper; None where the weights or the defaults decide.
+
+    Attributes:
+        num_classes: Number of classes.
+        im_size: Image size in pixels, a number or (rows, cols).
+        channels: Number of channels of the images.
+        class_names: Names of the classes in the order of the logits.
+        multi_label: Whether an image has any number of classes.
+        thresholds: Probability above which a class is predicted, one or per class.
+        mean: Mean of the images, one or per channel.
+        std: Standard deviation of the images, one or per channel.
+        options: Keyword arguments of the family's builder.
+    """
+
+    num_classes: int | None = None
+    im_size: int | Sequence[int] | None = None
+    channels: int | None = None
+    class_names: Sequence[str] | None = None
+    multi_label: bool | None = None
+    thresholds: float | Sequence[float] | None = None
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def network(self) -> dict[str, Any]:
+        """Return the fields of a network's description that are not None."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        skipped = ("num_classes", "class_names", "options")
+        return {k: v for k, v in values.items() if v is not None and k not in skipped}
+
+
+def load_network(
+    wrapper: type["Localizer"], source: Any, overrides: Overrides
+) -> tuple[keras.Model, NetworkConfig]:
+    """Build or load the network of a wrapper.
+
+    Args:
+        wrapper: Class of the wrapper.
+        source: A run folder, a `.keras`, `.weights.h5`, legacy `.h5` or PyTorch file,
+            ``imagenet``, or None.
+        overrides: Arguments of the wrapper.
+
+    Raises:
+        ValueError: If the source is missing, of another family or does not match.
+    """
+    if source is None and overrides.num_classes is overrides.class_names is None:
+        source = runs.newest_run(wrapper.family, hint=_hint(wrapper))
+    if source is None:
+        config = describe_network(wrapper, overrides, {})
+        return build(config), config
+    if str(source) == IMAGENET:
+        return _from_imagenet(wrapper, overrides)
+    path = pathlib.Path(source)
+    _check_exists(path)
+    if path.suffix == ".keras":
+        return _from_keras(wrapper, path, overrides)
+    if path.is_file() and path.suffix in TORCH_SUFFIXES:
+        return _from_torch(wrapper, path, overrides)
+    file = path
+    if path.is_dir():
+        runs.read_network(path)  # names the fault of a folder that is not a run
+        file = runs.weights_of_run(path)
+    arrays = weight_files.read_arrays(file)
+    folder = path if path.is_dir() else path.parent
+    config = describe_network(wrapper, overrides, _stored(wrapper, folder, arrays))
+    model = build(config)
+    weight_files.assign(model, arrays, source=str(file))
+    return model, config
+
+
+def load(folder: str | pathlib.Path) -> "Localizer":
+    """Load the wrapper of a run folder with its best weights.
+
+    Args:
+        folder: Run folder, such as ``results/full/NAME``, or a weight file in one.
+
+    Raises:
+        ValueError: If it is neither.
+
+    Example:
+        >>> import tempfile, kerasloc
+        >>> wrapper = kerasloc.Baseline(num_classes=2, im_size=32, backbone="resnet18")
+        >>> kerasloc.load(wrapper.save(tempfile.mkdtemp()))
+        Baseline(2 classes: class 0, class 1; 32 x 32 x 3; resnet18; multi-label)
+    """
+    return load_wrapper(folder)
+
+
+def load_wrapper(path: str | pathlib.Path, family: str | None = None) -> "Localizer":
+    """Load the wrapper of a run folder or of a weight file.
+
+    Args:
+        path: Folder or file.
+        family: Name of the family, needed for a file outside a run folder and checked
+            against a run's.
+
+    Raises:
+        ValueError: If there is no such family, or the run is of another.
+    """
+    path = pathlib.Path(path)
+    if family is None:
+        family = _network_of(path).family
+    elif path.is_dir() and family != (stored := runs.read_network(path).family):
+        raise ValueError(
+            f"Expected --type to be the family of --weights. Received: {family}, and "
+            f"{path} of the family {stored}. Leave --type out."
+        )
+    return families.get(family).load("localizer")(path)
+
+
+def newest_run(
+    family: str, results_dir: str | pathlib.Path = "results"
+) -> pathlib.Path:
+    """Return the newest run folder of a family.
+
+    Args:
+        family: Name of the family.
+        results_dir: Folder of the runs.
+
+    Raises:
+        ValueError: If there is none; the message names the commands that make one.
+    """
+    hint = f"Run {_commands(family)}, or use --weights."
+    return runs.newest_run(family, results_dir, hint=hint)
+
+
+def _commands(family: str) -> str:
+    return " and then ".join(families.get(family).commands) or "a training script"
+
+
+def _hint(wrapper) -> str:
+    return (
+        f"Run {_commands(wrapper.family)}; or use {wrapper.__name__}(weights=...), or "
+        "num_classes=... for an untrained network."
+    )
+
+
+def _network_of(path: pathlib.Path) -> NetworkConfig:
+    """Read the description in a run folder, or beside a weight file."""
+    _check_exists(path)
+    if not path.is_file() or runs.has_config(path.parent):
+        return runs.read_network(path.parent if path.is_file() else path)
+    raise ValueError(
+        f"Expected a weight file in a run folder, whose {runs.CONFIG_FILE} names the "
+        f"family. Received: {path}, which has none beside it. Use the wrapper of its "
+        "family, such as kerasloc.Pylon(weights=...), or --type on a command line."
+    )
+
+
+def _check_exists(path: pathlib.Path) -> None:
+    if not path.exists():
+        raise ValueError(
+            "Expected weights to be an existing run folder or weight file. "
+            f"Received: {path}, which does not exist."
+        )
+
+
+def _stored(wrapper, folder: pathlib.Path, arrays) -> Mapping[str, Any]:
+    """Return the description beside the weights, or that of their shapes."""
+    if runs.has_config(folder):
+        config = runs.read_network(folder)
+        if config.family == wrapper.family:
+            return vars(config)
+        raise ValueError(
+            f"Expected weights of the family {wrapper.family!r} for "
+            f"{wrapper.__name__}. Received: {folder}, of the family {config.family!r}. "
+            "Use kerasloc.load(folder), which chooses the wrapper."
+        )
+    stored = _describe(wrapper.family, arrays)
+    if not stored:
+        matches = [name for name in families.names() if _describe(name, arrays)]
+        raise ValueError(
+            f"Expected weights of the architecture of {wrapper.__name__}. Received: a "
+            f"file with the layers {', '.join(sorted(arrays)[:8])}, ... It looks like: "
+            f"{', '.join(matches) or 'no family of this package'}."
+        )
+    return stored
+
+
+def _describe(family: str, arrays) -> dict:
+    describe = families.get(family).load("describe")
+    return describe(arrays) if describe is not None else {}
+
+
+def describe_network(
+    wrapper: type["Localizer"], overrides: Overrides, stored: Mapping[str, Any]
+) -> NetworkConfig:
+    """Combine a wrapper's arguments, what is stored with weights, and the defaults.
+
+    Args:
+        wrapper: Class of the wrapper.
+        overrides: Arguments of the wrapper; they win.
+        stored: Fields of a :class:`~kerasloc.configs.NetworkConfig`.
+
+    Raises:
+        ValueError: If names and number of classes differ.
+    """
+    names = overrides.class_names
+    count = overrides.num_classes
+    count = len(names) if count is None and names is not None else count
+    if names is None:
+        names = stored.get("class_names")
+        if names is None or (count is not None and len(names) != count):
+            names = [f"class {index}" for index in range(count or 0)]
+    if not names or (count is not None and len(names) != count):
+        raise ValueError(
+            "Expected one class name per class. "
+            f"Received: num_classes={count}, class_names={names!r}."
+        )
+    values = {
+        "im_size": wrapper.default_size,
+        "channels": 3,
+        "multi_label": wrapper.default_multi_label,
+        **stored,
+        **overrides.network(),
+    }
+    channels = int(values["channels"])
+    normal = families.get(wrapper.family).normalization(channels)
+    images = {k: values[k] for k in ("mean", "std", "thresholds") if k in values}
+    return NetworkConfig(
+        family=wrapper.family,
+        class_names=tuple(names),
+        im_size=as_size(values["im_size"]),
+        channels=channels,
+        multi_label=bool(values["multi_label"]),
+        options={**stored.get("options", {}), **overrides.options},
+        folded=stored.get("folded", False),
+        **{**normal, **images},
+    )
+
+
+def build(config: NetworkConfig) -> keras.Model:
+    """Build the untrained network of a description.
+
+    Example:
+        >>> config = NetworkConfig("pylon", ["a"], (32, 32), options={"n_up": 1})
+        >>> build(config).output["maps"].shape
+        (None, 2, 2, 1)
+    """
+    builder = families.get(config.family).load("build")
+    model = builder(config.input_shape, config.num_classes, **config.options)
+    return fold(model) if config.folded else model
+
+
+def _from_imagenet(wrapper, overrides: Overrides):
+    """Build a network whose backbone has ImageNet's weights."""
+    defaults = families.option_defaults(wrapper.family)
+    names = [name for name in ("backbone", "classifier") if name in defaults]
+    if not names:
+        raise ValueError(
+            "Expected a network with a ResNet backbone for ImageNet's weights. "
+            f"Received: {wrapper.__name__}(weights='imagenet'). Train it from scratch."
+        )
+    channels = overrides.channels or 3
+    normalized = families.get(wrapper.family).normalization(channels)
+    stored = {} if normalized or channels != 3 else families.IMAGENET
+    config = describe_network(wrapper, overrides, stored)
+    model = build(config)
+    backbone = config.options.get(names[0], defaults[names[0]])
+    weight_files.load_imagenet(model, backbone)
+    return model, config
+
+
+def _from_torch(wrapper, path: pathlib.Path, overrides: Overrides):
+    """Build a network with the weights of a published PyTorch file."""
+    arrays = weight_files.read_torch(path)
+    stored = _stored(wrapper, path.parent, _by_layer(arrays))
+    config = describe_network(wrapper, overrides, stored)
+    model = build(config)
+    logger.info("%s: %s", path, weight_files.load_torch(model, path))
+    return model, config
+
+
+def _by_layer(arrays) -> dict:
+    """Arrange published arrays as a Keras file does: by layer, channels last."""
+    layers: dict[str, dict] = {}
+    for name, array in arrays.items():
+        layer, _, parameter = bare(name).rpartition(".")
+        if parameter != "num_batches_tracked":
+            moved = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+            layers.setdefault(layer.replace(".", "_"), {})[parameter] = moved
+    return layers
+
+
+def _from_keras(wrapper, path: pathlib.Path, overrides: Overrides):
+    """Load a saved model and check that the wrapper can use it."""
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    output = getattr(model, "output", None)  # a Sequential model may have none
+    outputs = set(output) if isinstance(output, dict) else set()
+    if not wrapper.outputs <= outputs:
+        raise ValueError(
+            f"Expected a model with the outputs {sorted(wrapper.outputs)} for "
+            f"{wrapper.__name__}. Received: {path} with "
+            f"{sorted(outputs) or 'no named outputs'}."
+        )
+    arrays = {
+        layer.name: {v.name: np.empty(v.shape) for v in layer.weights}
+        for layer in model.layers
+        if layer.weights
+    }
+    shape, classes = model.input_shape, model.output["logits"].shape[-1]
+    stored = {**_describe(wrapper.family, arrays), "im_size": shape[1:3]}
+    stored["folded"] = is_folded(model)
+    config = describe_network(wrapper, overrides, stored)
+    if (config.input_shape, config.num_classes) != (tuple(shape[1:]), classes):
+        raise ValueError(
+            "Expected the size, channels and classes that the model was saved with. "
+            f"Received: {config.name} for a model of input {shape[1:]} and {classes} "
+            "classes. Leave the arguments out."
+        )
+    _check_options(model, config, path)
+    return model, config
+
+
+def _check_options(model: keras.Model, config: NetworkConfig, path: pathlib.Path):
+    """Raise unless the options build a network with the layers of the model."""
+    saved, built = (
+        {layer.name: (type(layer).__name__, _settings(layer)) for layer in m.layers}
+        for m in (model, build(config))
+    )
+    different = sorted(name for name in saved if saved[name] != built.get(name))
+    if different:
+        raise ValueError(
+            "Expected the options that the model was built with. Received: "
+            f"{path}, whose layers {', '.join(different[:5])} differ from those of "
+            f"{config.name}. Add the options, such as pooling='avg'."
+        )
+
+
+def _settings(layer) -> dict:
+    """Return the settings of a layer that its weights do not determine."""
+    names = ("strides", "dilation_rate", "groups", "size", "scale", "min_val")
+    config = layer.get_config()
+    return {name: config[name] for name in names if name in config}
