@@ -1,19 +1,20 @@
-"""Augmentations of an image together with its boxes and mask.
+"""Augmentations of an image together with its boxes and masks.
 
 An augmentation is a function ``(example, seed) -> example``: ``example`` is a dict of
-tensors ``image`` (rows, cols, channels) in [0, 1] and, where there are any, ``boxes``
-(k, 5) rows x, y, w, h, class in pixels, ``mask`` (rows, cols) and ``class_masks``
-(rows, cols, classes) boolean, and ``file_size``, the rows and columns that the image
-had in its file; ``seed`` is two integers that decide everything that is drawn.
+tensors ``image`` (rows, cols, channels) in [0, 1] and, if present, ``boxes`` (k, 5)
+rows x, y, w, h, class in pixels, ``mask`` (rows, cols) and ``class_masks``
+(rows, cols, classes) boolean, and ``file_size``, rows and columns of the image in its
+file; ``seed`` is two integers that determine all draws.
 """
 
-from kerasloc.data.augment.affine import AffineFlip
+from collections.abc import Callable
+from typing import Any
+
+from kerasloc.data.augment.color import ColorJitter
 from kerasloc.data.augment.distort import Distortion
-from kerasloc.data.augment.geometry import EnlargeCropFlip, RotateCropFlip
+from kerasloc.data.augment.geometry import AffineFlip, EnlargeCropFlip, RotateCropFlip
 from kerasloc.data.augment.imgaug import ImgaugAugmentation, published_imgaug
-from kerasloc.data.augment.photo import ColorJitter
-from kerasloc.data.augment.recipes import Chain, voc, xray
-from kerasloc.data.augment.strong import OneOf, Strong
+from kerasloc.data.augment.recipes import Chain, OneOf, Strong, voc, xray
 from kerasloc.data.augment.warp import warp
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
     "xray",
 ]
 
-MAKERS = {
+RECIPES: dict[str, Callable] = {
     "affine": AffineFlip,
     "imgaug": ImgaugAugmentation,
     "xray": xray,
@@ -43,34 +44,40 @@ MAKERS = {
 }
 
 
-def augmentation(choice):
-    """The augmentation that a name or an imgaug augmenter stands for, or None.
+def augmentation(choice: Any) -> Callable | None:
+    """Return the augmentation of a name or of an imgaug augmenter, or None.
 
     Args:
-        choice: ``"affine"`` (the published recipe in TensorFlow), ``"imgaug"`` (the
-            same through imgaug), ``"xray"``, ``"voc"`` (see :func:`xray`,
-            :func:`voc`), ``"ham"`` (:class:`EnlargeCropFlip`), ``"strong"``
-            (:class:`Strong`, through imgaug), ``"none"`` or None, an imgaug augmenter,
-            or a function ``(example, seed) -> example``.
+        choice: ``"affine"`` (HRCAM's recipe in TensorFlow), ``"imgaug"`` (the same
+            through imgaug), ``"xray"``, ``"voc"`` (see :func:`xray`, :func:`voc`),
+            ``"ham"`` (:class:`EnlargeCropFlip`), ``"strong"`` (:class:`Strong`, through
+            imgaug), ``"none"`` or None, an imgaug augmenter, or a function
+            ``(example, seed) -> example``.
 
     Raises:
-        ValueError: If the name is another.
-        TypeError: If it is none of these.
+        ValueError: If there is no such name.
+        TypeError: If it is neither a name, an augmenter nor a function.
+
+    Examples:
+        >>> augmentation("ham")
+        EnlargeCropFlip(scale=(1.0, 1.12), flip=0.5)
+        >>> augmentation("none") is None
+        True
     """
     if choice is None or (isinstance(choice, str) and choice == "none"):
         return None
     if isinstance(choice, str):
-        if choice not in MAKERS:
+        if choice not in RECIPES:
             raise ValueError(
-                f"An augmentation is one of {', '.join(MAKERS)}, none. "
+                f"Expected an augmentation among {', '.join(RECIPES)}, none. "
                 f"Received: {choice!r}."
             )
-        return MAKERS[choice]()
+        return RECIPES[choice]()
     if type(choice).__module__.startswith("imgaug"):
         return ImgaugAugmentation(choice)
     if callable(choice):
         return choice
     raise TypeError(
-        "An augmentation is a name, an imgaug augmenter or a function. "
+        "Expected a name, an imgaug augmenter or a function as augmentation. "
         f"Received: {type(choice).__name__}."
     )

@@ -1,25 +1,30 @@
 """Optical, grid and piecewise distortions of an image, its boxes and its masks.
 
-In TensorFlow, as imgaug has no optical and no grid one, and its piecewise and elastic
-ones are about to fail, or fail, on the scikit-image and the OpenCV of today.
+They are written in TensorFlow because imgaug has no optical and no grid distortion, and
+its piecewise and elastic ones fail, or are about to, with current scikit-image and
+OpenCV.
 """
 
 import dataclasses
 
 import tensorflow as tf
 
+from kerasloc.configs import check_rules
+from kerasloc.data.augment.warp import Example
+
 MOVED = ("image", "boxes", "mask", "class_masks")
 CELLS = 5  # of the grids that distort, along each side
+LIMIT = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
 class Distortion:
-    """An optical, a grid or a piecewise distortion, each as often.
+    """Optical, grid or piecewise distortion, all equally likely.
 
-    Optical: points are taken from farther from the centre, or from nearer, by a share
-    that grows with the square of their distance. Grid: rows and columns of cells get
-    other heights and widths; the image's border stays. Piecewise: every corner of the
-    cells moves on its own. What comes in from outside is 0.
+    Optical: pixels are sampled from farther from the center, or from nearer, by a share
+    that grows with the square of their distance. Grid: rows and columns of cells change
+    their heights and widths; the image's border stays. Piecewise: every corner of the
+    cells moves independently. What enters from outside is 0.
 
     Attributes:
         optical: Largest share in the image's corners, in both directions.
@@ -28,44 +33,44 @@ class Distortion:
             along each axis; up to 0.25 no cell folds over.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a value is not in [0, 0.3].
     """
 
     optical: float = 0.2
     grid: float = 0.3
     piecewise: float = 0.25
 
-    def __post_init__(self):
-        limits = (self.optical, self.grid, self.piecewise)
-        if not all(0 <= limit <= 0.3 for limit in limits):
-            raise ValueError(
-                f"Limits of distortions are shares in [0, 0.3]. Received: {limits}."
-            )
+    def __post_init__(self) -> None:
+        values = dataclasses.asdict(self).items()
+        rules = {f"{name} in [0, {LIMIT}]": 0 <= v <= LIMIT for name, v in values}
+        check_rules(rules, self)
 
-    def __call__(self, example: dict, seed) -> dict:
-        """The example, distorted; boxes surround what they held, in whole pixels."""
-        own, knots = tf.unstack(tf.random.split(seed, 2))
-        unit = tf.random.stateless_uniform([2], own)
+    def __call__(self, example: Example, seed: tf.Tensor) -> Example:
+        """Distort the example; boxes surround what they held, in whole pixels."""
+        draw, knots = tf.unstack(tf.random.split(seed, 2))
+        unit = tf.random.stateless_uniform([2], draw)
         x, y = self.source(example["image"], unit, knots)
-        parts = {name: example[name] for name in MOVED if name in example}
-        return {**example, **move(parts, x, y)}
+        moving = {name: example[name] for name in MOVED if name in example}
+        return {**example, **move(moving, x, y)}
 
-    def source(self, image, unit, seed):
-        """Where each pixel is taken from: x and y, (rows, cols), in pixels.
+    def source(
+        self, image: tf.Tensor, unit: tf.Tensor, seed: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Source of each pixel: x and y, (rows, cols), in pixels.
 
         Args:
-            image: (rows, cols, channels).
-            unit: Two numbers in [0, 1): which of the three, and how much (optical).
-            seed: Of the moves (grid and piecewise).
+            image: Image (rows, cols, channels).
+            unit: Two numbers in [0, 1): kind of the distortion, and strength (optical).
+            seed: Seed of the moves (grid and piecewise).
         """
         rows, cols = tf.unstack(tf.shape(image)[:2])
-        down, right = _centres(rows), _centres(cols)
+        down, right = _centers(rows), _centers(cols)
         draws = tf.random.stateless_uniform([CELLS + 1, CELLS + 1, 2], seed, -1.0, 1.0)
-        place = tf.stack(tf.meshgrid(right, down), axis=-1)  # (rows, cols, 2): x, y
+        points = tf.stack(tf.meshgrid(right, down), axis=-1)  # (rows, cols, 2): x, y
 
         def optical():
-            radius = tf.reduce_sum((2 * place - 1) ** 2, axis=-1, keepdims=True) / 2
-            return (place - 0.5) * radius * (2 * unit[1] - 1) * self.optical
+            radius = tf.reduce_sum((2 * points - 1) ** 2, axis=-1, keepdims=True) / 2
+            return (points - 0.5) * radius * (2 * unit[1] - 1) * self.optical
 
         def grid():
             sides = 1 + self.grid * draws[0, 1:]  # (cells, 2)
@@ -78,26 +83,25 @@ class Distortion:
             return _interpolate(draws * self.piecewise / CELLS, down, right)
 
         kind = tf.cast(unit[0] * 3, tf.int32)
-        place += tf.switch_case(kind, [optical, grid, piecewise])
+        points += tf.switch_case(kind, [optical, grid, piecewise])
         size = tf.cast(tf.stack([cols, rows]), tf.float32)
-        return tf.unstack(place * size, axis=-1)
+        return tf.unstack(points * size, axis=-1)
 
 
-def move(parts: dict, x, y) -> dict:
-    """Image, boxes and masks with every pixel taken from somewhere.
+def move(example: Example, x: tf.Tensor, y: tf.Tensor) -> Example:
+    """Sample image, boxes and masks at other pixels; outside the image is 0.
 
     Args:
-        parts: ``image`` (rows, cols, channels) and, where there are any, ``boxes``
-            (k, 5), ``mask`` (rows, cols) and ``class_masks`` (rows, cols, classes).
-        x: Where from, (rows, cols), pixels; centres lie at halves. Outside the image is
-            0.
-        y: The same.
+        example: ``image`` (rows, cols, channels) and, if present, ``boxes`` (k, 5),
+            ``mask`` (rows, cols) and ``class_masks`` (rows, cols, classes).
+        x: Columns of the sources, (rows, cols), pixels; centers are at halves.
+        y: Rows of the sources, the same.
     """
-    rows, cols = tf.unstack(tf.shape(parts["image"])[:2])
+    rows, cols = tf.unstack(tf.shape(example["image"])[:2])
     inside = (x >= 0) & (x < _float(cols)) & (y >= 0) & (y < _float(rows))
 
-    def take(values, at_y, at_x):
-        at = (tf.clip_by_value(at_y, 0, rows - 1), tf.clip_by_value(at_x, 0, cols - 1))
+    def take(values, i, j):
+        at = (tf.clip_by_value(i, 0, rows - 1), tf.clip_by_value(j, 0, cols - 1))
         return tf.gather_nd(values, tf.stack(at, axis=-1))
 
     def bilinear(image):
@@ -109,8 +113,8 @@ def move(parts: dict, x, y) -> dict:
         return (upper * (1 - down) + lower * down) * _float(inside)[..., None]
 
     def nearest(mask):
-        there = inside if mask.shape.rank == 2 else inside[..., None]
-        return take(mask, tf.cast(tf.floor(y), tf.int32), tf.cast(x, tf.int32)) & there
+        valid = inside if mask.shape.rank == 2 else inside[..., None]
+        return take(mask, tf.cast(tf.floor(y), tf.int32), tf.cast(x, tf.int32)) & valid
 
     def boxes(old):
         left, top, w, h = (old[:, i, None, None] for i in range(4))
@@ -120,33 +124,35 @@ def move(parts: dict, x, y) -> dict:
         new = tf.stack([x1, y1, x2 - x1, y2 - y1, old[:, 4]], axis=1)
         return tf.boolean_mask(new, tf.reduce_any(hits, axis=(1, 2)))
 
-    how = {"image": bilinear, "boxes": boxes}
-    return {name: how.get(name, nearest)(part) for name, part in parts.items()}
+    samplers = {"image": bilinear, "boxes": boxes}
+    return {
+        name: samplers.get(name, nearest)(values) for name, values in example.items()
+    }
 
 
-def _interpolate(knots, down, right):
-    """Values at the corners of the cells, bilinear between them, (rows, cols, 2)."""
+def _interpolate(knots: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Interpolate values at the corners of the cells bilinearly, (rows, cols, 2)."""
 
-    def hats(place):  # (pixels, knots)
-        return tf.maximum(0.0, 1 - tf.abs(place[:, None] - _knots()) * CELLS)
+    def hats(position):  # (pixels, knots)
+        return tf.maximum(0.0, 1 - tf.abs(position[:, None] - _knots()) * CELLS)
 
     return tf.einsum("rj,jkc,qk->rqc", hats(down), knots, hats(right))
 
 
-def _knots():
+def _knots() -> tf.Tensor:
     return tf.linspace(0.0, 1.0, CELLS + 1)
 
 
-def _centres(count):
-    """Centres of the pixels of a side of length 1."""
+def _centers(count: tf.Tensor) -> tf.Tensor:
+    """Centers of the pixels of a side of length 1."""
     return (tf.range(_float(count)) + 0.5) / _float(count)
 
 
-def _ends(hits):
-    """First index and the one after the last of what is true, (boxes,) float."""
+def _ends(hits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """First true index and the index after the last, (boxes,) float."""
     last = tf.shape(hits)[1] - tf.argmax(hits[:, ::-1], axis=1, output_type=tf.int32)
     return _float(tf.argmax(hits, axis=1, output_type=tf.int32)), _float(last)
 
 
-def _float(values):
+def _float(values: tf.Tensor) -> tf.Tensor:
     return tf.cast(values, tf.float32)

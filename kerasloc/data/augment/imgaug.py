@@ -1,15 +1,18 @@
-"""Any augmenter of imgaug as an augmentation of ours."""
+"""Augmenters of imgaug as augmentations of examples."""
 
 import threading
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from kerasloc.data.augment.warp import Example
+
 MASKS = ("mask", "class_masks")
 
 
-def published_imgaug():
-    """The published recipe as an imgaug augmenter.
+def published_imgaug() -> Any:
+    """The published recipe of HRCAM as an imgaug augmenter.
 
     Raises:
         ImportError: If imgaug is not installed or cannot be imported.
@@ -32,27 +35,27 @@ class ImgaugAugmentation:
     It works on 8-bit images, as imgaug's augmenters expect, on one core.
 
     Args:
-        augmenter: Such as ``imgaug.augmenters.Sequential([...])``; the published
-            recipe when None.
+        augmenter: Augmenter such as ``imgaug.augmenters.Sequential([...])``; the
+            published recipe when None.
 
     Raises:
         ImportError: If imgaug is not installed or cannot be imported.
-        TypeError: If it is no augmenter.
+        TypeError: If it is not an augmenter.
     """
 
-    def __init__(self, augmenter=None):
+    def __init__(self, augmenter: Any = None) -> None:
         self._library = imgaug_library()
         augmenter = published_imgaug() if augmenter is None else augmenter
         if not isinstance(augmenter, self._library.augmenters.Augmenter):
             raise TypeError(
-                "An augmentation is an imgaug augmenter. "
-                f"Received: {type(augmenter).__name__}."
+                "Expected an imgaug augmenter. "
+                f"Received: augmenter={type(augmenter).__name__}."
             )
         self._augmenter = augmenter.copy()
         self._lock = threading.Lock()  # seeding and drawing are two steps
 
-    def __call__(self, example: dict, seed) -> dict:
-        """The example after the augmenter, seeded by two integers."""
+    def __call__(self, example: Example, seed: tf.Tensor) -> Example:
+        """Augment the example, seeded by two integers."""
         names = [name for name in ("image", "boxes", *MASKS) if name in example]
         tensors = [example[name] for name in names]
         types = [tensor.dtype for tensor in tensors]
@@ -60,45 +63,50 @@ class ImgaugAugmentation:
         def augment(seed, *arrays):
             return self.augment(seed, dict(zip(names, arrays, strict=True)))
 
-        answers = tf.nest.flatten(tf.numpy_function(augment, [seed, *tensors], types))
-        for answer, tensor in zip(answers, tensors, strict=True):
-            answer.set_shape(tensor.shape if tensor.shape.rank != 2 else [None] * 2)
-        return {**example, **dict(zip(names, answers, strict=True))}
+        results = tf.nest.flatten(tf.numpy_function(augment, [seed, *tensors], types))
+        for result, tensor in zip(results, tensors, strict=True):
+            result.set_shape(tensor.shape if tensor.shape.rank != 2 else [None] * 2)
+        return {**example, **dict(zip(names, results, strict=True))}
 
-    def augment(self, seed, example: dict) -> list:
-        """What :meth:`__call__` does, on arrays; the values in the same order."""
+    def augment(
+        self, seed: np.ndarray, example: dict[str, np.ndarray]
+    ) -> list[np.ndarray]:
+        """Augment arrays; the results are in the order of the example.
+
+        Args:
+            seed: Two integers.
+            example: ``image`` and, if present, ``boxes`` and masks.
+        """
         shape = example["image"].shape
-        inputs = {"image": np.round(example["image"] * 255).astype(np.uint8)}
+        inputs = {"images": [np.round(example["image"] * 255).astype(np.uint8)]}
         if "boxes" in example:
-            inputs["bounding_boxes"] = self._to_imgaug(example["boxes"], shape)
+            inputs["bounding_boxes"] = [self._to_imgaug(example["boxes"], shape)]
         masks = [example[name] for name in MASKS if name in example]
         if masks:
-            maps = np.concatenate([np.atleast_3d(one) for one in masks], axis=-1)
+            maps = np.concatenate([np.atleast_3d(mask) for mask in masks], axis=-1)
             augmentables = self._library.augmentables
-            inputs["segmentation_maps"] = augmentables.SegmentationMapsOnImage(
-                maps.astype(bool), shape=shape
-            )
+            inputs["segmentation_maps"] = [
+                augmentables.SegmentationMapsOnImage(maps.astype(bool), shape=shape)
+            ]
+        entropy = np.asarray(seed, np.int64).view(np.uint64)  # split seeds may be < 0
+        state = np.random.SeedSequence(entropy.tolist()).generate_state(1)
         with self._lock:
-            whole = np.asarray(seed, np.int64).view(
-                np.uint64
-            )  # split ones are < 0, too
-            entropy = np.random.SeedSequence(whole.tolist()).generate_state(1)
-            self._augmenter.seed_(int(entropy[0]))
-            outputs = self._augmenter(return_batch=True, **_batch(inputs))
-        answer = [np.asarray(outputs.images_aug[0], np.float32) / np.float32(255)]
+            self._augmenter.seed_(int(state[0]))
+            outputs = self._augmenter(return_batch=True, **inputs)
+        results = [np.asarray(outputs.images_aug[0], np.float32) / np.float32(255)]
         if "boxes" in example:
-            answer.append(_from_imgaug(outputs.bounding_boxes_aug[0]))
+            results.append(_from_imgaug(outputs.bounding_boxes_aug[0]))
         if masks:
             maps = outputs.segmentation_maps_aug[0].get_arr().astype(bool)
-            ends = np.cumsum([np.atleast_3d(one).shape[-1] for one in masks])
-            parts = np.split(maps, ends[:-1], axis=-1)
-            answer += [
-                part[..., 0] if one.ndim == 2 else part
-                for part, one in zip(parts, masks, strict=True)
+            ends = np.cumsum([np.atleast_3d(mask).shape[-1] for mask in masks])
+            split = np.split(maps, ends[:-1], axis=-1)
+            results += [
+                moved[..., 0] if mask.ndim == 2 else moved
+                for moved, mask in zip(split, masks, strict=True)
             ]
-        return answer
+        return results
 
-    def _to_imgaug(self, rows, shape):
+    def _to_imgaug(self, rows: np.ndarray, shape: tuple) -> Any:
         tools = self._library.augmentables
         boxes = [
             tools.BoundingBox(x1=x, y1=y, x2=x + w, y2=y + h, label=index)
@@ -107,20 +115,14 @@ class ImgaugAugmentation:
         return tools.BoundingBoxesOnImage(boxes, shape=shape)
 
 
-def _batch(inputs):
-    """Lists of one by the names that imgaug has for them."""
-    plural = {"image": "images"}
-    return {plural.get(name, name): [value] for name, value in inputs.items()}
-
-
-def _from_imgaug(boxes):
+def _from_imgaug(boxes: Any) -> np.ndarray:
     inside = boxes.remove_out_of_image().clip_out_of_image()
     rows = [(b.x1, b.y1, b.width, b.height, b.label) for b in inside]
     return np.array(rows, np.float32).reshape(-1, 5)
 
 
-def imgaug_library():
-    """The module imgaug, with its augmenters.
+def imgaug_library() -> Any:
+    """Import imgaug with its augmenters.
 
     Raises:
         ImportError: If it is not installed or cannot be imported.
@@ -132,8 +134,8 @@ def imgaug_library():
         raise ImportError(
             f"imgaug could not be imported ({error}). Install it with "
             "pip install 'kerasloc[imgaug]'. On a bare server its OpenCV lacks "
-            "desktop libraries: install libgl1 and libglib2.0-0, or put "
-            "opencv-python-headless in the place of opencv-python. Or use the "
-            "native augmentation, which needs neither."
+            "desktop libraries: install libgl1 and libglib2.0-0, or replace "
+            "opencv-python by opencv-python-headless. Or use the native augmentation, "
+            "which needs neither."
         ) from error
     return imgaug

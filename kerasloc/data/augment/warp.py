@@ -1,27 +1,30 @@
-"""An image, its boxes and its mask moved by one matrix.
+"""Projective warps of an image together with its boxes and masks.
 
-A matrix is float32 (3, 3) and says where a point (x, y, 1) goes, in pixels with the
-corner of the image as origin.
+A matrix is float32 (3, 3) and maps a point (x, y, 1), in pixels with the corner of the
+image as origin.
 """
 
 import tensorflow as tf
 
+Example = dict[str, tf.Tensor]
 
-def warp(example: dict, matrix, nearest, *, visible: float = 0.0) -> dict:
-    """The example with every point moved by a matrix; what is new is 0.
+
+def warp(
+    example: Example, matrix: tf.Tensor, nearest: tf.Tensor, *, visible: float = 0.0
+) -> Example:
+    """Warp an image with its boxes and masks; what enters from outside is 0.
 
     Args:
-        example: ``image`` (rows, cols, channels) and, where there are any, ``boxes``
-            (k, 5), ``mask`` (rows, cols) and ``class_masks`` (rows, cols, classes).
-        matrix: Float32 (3, 3).
+        example: ``image`` (rows, cols, channels) and, if present, ``boxes`` (k, 5),
+            ``mask`` (rows, cols) and ``class_masks`` (rows, cols, classes).
+        matrix: Map of points, float32 (3, 3).
         nearest: Scalar boolean: nearest or bilinear interpolation of the image.
         visible: Share of a moved box, in [0, 1], that has to lie inside the image.
 
     Returns:
-        The example; a box is what surrounds its four moved corners inside the image,
-        and is dropped when nothing of it, or less than ``visible``, is inside.
+        Example with moved boxes as in :func:`move_boxes`.
     """
-    half = matrix_of(1.0, 0.0, 0.5, 0.0, 1.0, 0.5)  # pixel centres lie at halves
+    half = matrix_of(1.0, 0.0, 0.5, 0.0, 1.0, 0.5)  # pixel centers are at halves
     back = tf.linalg.inv(half) @ tf.linalg.inv(matrix) @ half
     image = example["image"]
     moved = tf.cond(
@@ -30,30 +33,37 @@ def warp(example: dict, matrix, nearest, *, visible: float = 0.0) -> dict:
         lambda: _transform(image, back, "BILINEAR"),
     )
     moved.set_shape(image.shape)
-    answer = {**example, "image": moved}
+    result = {**example, "image": moved}
     for name in {"mask", "class_masks"} & set(example):
         mask = example[name]
         channels = 1 if mask.shape.rank == 2 else mask.shape[-1]
         stack = tf.reshape(tf.cast(mask, tf.float32), (*image.shape[:2], channels))
         moved_mask = _transform(stack, back, "NEAREST") > 0.5
-        answer[name] = tf.reshape(moved_mask, mask.shape)
+        result[name] = tf.reshape(moved_mask, mask.shape)
     if "boxes" in example:
         size = tf.shape(image)[:2]
-        answer["boxes"] = move_boxes(example["boxes"], matrix, size, visible)
-    return answer
+        result["boxes"] = move_boxes(example["boxes"], matrix, size, visible)
+    return result
 
 
-def move_boxes(boxes, matrix, size, visible: float = 0.0):
-    """What surrounds the moved corners of every box, inside the image.
+def move_boxes(
+    boxes: tf.Tensor, matrix: tf.Tensor, size: tf.Tensor, visible: float = 0.0
+) -> tf.Tensor:
+    """Surround the moved corners of every box, clipped to the image.
 
     Args:
         boxes: Float32 (k, 5) rows x, y, w, h, class.
-        matrix: Float32 (3, 3).
+        matrix: Map of points, float32 (3, 3).
         size: Rows and columns of the image.
         visible: Share of a moved box, in [0, 1], that has to lie inside the image.
 
     Returns:
-        Float32 (m, 5), without the boxes that are not inside, or too little.
+        Float32 (m, 5), without boxes that are outside, or less visible.
+
+    Examples:
+        >>> shift = matrix_of(1, 0, 5, 0, 1, 0)
+        >>> move_boxes(tf.constant([[0.0, 2, 4, 4, 1]]), shift, [8, 8]).numpy()
+        array([[5., 2., 3., 4., 1.]], dtype=float32)
     """
     x, y, w, h = tf.unstack(boxes[:, :4], axis=1)
     ones = tf.ones_like(x)
@@ -72,26 +82,44 @@ def move_boxes(boxes, matrix, size, visible: float = 0.0):
     sides = tf.clip_by_value(high, 0.0, limit) - low
     rows = tf.concat([low, sides, boxes[:, 4][None]], axis=0)
     inside = tf.reduce_all(sides > 0, axis=0)
-    seen = tf.reduce_prod(sides, axis=0) >= least
-    return tf.boolean_mask(tf.transpose(rows), inside & seen)
+    enough = tf.reduce_prod(sides, axis=0) >= least
+    return tf.boolean_mask(tf.transpose(rows), inside & enough)
 
 
-def matrix_of(a, b, c, d, e, f):
-    """The matrix with the rows (a, b, c), (d, e, f), (0, 0, 1)."""
+def matrix_of(
+    a: tf.Tensor, b: tf.Tensor, c: tf.Tensor, d: tf.Tensor, e: tf.Tensor, f: tf.Tensor
+) -> tf.Tensor:
+    """Matrix with the rows (a, b, c), (d, e, f), (0, 0, 1).
+
+    Examples:
+        >>> matrix_of(1, 0, 5, 0, 1, 0)[0].numpy()
+        array([1., 0., 5.], dtype=float32)
+    """
     rows = [[a, b, c], [d, e, f], [0.0, 0.0, 1.0]]
     return tf.stack([tf.stack([tf.cast(v, tf.float32) for v in row]) for row in rows])
 
 
-def product(*matrices):
-    """The matrix that does what the last of them does, then the one before it."""
-    answer = matrices[0]
+def mirror(mirrored: tf.Tensor, cols: tf.Tensor) -> tf.Tensor:
+    """Matrix of a left-right flip where ``mirrored`` is true.
+
+    Args:
+        mirrored: Scalar boolean.
+        cols: Columns of the image, float.
+    """
+    side, shift = tf.where(mirrored, -1.0, 1.0), tf.where(mirrored, cols, 0.0)
+    return matrix_of(side, 0.0, shift, 0.0, 1.0, 0.0)
+
+
+def product(*matrices: tf.Tensor) -> tf.Tensor:
+    """Product of matrices; the last is applied first."""
+    result = matrices[0]
     for matrix in matrices[1:]:
-        answer = answer @ matrix
-    return answer
+        result = result @ matrix
+    return result
 
 
-def _transform(image, back, interpolation):
-    """One image through the matrix that leads from the answer back to it."""
+def _transform(image: tf.Tensor, back: tf.Tensor, interpolation: str) -> tf.Tensor:
+    """Sample an image; ``back`` maps from the result to the image."""
     vector = tf.reshape(back / back[2, 2], [9])[:8]
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image[None],

@@ -1,0 +1,77 @@
+"""Brightness, contrast and saturation of an image."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from kerasloc.configs import check_rules
+from kerasloc.data.augment.warp import Example
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclasses.dataclass(frozen=True)
+class ColorJitter:
+    """Brightness, contrast and saturation by random factors, in this order.
+
+    A factor is uniform from 1 - limit to 1 + limit. Brightness multiplies the image;
+    contrast multiplies its difference from its mean gray; saturation multiplies its
+    difference from its gray, and leaves gray images unchanged. Values are clipped to
+    [0, 1] after each step.
+
+    Attributes:
+        probability: Probability of all three.
+        brightness: Limit of the factor, in [0, 1].
+        contrast: Limit of the factor, in [0, 1].
+        saturation: Limit of the factor, in [0, 1].
+
+    Raises:
+        ValueError: If a value is outside [0, 1].
+
+    Examples:
+        >>> jitter = ColorJitter(brightness=0.5, contrast=0.0)
+        >>> example = jitter({"image": tf.ones((2, 2, 1)) / 2}, seed=(0, 1))
+        >>> bool(0.25 <= example["image"][0, 0, 0] <= 0.75)
+        True
+    """
+
+    probability: float = 1.0
+    brightness: float = 0.5
+    contrast: float = 0.5
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        values = dataclasses.asdict(self).items()
+        check_rules({f"{name} in [0, 1]": 0 <= v <= 1 for name, v in values}, self)
+
+    def __call__(self, example: Example, seed: tf.Tensor) -> Example:
+        """Change the image of the example; boxes and masks stay."""
+        unit = tf.random.stateless_uniform([4], seed)
+        image = example["image"]
+        changed = tf.cond(
+            unit[0] < self.probability,
+            lambda: self._change(image, 2.0 * unit[1:] - 1.0),
+            lambda: image,
+        )
+        changed.set_shape(image.shape)
+        return {**example, "image": changed}
+
+    def _change(self, image: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        bright, contrast, saturation = tf.unstack(
+            1.0 + draws * (self.brightness, self.contrast, self.saturation)
+        )
+        image = tf.clip_by_value(image * bright, 0.0, 1.0)
+        image = _blend(image, tf.reduce_mean(_gray(image)), contrast)
+        if self.saturation and image.shape[-1] == len(LUMA):
+            image = _blend(image, _gray(image), saturation)
+        return image
+
+
+def _gray(image: tf.Tensor) -> tf.Tensor:
+    if image.shape[-1] == len(LUMA):
+        return tf.reduce_sum(image * LUMA, axis=-1, keepdims=True)
+    return image
+
+
+def _blend(image: tf.Tensor, base: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    return tf.clip_by_value(base + factor * (image - base), 0.0, 1.0)
