@@ -1,6 +1,7 @@
 """Run folders: one owner, one configuration, loadable whenever a process dies."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -298,3 +299,61 @@ def test_numpy_goes_on_afterwards_as_before_even_after_an_error():
 def test_a_negative_seed_is_refused():
     with pytest.raises(ValueError, match=r"not negative. Received: -1"):
         seeded(-1).__enter__()
+
+
+# Weights and finders
+
+
+class Breaking:
+    """A network whose file system is full."""
+
+    def save_weights(self, path):
+        path.write_bytes(b"half a file")
+        raise OSError("no space left on device")
+
+
+def test_a_save_leaves_only_its_file_and_if_it_breaks_the_old_one(model, tmp_path):
+    path = tmp_path / "w.weights.h5"
+    runs.save_weights(model, path)
+    old = path.read_bytes()
+    with pytest.raises(OSError, match="no space"):
+        runs.save_weights(Breaking(), path)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_best_weights_come_before_the_saved_ones(tmp_path):
+    (tmp_path / "last.weights.h5").touch()
+    with pytest.raises(ValueError, match=f"{tmp_path}.*not completed an epoch"):
+        runs.weights_of_run(tmp_path)
+    for name in ("model.weights.h5", "best.weights.h5"):
+        (tmp_path / name).touch()
+        assert runs.weights_of_run(tmp_path).name == name
+
+
+def make_run(folder, age=0, name="best.weights.h5"):
+    folder.mkdir(parents=True)
+    (folder / runs.CONFIG_FILE).write_text("{}")
+    if name:
+        (folder / name).touch()
+        os.utime(folder / name, (1e9 - age, 1e9 - age))
+    return folder
+
+
+def test_runs_come_newest_first_and_only_with_weights(tmp_path):
+    old = make_run(tmp_path / "old", age=9)
+    new = make_run(tmp_path / "new", name="model.weights.h5")
+    make_run(tmp_path / "begun", name=None)
+    (tmp_path / "no-config").mkdir()
+    (tmp_path / "no-config" / "best.weights.h5").touch()
+    assert runs.runs_in(tmp_path) == [new, old]
+    assert runs.runs_in(tmp_path / "nowhere") == []
+
+
+def test_runs_of_the_nearest_folder_are_taken(tmp_path):
+    make_run(tmp_path / "results" / "half" / "far")
+    inner = tmp_path / "project"
+    near = make_run(inner / "results" / "half" / "near", age=99)
+    make_run(inner / "results" / "full" / "other")
+    assert runs.find_runs("half", inner / "notebooks") == [near]
+    assert runs.find_runs("pylon", inner) == []

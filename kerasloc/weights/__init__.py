@@ -1,19 +1,19 @@
 """Published, pretrained and trained weights from files into networks.
 
-All of a network's arrays are found or nothing is changed, and nothing that a file
-contains is run.
+All arrays of a network match or nothing is changed, and nothing in a file is executed.
 """
 
 from kerasloc.runs import RUN_WEIGHTS, find_runs, runs_in, weights_of_run
 from kerasloc.runs import save_weights as save_atomically
 from kerasloc.weights.backbone import load_backbone
 from kerasloc.weights.files import assign, read_arrays
-from kerasloc.weights.imagenet import find_imagenet, load_imagenet
+from kerasloc.weights.imagenet import ImageNetFiles, find_imagenet, load_imagenet
 from kerasloc.weights.torch_files import read_torch
 from kerasloc.weights.torch_match import Matched, load_torch
 
 __all__ = [
     "RUN_WEIGHTS",
+    "ImageNetFiles",
     "Matched",
     "assign",
     "find_imagenet",

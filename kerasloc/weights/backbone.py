@@ -1,6 +1,7 @@
-"""A ResNet's arrays in the backbone of a network, for other channel counts, too."""
+"""A ResNet's arrays into the backbone of a network, also for other channel counts."""
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,6 @@ from kerasloc.backbones import resnet
 from kerasloc.weights.torch_match import (
     Matched,
     arrays_of,
-    fill,
     match,
     network_of,
     title_of,
@@ -16,69 +16,85 @@ from kerasloc.weights.torch_match import (
 from kerasloc.weights.torch_names import as_numpy, bare
 
 
-def load_backbone(model, source) -> Matched:
-    """Gives the backbone of a network, and nothing else in it, a ResNet's arrays.
+def load_backbone(model: Any, source: Any) -> Matched:
+    """Fill the backbone of a network, and nothing else in it, with a ResNet's arrays.
 
     A first convolution for three channels also fits networks for one (its kernel
     summed over the channels) and two (the first two channels times 1.5).
 
     Args:
-        model: A Keras model with a ResNet, or a wrapper that holds one as ``model``.
-        source: A torchvision or timm ResNet, or a checkpoint with one inside: a path
-            or a mapping as for :func:`kerasloc.weights.load_torch`.
+        model: Keras model with a ResNet, or a wrapper with one as ``model``.
+        source: A torchvision or timm ResNet, or a checkpoint with one inside: a path or
+            a mapping as for :func:`kerasloc.weights.load_torch`.
 
     Returns:
-        How many arrays of the backbone matched (all), and what was left aside.
+        Number of arrays of the backbone, which all match, and ignored names.
 
     Raises:
-        TypeError: If the model or the source is none of these.
-        ValueError: If an array of the backbone is missing, unknown or of another shape.
-            The model is then as it was.
+        TypeError: If the model or the source is of another type.
+        ValueError: If an array of the backbone is missing, unknown or of another
+            shape. The model is unchanged.
+
+    Examples:
+        >>> import keras
+        >>> image = keras.Input((8, 8, 1))
+        >>> conv = keras.layers.Conv2D(2, 3, use_bias=False, name="conv1")
+        >>> model = keras.Model(image, conv(image))
+        >>> str(load_backbone(model, {"conv1.weight": np.ones((2, 3, 3, 3))}))
+        '1 of 1 arrays matched'
+        >>> float(conv.kernel[0, 0, 0, 0])  # summed over three channels
+        3.0
     """
     network = network_of(model)
     layers = {layer.name: layer for layer in resnet.layers_of(network)}
     if not layers:
         raise ValueError(
-            "A backbone has the layers conv1, bn1, layer1_0_conv1, ... Received: "
-            f"{network.name}, which has none of them."
+            "Expected a network with a backbone, the layers conv1, bn1, "
+            f"layer1_0_conv1, ... Received: {network.name}, which has none of them."
         )
     arrays = arrays_of(source)
-    own = {
+    backbone = {
         name: as_numpy(array)
         for name, array in arrays.items()
         if re.match(r"(conv1|bn1|layer\d+)\.", bare(name))
     }
-    for name, array in own.items():
+    for name, array in backbone.items():
         if bare(name) == "conv1.weight" and "conv1" in layers:
-            own[name] = fit_channels(array, layers["conv1"].kernel.shape[2])
-    matches = match(layers, own)
-    matches.ignored += [name for name in arrays if name not in own]
-    return fill(matches, layers, title_of(source))
+            backbone[name] = fit_channels(array, layers["conv1"].kernel.shape[2])
+    matches = match(layers, backbone)
+    matches.ignored += [name for name in arrays if name not in backbone]
+    return matches.fill(title_of(source))
 
 
 def fit_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """The kernel of a first convolution, for images of another channel count.
+    """Adapt the kernel of a first convolution to another channel count.
 
     Args:
-        kernel: As published, (out, in, rows, cols).
-        channels: Of the network's images: as many as ``in``, or 1 or 2 for 3.
+        kernel: Published kernel, (out, in, rows, cols).
+        channels: Number of channels of the network's images: as ``in``, or 1 or 2 for
+            3.
 
     Returns:
-        For one channel the sum over ``in``, so that a gray image gives what it gave as
-        a color one with three equal channels; for two the first two times 1.5.
+        For one channel the sum over ``in``, so that a gray image has the features of a
+        color image with three equal channels; for two the first two times 1.5.
 
     Raises:
-        ValueError: If the counts are others.
+        ValueError: If the counts do not fit.
+
+    Examples:
+        >>> fit_channels(np.array([1.0, 2.0, 4.0]).reshape(1, 3, 1, 1), 2).ravel()
+        array([1.5, 3. ])
     """
-    given = kernel.shape[1] if kernel.ndim == 4 else None
-    if given == channels or given is None:
+    published = kernel.shape[1] if kernel.ndim == 4 else None
+    if published == channels or published is None:
         return kernel
-    if given == 3 and channels == 1:
+    if published == 3 and channels == 1:
         return kernel.sum(axis=1, keepdims=True)
-    if given == 3 and channels == 2:
+    if published == 3 and channels == 2:
         return kernel[:, :2] * 1.5
     raise ValueError(
         "A first convolution fits images of as many channels, and one of 3 channels "
-        f"also images of 1 and 2. Received: one of {given} for images of {channels}. "
-        "Build the network with 1, 2 or 3 channels, or train it without these weights."
+        f"also images of 1 and 2. Received: one of {published} for images of "
+        f"{channels}. Build the network with 1, 2 or 3 channels, or train it without "
+        "these weights."
     )

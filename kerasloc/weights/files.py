@@ -1,42 +1,59 @@
-"""Weights from files into networks, by layer name, all of them or an error.
+"""HDF5 weight files into networks by layer name, all arrays or an error.
 
-Files are read as arrays; nothing that a file contains is run.
+Files are read as arrays; nothing in a file is executed.
 """
 
+import os
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+Arrays = Mapping[str, Mapping[str, np.ndarray]]  # by layer and variable
+SHOWN = 12  # names of a problem in an error
 
-def read_arrays(path) -> dict[str, dict[str, np.ndarray]]:
-    """Every layer's arrays in an HDF5 weight file, by layer name.
 
-    Understands `.weights.h5` of Keras 3, where a variable's key is its position, and
-    the legacy `.h5` of Keras 1 and 2, where it is its name.
+def read_arrays(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
+    """Read the arrays of an HDF5 weight file by layer name.
+
+    Reads `.weights.h5` of Keras 3, where a variable's key is its position, and the
+    legacy `.h5` of Keras 1 and 2, where it is its name.
 
     Args:
-        path: The file.
+        path: Weight file.
 
     Raises:
-        ValueError: If the file is missing, or no such file.
+        ValueError: If the file is missing, or not such a file.
+
+    Examples:
+        >>> import tempfile
+        >>> head = keras.layers.Dense(2, name="head")
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.weights.h5"
+        >>> keras.Sequential([keras.Input((3,)), head]).save_weights(path)
+        >>> read_arrays(path)["head"]["0"].shape
+        (3, 2)
     """
     import h5py
 
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"A weight file exists. Received: {path}, which does not.")
+        raise ValueError(f"Expected a weight file. Received: {path}, which is missing.")
     try:
         file = h5py.File(path)
     except OSError as error:
         raise ValueError(
-            f"A weight file is HDF5. Received: {path} ({error}). It may be cut short "
-            "or of another kind; take another copy."
+            f"Expected an HDF5 weight file. Received: {path} ({error}). It may be cut "
+            "short or of another kind; use another copy."
         ) from None
     with file:
         arrays = _keras3(file) if "layers" in file else _legacy(file)
     if not arrays:
-        raise ValueError(f"A weight file holds layers with weights. {path} has none.")
+        raise ValueError(
+            "Expected a weight file with layers that have weights. "
+            f"Received: {path}, without any."
+        )
     return arrays
 
 
@@ -66,25 +83,33 @@ def _legacy(file):
     return arrays
 
 
-def assign(model: keras.Model, arrays, source="the weights"):
-    """Gives a model all of the arrays, matched by layer name.
+def assign(model: keras.Model, arrays: Arrays, source: str = "the weights") -> None:
+    """Assign arrays to the layers of a model, all of them or none.
 
     Args:
-        model: The network to fill.
-        arrays: As from :func:`read_arrays`.
-        source: What errors call the arrays.
+        model: Network to fill.
+        arrays: Arrays of :func:`read_arrays`.
+        source: Name of the arrays in errors.
 
     Raises:
         ValueError: If a layer or an array is missing, left over or of another shape;
-            the model is then as it was.
+            the model is unchanged.
+
+    Examples:
+        >>> dense = keras.layers.Dense(1, name="head")
+        >>> model = keras.Sequential([keras.Input((2,)), dense])
+        >>> kernel, bias = np.array([[1.0], [2.0]]), np.array([0.5])
+        >>> assign(model, {"head": {"kernel": kernel, "bias": bias}})
+        >>> dense.bias.numpy()
+        array([0.5], dtype=float32)
     """
     layers = {layer.name: layer for layer in model.layers if layer.weights}
     pairs, missing, unlike = [], [], []
     for name, layer in layers.items():
         for position, variable in enumerate(layer.weights):
             label = f"{name}/{variable.name}"
-            given = arrays.get(name, {})
-            array = given.get(variable.name, given.get(str(position)))
+            stored = arrays.get(name, {})
+            array = stored.get(variable.name, stored.get(str(position)))
             if array is None:
                 missing.append(label)
             elif tuple(array.shape) != tuple(variable.shape):
@@ -96,31 +121,42 @@ def assign(model: keras.Model, arrays, source="the weights"):
         "left over": sorted(set(arrays) - set(layers)),
         "of another shape": unlike,
     }
+    advice = "Use the file of this very architecture, class count and channel count."
+    assign_all(pairs, problems, source, advice)
+
+
+def assign_all(
+    pairs: Sequence[tuple[Any, np.ndarray]],
+    problems: Mapping[str, Sequence[str]],
+    source: str,
+    advice: str,
+) -> None:
+    """Assign arrays to variables, if there are no problems.
+
+    Args:
+        pairs: Variables and their arrays.
+        problems: Names of arrays or variables by their problem, such as ``missing``.
+        source: Name of the arrays in errors.
+        advice: Last sentence of errors.
+
+    Raises:
+        ValueError: If there are problems; nothing is assigned then.
+
+    Examples:
+        >>> assign_all([], {"missing": ["head/bias"]}, "a.h5", "Use another file.")
+        Traceback (most recent call last):
+        ValueError: Expected ... 0 arrays match; 1 missing: head/bias. Use another file.
+    """
     if any(problems.values()):
+        lists = [
+            f"{len(names)} {title}: {', '.join(names[:SHOWN])}"
+            + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+            for title, names in problems.items()
+            if names
+        ]
         raise ValueError(
-            f"{mismatch(source, len(pairs), problems)} Take the file of this very "
-            "architecture, class count and channel count."
+            f"Expected weights that fit the network, array by array. Received: {source}"
+            f", of which {len(pairs)} arrays match; {'; '.join(lists)}. {advice}"
         )
     for variable, array in pairs:
         variable.assign(array)
-
-
-def mismatch(source, matched: int, problems: dict, limit: int = 12) -> str:
-    """The sentences that say how weights and a network differ.
-
-    Args:
-        source: What the weights are called.
-        matched: How many arrays fit.
-        problems: What is wrong with the names of each list, such as ``missing``.
-        limit: How many names of each list are shown.
-    """
-    parts = [
-        f"{len(names)} {title}: {', '.join(names[:limit])}"
-        + (f" and {len(names) - limit} more" if len(names) > limit else "")
-        for title, names in problems.items()
-        if names
-    ]
-    return (
-        f"Every array of a weight file fits the network. Received: {source}, of which "
-        f"{matched} arrays match; {'; '.join(parts)}."
-    )

@@ -1,14 +1,18 @@
-"""Pretrained ResNets in the backbone of a network: from a file, or fetched once."""
+"""ImageNet weights of ResNets: from a local file, or fetched once."""
 
+import dataclasses
 import hashlib
 import http.client
 import logging
 import os
 import pathlib
 import urllib.request
+from collections.abc import Mapping
+from typing import Any
 
-from tqdm import tqdm
+import keras
 
+from kerasloc import io
 from kerasloc.weights.backbone import load_backbone
 from kerasloc.weights.torch_files import SUFFIXES
 from kerasloc.weights.torch_match import Matched
@@ -25,131 +29,168 @@ PUBLISHED = {
     "resnext101_32x8d": "resnext101_32x8d-8ba56ff5.pth",
 }
 FOLDER_VARIABLE = "KERASLOC_WEIGHTS"
-TIMEOUT = 30  # seconds without an answer
-CHUNK = 1 << 20
+TIMEOUT = 30  # seconds until a server that does not respond counts as unreachable
 
 logger = logging.getLogger(__name__)
 
 
-def load_imagenet(model, backbone: str) -> Matched:
-    """Gives the backbone of a network torchvision's ImageNet weights.
-
-    The file is looked for in the folder that the environment variable
-    ``KERASLOC_WEIGHTS`` names and in the cache, and else fetched once into the cache.
-
-    Args:
-        model: A Keras model with a ResNet, or a wrapper that holds one as ``model``.
-        backbone: Such as ``resnet50``.
-
-    Returns:
-        How many arrays matched.
-
-    Raises:
-        ValueError: If there are no such weights, the file cannot be had or does not
-            fit.
-    """
-    path = find_imagenet(backbone)
-    return load_backbone(model, fetch(backbone) if path is None else path)
-
-
-def find_imagenet(backbone: str) -> pathlib.Path | None:
-    """The local file with a backbone's ImageNet weights, or None.
-
-    Args:
-        backbone: Such as ``resnet50``. Its file is called as torchvision's, or simply
-            ``resnet50.pth`` (``.pt``, ``.bin``, ``.safetensors``).
-
-    Raises:
-        ValueError: If there are no such weights, ``KERASLOC_WEIGHTS`` is no folder, or
-            a file of torchvision's name is not that file.
-    """
-    name = _published(backbone)
-    names = [name, *(f"{backbone}{suffix}" for suffix in SUFFIXES)]
-    for folder in _folders():
-        for path in (folder / one for one in names):
-            if path.is_file():
-                if path.name == name:
-                    _check(path)
-                return path
-    return None
-
-
-def fetch(backbone: str) -> pathlib.Path:
-    """Fetches a backbone's ImageNet weights into the cache; the file.
-
-    Args:
-        backbone: Such as ``resnet50``.
-
-    Raises:
-        ValueError: If the file cannot be had, or is another one than published.
-    """
-    name = _published(backbone)
-    path = cache_folder() / name
-    partial = path.with_name(f"partial-{os.getpid()}-{name}")
-    logger.info("Fetching %s%s into %s", URL, name, path.parent)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _download(URL + name, partial)
-        _check(partial, name)
-        os.replace(partial, path)
-    except (OSError, http.client.HTTPException) as error:
-        raise ValueError(
-            f"ImageNet weights are fetched once from {URL}{name}. Received: {error}. "
-            f"Offline, fetch that file elsewhere and put it into {path.parent} or into "
-            f"a folder that the environment variable {FOLDER_VARIABLE} names; or train "
-            "without ImageNet weights."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
 def cache_folder() -> pathlib.Path:
-    """Where fetched weights are kept."""
+    """Return the folder of fetched weights.
+
+    Examples:
+        >>> cache_folder().name
+        'kerasloc'
+    """
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(home) / "kerasloc"
 
 
-def _published(backbone) -> str:
-    if backbone not in PUBLISHED:
-        raise ValueError(
-            f"ImageNet weights are published for {', '.join(PUBLISHED)}. "
-            f"Received: {backbone!r}."
-        )
-    return PUBLISHED[backbone]
+def _user_folder() -> pathlib.Path | None:
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return pathlib.Path(folder) if folder else None
 
 
-def _folders() -> list[pathlib.Path]:
-    given = os.environ.get(FOLDER_VARIABLE)
-    if not given:
-        return [cache_folder()]
-    if not pathlib.Path(given).is_dir():
-        raise ValueError(
-            f"{FOLDER_VARIABLE} names a folder of weight files. Received: {given}, "
-            "which is none. Make it, or unset the variable."
-        )
-    return [pathlib.Path(given), cache_folder()]
+@dataclasses.dataclass(frozen=True)
+class ImageNetFiles:
+    """Files with published ImageNet weights, by default torchvision's.
+
+    Attributes:
+        names: File names by backbone, ``NAME-HASH.pth`` with the first digits of the
+            SHA-256.
+        url: Start of the address that files are fetched from.
+        folder: Folder that is searched first; that of the environment variable
+            ``KERASLOC_WEIGHTS`` by default.
+        cache: Folder that is searched then and that files are fetched into.
+
+    Examples:
+        >>> files = ImageNetFiles(folder=None, cache=pathlib.Path("/nowhere"))
+        >>> files.find("resnet18") is None
+        True
+    """
+
+    names: Mapping[str, str] = dataclasses.field(default_factory=PUBLISHED.copy)
+    url: str = URL
+    folder: pathlib.Path | None = dataclasses.field(default_factory=_user_folder)
+    cache: pathlib.Path = dataclasses.field(default_factory=cache_folder)
+
+    def find(self, backbone: str) -> pathlib.Path | None:
+        """Return the local file of a backbone, or None.
+
+        Args:
+            backbone: Name such as ``resnet50``. Its file has the published name, or
+                simply ``resnet50.pth`` (``.pt``, ``.bin``, ``.safetensors``).
+
+        Raises:
+            ValueError: If there are no such weights, ``folder`` is missing, or a file
+                of the published name has another content.
+        """
+        published = self._name(backbone)
+        if self.folder is not None and not self.folder.is_dir():
+            raise ValueError(
+                f"Expected {FOLDER_VARIABLE} to name a folder of weight files. "
+                f"Received: {self.folder}, which is missing. Make it, or unset the "
+                "variable."
+            )
+        for folder in filter(None, (self.folder, self.cache)):
+            for name in (published, *(f"{backbone}{suffix}" for suffix in SUFFIXES)):
+                path = folder / name
+                if path.is_file():
+                    if name == published:
+                        _check_hash(path, name)
+                    return path
+        return None
+
+    def fetch(self, backbone: str) -> pathlib.Path:
+        """Fetch the file of a backbone into the cache.
+
+        Args:
+            backbone: Name such as ``resnet50``.
+
+        Raises:
+            ValueError: If the file cannot be fetched, or has another content.
+        """
+        name = self._name(backbone)
+        path, url = self.cache / name, f"{self.url}{name}"
+        logger.info("Fetching %s into %s", url, self.cache)
+        try:
+            urllib.request.urlopen(url, timeout=TIMEOUT).close()  # reachable?
+            with io.atomic_write(path) as partial:
+                keras.utils.get_file(
+                    partial.name, url, cache_dir=partial.parent, cache_subdir=""
+                )
+                _check_hash(partial, name)
+        except (OSError, http.client.HTTPException) as error:
+            raise ValueError(
+                f"Expected to fetch ImageNet weights from {url}. Received: {error}. "
+                f"Offline, fetch that file elsewhere and copy it to {self.cache} or to "
+                f"a folder that the environment variable {FOLDER_VARIABLE} names; or "
+                "train without ImageNet weights."
+            ) from error
+        return path
+
+    def _name(self, backbone):
+        if backbone not in self.names:
+            raise ValueError(
+                f"Expected a backbone with ImageNet weights, {', '.join(self.names)}. "
+                f"Received: {backbone!r}."
+            )
+        return self.names[backbone]
 
 
-def _download(url, path):
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as out:
-        size = int(answer.headers.get("Content-Length") or 0) or None
-        bar = tqdm(total=size, desc=path.name, unit="B", unit_scale=True, leave=False)
-        with bar:
-            while chunk := answer.read(CHUNK):
-                out.write(chunk)
-                bar.update(len(chunk))
+def load_imagenet(
+    model: Any, backbone: str, files: ImageNetFiles | None = None
+) -> Matched:
+    """Fill the backbone of a network with ImageNet weights.
+
+    The file is searched in the folder that the environment variable
+    ``KERASLOC_WEIGHTS`` names and in the cache, and else fetched once into the cache.
+
+    Args:
+        model: Keras model with a ResNet, or a wrapper with one as ``model``.
+        backbone: Name such as ``resnet50``.
+        files: Files with the weights; torchvision's by default.
+
+    Returns:
+        Number of arrays that matched.
+
+    Raises:
+        ValueError: If there are no such weights, or the file cannot be fetched or does
+            not fit.
+    """
+    files = files or ImageNetFiles()
+    path = files.find(backbone)
+    return load_backbone(model, files.fetch(backbone) if path is None else path)
 
 
-def _check(path, name=None):
+def find_imagenet(
+    backbone: str, files: ImageNetFiles | None = None
+) -> pathlib.Path | None:
+    """Return the local file with a backbone's ImageNet weights, or None.
+
+    Args:
+        backbone: Name such as ``resnet50``.
+        files: Files with the weights; torchvision's by default.
+
+    Raises:
+        ValueError: If there are no such weights, the folder is missing, or a file of
+            the published name has another content.
+
+    Examples:
+        >>> find_imagenet("vgg16")
+        Traceback (most recent call last):
+        ValueError: Expected a backbone with ImageNet weights, resnet18, ...'vgg16'.
+    """
+    return (files or ImageNetFiles()).find(backbone)
+
+
+def _check_hash(path, name):
     """Raise unless a file's SHA-256 begins as its published name ends."""
-    name = name or path.name
-    wanted = name.rpartition("-")[2].partition(".")[0]
+    expected = name.rpartition("-")[2].partition(".")[0]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(wanted):
+    if not digest.startswith(expected):
         raise ValueError(
-            f"The SHA-256 of {name} begins with {wanted}. Received: {digest[:8]} for "
-            f"the {path.stat().st_size} bytes of {path}. It may be cut short; remove "
-            "it and fetch it again."
+            f"Expected {name} with a SHA-256 that begins with {expected}. Received: "
+            f"{digest[:8]} for the {path.stat().st_size} bytes of {path}. It may be "
+            "cut short; remove it and fetch it again."
         )

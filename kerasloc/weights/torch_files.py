@@ -1,25 +1,33 @@
-"""Arrays of PyTorch weight files, without PyTorch and without running the file.
+"""Arrays of PyTorch weight files, without PyTorch and without executing the file.
 
-Reads what ``torch.save`` wrote (the zip archives of torch 1.6 and later, and the
-pickles in a row before it) and safetensors.
+Reads files of ``torch.save`` (the zip archives of torch 1.6 and later, and the pickles
+in a row before it) and safetensors (a length, names as JSON, and the raw numbers).
 """
 
+import json
+import os
 import pathlib
 import pickle
 import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from kerasloc.weights.safetensors import read_safetensors
-from kerasloc.weights.tensors import DTYPES, Tensor, as_array
-from kerasloc.weights.torch_pickle import RefusedPickleError, Unpickler
+from kerasloc.weights.torch_pickle import RefusedPickleError, Tensor, Unpickler
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 NESTS = ("state_dict", "model_state_dict", "model", "net", "module")
 MAGIC = 0x1950A86A20F9469CFC6C
+SAFETENSORS = {
+    "BOOL": "bool",
+    "BF16": "bfloat16",
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+}
 DAMAGE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -32,67 +40,83 @@ DAMAGE = (
     LookupError,
     OverflowError,
     MemoryError,
-    OSError,  # a place before the file's start
+    OSError,  # a position before the file's start
     RuntimeError,  # too deep, encrypted, or a zip method that is not there
 )
 
 
-def read_torch(path) -> dict[str, np.ndarray]:
-    """The arrays of a PyTorch weight file, by published parameter name.
+def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read the arrays of a PyTorch weight file by published parameter name.
 
     Args:
-        path: A file of ``torch.save`` or safetensors. Weights may lie under
-            ``state_dict``, ``model`` or ``net``; what is no tensor is passed over.
+        path: File of ``torch.save`` or safetensors. Weights may be under
+            ``state_dict``, ``model`` or ``net``; anything but tensors is ignored.
 
     Returns:
-        Arrays of the file's own types (bfloat16 as float32), read only.
+        Arrays of the file's types (bfloat16 as float32), read only.
 
     Raises:
-        ValueError: If the file is missing, cut short, none of these, holds no tensors,
-            or names anything but tensors, which is then not run.
+        ValueError: If the file is missing, cut short, of another kind, has no tensors,
+            or names anything but tensors, which is then not executed.
+
+    Examples:
+        >>> import tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.safetensors"
+        >>> header = b'{"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'
+        >>> numbers = np.array([1.0, 2.0], "float32").tobytes()
+        >>> _ = path.write_bytes(struct.pack("<Q", len(header)) + header + numbers)
+        >>> read_torch(path)
+        {'w': array([1., 2.], dtype=float32)}
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"A weight file exists. Received: {path}, which does not.")
+        raise ValueError(f"Expected a weight file. Received: {path}, which is missing.")
     try:
         arrays = _reader(path)(path)
     except RefusedPickleError:
         raise
     except DAMAGE as error:
         raise ValueError(
-            f"A weight file is one of torch.save ({', '.join(SUFFIXES[:-1])}) or "
+            f"Expected a weight file of torch.save ({', '.join(SUFFIXES[:-1])}) or "
             f"safetensors. Received: {path} ({type(error).__name__}: {error}). It may "
-            "be cut short or of another kind; take another copy."
+            "be cut short or of another kind; use another copy."
         ) from None
     if not arrays:
         raise ValueError(
-            f"A weight file holds tensors by name. Received: {path}, which has none. "
-            "Save the network's state_dict()."
+            f"Expected a weight file with tensors by name. Received: {path}, without "
+            "any. Save the network's state_dict()."
         )
     return arrays
 
 
-def _reader(path):
-    if path.suffix == ".safetensors":
-        return read_safetensors
-    return _read_zip if zipfile.is_zipfile(path) else _read_legacy
-
-
-def state_of(content) -> dict:
-    """The innermost mapping of parameter names to tensors.
+def state_of(content: Any) -> dict:
+    """Return the innermost mapping of parameter names to tensors.
 
     Args:
-        content: A mapping, perhaps a whole checkpoint.
+        content: Mapping, possibly a checkpoint.
 
     Returns:
-        Its tensors; those under ``state_dict``, ``model`` or ``net`` where there are.
+        Tensors by name; those under ``state_dict``, ``model`` or ``net`` where there
+        are such.
+
+    Examples:
+        >>> state_of({"epoch": 3, "state_dict": {"w": np.zeros(2), "n": 5}})
+        {'w': array([0., 0.])}
     """
     if not isinstance(content, Mapping):
         return {}
     for nest in NESTS:
         if inner := state_of(content.get(nest)):
             return inner
-    return {str(name): one for name, one in content.items() if hasattr(one, "shape")}
+    return {
+        str(key): value for key, value in content.items() if hasattr(value, "shape")
+    }
+
+
+def _reader(path):
+    if path.suffix == ".safetensors":
+        return _read_safetensors
+    return _read_zip if zipfile.is_zipfile(path) else _read_legacy
 
 
 def _read_zip(path):
@@ -108,7 +132,7 @@ def _read_zip(path):
         with archive.open(pickles[0]) as file:
             state = state_of(Unpickler(file, path).load())
         storages = {tensor.storage for tensor in state.values()}
-        data = {one.key: _stored(archive, folder, one) for one in sorted(storages)}
+        data = {s.key: _stored(archive, folder, s) for s in sorted(storages)}
     return _arrays(state, data, order)
 
 
@@ -121,7 +145,7 @@ def _stored(archive, folder, storage):
 
 
 def _size(storage) -> int:
-    return storage.count * np.dtype(DTYPES[storage.dtype]).itemsize
+    return storage.length * _stored_dtype(storage.dtype).itemsize
 
 
 def _read_legacy(path):
@@ -138,7 +162,7 @@ def _read_legacy(path):
         data = {}
         for key in Unpickler(file, path).load():
             count = int.from_bytes(_exactly(file, 8), order)
-            if count != storages[key].count:
+            if count != storages[key].length:
                 raise ValueError(f"a storage of {count} numbers")
             data[key] = _exactly(file, _size(storages[key]))
     return _arrays(state, data, order)
@@ -153,6 +177,57 @@ def _exactly(file, size):
 
 def _arrays(state: dict[str, Tensor], data, order):
     return {
-        name: as_array(tensor, data[tensor.storage.key], order)
+        name: _as_array(tensor, data[tensor.storage.key], order)
         for name, tensor in state.items()
     }
+
+
+def _as_array(tensor: Tensor, data: bytes, order: str) -> np.ndarray:
+    """The numbers of a tensor, a read-only view into its storage's bytes."""
+    numbers = _decoded(data, tensor.dtype or tensor.storage.dtype, order)
+    shape, strides, empty = tensor.shape, tensor.strides, 0 in tensor.shape
+    steps = zip(shape, strides, strict=True)
+    last = tensor.offset + sum((size - 1) * step for size, step in steps)
+    negative = min((tensor.offset, *shape, *strides)) < 0
+    if negative or (not empty and last >= numbers.size):
+        raise ValueError("a tensor that reaches out of its storage")
+    return np.lib.stride_tricks.as_strided(
+        numbers[:0] if empty else numbers[tensor.offset :],
+        shape,
+        tuple(step * numbers.itemsize for step in strides),
+        writeable=False,
+    )
+
+
+def _stored_dtype(name, order="little") -> np.dtype:
+    """Type of numbers in a file; NumPy has no bfloat16, the upper half of a float32."""
+    kind = np.dtype("uint16" if name == "bfloat16" else name)
+    return kind.newbyteorder(order)
+
+
+def _decoded(data: bytes, dtype: str, order: str = "little") -> np.ndarray:
+    """Bytes as numbers; bfloat16 as float32."""
+    numbers = np.frombuffer(data, _stored_dtype(dtype, order))
+    if dtype == "bfloat16":
+        numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
+    return numbers
+
+
+def _read_safetensors(path):
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, path.stat().st_size))
+        data = file.read()
+    if len(header) != length:
+        raise ValueError("a header that ends early")
+    entries = json.loads(header)
+    entries.pop("__metadata__", None)
+    return {name: _entry(name, entry, data) for name, entry in entries.items()}
+
+
+def _entry(name, entry, data):
+    start, stop = entry["data_offsets"]
+    if entry["dtype"] not in SAFETENSORS or not 0 <= start <= stop <= len(data):
+        raise ValueError(f"{name}: {entry} of {len(data)} bytes")
+    numbers = _decoded(data[start:stop], SAFETENSORS[entry["dtype"]])
+    return numbers.reshape(entry["shape"])

@@ -1,4 +1,4 @@
-"""Published PyTorch parameters into networks, matched by name, all or nothing.
+"""Published PyTorch parameters into networks, matched by name, all or none.
 
 The rules of names and axes are in :mod:`kerasloc.weights.torch_names`.
 """
@@ -7,18 +7,20 @@ import collections
 import dataclasses
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import keras
+import numpy as np
 
-from kerasloc.weights.files import mismatch
+from kerasloc.weights.files import assign_all
 from kerasloc.weights.torch_files import read_torch, state_of
 from kerasloc.weights.torch_names import (
     as_numpy,
-    axes_of,
     find_layer,
     find_variable,
     is_surplus,
     kind_of,
+    published_shape,
     to_keras,
 )
 
@@ -30,11 +32,15 @@ ADVICE = (
 
 @dataclasses.dataclass(frozen=True)
 class Matched:
-    """What came of loading weights.
+    """Result of loading weights.
 
     Attributes:
-        matched: How many arrays the network got, which are all of those looked for.
-        ignored: Published names that the network has no use for.
+        matched: Number of arrays of the network, which all match.
+        ignored: Published names that the network does not use.
+
+    Examples:
+        >>> print(Matched(8, ("fc.weight", "fc.bias")))
+        8 of 8 arrays matched; 2 entries left aside (fc)
     """
 
     matched: int
@@ -55,77 +61,93 @@ class Matched:
 
 @dataclasses.dataclass
 class Matches:
-    """How far published names and a network's layers have been put together.
+    """Published names matched with the variables of a network.
 
     Attributes:
-        pairs: Variables and their arrays, by the published name.
+        pairs: Variables and their arrays.
         ignored: Names that are surplus.
-        problems: Names that do not fit, by what is wrong with them.
-        found: Identities of the variables that an array was meant for.
+        problems: Names that do not fit, by problem.
     """
 
-    pairs: dict = dataclasses.field(default_factory=dict)
-    ignored: list = dataclasses.field(default_factory=list)
-    problems: dict = dataclasses.field(
+    pairs: list[tuple[Any, np.ndarray]] = dataclasses.field(default_factory=list)
+    ignored: list[str] = dataclasses.field(default_factory=list)
+    problems: dict[str, list[str]] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(list)
     )
-    found: set = dataclasses.field(default_factory=set)
+
+    def fill(self, title: str) -> Matched:
+        """Assign the arrays to the variables, if there are no problems.
+
+        Args:
+            title: Name of the source in errors.
+
+        Raises:
+            ValueError: If anything does not fit; nothing is assigned then.
+        """
+        assign_all(self.pairs, self.problems, title, ADVICE)
+        return Matched(len(self.pairs), tuple(self.ignored))
 
 
-def load_torch(model, source) -> Matched:
-    """Gives a network all of the published arrays.
+def load_torch(model: Any, source: Any) -> Matched:
+    """Fill a network with published arrays.
 
     Args:
-        model: A Keras model, or a wrapper that holds one as ``model``.
+        model: Keras model, or a wrapper with one as ``model``.
         source: Path of a `.pt`, `.pth`, `.bin`, `.ckpt` or `.safetensors` file, or a
-            mapping of published parameter names to arrays (PyTorch's tensors, too).
+            mapping of published parameter names to arrays (or PyTorch tensors).
 
     Returns:
-        How many matched, and what was left aside: counters of batch normalization and
-        the classifier ``fc`` of a ResNet.
+        Number of arrays that matched, and ignored names: counters of batch
+        normalization and the classifier ``fc`` of a ResNet.
 
     Raises:
-        TypeError: If the model or the source is none of these.
-        ValueError: If a name or a shape does not fit, or an array of the network gets
-            nothing. The model is then as it was.
+        TypeError: If the model or the source is of another type.
+        ValueError: If a name or a shape does not fit, or an array of the network has
+            no match. The model is unchanged.
+
+    Examples:
+        >>> dense = keras.layers.Dense(1, use_bias=False, name="head_0")
+        >>> model = keras.Sequential([keras.Input((2,)), dense])
+        >>> print(load_torch(model, {"net.head.0.weight": [[1.0, 2.0]]}))
+        1 of 1 arrays matched
+        >>> dense.kernel.numpy().ravel()
+        array([1., 2.], dtype=float32)
     """
-    network = network_of(model)
-    layers = layers_of(network)
-    matches = match(layers, arrays_of(source))
-    return fill(matches, layers, title_of(source))
+    layers = layers_of(network_of(model))
+    return match(layers, arrays_of(source)).fill(title_of(source))
 
 
-def network_of(model) -> keras.Model:
-    """The Keras model itself, or the one that a wrapper holds.
+def network_of(model: Any) -> keras.Model:
+    """Return the Keras model itself, or the one that a wrapper holds.
 
     Raises:
-        TypeError: If there is none.
+        TypeError: If there is no such model.
     """
     network = model if isinstance(model, keras.Model) else getattr(model, "model", None)
     if not isinstance(network, keras.Model):
         raise TypeError(
-            "Weights go into a Keras model, or into a wrapper with one as its .model. "
+            "Expected a Keras model, or a wrapper with one as its .model. "
             f"Received: {type(model).__name__}."
         )
     return network
 
 
 def layers_of(network: keras.Model) -> dict[str, keras.layers.Layer]:
-    """The layers with weights by name, those of models inside the model included."""
-    found = {}
+    """Collect the layers with weights by name, also those of nested models."""
+    layers: dict[str, keras.layers.Layer] = {}
     for layer in network.layers:
         if isinstance(layer, keras.Model):
-            found.update(layers_of(layer))
+            layers.update(layers_of(layer))
         elif layer.weights:
-            found[layer.name] = layer
-    return found
+            layers[layer.name] = layer
+    return layers
 
 
-def arrays_of(source) -> dict:
-    """Arrays by published name, of a path or of a mapping (see :func:`load_torch`).
+def arrays_of(source: Any) -> dict[str, Any]:
+    """Return the arrays of a path or a mapping by published name.
 
     Raises:
-        TypeError: If the source is neither.
+        TypeError: If the source is of another type.
         ValueError: If the file cannot be read.
     """
     if isinstance(source, str | os.PathLike):
@@ -133,24 +155,26 @@ def arrays_of(source) -> dict:
     if isinstance(source, Mapping):
         return state_of(source) or dict(source)
     raise TypeError(
-        "Weights come from a path or from a mapping of names to arrays. "
+        "Expected weights from a path or a mapping of names to arrays. "
         f"Received: {type(source).__name__}."
     )
 
 
-def title_of(source) -> str:
-    """What errors call a source."""
+def title_of(source: Any) -> str:
+    """Name a source in errors."""
     return "the mapping" if isinstance(source, Mapping) else str(source)
 
 
-def match(layers: Mapping, arrays: Mapping) -> Matches:
-    """Published arrays beside the variables that they belong to.
+def match(layers: Mapping[str, Any], arrays: Mapping[str, Any]) -> Matches:
+    """Match published arrays with the variables of layers.
 
     Args:
-        layers: Layers by name.
+        layers: Layers by name; all of their variables need an array.
         arrays: Arrays by published name.
     """
-    matches, origins = Matches(), {}
+    matches, targets = Matches(), set()
+    origins: dict[str, str] = {}  # of layers
+    problems = matches.problems
     for name, array in arrays.items():
         path, _, parameter = name.rpartition(".")
         layer = find_layer(path, layers)
@@ -158,50 +182,22 @@ def match(layers: Mapping, arrays: Mapping) -> Matches:
         if variable is None and is_surplus(name):
             matches.ignored.append(name)
         elif variable is None:
-            matches.problems["unknown to the network"].append(name)
+            problems["unknown to the network"].append(name)
         elif origins.setdefault(layer.name, path) != path:
-            both = f"{name} (as {origins[layer.name]} is)"
-            matches.problems["for a layer that has another"].append(both)
+            label = f"{name} (as {origins[layer.name]} is)"
+            problems["for a layer that has another"].append(label)
         else:
-            _pair(matches, name, (layer, variable), as_numpy(array))
-    return matches
-
-
-def _pair(matches, name, target, array):
-    layer, variable = target
-    matches.found.add(id(variable))
-    kernel = to_keras(layer, variable, array)
-    if tuple(kernel.shape) == tuple(variable.shape):
-        matches.pairs[name] = (variable, kernel)
-        return
-    axes = axes_of(layer, variable)
-    wanted = tuple(variable.shape)
-    if axes:  # as the file has it
-        wanted = tuple(wanted[axes.index(axis)] for axis in range(len(axes)))
-    matches.problems["of another shape"].append(f"{name} {array.shape} for {wanted}")
-
-
-def fill(matches: Matches, layers: Mapping, title: str) -> Matched:
-    """Assigns what was matched, if all of the layers' variables were.
-
-    Args:
-        matches: From :func:`match`.
-        layers: Those to fill, by name.
-        title: What errors call the source.
-
-    Raises:
-        ValueError: If anything does not fit; nothing is then assigned.
-    """
-    empty = [
+            targets.add(id(variable))
+            values = to_keras(layer, variable, as_numpy(array))
+            if tuple(values.shape) == tuple(variable.shape):
+                matches.pairs.append((variable, values))
+            else:
+                shapes = f"{np.shape(array)} for {published_shape(layer, variable)}"
+                problems["of another shape"].append(f"{name} {shapes}")
+    problems["of the network that got nothing"] = [
         f"{layer.name}/{variable.name}"
         for layer in layers.values()
         for variable in layer.weights
-        if id(variable) not in matches.found
+        if id(variable) not in targets
     ]
-    problems = {**matches.problems, "of the network that got nothing": empty}
-    if any(problems.values()):
-        text = mismatch(title, len(matches.pairs), problems)
-        raise ValueError(f"{text} {ADVICE}")
-    for variable, array in matches.pairs.values():
-        variable.assign(array)
-    return Matched(len(matches.pairs), tuple(matches.ignored))
+    return matches

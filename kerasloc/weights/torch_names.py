@@ -1,20 +1,21 @@
-"""Which layer, variable and axes a published PyTorch parameter has in Keras.
+"""Layer, variable and axes of a published PyTorch parameter in Keras.
 
-A layer is called as its published path is, dots as underscores, without what holds the
+A layer has the name of its published path, dots as underscores, without what holds the
 network (``net.``, ``encoder.``, ...): ``net.decoder.pa.mid.0.conv.weight`` is the
-``kernel`` of the layer ``pa_mid_0_conv``. The explainer-classifier calls the blocks of
-its ResNet otherwise than everyone else: ``sb1.block0`` is ``layer1.0``.
+``kernel`` of the layer ``pa_mid_0_conv``. The explainer-classifier has its names for
+the blocks of its ResNet: ``sb1.block0`` is ``layer1.0``.
 """
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 HOLDERS = ("module", "net", "model", "encoder", "decoder", "classifier")
 BLOCK = re.compile(r"\bsb([1-4])\.block(\d+)\b")
-SURPLUS = ("num_batches_tracked", "fc")  # the first ends a name, the second begins one
+COUNTER, CLASSIFIER = "num_batches_tracked", "fc"  # the end and the start of a name
 NORMALIZATION = {
     "weight": "gamma",
     "bias": "beta",
@@ -30,57 +31,74 @@ KERNELS = (
 )
 
 
-def find_layer(path: str, layers: Mapping):
-    """The layer of a published path, or None.
+def find_layer(path: str, layers: Mapping[str, Any]) -> Any:
+    """Return the layer of a published path, or None.
 
     Args:
-        path: Such as ``net.encoder.layer1.0.conv1``.
-        layers: Layers by name. What holds the network is stripped from the path one
-            by one, and only while the rest is no layer's name.
+        path: Path such as ``net.encoder.layer1.0.conv1``. Leading holders of the
+            network are stripped, and only while the rest is not the name of a layer.
+        layers: Layers by name.
+
+    Examples:
+        >>> find_layer("module.net.layer1.0.conv1", {"layer1_0_conv1": "the layer"})
+        'the layer'
     """
-    parts = _usual(path).split(".")
-    while parts:
-        layer = layers.get("_".join(parts))
-        if layer is not None or parts[0] not in HOLDERS:
+    words = _usual(path).split(".")
+    while words:
+        layer = layers.get("_".join(words))
+        if layer is not None or words[0] not in HOLDERS:
             return layer
-        parts = parts[1:]
+        words = words[1:]
     return None
 
 
-def find_variable(layer, parameter: str):
-    """The variable of a layer that a published parameter is, or None.
+def find_variable(layer: keras.layers.Layer, parameter: str) -> Any:
+    """Return the variable of a layer that a published parameter is, or None.
 
     Args:
-        layer: Of a network.
-        parameter: ``weight``, ``bias``, ``running_mean``, ``running_var``, or the
-            variable's own name.
+        layer: Layer of a network.
+        parameter: ``weight``, ``bias``, ``running_mean``, ``running_var``, or the name
+            of the variable.
     """
     variables = {variable.name: variable for variable in layer.weights}
     names = NORMALIZATION if "gamma" in variables else {"weight": "kernel"}
     return variables.get(names.get(parameter, parameter))
 
 
-def to_keras(layer, variable, array: np.ndarray) -> np.ndarray:
-    """The array with its axes as the layer's variable has them.
+def to_keras(layer: keras.layers.Layer, variable: Any, array: np.ndarray) -> np.ndarray:
+    """Transpose a published array to the axes of a layer's variable.
 
     Args:
-        layer: Says what the axes are.
-        variable: Of the layer; only kernels have other axes than published.
-        array: As published.
+        layer: Layer with the variable.
+        variable: Variable; only kernels have other axes than published.
+        array: Published array.
     """
-    axes = axes_of(layer, variable)
-    return array.transpose(axes) if axes and array.ndim == len(axes) else array
+    axes = _axes(layer, variable)
+    return array.transpose(axes) if array.ndim == len(axes) else array
 
 
-def axes_of(layer, variable) -> tuple[int, ...] | None:
-    """The published axes in Keras' order; None where they are the same."""
+def published_shape(layer: keras.layers.Layer, variable: Any) -> tuple[int, ...]:
+    """Return the shape of a layer's variable with its axes as published.
+
+    Examples:
+        >>> dense = keras.layers.Dense(5)
+        >>> dense.build((None, 3))
+        >>> published_shape(dense, dense.kernel)
+        (5, 3)
+    """
+    return tuple(np.array(variable.shape)[np.argsort(_axes(layer, variable))].tolist())
+
+
+def _axes(layer, variable) -> tuple[int, ...]:
+    """Published axes in Keras' order."""
+    same = tuple(range(len(variable.shape)))
     if variable.name != "kernel":
-        return None
-    return next((axes for kind, axes in KERNELS if isinstance(layer, kind)), None)
+        return same
+    return next((axes for kind, axes in KERNELS if isinstance(layer, kind)), same)
 
 
-def as_numpy(array) -> np.ndarray:
-    """Any array as NumPy's; PyTorch's tensors, too, bfloat16 and gradients included."""
+def as_numpy(array: Any) -> np.ndarray:
+    """Convert an array or PyTorch tensor (bfloat16, with gradients, ...) to NumPy."""
     if hasattr(array, "detach"):
         array = array.detach().cpu()
         if str(array.dtype) == "torch.bfloat16":
@@ -89,24 +107,39 @@ def as_numpy(array) -> np.ndarray:
 
 
 def bare(name: str) -> str:
-    """A published name without what holds the network."""
-    parts = _usual(name).split(".")
-    while len(parts) > 1 and parts[0] in HOLDERS:
-        parts = parts[1:]
-    return ".".join(parts)
+    """Strip what holds the network from a published name.
+
+    Examples:
+        >>> bare("module.classifier.sb1.block0.conv1.weight")
+        'layer1.0.conv1.weight'
+    """
+    words = _usual(name).split(".")
+    while len(words) > 1 and words[0] in HOLDERS:
+        words = words[1:]
+    return ".".join(words)
 
 
 def _usual(name: str) -> str:
-    """The name with torchvision's word for a block."""
+    """The name with torchvision's words for a block."""
     return BLOCK.sub(r"layer\1.\2", name)
 
 
 def is_surplus(name: str) -> bool:
-    """Whether files have such an entry that networks here need not have."""
-    return name.endswith(f".{SURPLUS[0]}") or bare(name).startswith(f"{SURPLUS[1]}.")
+    """Test for an entry of files that networks here may lack.
+
+    Examples:
+        >>> is_surplus("net.fc.weight"), is_surplus("net.conv1.weight")
+        (True, False)
+    """
+    return name.endswith(f".{COUNTER}") or bare(name).startswith(f"{CLASSIFIER}.")
 
 
 def kind_of(name: str) -> str:
-    """What to call entries such as this one."""
+    """Name the kind of a surplus entry.
+
+    Examples:
+        >>> kind_of("net.fc.weight"), kind_of("bn1.num_batches_tracked")
+        ('fc', 'num_batches_tracked')
+    """
     last = name.rpartition(".")[2]
-    return last if last == SURPLUS[0] else bare(name).partition(".")[0]
+    return last if last == COUNTER else bare(name).partition(".")[0]

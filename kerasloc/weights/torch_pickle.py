@@ -1,15 +1,19 @@
-"""What a PyTorch pickle says, read without PyTorch and without running anything.
+"""PyTorch's pickles, read without PyTorch and without executing anything.
 
-A pickle names functions to call. Here every name but the few that tensors need is
-refused, and those few are replaced by stand-ins that only note what was said, so that
-the worst that a file can do is be wrong.
+A pickle names functions to call. Here all names but the few that tensors need are
+refused, and those few are replaced by stand-ins that only note where the numbers of a
+tensor are, so that the worst that a file can do is to be wrong.
 """
 
 import collections
+import os
 import pickle
+from typing import IO, Any, NamedTuple
 
-from kerasloc.weights.tensors import DTYPES, Storage, Tensor
-
+DTYPES = (
+    *("float64", "float32", "float16", "bfloat16", "bool", "complex64", "complex128"),
+    *("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"),
+)
 STORAGES = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
@@ -27,42 +31,74 @@ STORAGES = {
 }
 
 
+class Storage(NamedTuple):
+    """A run of numbers in the file: its name, type and number of values.
+
+    A tuple, as a pickle cannot change one.
+    """
+
+    key: str
+    dtype: str
+    length: int
+
+
+class Tensor(NamedTuple):
+    """Position of a tensor in a storage; offset and strides in values.
+
+    The type is the storage's where ``dtype`` is None.
+    """
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str | None = None
+
+
 class Unpickler(pickle.Unpickler):
-    """Reads one pickle into dicts, lists, numbers and :class:`Tensor` notes.
+    """Read one pickle into dicts, lists, numbers and :class:`Tensor` notes.
 
     Args:
         file: Binary file, at the start of the pickle.
-        path: What errors call it.
+        path: Name of the file in errors.
 
     Attributes:
-        storages: Those that were named, by key.
+        storages: Storages that the pickle names, by key.
 
     Raises:
         RefusedPickleError: If the pickle names anything but tensors and containers.
+
+    Examples:
+        >>> import io
+        >>> Unpickler(io.BytesIO(pickle.dumps({"epoch": 3})), "a.pt").load()
+        {'epoch': 3}
+        >>> Unpickler(io.BytesIO(pickle.dumps(print)), "a.pt").load()
+        Traceback (most recent call last):
+        kerasloc.weights.torch_pickle.RefusedPickleError: ... run builtins.print...
     """
 
-    def __init__(self, file, path):
+    def __init__(self, file: IO[bytes], path: str | os.PathLike):
         super().__init__(file, encoding="utf-8")
         self.path = path
-        self.storages = {}
+        self.storages: dict[str, Storage] = {}
 
-    def find_class(self, module, name):
-        """The stand-in for a name of the pickle; nothing else is ever called.
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in for a name of the pickle; nothing else is ever called.
 
         Raises:
             RefusedPickleError: If it names anything but tensors and containers.
         """
-        known = _known(module, name)
-        if known is None:
+        stand_in = _stand_in(module, name)
+        if stand_in is None:
             raise RefusedPickleError(
-                f"A weight file names tensors only. Received: {self.path}, which would "
-                f"run {module}.{name}. Nothing was run. Load it where you trust it and "
-                "save its state_dict() alone."
+                f"Expected a weight file that names tensors only. Received: {self.path}"
+                f", which would run {module}.{name}. Nothing was run. Load it where "
+                "you trust it and save its state_dict() alone."
             )
-        return known
+        return stand_in
 
-    def persistent_load(self, pid):
-        """The storage that a reference of the pickle means.
+    def persistent_load(self, pid: Any) -> Any:
+        """Return the storage of a reference in the pickle.
 
         Raises:
             pickle.UnpicklingError: If it is a reference to something else.
@@ -94,8 +130,8 @@ class _Call:
         raise AttributeError("A stand-in does not change.")
 
 
-class _Nothing:
-    """Stands for a value that is no weight and is passed over."""
+class _Ignored:
+    """Stand-in for a value that is not a weight."""
 
     __slots__ = ()
 
@@ -103,7 +139,7 @@ class _Nothing:
         pass
 
 
-def _known(module: str, name: str):
+def _stand_in(module: str, name: str):
     """The stand-in for a name, or None."""
     if module in ("torch", "torch.storage"):
         if name in STORAGES:
@@ -122,27 +158,27 @@ def _typed_tensor(storage, offset, shape, strides, *rest):
     return Tensor(storage, int(offset), tuple(shape), tuple(strides), rest[2])
 
 
-def _nothing(*_):
-    return _Nothing()
+def _ignored(*_):
+    return _Ignored()
 
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor"): _tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_tensor_v3"): _typed_tensor,
     ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
     ("torch._utils", "_rebuild_parameter_with_state"): lambda data, *_: data,
     ("torch", "Size"): tuple,
-    ("torch", "device"): _nothing,
+    ("torch", "device"): _ignored,
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("collections", "defaultdict"): lambda *_: {},
     ("collections", "Counter"): dict,
     # best scores and histories beside the weights
-    ("_codecs", "encode"): _nothing,
-    ("numpy", "dtype"): _nothing,
-    ("numpy", "ndarray"): _nothing,
+    ("_codecs", "encode"): _ignored,
+    ("numpy", "dtype"): _ignored,
+    ("numpy", "ndarray"): _ignored,
     **{
-        (f"numpy.{core}.multiarray", name): _nothing
+        (f"numpy.{core}.multiarray", name): _ignored
         for core in ("core", "_core")
         for name in ("scalar", "_reconstruct")
     },

@@ -1,5 +1,6 @@
-"""What the tests of weights need: writers of PyTorch's and safetensors' files."""
+"""Writers of PyTorch's and safetensors' files, and goldens of published networks."""
 
+import contextlib
 import json
 import pathlib
 import pickle
@@ -26,12 +27,12 @@ def tensor(key, array) -> bytes:
     """A pickled tensor whose numbers are the whole storage ``key``, in C order."""
     storage = named("torch", STORAGES[str(array.dtype)])
     strides = tuple(step // array.itemsize for step in array.strides)
-    facts = b"".join(body(fact) for fact in (0, array.shape, strides, False))
+    layout = b"".join(body(part) for part in (0, array.shape, strides, False))
     hooks = named("collections", "OrderedDict") + b")R"
-    place = b"(" + body("storage") + storage + body(key) + body("cpu")
-    reference = place + body(array.size) + b"tQ"
+    location = b"(" + body("storage") + storage + body(key) + body("cpu")
+    reference = location + body(array.size) + b"tQ"
     rebuild = named("torch._utils", "_rebuild_tensor_v2")
-    return rebuild + b"(" + reference + facts + hooks + b"tR"
+    return rebuild + b"(" + reference + layout + hooks + b"tR"
 
 
 def pickled(entries) -> bytes:
@@ -75,6 +76,35 @@ def write_safetensors(path, entries, metadata=None):
     return path
 
 
+@contextlib.contextmanager
+def unchanged_weights(model):
+    before = model.get_weights()
+    yield
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.fixture(scope="session")
+def unchanged():
+    """Context in which a model keeps its weights."""
+    return unchanged_weights
+
+
+@pytest.fixture(scope="session")
+def published():
+    """Function from arrays to the state of a network trained on several GPUs."""
+
+    def state(arrays, prefix="module."):
+        counters = {
+            name.replace("running_var", "num_batches_tracked"): np.array(9)
+            for name in arrays
+            if name.endswith("running_var")
+        }
+        return {f"{prefix}{name}": array for name, array in (arrays | counters).items()}
+
+    return state
+
+
 @pytest.fixture(scope="session")
 def torch_writer():
     return write_torch
@@ -92,14 +122,14 @@ def safetensors_writer():
 
 @pytest.fixture(scope="session")
 def ham_golden(network_golden):
-    """Function from a name to a golden network of HAM and its answers by output."""
+    """Function from a name to a golden network of HAM and its outputs by name."""
     kind = type(network_golden("baseline_max"))
     facts = json.loads((GOLDENS / "ham.json").read_text())
     answers = np.load(GOLDENS / "ham.npz")
 
     def load(name):
         keys = [key for key in answers if key.startswith(f"{name}/")]
-        own = {key.partition("/")[2]: answers[key] for key in keys}
-        return kind(name, facts[name], answers), own
+        outputs = {key.partition("/")[2]: answers[key] for key in keys}
+        return kind(name, facts[name], answers), outputs
 
     return load

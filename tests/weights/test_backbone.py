@@ -43,23 +43,23 @@ def test_the_backbone_is_filled_and_the_head_is_not(arrays):
     np.testing.assert_array_equal(model.get_layer("head").kernel, head[0])
 
 
-def test_a_whole_networks_file_gives_its_backbone(arrays, torch_writer, tmp_path):
-    whole = {f"net.encoder.{name}": array for name, array in arrays.items()}
-    whole["net.decoder.up.0.weight"] = np.ones((1, 4, 1, 1), "float32")
-    path = torch_writer(tmp_path / "w.pt", whole)
+def test_the_file_of_a_network_fills_its_backbone(arrays, torch_writer, tmp_path):
+    state = {f"net.encoder.{name}": array for name, array in arrays.items()}
+    state["net.decoder.up.0.weight"] = np.ones((1, 4, 1, 1), "float32")
+    path = torch_writer(tmp_path / "w.pt", state)
     matched = load_backbone(network(), path)
     assert matched.matched == 6
     assert matched.ignored == ("net.decoder.up.0.weight",)
 
 
-def test_a_gray_network_answers_as_the_color_one_does_to_gray(arrays):
+def test_a_gray_network_has_the_features_of_the_color_network_for_gray(arrays):
     gray, color = network(1), network(3)
     for model in (gray, color):
         load_backbone(model, arrays)
     taps = [keras.Model(m.input, m.get_layer("bn1").output) for m in (gray, color)]
     images = np.random.default_rng(1).random((1, 8, 8, 1), dtype="float32")
-    answers = [taps[0](images), taps[1](np.repeat(images, 3, axis=-1))]
-    np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-5)
+    features = [taps[0](images), taps[1](np.repeat(images, 3, axis=-1))]
+    np.testing.assert_allclose(*features, rtol=1e-4, atol=1e-5)
 
 
 def test_two_channels_are_the_first_two_times_one_and_a_half():
@@ -71,27 +71,23 @@ def test_two_channels_are_the_first_two_times_one_and_a_half():
     assert fit_channels(kernel[:, :1], 1).shape == (2, 1, 1, 1)
 
 
-@pytest.mark.parametrize(("given", "channels"), [(3, 4), (1, 3), (4, 3), (4, 1)])
-def test_other_channel_counts_are_refused(arrays, given, channels):
-    arrays["conv1.weight"] = np.ones((2, given, 3, 3), "float32")
-    with pytest.raises(ValueError, match=f"Received: one of {given} for.*{channels}"):
+@pytest.mark.parametrize(("count", "channels"), [(3, 4), (1, 3), (4, 3), (4, 1)])
+def test_other_channel_counts_are_refused(arrays, count, channels):
+    arrays["conv1.weight"] = np.ones((2, count, 3, 3), "float32")
+    with pytest.raises(ValueError, match=f"Received: one of {count} for.*{channels}"):
         load_backbone(network(channels), arrays)
 
 
-def test_a_deeper_networks_arrays_are_refused_and_nothing_changes(arrays):
+def test_a_deeper_networks_arrays_are_refused_and_nothing_changes(arrays, unchanged):
     model = network()
-    before = model.get_weights()
     arrays["layer1.0.conv3.weight"] = np.ones((1, 1, 1, 1), "float32")
     del arrays["bn1.bias"]
-    with pytest.raises(ValueError, match=r"1 unknown.*1 of the network") as error:
+    message = r"1 unknown.*layer1.0.conv3.weight.*1 of the network.*bn1/beta"
+    with unchanged(model), pytest.raises(ValueError, match=message):
         load_backbone(model, arrays)
-    assert "layer1.0.conv3.weight" in str(error.value)
-    assert "bn1/beta" in str(error.value)
-    for old, new in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
 
 
 def test_a_network_without_a_backbone_is_refused(arrays):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match="has the layers conv1, bn1"):
+    with pytest.raises(ValueError, match=r"the layers conv1, bn1.*sequential"):
         load_backbone(model, arrays)

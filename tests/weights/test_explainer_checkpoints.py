@@ -1,4 +1,4 @@
-"""The explainer-classifier's published checkpoints: by name, and answers as theirs."""
+"""The explainer-classifier's published checkpoints: by name, and outputs as theirs."""
 
 import json
 import pathlib
@@ -18,29 +18,22 @@ FIRST = "explainer.conv_mod0.conv0.weight"
 
 
 class Checkpoint:
-    """A published state and its file, its input and answers, and the wrapper of it."""
+    """A published state and its file, its input and outputs, and its wrapper."""
 
-    def __init__(self, golden, answers, path, write):
+    def __init__(self, golden, answers, published):
         self.facts = golden.facts
         self.images = np.clip(0.5 + 0.25 * golden.images, 0, 1)
         self.answers, self.arrays = answers, golden.arrays()
         for name, value in self.facts["override"].items():
             self.arrays[name][...] = value
-        self.path = write(path, self.published())
+        self.state = published(self.arrays, PREFIX)
+
+    def load(self, path):
         size = self.facts["input_shape"][1:3]
+        self.path = path
         self.wrapper = kerasloc.ExplainerClassifier(path, im_size=size)
         self.model = self.wrapper.model
-
-    def published(self):
-        """The state as in a file, of a network that was trained on several GPUs."""
-        counters = {
-            name.replace("running_var", "num_batches_tracked"): np.array(9)
-            for name in self.arrays
-            if name.endswith("running_var")
-        }
-        return {
-            PREFIX + name: array for name, array in (self.arrays | counters).items()
-        }
+        return self
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -49,27 +42,28 @@ def name(request):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(name, network_golden, torch_writer, tmp_path_factory):
+def checkpoint(name, network_golden, published, torch_writer, tmp_path_factory):
     facts = json.loads((GOLDENS / "xml_networks.json").read_text())[name]
     stored = np.load(GOLDENS / "xml_networks.npz")
     answers = {key: stored[f"{name}/{key}"] for key in ("explanation", "logits")}
     keys = {f"{name}/logits": None, f"{name}/maps": None}
     golden = type(network_golden("baseline_max"))(name, facts, keys)
     path = tmp_path_factory.mktemp("published") / "model.pth"
-    return Checkpoint(golden, answers, path, torch_writer)
+    checkpoint = Checkpoint(golden, answers, published)
+    return checkpoint.load(torch_writer(path, checkpoint.state))
 
 
 def test_explanations_and_logits_equal_the_published_ones(checkpoint):
     outputs = checkpoint.model(checkpoint.images, training=False)
     step = checkpoint.facts["every"]
-    found = {
+    sampled = {
         "explanation": np.asarray(outputs["explanation"])[:, ::step, ::step],
         "logits": np.asarray(outputs["logits"]),
     }
     for key, expected in checkpoint.answers.items():
-        assert found[key].shape == expected.shape
+        assert sampled[key].shape == expected.shape
         limit = max(1e-4 * expected.std(), 1e-5)
-        assert np.abs(found[key] - expected).max() < limit, key
+        assert np.abs(sampled[key] - expected).max() < limit, key
     assert checkpoint.answers["explanation"].std() > 0.1
 
 
@@ -80,51 +74,49 @@ def test_every_published_array_is_matched_by_its_bare_name(name, checkpoint):
     matched = load_torch(model, checkpoint.arrays)
     assert (matched.matched, matched.ignored) == (ARRAYS[name], ())
     assert len(model.weights) == ARRAYS[name]
-    for got, expected in zip(model.get_weights(), weights, strict=True):
-        np.testing.assert_array_equal(got, expected)
-    matched = load_torch(checkpoint.wrapper, checkpoint.published())
+    for array, expected in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    matched = load_torch(checkpoint.wrapper, checkpoint.state)
     assert matched.matched == ARRAYS[name]
     assert {kind.rpartition(".")[2] for kind in matched.ignored} == {
         "num_batches_tracked"
     }
 
 
-def test_a_published_file_tells_what_it_is_of(checkpoint):
+def test_a_published_file_tells_its_options_and_sizes(checkpoint):
     config = checkpoint.wrapper.config
     assert config.options == checkpoint.facts["options"]
     assert (config.num_classes, config.channels, config.multi_label) == (3, 3, False)
 
 
-def test_no_other_family_takes_it_for_its_own(checkpoint):
+def test_only_its_family_recognizes_the_file(checkpoint):
     arrays = {
         layer.name: {weight.name: np.asarray(weight) for weight in layer.weights}
         for layer in checkpoint.model.layers
         if layer.weights
     }
-    known = {family: one.describe(arrays) for family, one in wrappers().items()}
-    assert known.pop("explainer")["options"] == checkpoint.facts["options"]
-    assert not any(known.values())
+    described = {key: wrapper.describe(arrays) for key, wrapper in wrappers().items()}
+    assert described.pop("explainer")["options"] == checkpoint.facts["options"]
+    assert not any(described.values())
     with pytest.raises(ValueError, match=r"own architecture.*looks like: explainer"):
         kerasloc.Baseline(checkpoint.path)
 
 
-def test_what_does_not_fit_leaves_the_network_as_it_was(checkpoint):
-    model, state = checkpoint.model, checkpoint.published()
-    before = model.get_weights()
-    first = PREFIX + FIRST
-    others = {key: array + 1 for key, array in state.items()}
-    missing = {key: array for key, array in others.items() if key != first}
-    with pytest.raises(ValueError, match="got nothing: explainer_conv_mod0_conv0/k"):
-        load_torch(model, missing)
-    with pytest.raises(ValueError, match=rf"of another shape: {first} \(32, 3, 5, 5\)"):
-        load_torch(model, others | {first: np.ones((32, 3, 5, 5))})
-    with pytest.raises(ValueError, match=r"unknown to the network: .*conv_mod9"):
-        load_torch(model, others | {f"{PREFIX}explainer.conv_mod9.weight": np.ones(1)})
-    for got, expected in zip(model.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(got, expected)
+def test_arrays_that_do_not_fit_leave_the_network_as_it_was(checkpoint, unchanged):
+    model, first = checkpoint.model, PREFIX + FIRST
+    state = {key: array + 1 for key, array in checkpoint.state.items()}
+    missing = {key: array for key, array in state.items() if key != first}
+    surplus = {f"{PREFIX}explainer.conv_mod9.weight": np.ones(1)}
+    for arrays, message in (
+        (missing, "got nothing: explainer_conv_mod0_conv0/k"),
+        (state | {first: np.ones((32, 3, 5, 5))}, rf"{first} \(32, 3, 5, 5\)"),
+        (state | surplus, r"unknown to the network: .*conv_mod9"),
+    ):
+        with unchanged(model), pytest.raises(ValueError, match=message):
+            load_torch(model, arrays)
 
 
-OPTIONS = {  # that do not fit the file, and what is said
+OPTIONS = {  # that do not fit the file, and the error
     "xml_vgg": ({"num_classes": 5}, r"of another shape: .*last_dense"),
     "xml_resnet18": ({"classifier": "vgg"}, r"unknown to the network: .*sb1\.block0"),
 }

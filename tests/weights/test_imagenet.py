@@ -1,15 +1,13 @@
-"""ImageNet weights from folders, and fetched from a server on this machine."""
+"""ImageNet weights from folders, and fetched from an origin on this machine."""
 
-import functools
 import hashlib
-import http.server
-import threading
 
 import keras
 import numpy as np
 import pytest
 
-from kerasloc.weights import find_imagenet, imagenet, load_imagenet
+from kerasloc.backbones.configs import ARCHITECTURES
+from kerasloc.weights import ImageNetFiles, find_imagenet, imagenet, load_imagenet
 
 ARRAYS = {"conv1.weight": np.full((2, 3, 1, 1), 0.5, "float32")}
 
@@ -21,44 +19,20 @@ def model():
     return keras.Model(image, conv(image))
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """An empty cache, no folder of the user's, and no way to the outside."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("KERASLOC_WEIGHTS", raising=False)
-    monkeypatch.setattr(imagenet, "URL", "http://127.0.0.1:9/")
-    return tmp_path / "cache" / "kerasloc"
-
-
 @pytest.fixture
-def published(tmp_path, torch_writer, monkeypatch):
-    """A tiny file that passes as the published resnet18."""
-    folder = tmp_path / "published"
-    folder.mkdir()
-    path = torch_writer(folder / "w.pth", ARRAYS)
+def origin(tmp_path, torch_writer):
+    """A tiny published file of resnet18."""
+    path = torch_writer(tmp_path / "w.pth", ARRAYS)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    path = path.rename(folder / f"resnet18-{digest[:8]}.pth")
-    monkeypatch.setitem(imagenet.PUBLISHED, "resnet18", path.name)
-    return path
+    (tmp_path / "origin").mkdir()
+    return path.rename(tmp_path / "origin" / f"resnet18-{digest[:8]}.pth")
 
 
 @pytest.fixture
-def server(published, monkeypatch):
-    """The paths that a server of the published file was asked for."""
-    asked = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            asked.append(self.path)
-
-    make = functools.partial(Handler, directory=published.parent)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), make) as one:
-        thread = threading.Thread(target=one.serve_forever)
-        thread.start()
-        monkeypatch.setattr(imagenet, "URL", f"http://127.0.0.1:{one.server_port}/")
-        yield asked
-        one.shutdown()
-        thread.join()
+def files(tmp_path, origin):
+    """Published files of that origin, and an empty cache."""
+    names, url = {"resnet18": origin.name}, f"{origin.parent.as_uri()}/"
+    return ImageNetFiles(names, url, folder=None, cache=tmp_path / "cache")
 
 
 def is_filled(model):
@@ -66,83 +40,72 @@ def is_filled(model):
 
 
 def test_every_backbone_has_published_weights():
-    from kerasloc.backbones.configs import ARCHITECTURES
-
     assert set(imagenet.PUBLISHED) == set(ARCHITECTURES)
     for backbone, name in imagenet.PUBLISHED.items():
         assert name.startswith(f"{backbone}-")
 
 
-def test_what_is_not_there_is_fetched_once(model, server, cache, published):
-    assert load_imagenet(model, "resnet18").matched == 1
+def test_a_missing_file_is_fetched_once(model, files, origin):
+    assert find_imagenet("resnet18", files) is None
+    assert not files.cache.exists()  # nothing is fetched by a search
+    assert load_imagenet(model, "resnet18", files).matched == 1
     assert is_filled(model)
-    load_imagenet(model, "resnet18")
-    assert len(server) == 1
-    assert [path.name for path in cache.iterdir()] == [published.name]
+    assert [path.name for path in files.cache.iterdir()] == [origin.name]
+    origin.unlink()
+    load_imagenet(model, "resnet18", files)
 
 
-def test_nothing_is_fetched_to_look_for_a_file(server):
-    assert find_imagenet("resnet18") is None
-    assert server == []
-
-
-def test_the_users_folder_comes_before_the_cache(
-    model, cache, published, monkeypatch, tmp_path
-):
-    cache.mkdir(parents=True)
-    (cache / published.name).write_bytes(published.read_bytes())
-    assert find_imagenet("resnet18") == cache / published.name
-    monkeypatch.setenv("KERASLOC_WEIGHTS", str(published.parent))
-    assert find_imagenet("resnet18") == published
-    load_imagenet(model, "resnet18")
+def test_the_users_folder_comes_before_the_cache(model, files, origin):
+    cached = files.fetch("resnet18")
+    assert find_imagenet("resnet18", files) == cached
+    both = ImageNetFiles(files.names, files.url, origin.parent, files.cache)
+    assert find_imagenet("resnet18", both) == origin
+    load_imagenet(model, "resnet18", both)
     assert is_filled(model)
 
 
-def test_a_simply_named_file_is_taken_as_it_is(
-    model, tmp_path, torch_writer, monkeypatch
-):
-    path = torch_writer(tmp_path / "resnet50.pth", ARRAYS)
-    monkeypatch.setenv("KERASLOC_WEIGHTS", str(tmp_path))
-    assert find_imagenet("resnet50") == path
-    load_imagenet(model, "resnet50")
+def test_folders_are_those_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("KERASLOC_WEIGHTS", "mine")
+    files = ImageNetFiles()
+    assert (str(files.folder), files.cache) == ("mine", tmp_path / "kerasloc")
+
+
+def test_a_simply_named_file_is_taken_as_it_is(model, files, torch_writer):
+    files.cache.mkdir()
+    path = torch_writer(files.cache / "resnet18.pth", ARRAYS)
+    assert find_imagenet("resnet18", files) == path
+    load_imagenet(model, "resnet18", files)
     assert is_filled(model)
 
 
-def test_offline_the_message_says_where_to_put_the_file(model, cache, published):
-    before = model.get_weights()
-    with pytest.raises(ValueError, match="fetched once from") as error:
-        load_imagenet(model, "resnet18")
-    for part in (published.name, str(cache), "KERASLOC_WEIGHTS", "Received: "):
-        assert part in str(error.value)
-    assert list(cache.iterdir()) == []
-    np.testing.assert_array_equal(model.get_weights()[0], before[0])
-
-
-def test_a_server_without_the_file_is_as_good_as_none(model, server, published):
-    published.unlink()
-    with pytest.raises(ValueError, match="Received: HTTP Error 404"):
-        load_imagenet(model, "resnet18")
-
-
-def test_another_file_than_published_is_not_kept(model, server, cache, published):
-    published.write_bytes(published.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"SHA-256 of resnet18-\w+\.pth begins with"):
-        load_imagenet(model, "resnet18")
-    assert list(cache.iterdir()) == []
-
-
-def test_a_damaged_local_file_is_refused(published, monkeypatch):
-    published.write_bytes(published.read_bytes()[:-9])
-    monkeypatch.setenv("KERASLOC_WEIGHTS", str(published.parent))
-    with pytest.raises(ValueError, match="It may be cut short; remove it"):
-        find_imagenet("resnet18")
-
-
-def test_an_unknown_backbone_and_a_folder_that_is_none_are_refused(
-    tmp_path, monkeypatch
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", None])
+def test_without_the_origin_the_error_says_where_to_copy_the_file(
+    model, files, origin, unchanged, url
 ):
-    with pytest.raises(ValueError, match=r"published for resnet18.*: 'vgg16'"):
-        find_imagenet("vgg16")
-    monkeypatch.setenv("KERASLOC_WEIGHTS", str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match="KERASLOC_WEIGHTS names a folder"):
-        find_imagenet("resnet18")
+    origin.unlink()
+    files = ImageNetFiles(files.names, url or files.url, None, files.cache)
+    with unchanged(model), pytest.raises(ValueError, match="Received: ") as error:
+        load_imagenet(model, "resnet18", files)
+    for text in (origin.name, str(files.cache), "KERASLOC_WEIGHTS"):
+        assert text in str(error.value)
+    assert not files.cache.exists()
+
+
+def test_another_file_than_published_is_refused_and_not_kept(model, files, origin):
+    origin.write_bytes(origin.read_bytes()[:-9])
+    message = rf"SHA-256.*Received: \w+ for the {origin.stat().st_size} bytes"
+    with pytest.raises(ValueError, match=message):
+        load_imagenet(model, "resnet18", files)
+    assert list(files.cache.iterdir()) == []
+    local = ImageNetFiles(files.names, files.url, origin.parent, files.cache)
+    with pytest.raises(ValueError, match=f"{message} of {origin}.*remove it"):
+        find_imagenet("resnet18", local)
+
+
+def test_unknown_backbones_and_missing_folders_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"resnet18, .*Received: 'vgg16'"):
+        find_imagenet("vgg16", ImageNetFiles(folder=None, cache=tmp_path))
+    missing = tmp_path / "nowhere"
+    with pytest.raises(ValueError, match=f"KERASLOC_WEIGHTS.*Received: {missing}"):
+        find_imagenet("resnet18", ImageNetFiles(folder=missing, cache=tmp_path))

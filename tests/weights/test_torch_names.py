@@ -1,4 +1,4 @@
-"""Which layer, variable and axes a published parameter has."""
+"""Layer, variable and axes of a published parameter."""
 
 import keras
 import numpy as np
@@ -14,8 +14,8 @@ from kerasloc.weights.torch_names import (
 )
 
 
-def answers(layer, images, array, bias=None):
-    """What a layer answers once it has a published kernel."""
+def outputs_of(layer, images, array, bias=None):
+    """The outputs of a layer with a published kernel."""
     layer.build(images.shape)
     layer.kernel.assign(to_keras(layer, layer.kernel, array))
     if bias is not None:
@@ -37,40 +37,31 @@ def rng():
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        "layer1.0.conv1",
-        "net.encoder.layer1.0.conv1",
-        "module.model.layer1.0.conv1",
-        "encoder.module.net.layer1.0.conv1",
-    ],
-)
-def test_what_holds_the_network_is_stripped(path):
-    layers = {"layer1_0_conv1": "this one", "conv1": "not this one"}
-    assert find_layer(path, layers) == "this one"
-
-
-@pytest.mark.parametrize(
     ("path", "name"),
     [
+        ("layer1.0.conv1", "layer1_0_conv1"),
+        ("net.encoder.layer1.0.conv1", "layer1_0_conv1"),
+        ("module.model.layer1.0.conv1", "layer1_0_conv1"),
+        ("encoder.module.net.layer1.0.conv1", "layer1_0_conv1"),
         ("classifier.sb1.block0.conv1", "layer1_0_conv1"),
         ("module.model.classifier.sb3.block22.bn2", "layer3_22_bn2"),
         ("sb2.block0.downsample.0", "layer2_0_downsample_0"),
     ],
 )
-def test_the_explained_resnets_blocks_are_known_by_their_name(path, name):
-    assert find_layer(path, {name: "this one"}) == "this one"
+def test_holders_are_stripped_and_explainer_blocks_renamed(path, name):
+    layers = {name: "the layer", name.rpartition("_")[2]: "another"}
+    assert find_layer(path, layers) == "the layer"
     assert bare(f"{path}.weight").replace(".", "_") == f"{name}_weight"
 
 
 @pytest.mark.parametrize("path", ["sb5.block0.conv1", "asb1.block0.conv1", "sb1.block"])
-def test_what_only_resembles_such_a_block_is_none(path):
+def test_names_that_resemble_such_a_block_stay(path):
     layers = {"layer5_0_conv1": 1, "alayer1_0_conv1": 1, "layer1_0_conv1": 1}
     assert find_layer(path, layers) is None
     assert bare(path) == path
 
 
-def test_nothing_is_stripped_from_a_layers_own_name():
+def test_nothing_is_stripped_from_the_name_of_a_layer():
     layers = {"decoder_out": "long", "out": "short"}
     assert find_layer("net.decoder.out", layers) == "long"
     assert find_layer("net.encoder.out", layers) == "short"
@@ -105,92 +96,89 @@ def test_a_bare_name_keeps_its_last_word():
 # Variables
 
 
+NORMALIZATION = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+    "gamma": "gamma",
+    "kernel": None,
+}
+
+
+class Gate(keras.layers.Layer):
+    def build(self, shape):
+        self.gamma = self.add_weight(shape=(1,), name="gamma")
+
+
 @pytest.mark.parametrize(
-    ("parameter", "name"),
+    ("layer", "names"),
     [
-        ("weight", "gamma"),
-        ("bias", "beta"),
-        ("running_mean", "moving_mean"),
-        ("running_var", "moving_variance"),
-        ("gamma", "gamma"),
-        ("kernel", None),
+        (keras.layers.BatchNormalization(), NORMALIZATION),
+        (
+            keras.layers.GroupNormalization(2),
+            {"weight": "gamma", "running_mean": None},
+        ),
+        (
+            keras.layers.Conv2D(2, 1, use_bias=False),
+            {"weight": "kernel", "bias": None},
+        ),
+        (Gate(), {"gamma": "gamma"}),
     ],
 )
-def test_normalization_has_other_words_for_its_variables(parameter, name):
-    layer = keras.layers.BatchNormalization()
+def test_parameters_are_variables_by_the_kind_of_layer(layer, names):
     layer.build((None, 4, 4, 2))
-    found = find_variable(layer, parameter)
-    assert (found.name if name else found) == name
+    for parameter, name in names.items():
+        variable = find_variable(layer, parameter)
+        assert getattr(variable, "name", None) == name
+        if name == "gamma":
+            array = np.ones(variable.shape)
+            assert to_keras(layer, variable, array).shape == array.shape
 
 
-def test_group_normalization_has_no_statistics():
-    layer = keras.layers.GroupNormalization(2)
-    layer.build((None, 4, 4, 2))
-    assert find_variable(layer, "weight") is layer.gamma
-    assert find_variable(layer, "running_mean") is None
-
-
-def test_a_convolution_without_bias_has_none():
-    layer = keras.layers.Conv2D(2, 1, use_bias=False)
-    layer.build((None, 4, 4, 2))
-    assert find_variable(layer, "weight") is layer.kernel
-    assert find_variable(layer, "bias") is None
-
-
-def test_a_variable_of_its_own_is_found_by_its_name():
-    class Gate(keras.layers.Layer):
-        def build(self, shape):
-            self.gamma = self.add_weight(shape=(1,), name="gamma")
-
-    layer = Gate()
-    layer.build((None, 2))
-    assert find_variable(layer, "gamma") is layer.gamma
-    assert to_keras(layer, layer.gamma, np.ones(1)).shape == (1,)
-
-
-# Axes, by what a kernel answers
+# Axes, by the outputs of a kernel
 
 
 def test_a_convolution_is_in_rows_and_columns_as_published(rng):
     images = rng.random((1, 2, 3, 4), dtype="float32")
     kernels = rng.random((5, 4, 2, 3), dtype="float32")
-    got = answers(keras.layers.Conv2D(5, (2, 3)), images, kernels, np.arange(5))
+    outputs = outputs_of(keras.layers.Conv2D(5, (2, 3)), images, kernels, np.arange(5))
     expected = [correlate(images[0], kernel) + i for i, kernel in enumerate(kernels)]
-    np.testing.assert_allclose(got[0, 0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(outputs[0, 0, 0], expected, rtol=1e-5)
 
 
 def test_a_grouped_convolution_is_as_published(rng):
     images = rng.random((1, 2, 3, 4), dtype="float32")
     kernels = rng.random((6, 2, 2, 3), dtype="float32")
-    got = answers(keras.layers.Conv2D(6, (2, 3), groups=2), images, kernels)
+    outputs = outputs_of(keras.layers.Conv2D(6, (2, 3), groups=2), images, kernels)
     expected = [
         correlate(images[0, ..., :2] if i < 3 else images[0, ..., 2:], kernel)
         for i, kernel in enumerate(kernels)
     ]
-    np.testing.assert_allclose(got[0, 0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(outputs[0, 0, 0], expected, rtol=1e-5)
 
 
 def test_a_depthwise_convolution_is_as_published(rng):
     images = rng.random((1, 2, 3, 4), dtype="float32")
     kernels = rng.random((4, 1, 2, 3), dtype="float32")
-    got = answers(keras.layers.DepthwiseConv2D((2, 3)), images, kernels)
+    outputs = outputs_of(keras.layers.DepthwiseConv2D((2, 3)), images, kernels)
     expected = [correlate(images[0, ..., i : i + 1], k) for i, k in enumerate(kernels)]
-    np.testing.assert_allclose(got[0, 0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(outputs[0, 0, 0], expected, rtol=1e-5)
 
 
 def test_a_transposed_convolution_paints_its_kernel_unflipped(rng):
     images = rng.random((1, 1, 1, 4), dtype="float32")
     kernels = rng.random((4, 5, 2, 3), dtype="float32")
-    got = answers(keras.layers.Conv2DTranspose(5, (2, 3)), images, kernels)
+    outputs = outputs_of(keras.layers.Conv2DTranspose(5, (2, 3)), images, kernels)
     expected = np.einsum("i,iorc->rco", images[0, 0, 0], kernels)
-    np.testing.assert_allclose(got[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(outputs[0], expected, rtol=1e-5)
 
 
 def test_a_dense_layer_is_transposed(rng):
     features = rng.random((1, 4), dtype="float32")
     kernel = rng.random((5, 4), dtype="float32")
-    got = answers(keras.layers.Dense(5), features, kernel)
-    np.testing.assert_allclose(got[0], kernel @ features[0], rtol=1e-5)
+    outputs = outputs_of(keras.layers.Dense(5), features, kernel)
+    np.testing.assert_allclose(outputs[0], kernel @ features[0], rtol=1e-5)
 
 
 # Arrays
@@ -199,18 +187,18 @@ def test_a_dense_layer_is_transposed(rng):
 def test_tensors_are_detached_and_brain_floats_widened():
     class Tensor:
         dtype = "torch.bfloat16"
-        asked = ()
+        calls = ()
 
         def __getattr__(self, name):
             if name not in ("detach", "cpu", "float"):
                 raise AttributeError(name)
-            self.asked += (name,)
+            self.calls += (name,)
             return lambda: np.ones(2) if name == "float" else self
 
     tensor = Tensor()
     np.testing.assert_array_equal(as_numpy(tensor), [1, 1])
-    assert tensor.asked[-1] == "float"
-    assert {"detach", "cpu"} <= set(tensor.asked)
+    assert tensor.calls[-1] == "float"
+    assert {"detach", "cpu"} <= set(tensor.calls)
 
 
 def test_lists_are_arrays_too():
