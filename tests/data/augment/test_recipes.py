@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasloc.data.augment import Chain, Distortion, OneOf, RotateCropFlip, Strong
+from kerasloc.data.augment import (
+    Chain,
+    Distortion,
+    OneOf,
+    RotateCropFlip,
+    Strong,
+    augmentation,
+)
 
 
 def strong(probability=0.2):
@@ -112,6 +119,7 @@ def test_a_probability_of_0_changes_nothing(channels, example, seed):
 
 def test_it_works_in_a_graph_and_keeps_static_shapes(example, seed):
     augment = strong()
+    assert isinstance(augmentation("strong"), Strong)
     start = {name: example(1)[name] for name in ("image", "boxes", "mask")}
     data = tf.data.Dataset.range(2).map(lambda n: augment(start, tf.stack([n, 3])))
     shapes = {name: tuple(spec.shape) for name, spec in data.element_spec.items()}
