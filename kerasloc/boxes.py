@@ -1,48 +1,63 @@
-"""The one box convention of the package, and the ways between boxes and masks.
+"""Box convention of the package, and conversions between boxes and masks.
 
 Boxes are float rows ``image, x, y, w, h, class`` in pixels: ``x`` to the right,
 ``y`` down, ``(x, y)`` the upper left corner, extent ``[x, x + w)`` by ``[y, y + h)``.
-``image`` and ``class`` are indices from 0. Functions about the boxes of one image
-take and give the four middle columns.
+``image`` and ``class`` are indices from 0. Functions for the boxes of a single image
+use the four columns in the center, ``x, y, w, h``.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 COLUMNS = ("image", "x", "y", "w", "h", "class")
 
 
-def as_rows(boxes) -> np.ndarray:
-    """Float rows ``image, x, y, w, h, class``; none at all gives shape (0, 6).
+def as_rows(boxes: npt.ArrayLike) -> np.ndarray:
+    """Return boxes as float32 rows ``image, x, y, w, h, class``.
 
     Args:
-        boxes: Anything array-like of shape (m, 6), pixels.
+        boxes: Rows (m, 6), pixels; empty for no box.
+
+    Returns:
+        Rows (m, 6), (0, 6) without a box.
 
     Raises:
         ValueError: If the rows have another length or hold NaN.
+
+    Examples:
+        >>> as_rows([[0, 10, 20, 30, 40, 2]])
+        array([[ 0., 10., 20., 30., 40.,  2.]], dtype=float32)
+        >>> as_rows([]).shape
+        (0, 6)
     """
     rows = np.asarray(boxes, dtype=np.float32)
     if rows.size == 0:
         return np.zeros((0, len(COLUMNS)), np.float32)
     if rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
         raise ValueError(
-            f"Boxes are rows {', '.join(COLUMNS)}. Received: shape {rows.shape}."
+            f"Expected boxes as rows {', '.join(COLUMNS)}. "
+            f"Received: shape {rows.shape}."
         )
     if not np.isfinite(rows).all():
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         raise ValueError(
-            f"Boxes are finite numbers. Received: NaN or infinite in rows {bad[:10]}."
+            f"Expected finite boxes. Received: NaN or infinite in rows {bad[:10]}."
         )
     return rows
 
 
-def to_mask(boxes, size: tuple[int, int]) -> np.ndarray:
-    """Boolean mask (rows, cols) of what one image's boxes cover.
-
-    Each of x, y, w, h is cut to an integer; the ends are excluded.
+def to_mask(boxes: npt.ArrayLike, size: tuple[int, int]) -> np.ndarray:
+    """Draw the boxes of a single image as a boolean mask (rows, cols).
 
     Args:
-        boxes: Rows x, y, w, h of one image, pixels, shape (k, 4).
+        boxes: Rows x, y, w, h of one image, pixels, (k, 4); truncated to integers,
+            ends excluded.
         size: Rows and columns of the mask.
+
+    Examples:
+        >>> to_mask([[1, 0, 2, 1]], (2, 4)).astype(int)
+        array([[0, 1, 1, 0],
+               [0, 0, 0, 0]])
     """
     mask = np.zeros(size, bool)
     for x, y, w, h in np.asarray(boxes, float).reshape(-1, 4).astype(int):
@@ -50,18 +65,23 @@ def to_mask(boxes, size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def from_mask(mask) -> np.ndarray:
-    """Rows x, y, w, h around the connected parts of a mask, the largest first.
+def from_mask(mask: npt.ArrayLike) -> np.ndarray:
+    """Return the boxes around the connected components of a mask, the largest first.
 
     Args:
-        mask: Boolean, (rows, cols); parts that touch at a corner are one.
+        mask: Boolean mask (rows, cols); pixels that touch at a corner are connected.
 
     Returns:
-        Float array (parts, 4), pixels; (0, 4) for an empty mask.
+        Rows x, y, w, h, float, (components, 4), pixels; (0, 4) for an empty mask.
+
+    Examples:
+        >>> from_mask([[0, 1, 1, 0], [0, 0, 0, 0]])
+        array([[1., 0., 2., 1.]])
     """
     from skimage.measure import label, regionprops
 
-    parts = sorted(regionprops(label(np.asarray(mask, bool))), key=lambda p: -p.area)
-    corners = np.array([part.bbox for part in parts], float).reshape(-1, 4)
+    components = regionprops(label(np.asarray(mask, bool)))
+    components = sorted(components, key=lambda component: -component.area)
+    corners = np.array([c.bbox for c in components], float).reshape(-1, 4)
     top, left, bottom, right = corners.T
     return np.stack([left, top, right - left, bottom - top], axis=1)

@@ -2,11 +2,13 @@
 
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 SHOWN = 20  # class names in an error
+Classes = int | str | Sequence | np.ndarray | None
 
 
 def as_size(size: int | Sequence[int], multiple: int = 1) -> tuple[int, int]:
@@ -40,7 +42,9 @@ def as_size(size: int | Sequence[int], multiple: int = 1) -> tuple[int, int]:
 
 
 def _is_count(side: object) -> bool:
-    return isinstance(side, numbers.Real) and float(side).is_integer() and side >= 1
+    return (
+        isinstance(side, numbers.Real) and float(side).is_integer() and float(side) >= 1
+    )
 
 
 def as_images(
@@ -225,9 +229,6 @@ def class_index(value: int | str, names: Sequence) -> int:
     )
 
 
-Classes = int | str | Sequence | np.ndarray | None
-
-
 def class_indices(
     classes: Classes, count: int, names: Sequence
 ) -> tuple[np.ndarray, bool]:
@@ -258,23 +259,24 @@ def class_indices(
         return np.full((count, 1), -1), False
     if isinstance(classes, str) and classes == "all" and "all" not in names:
         return np.tile(np.arange(len(names)), (count, 1)), True
-    if not isinstance(classes, (list, tuple)) and np.ndim(classes) == 0:
-        return np.full((count, 1), class_index(classes, names)), False
-    classes = list(classes)
-    nested = {np.ndim(entry) > 0 for entry in classes}
-    if len(classes) != count or len(nested) > 1:
+    entries: Any = classes  # a class, or a sequence of them
+    if not isinstance(entries, (list, tuple)) and np.ndim(entries) == 0:
+        return np.full((count, 1), class_index(entries, names)), False
+    entries = list(entries)
+    nested = {np.ndim(entry) > 0 for entry in entries}
+    if len(entries) != count or len(nested) > 1:
         raise ValueError(
             "Expected None, one class for all images, one class per image, one list of "
-            f"classes per image, or 'all'. Received: {len(classes)} for {count} images"
+            f"classes per image, or 'all'. Received: {len(entries)} for {count} images"
             f"{', lists and numbers' if len(nested) > 1 else ''}. Several classes of "
             "one image are [[0, 2]]."
         )
     if nested != {True}:
-        return np.array([[class_index(entry, names)] for entry in classes]), False
-    lengths = {len(row) for row in classes}
+        return np.array([[class_index(entry, names)] for entry in entries]), False
+    lengths = {len(row) for row in entries}
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(
             "Expected as many classes for every image, at least one. "
             f"Received: lists of {sorted(lengths)}."
         )
-    return np.array([[class_index(c, names) for c in row] for row in classes]), True
+    return np.array([[class_index(c, names) for c in row] for row in entries]), True

@@ -27,18 +27,22 @@ def min_max(maps: npt.ArrayLike) -> np.ndarray:
 
 
 def scale_to_unit(
-    values: np.ndarray, axis: tuple[int, ...] | None = None
+    values: npt.ArrayLike,
+    axis: tuple[int, ...] | None = None,
+    dtype: npt.DTypeLike | None = None,
 ) -> np.ndarray:
     """Scale values to [0, 1] by their minimum and maximum; equal values become 0.
 
     Args:
-        values: Finite floats of any shape.
+        values: Finite numbers of any shape.
         axis: Axes that share a minimum and a maximum; all axes when None.
+        dtype: Floating type of the result; that of the values when None.
 
     Examples:
-        >>> scale_to_unit(np.array([2.0, 4.0, 3.0]))
+        >>> scale_to_unit([2, 4, 3], dtype=float)
         array([0. , 1. , 0.5])
     """
+    values = np.asarray(values, dtype)
     low = values.min(axis=axis, keepdims=True)
     span = values.max(axis=axis, keepdims=True) - low
     return (values - low) / np.where(span == 0, 1, span)

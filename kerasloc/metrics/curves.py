@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -155,15 +156,18 @@ def _area_of_steps(x: np.ndarray, y: np.ndarray) -> float:
 def _mean_of_lines(curves: list[Curve]) -> Curve:
     """Mean height of lines; where they are vertical, from the left and the right."""
     grid = np.unique(np.concatenate([curve.x for curve in curves]))
-    ends = [[_height(c, grid, side) for c in curves] for side in ("left", "right")]
-    y = np.mean(ends, axis=1).T.ravel()  # (points, from the left and the right)
+    left = np.mean([_height(curve, grid, "left") for curve in curves], axis=0)
+    right = np.mean([_height(curve, grid, "right") for curve in curves], axis=0)
+    y = np.stack([left, right], axis=1).ravel()
     x = grid.repeat(2)
     return Curve(x, y, None, float(np.trapezoid(y, x)))
 
 
-def _height(curve: Curve, grid: np.ndarray, side: str) -> np.ndarray:
+def _height(
+    curve: Curve, grid: np.ndarray, side: Literal["left", "right"]
+) -> np.ndarray:
     """Height of a curve at the points of a grid, approached from a side."""
-    index = np.searchsorted(curve.x, grid, side) - (side == "right")
+    index = curve.x.searchsorted(grid, side) - (side == "right")
     met = curve.x[index] == grid
     return np.where(met, curve.y[index], np.interp(grid, curve.x, curve.y))
 

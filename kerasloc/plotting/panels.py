@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from kerasloc import checks
+from kerasloc.maps import scale_to_unit
 from kerasloc.metrics import resize_maps
 from kerasloc.plotting.style import HEAT, class_colors, draw_boxes, new_figure
-from kerasloc.postprocess.normalize import min_max
-from kerasloc.postprocess.roi import resize
+from kerasloc.postprocess.regions import resize
 
 
 def overlay(
@@ -44,7 +44,7 @@ def overlay(
         >>> figure.get_size_inches()
         array([5. , 2.5])
     """
-    picture = overlay_image(image, min_max(checks.as_map(cam, "CAM")), alpha)
+    picture = overlay_image(image, scale_to_unit(checks.as_map(cam, "CAM")), alpha)
     if ax is None:
         sides = np.array(picture.shape[:2])
         height, width = np.maximum(5 * sides / sides.max(), 1)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerasloc.boxes import as_rows
+from kerasloc.maps import is_flat, scale_to_unit
 from kerasloc.plotting.panels import as_rgb, overlay_image
 from kerasloc.plotting.style import (
     BOX_COLOR,
@@ -20,7 +21,6 @@ from kerasloc.plotting.style import (
     draw_boxes,
     new_figure,
 )
-from kerasloc.postprocess.normalize import is_flat, min_max
 
 LARGE, SMALL, LOWEST = 3.6, 2.2, 0.8  # inches: longer side of a picture, any side
 FEW, ACROSS, MOST = 3, 6, 120  # pictures: large ones, side by side, in total
@@ -269,7 +269,7 @@ def _blend(layer: _Layer, number: int, panel: _Panel, alpha: float) -> _Panel:
     """The panel of an image with the map of a layer over it."""
     heat, note, boxes = layer.maps[number], "", panel.boxes
     if layer.raw:
-        note, heat = _extent(heat), min_max(heat)
+        note, heat = _extent(heat), scale_to_unit(heat, dtype=float)
     if layer.class_index is not None and boxes.shape[1] > 4:
         boxes = boxes[boxes[:, 4] == layer.class_index]
     picture = overlay_image(panel.picture, heat, alpha).clip(0, 1)  # rounding errors

@@ -1,4 +1,4 @@
-"""Refined maps: a low and a high resolution CAM and the image, merged step by step."""
+"""Post-processing of HRCAM: low and high resolution CAM and image to a refined map."""
 
 from kerasloc.postprocess.options import PipelineOptions
 from kerasloc.postprocess.pipeline import pipeline

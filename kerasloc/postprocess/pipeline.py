@@ -1,107 +1,151 @@
-"""The post-processing of HRCAM: from the image and its two CAMs to a refined map."""
+"""The post-processing of HRCAM, step by step."""
 
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 
 from kerasloc import checks
-from kerasloc.postprocess import crop, edges, focal, merge, roi, segment
-from kerasloc.postprocess.normalize import is_flat
+from kerasloc.maps import is_flat
+from kerasloc.postprocess import edges, regions, segment
 from kerasloc.postprocess.options import PipelineOptions
 
 
-def pipeline(img, low, high, **options) -> dict:
-    """Every step from the two CAMs to the refined map, ``merged``, and the crop.
-
-    A flat high CAM has no edges: with a warning, the low CAM alone is refined. Then
-    ``edges`` is 0, ``bounds`` (0.0, 0.0), ``segmented`` and ``full_segment`` are empty
-    and ``merged`` is the low map in [0, 1].
+def pipeline(
+    img: npt.ArrayLike,
+    low: npt.ArrayLike,
+    high: npt.ArrayLike,
+    *,
+    roi_percentile: float = 85,
+    focal_scope: str = "global",
+    maxima_areas: str = "small",
+    merge_type: str = "blend",
+    merge_alpha: float = 0.5,
+    filter_type: str = "percentage",
+    filter_percentage: float = 15,
+    filter_threshold: float = 0.6,
+    hole_size: int = 256,
+    confine_to_roi: bool = False,
+) -> dict:
+    """Refine a low resolution CAM by the edges of a high resolution CAM.
 
     Args:
         img: Image (rows, cols) or (rows, cols, channels), or with a leading axis of
             length 1; uint8, uint16 or float in [0, 1].
-        low: Low resolution CAM (any rows, any cols), raw, not flat.
-        high: High resolution CAM (rows, cols), raw.
-        **options: See ``PipelineOptions``.
+        low: Low resolution CAM (low rows, low cols), raw, not flat.
+        high: High resolution CAM (rows, cols), raw. A flat one has no edges: with a
+            warning, the low CAM alone is refined; ``edges`` is 0, ``bounds`` (0.0,
+            0.0), the segments are empty and ``merged`` is the low map in [0, 1].
+        roi_percentile: See :class:`PipelineOptions`, as for all options.
+        focal_scope: "global" or "local" focal points.
+        maxima_areas: "small" or "large" areas of local maxima.
+        merge_type: "blend" or "multiply".
+        merge_alpha: Weight of the segment when blending, [0, 1].
+        filter_type: Rule of the crop, "percentage" or "threshold".
+        filter_percentage: Largest percentage of the image in the crop.
+        filter_threshold: Threshold of the crop, [0, 1].
+        hole_size: Size of the smallest hole that is not filled, pixels.
+        confine_to_roi: True to restrict the segment to the region of interest.
 
     Returns:
-        In this order: ``blurred``, the high map in [0, 1] after a 5 x 5 mean; ``low``;
-        ``low_resized``, at the image's size; ``edges`` of blurred, in [0, 1]; ``roi``,
-        boolean; ``bounds``, two floats; ``focal_points``, integer rows x, y;
-        ``segmented`` and ``full_segment``, boolean; ``merged``, in [0, 1]; ``result``,
-        the image with all but the highest of merged set to 0. All but low,
-        focal_points and bounds have the image's rows and columns.
+        A dict of the steps, in this order:
+
+        - ``blurred``, the high map in [0, 1] after a 5 x 5 mean;
+        - ``low``; ``low_resized``, at the image's size;
+        - ``edges`` of blurred, in [0, 1]; ``roi``, boolean; ``bounds``, two floats;
+        - ``focal_points``, integer rows x, y; ``segmented`` and ``full_segment``,
+          boolean;
+        - ``merged``, the refined map in [0, 1]; ``result``, the image, 0 where merged
+          is low.
+
+        All but low, focal_points and bounds have the image's rows and columns.
 
     Raises:
-        TypeError: If an option is unknown or has another type.
+        TypeError: If an option has another type.
         ValueError: If an option or a value is out of range, a map holds NaN, the low
             map is flat, or the sizes of the image and of the high map differ.
 
     Reference:
         Tagaris, Sdraka, Stafylopatis: High Resolution Class Activation Mapping for
         Discriminative Feature Localization, ICIP 2019.
+
+    Examples:
+        >>> high = np.zeros((8, 8))
+        >>> high[2:5, 2:5] = 1
+        >>> steps = pipeline(np.ones((8, 8)), [[1.0, 0.0], [0.0, 0.0]], high)
+        >>> steps["merged"].shape, int(steps["result"].sum())
+        ((8, 8), 9)
     """
-    options = PipelineOptions.from_keywords(options)
+    options = PipelineOptions(
+        roi_percentile=roi_percentile,
+        focal_scope=focal_scope,
+        maxima_areas=maxima_areas,
+        merge_type=merge_type,
+        merge_alpha=merge_alpha,
+        filter_type=filter_type,
+        filter_percentage=filter_percentage,
+        filter_threshold=filter_threshold,
+        hole_size=hole_size,
+        confine_to_roi=confine_to_roi,
+    )
     low = checks.as_map(low, "low CAM")
     high = checks.as_map(high, "high CAM")
     image = _as_image(img, high.shape)
     _check_not_flat(low)
-    steps = {"blurred": edges.blur(high), "low": low}
-    steps["low_resized"] = roi.resize(low, high.shape)
+    steps: dict = {"blurred": edges.blur(high), "low": low}
+    steps["low_resized"] = regions.resize(low, high.shape)
     steps["edges"] = edges.edge_strength(steps["blurred"])
-    steps["roi"] = roi.region_of_interest(steps["low_resized"], options.roi_percentile)
-    steps["bounds"] = roi.edge_bounds(steps["edges"], steps["roi"])
+    steps["roi"] = regions.region_of_interest(steps["low_resized"], roi_percentile)
+    steps["bounds"] = edges.edge_bounds(steps["edges"], steps["roi"])
     steps["focal_points"] = _focal_points(steps, options)
+    if is_flat(steps["edges"]):
+        warnings.warn(
+            "The high CAM is flat and has no edges: the low CAM alone is refined.",
+            UserWarning,
+            stacklevel=2,
+        )
     steps["segmented"], steps["full_segment"] = _segments(steps, options)
-    steps["merged"] = merge.merge(
-        steps["full_segment"],
-        steps["low_resized"],
-        options.merge_type,
-        options.merge_alpha,
+    steps["merged"] = segment.merge(
+        steps["full_segment"], steps["low_resized"], merge_type, merge_alpha
     )
-    steps["result"] = crop.crop(image, _kept(steps["merged"], options))
+    steps["result"] = segment.crop(image, _crop_mask(steps["merged"], options))
     return steps
 
 
-def _as_image(img, size: tuple[int, int]) -> np.ndarray:
+def _as_image(img: npt.ArrayLike, size: tuple[int, ...]) -> np.ndarray:
     """The image (rows, cols[, channels]), float32 in [0, 1], of the high CAM's size."""
     image = np.asarray(img)
     if image.ndim > 2 and len(image) == 1 and image.shape[:2] != size:
         image = image[0]
     if image.ndim not in (2, 3) or image.shape[:2] != size:
         raise ValueError(
-            "The image and the high CAM have the same rows and columns. Received: an "
-            f"image of shape {np.shape(img)}, a high CAM of {size[0]} x {size[1]}. "
-            "Resize one of them; the order of arguments is img, low, high."
+            "Expected an image and a high CAM of the same rows and columns. Received: "
+            f"img of shape {np.shape(img)}, high CAM of {size[0]} x {size[1]}. "
+            "Use the order img, low, high, and resize one of them."
         )
     return checks.as_unit_range(image)
 
 
-def _check_not_flat(low: np.ndarray):
+def _check_not_flat(low: np.ndarray) -> None:
     if is_flat(low):
         raise ValueError(
-            "The low CAM needs more than one value, or it has no region of interest. "
+            "Expected a low CAM with more than one value, for its region of interest. "
             f"Received: {low.flat[0]:.4g} everywhere ({low.shape[0]} x {low.shape[1]})."
-            " Use the CAM of another class, or a network that is trained."
+            " Use the CAM of another class, or a trained network."
         )
 
 
 def _focal_points(steps: dict, options: PipelineOptions) -> np.ndarray:
     low_resized = steps["low_resized"]
     if options.focal_scope == "global":
-        return focal.global_points(low_resized)
-    return focal.local_points(steps["low"], low_resized.shape, options.maxima_areas)
+        return regions.global_points(low_resized)
+    return regions.local_points(steps["low"], low_resized.shape, options.maxima_areas)
 
 
 def _segments(steps: dict, options: PipelineOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of what grew from the focal points, and of it joined with edges, filled."""
+    """The segment grown from the focal points, and joined with strong edges, filled."""
     edge_map, region, bounds = steps["edges"], steps["roi"], steps["bounds"]
     if is_flat(edge_map):
-        warnings.warn(
-            "The high CAM is flat and has no edges: the low CAM alone is refined.",
-            UserWarning,
-            stacklevel=3,
-        )
         return np.zeros(region.shape, bool), np.zeros(region.shape, bool)
     grown = segment.grow(edge_map, steps["focal_points"], bounds)
     strong = region & (edge_map >= bounds[1])
@@ -109,7 +153,7 @@ def _segments(steps: dict, options: PipelineOptions) -> tuple[np.ndarray, np.nda
     return grown, full & region if options.confine_to_roi else full
 
 
-def _kept(merged: np.ndarray, options: PipelineOptions) -> np.ndarray:
+def _crop_mask(merged: np.ndarray, options: PipelineOptions) -> np.ndarray:
     if options.filter_type == "percentage":
-        return crop.top_percentage(merged, options.filter_percentage)
-    return crop.above_threshold(merged, options.filter_threshold)
+        return segment.top_percentage(merged, options.filter_percentage)
+    return segment.above_threshold(merged, options.filter_threshold)

@@ -1,10 +1,21 @@
-"""Growing and filling, against labels of connected parts."""
+"""Growing and filling of the segment, the merged map, and the crop."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from kerasloc.postprocess.segment import fill_holes, grow
+from kerasloc.postprocess.segment import (
+    above_threshold,
+    crop,
+    fill_holes,
+    grow,
+    merge,
+    top_percentage,
+)
+
+LOW = np.array([[1.0, 2.0], [3.0, 5.0]])
+UNIT = np.array([[0, 0.25], [0.5, 1]])
+SEGMENT = np.array([[0, 1], [0, 1]], bool)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -12,9 +23,9 @@ def test_growing_equals_labels_that_hold_a_point(seed):
     rng = np.random.default_rng(seed)
     edges = rng.random((31, 44)).round(2)  # so that values meet the bounds
     points = rng.integers(0, (44, 31), (20, 2))
-    parts, _ = ndimage.label((edges >= 0.2) & (edges <= 0.75))
-    held = set(parts[points[:, 1], points[:, 0]]) - {0}
-    expected = np.isin(parts, sorted(held))
+    components, _ = ndimage.label((edges >= 0.2) & (edges <= 0.75))
+    seeded = set(components[points[:, 1], points[:, 0]]) - {0}
+    expected = np.isin(components, sorted(seeded))
     np.testing.assert_array_equal(grow(edges, points, (0.2, 0.75)), expected)
 
 
@@ -49,3 +60,61 @@ def test_only_holes_of_fewer_pixels_are_filled():
 
 def test_a_full_mask_stays_full():
     assert fill_holes(np.ones((3, 3), bool), 256).all()
+
+
+def test_blend_weighs_the_segment_by_alpha():
+    expected = 0.2 * SEGMENT + 0.8 * UNIT
+    np.testing.assert_allclose(merge(SEGMENT, LOW, "blend", 0.2), expected)
+
+
+def test_multiply_keeps_the_low_map_inside_the_segment():
+    np.testing.assert_allclose(merge(SEGMENT, LOW, "multiply", 0.5), SEGMENT * UNIT)
+
+
+@pytest.mark.parametrize("merge_type", ["blend", "multiply"])
+@pytest.mark.parametrize("value", [False, True])
+def test_a_flat_map_leaves_the_second_alone(merge_type, value):
+    flat = np.full((2, 2), value)
+    np.testing.assert_allclose(merge(flat, LOW, merge_type, 0.3), UNIT)
+    np.testing.assert_allclose(merge(SEGMENT, flat, merge_type, 0.3), SEGMENT)
+
+
+def test_two_flat_maps_are_refused():
+    with pytest.raises(ValueError, match="two flat maps"):
+        merge(np.ones((2, 2), bool), np.full((2, 2), 4.0), "blend", 0.5)
+
+
+@pytest.mark.parametrize(("percentage", "count"), [(0, 0), (15, 15), (15.9, 15)])
+def test_the_highest_pixels_are_kept_up_to_the_percentage(percentage, count):
+    values = np.random.default_rng(0).permutation(100.0 - np.arange(100)).reshape(5, 20)
+    kept = top_percentage(values, percentage)
+    np.testing.assert_array_equal(kept, values > 100 - count)
+
+
+def test_a_hundred_percent_keep_all():
+    assert top_percentage(np.zeros((3, 4)), 100).all()
+
+
+def test_ties_that_do_not_all_fit_are_left_out():
+    values = np.zeros((10, 10))
+    values[0] = 1
+    values[1, 0] = 2
+    assert top_percentage(values, 10).sum() == 1
+    assert top_percentage(values, 11).sum() == 11
+    assert top_percentage(values, 50).sum() == 11
+
+
+def test_threshold_is_of_the_normalized_map_and_excluded():
+    values = np.array([[-4.0, -3.0, -2.0, 0.0]])
+    np.testing.assert_array_equal(above_threshold(values, 0.5), [[0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1), (2, 2, 3)])
+def test_pixels_outside_the_mask_become_0(shape):
+    image = np.random.default_rng(0).random(shape, np.float32) + 0.1
+    cropped = crop(image, np.array([[True, False], [False, True]]))
+    assert cropped.shape == shape
+    assert cropped.dtype == np.float32
+    np.testing.assert_array_equal(cropped[0, 0], image[0, 0])
+    assert not cropped[0, 1].any()
+    assert not cropped[1, 0].any()
