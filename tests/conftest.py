@@ -146,11 +146,15 @@ def running_eagerly():
     Those of training, and predictions of models that were never compiled.
     """
     import keras
+    import tensorflow as tf
 
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(False)  # Keras' switch suffices; tf.data warns
     always = property(lambda self: True, lambda self, value: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Model, "run_eagerly", always)
         yield
+    tf.config.run_functions_eagerly(before)
 
 
 @pytest.fixture

@@ -32,16 +32,6 @@ def make(**arguments):
     return kerasloc.ExplainerClassifier(**{**given, **arguments})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def eagerly():
-    """Runs networks op by op: for a few small images tracing is what takes long."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.fixture(scope="module")
 def wrapper(registered_as):
     keras.utils.set_random_seed(1)

@@ -20,16 +20,6 @@ def make(**arguments):
     return kerasloc.ExplainerClassifier(**{**given, **arguments})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def eagerly():
-    """Runs networks op by op: for a few small images tracing is what takes long."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.fixture(scope="module")
 def x():
     return np.random.default_rng(0).random((3, *SIZE, 1), dtype="float32")

@@ -38,16 +38,6 @@ def assert_near(answer, expected, share=1e-5):
     np.testing.assert_allclose(answer, expected, rtol=0, atol=limit)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def eagerly():
-    """Runs networks op by op: for a few small images tracing is what takes long."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.fixture(scope="module")
 def wrapper(registered_as):
     keras.utils.set_random_seed(1)

@@ -17,16 +17,6 @@ def make(**arguments):
     return kerasloc.HAM(**{**given, "backbone": "resnet18", **arguments})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def eagerly():
-    """Runs networks op by op: for two small images tracing is what takes long."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.fixture(scope="module")
 def wrapper(fill_by_rule):
     answer = make()

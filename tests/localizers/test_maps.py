@@ -60,16 +60,6 @@ def plain_sigmoid(values):
     return 1 / (1 + np.exp(-values.astype(float)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def eagerly():
-    """Runs networks op by op: for a few small images tracing is what takes long."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 QUICK = ("baseline", "pylon")
 DEPTHWISE = "deeplabv3plus"
 FAMILIES = [
