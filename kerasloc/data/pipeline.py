@@ -152,7 +152,13 @@ def _order(count: int, seed: list, weights: npt.ArrayLike | None) -> tf.Tensor:
 
 
 def steps(table: Table, config: PipelineConfig) -> int:
-    """Number of batches in an epoch."""
+    """Number of batches in an epoch.
+
+    Examples:
+        >>> table = Table(["a.png"] * 7, ("cat",), np.ones((7, 1)))
+        >>> steps(table, PipelineConfig((8, 8), batch_size=3))
+        3
+    """
     return -(-len(table) // config.batch_size)
 
 

@@ -92,6 +92,12 @@ class EnlargeCropFlip:
     Reference:
         Ouyang et al., Learning hierarchical attention for weakly-supervised chest X-ray
         abnormality localization and diagnosis, TMI 2021.
+
+    Examples:
+        >>> flip = EnlargeCropFlip(scale=(1.0, 1.0), flip=1.0)
+        >>> example = flip({"image": tf.constant([[[0.0], [1.0]]])}, seed=(0, 1))
+        >>> example["image"][0, :, 0].numpy()
+        array([1., 0.], dtype=float32)
     """
 
     scale: tuple[float, float] = (1.0, 1.12)

@@ -209,6 +209,11 @@ def render_polygons(
     Returns:
         Picture uint8 (size, size, 3), and masks (size, size) of the target and of all
         other shapes.
+
+    Examples:
+        >>> _, target, rest = render_polygons(PolygonConfig(size=32), "train", 0, 5)
+        >>> bool(target.any()), bool(rest.any())
+        (False, True)
     """
     rng = np.random.default_rng((config.seed, FOLDERS.index(split), label, number))
     return draw(rng, config, bool(label))
