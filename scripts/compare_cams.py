@@ -70,7 +70,9 @@ def measure(path: pathlib.Path, wrapper, options, config) -> tuple:
     Raises:
         ValueError: If there are no images with boxes.
     """
-    from kerasloc.training import cam_comparison, looked, run_data
+    from kerasloc.evaluation import compare as cam_comparison
+    from kerasloc.evaluation import run_data
+    from kerasloc.evaluation import samples as looked
 
     folder = path if path.is_dir() else path.parent
     given = arguments.given(options)
@@ -89,8 +91,9 @@ def measure(path: pathlib.Path, wrapper, options, config) -> tuple:
 def main(words=None):
     """Compares the methods of one model, or several models."""
     options = parse(words)
+    from kerasloc.evaluation import cam_report, run_data
+    from kerasloc.evaluation import compare as cam_comparison
     from kerasloc.localizers import loading as trained
-    from kerasloc.training import cam_comparison, cam_report, run_data
 
     run_data.check_limit(options.limit)
     if options.tune and options.split == "val":

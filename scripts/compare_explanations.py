@@ -67,7 +67,7 @@ def table_of(path: pathlib.Path, wrapper, options):
     Raises:
         ValueError: If there are none.
     """
-    from kerasloc.training import run_data
+    from kerasloc.evaluation import run_data
 
     folder = path if path.is_dir() else path.parent
     given = arguments.given(options)
@@ -92,9 +92,9 @@ def check_same(tables):
 
 def explain(paths, options) -> tuple[dict, tuple]:
     """What the methods of all models are worth, by name; the images and settings."""
+    from kerasloc.evaluation import comparison, run_data
     from kerasloc.localizers import loading as trained
     from kerasloc.metrics import AopcConfig
-    from kerasloc.training import comparison, run_data
 
     aopc = arguments.make(AopcConfig, vars(options))
     methods = {"aopc": aopc, "methods": tuple(options.methods)}
@@ -121,8 +121,8 @@ def explain(paths, options) -> tuple[dict, tuple]:
 def main(words=None):
     """Compares the explanations of one model or several."""
     options = parse(words)
+    from kerasloc.evaluation import comparison
     from kerasloc.localizers import loading as trained
-    from kerasloc.training import comparison
 
     paths = [pathlib.Path(one) for one in options.weights or ()]
     if not paths:

@@ -1,6 +1,5 @@
 """Measures a trained model on test images: classes, maps and controls, side by side."""
 
-import logging
 import pathlib
 
 from kerasloc.training import arguments
@@ -112,71 +111,12 @@ def run_folders(options) -> list[pathlib.Path]:
     return runs[:1]
 
 
-def evaluate_hrcam(folder, family, options) -> dict:
-    """Evaluates one run of HRCAM and writes its tables and figures.
-
-    Returns:
-        ``classification``: the report, ``localization``: the rows.
-    """
-    from kerasloc.data import config as data_config
-    from kerasloc.localizers import FullModel, HalfModel
-    from kerasloc.runs import read_config
-    from kerasloc.training import evaluation, report
-
-    wrapper = {"half": HalfModel, "full": FullModel}[family](folder)
-    data = data_config.data_of_run(
-        read_config(folder)["data"], arguments.given(options)
-    )
-    names, channels = wrapper.config.class_names, wrapper.config.channels
-    table = data_config.evaluation_table(data, options.split, names, channels)
-    answers = evaluation.classify(wrapper, table, options.batch_size)
-    logging.info("\n%s, %s images of %s", folder, options.split, data.name)
-    logging.info("%s", report.classification_text(answers))
-    measured = evaluation.localize(
-        wrapper, table, evaluation.REFINEMENTS, options.batch_size
-    )
-    rows = []
-    if measured:
-        tuning = {}
-        if data_config.has_validation(data, names):
-            val = data_config.evaluation_table(data, "val", names, channels)
-            tuning = evaluation.localize(
-                wrapper, val, evaluation.REFINEMENTS, options.batch_size
-            )
-        rows = evaluation.localization_rows(measured, tuning)
-        logging.info("%s", report.localization_text(rows))
-    name = "evaluation" if options.split == "test" else f"evaluation-{options.split}"
-    place = folder / name
-    place.mkdir(exist_ok=True)
-    report.write_evaluation(place, answers, rows)
-    report.draw_confusion(place, answers, names)
-    if family == "full":
-        drawn = evaluation.REFINEMENTS["refined, confined"]
-        report.draw_pipelines(place, wrapper, table, options.figures, **drawn)
-    logging.info("Tables and figures are in %s", place)
-    return {"classification": answers, "localization": rows}
-
-
-def collect_hrcam(results, place):
-    """Mean and deviation over several runs of HRCAM."""
-    from kerasloc.training import report
-
-    scores = [[{"run": "all", **each["classification"]}] for each in results]
-    names = [name for name in report.SCORES if name in scores[0][0]]
-    logging.info("\n%s", report.collected_text(report.collect(scores, "run", names)))
-    rows = [each["localization"] for each in results]
-    if all(rows):
-        collected = report.collect(rows, "map", ("point", "iou", "gain"))
-        logging.info("%s", report.collected_text(collected))
-        place.mkdir(parents=True, exist_ok=True)
-        report.write_csv(place / "localization_collected.csv", collected)
-
-
 def main(words=None):
     """Evaluates one run, or several and their mean and deviation."""
     options = parse(words)
+    from kerasloc.configs import select_fields
+    from kerasloc.evaluation import EvaluationConfig, collect_runs, evaluate_run
     from kerasloc.runs import read_network
-    from kerasloc.training import experiments, explainer_report, map_evaluation
 
     folders = run_folders(options)
     families = {read_network(folder).family for folder in folders}
@@ -189,22 +129,16 @@ def main(words=None):
         )
     family = families.pop()
     place = pathlib.Path(options.results_dir) / family
-    if family in HRCAM:
-        if options.checkpoint is not None:
-            raise ValueError(
-                f"--checkpoint is for networks of maps. Received: {options.checkpoint} "
-                f"for a run of {family}. Leave it out."
-            )
-        results = [evaluate_hrcam(folder, family, options) for folder in folders]
-        if len(results) > 1:
-            collect_hrcam(results, place)
-        return
-    given = arguments.given(options)
-    rows = [experiments.evaluate_run(folder, given) for folder in folders]
-    if len(rows) > 1:
+    config = EvaluationConfig(
+        **select_fields(EvaluationConfig, arguments.given(options))
+    )
+    tables = [evaluate_run(folder, config) for folder in folders]
+    if len(tables) > 1:
         names = [folder.name for folder in folders]
-        how = explainer_report if family == "explainer" else map_evaluation
-        how.collect(rows, place / "collected", names)
+        collected = collect_runs(tables, place / "collected", names)
+        if "localization" in collected.details:
+            path = place / "localization_collected.csv"
+            collected.details["localization"].write_csv(path)
 
 
 if __name__ == "__main__":

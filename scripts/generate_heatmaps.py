@@ -131,7 +131,8 @@ def remove_old(place: pathlib.Path):
 
 def write_pages(wrapper, table, place: pathlib.Path, title: str, options):
     """Writes the pages and heatmaps.csv, and says how many hits there are."""
-    from kerasloc.training import heatmap_rows, report
+    from kerasloc.evaluation import gallery as heatmap_rows
+    from kerasloc.evaluation import results_old as report
 
     answers = heatmap_rows.rows_of(wrapper, table, choice_of(options))
     place.mkdir(parents=True, exist_ok=True)
@@ -148,8 +149,8 @@ def write_pages(wrapper, table, place: pathlib.Path, title: str, options):
 
 def write_html(wrapper, table, place: pathlib.Path, title: str, options):
     """Writes the page for a browser."""
+    from kerasloc.evaluation.gallery import images_of
     from kerasloc.plotting import ReportConfig, write_report
-    from kerasloc.training.heatmap_rows import images_of
 
     network = wrapper.config
     thresholds = network.thresholds if network.multi_label else None
@@ -164,7 +165,7 @@ def write_html(wrapper, table, place: pathlib.Path, title: str, options):
 
 def choice_of(options):
     """Which images and classes are asked for."""
-    from kerasloc.training.heatmap_choice import Choice
+    from kerasloc.evaluation.choice import Choice
 
     picked = {name: tuple(getattr(options, name)) for name in ("images", "classes")}
     return arguments.make(Choice, vars(options) | picked)
@@ -177,8 +178,8 @@ def main(words=None):
         raise ValueError(
             f"--rows-per-page is a positive number. Received: {options.rows_per_page}."
         )
+    from kerasloc.evaluation.run_data import table_of_run
     from kerasloc.localizers import loading as trained
-    from kerasloc.training.run_data import table_of_run
 
     path = pathlib.Path(options.weights or "")
     if options.weights is None:

@@ -45,8 +45,9 @@ def main(words=None):
     """Trains one run, or goes on with it."""
     options = parse(words)
     from kerasloc.data import config as data_config
+    from kerasloc.evaluation import figures
     from kerasloc.runs import Run, seeded
-    from kerasloc.training import devices, report
+    from kerasloc.training import devices
     from kerasloc.training.configs import HrcamTraining
     from kerasloc.training.hrcam import half_network, train_half
 
@@ -70,7 +71,7 @@ def main(words=None):
     folder = arguments.run_folder(options, "half", data.name)
     with Run(folder, config) as run, seeded(training.seed):
         train_half(run, tables, network, training, strategy=strategy)
-        report.draw_history(run)
+        figures.draw_history(run)
     logging.info("%s is trained. Next: python scripts/train_full.py", folder)
 
 

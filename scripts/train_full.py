@@ -54,9 +54,10 @@ def main(words=None):
     """Trains one run, or goes on with it."""
     options = parse(words)
     from kerasloc.data import config as data_config
+    from kerasloc.evaluation import figures
     from kerasloc.localizers import HalfModel
     from kerasloc.runs import Run, read_config, seeded
-    from kerasloc.training import devices, report
+    from kerasloc.training import devices
     from kerasloc.training.configs import HrcamTraining
     from kerasloc.training.hrcam import full_network, train_full
 
@@ -84,7 +85,7 @@ def main(words=None):
     with Run(folder, config) as run, seeded(training.seed):
         how = {"half": half.model, "strategy": strategy}
         train_full(run, tables, network, training, **how)
-        report.draw_history(run)
+        figures.draw_history(run)
     logging.info("%s is trained.", folder)
     logging.info("Next: python scripts/evaluate.py --type full")
 

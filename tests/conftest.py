@@ -163,9 +163,9 @@ def eager(monkeypatch):
 
     The runs of `trained` and `trained_pylon` have curves.
     """
-    from kerasloc.training import report
+    from kerasloc.evaluation import figures
 
-    monkeypatch.setattr(report, "draw_history", lambda run: None)
+    monkeypatch.setattr(figures, "draw_history", lambda run: None)
     with running_eagerly():
         yield
 

@@ -4,19 +4,13 @@ import dataclasses
 import logging
 import pathlib
 
-from kerasloc import weights as weight_files
 from kerasloc.configs import NetworkConfig
 from kerasloc.data import config as data_config
-from kerasloc.models import families
-from kerasloc.models.folding import fold
-from kerasloc.runs import Run, read_config, read_network, seeded
+from kerasloc.evaluation import collect_runs, evaluate_run, figures
+from kerasloc.runs import Run, seeded
 from kerasloc.training import (
     arguments,
     devices,
-    explainer_evaluation,
-    explainer_report,
-    map_evaluation,
-    report,
 )
 from kerasloc.training.configs import ExplainerTraining, HamTraining, MapTraining
 from kerasloc.training.explainer import explainer_network, train_explainer
@@ -206,7 +200,7 @@ def _train(experiment: Experiment, network: NetworkConfig, tables, what):
         logger.info("Training %s (%s) in %s", network.name, training.name, folder)
         with Run(folder, config) as run, seeded(seed):
             train(run, tables, network, training, strategy=strategy)
-            report.draw_history(run)
+            figures.draw_history(run)
     return folder
 
 
@@ -220,44 +214,5 @@ def _evaluate(experiment: Experiment, folders):
     rows = [evaluate_run(folder) for folder in folders]
     if len(rows) > 1:
         where = experiment.place / f"{experiment.name}-collected"
-        own = experiment.family == "explainer"
-        tables = explainer_report if own else map_evaluation
-        tables.collect(rows, where, [folder.name for folder in folders])
+        collect_runs(rows, where, [folder.name for folder in folders])
         logger.info("Every run's rows, their mean and deviation are in %s", where)
-
-
-def evaluate_run(folder, options: dict | None = None) -> list[dict]:
-    """Measures a run of a network of maps on the test images of its data.
-
-    Args:
-        folder: Of the run.
-        options: Other data, ``split``, ``checkpoint`` and ``batch_size``, as of
-            scripts/evaluate.py.
-
-    Returns:
-        The rows of its table.
-    """
-    options = options or {}
-    network = read_network(folder)
-    if network.family == "explainer":
-        return explainer_evaluation.evaluate_explainer(folder, options)
-    data = data_config.data_of_run(read_config(folder)["data"], options)
-    split = options.get("split", "test")
-    table = data_config.evaluation_table(
-        data, split, network.class_names, network.channels
-    )
-    model = families.get(network.family).load("build")(
-        network.input_shape, network.num_classes, **network.options
-    )
-    model = fold(model) if network.folded else model
-    checkpoint = options.get("checkpoint", "best")
-    best = weight_files.weights_of_run(folder)
-    if checkpoint != "best":
-        best = best.with_name(f"{checkpoint}.weights.h5")
-    weight_files.assign(model, weight_files.read_arrays(best), source=str(best))
-    size = options.get("batch_size", 16)
-    with map_evaluation.answers(model, network, table, size) as found:
-        figures = map_evaluation.measure(found, network, table)
-    name = "evaluation" if split == "test" else f"evaluation-{split}"
-    name += "" if checkpoint == "best" else f"-{checkpoint}"
-    return map_evaluation.write(folder, figures, network.class_names, (name, split))

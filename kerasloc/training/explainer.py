@@ -11,12 +11,12 @@ from kerasloc.checks import as_size
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.augment import Strong
 from kerasloc.data.masks import box_masks
+from kerasloc.evaluation import draw_phase
 from kerasloc.losses import explanation_loss
 from kerasloc.models import families
 from kerasloc.models.families import IMAGENET
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.devices import scope
-from kerasloc.training.explainer_report import draw_phase
 from kerasloc.training.feeds import feed
 from kerasloc.training.fitting import jit_compile
 from kerasloc.training.maps import IMAGENET as IMAGENET_START
@@ -99,7 +99,7 @@ def train_explainer(run, tables, network: NetworkConfig, config, **how):
             return explainer_trainer(model, config, (phase, count, weights), strategy)
 
     for phase in train_phases(run, model, fed, config, make_trainer):
-        draw_phase(run, model, fed, network, phase.folder)
+        draw_phase(run, phase.folder, model, network, fed["val"])
     return run.history
 
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.pipeline import PipelineConfig, batches
+from kerasloc.evaluation import first_of_each_class
 from kerasloc.losses import MaskedBinaryCrossentropy
 from kerasloc.training.callbacks import AttentionImages
 from kerasloc.training.configs import TrainingConfig
-from kerasloc.training.report import first_of_each_class
 from kerasloc.training.scores import KnownLabelAccuracy
 
 SHOWN = 8

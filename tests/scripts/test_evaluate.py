@@ -10,10 +10,10 @@ import pytest
 
 from kerasloc.data import config as data_config
 from kerasloc.data import read_folders
+from kerasloc.evaluation import explanation_tables, refinement
+from kerasloc.evaluation.refinement import THRESHOLDS, Measured
 from kerasloc.models import families
 from kerasloc.runs import read_config
-from kerasloc.training import evaluation, explainer_report
-from kerasloc.training.evaluation import THRESHOLDS, Measured
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def measured(monkeypatch):
         curve = 1 - np.abs(THRESHOLDS - (0.2 if len(tables) == 1 else 0.6))
         return {"low": Measured(np.ones(2), np.stack([curve, curve]))}
 
-    monkeypatch.setattr(evaluation, "localize", localize)
+    monkeypatch.setattr(refinement, "localize", localize)
     return tables
 
 
@@ -407,7 +407,7 @@ def explainer_run(shapes, tmp_path):
 def test_explainer_classifiers_and_their_phases_are_measured_and_collected(
     main, failure, explainer_run, caplog, monkeypatch
 ):
-    monkeypatch.setattr(explainer_report, "_draw", lambda *_: None)
+    monkeypatch.setattr(explanation_tables, "_draw", lambda *_: None)
     phase = explainer_run / "phase1-classifier"
     words = ["--weights", str(explainer_run), str(phase), "--aopc-images", "1"]
     with caplog.at_level("INFO"):

@@ -11,6 +11,7 @@ import pytest
 import kerasloc
 from kerasloc.data import config as data_config
 from kerasloc.data import load_image
+from kerasloc.evaluation import EvaluationConfig, evaluate_run
 from kerasloc.metrics import auroc, iobb_accuracy, point_localization
 from kerasloc.runs import read_config, read_history
 from kerasloc.training import experiments, maps
@@ -253,7 +254,7 @@ def test_what_is_measured_is_what_the_wrapper_answers(
     trained_pylon, small_pylon, tmp_path
 ):
     folder = shutil.copytree(trained_pylon, tmp_path / "run")
-    rows = experiments.evaluate_run(folder)
+    rows = evaluate_run(folder).rows
     wrapper = kerasloc.load(folder)
     data = data_config.data_of_run(read_config(folder)["data"], {})
     names = wrapper.config.class_names
@@ -289,7 +290,7 @@ def test_what_is_measured_is_what_the_wrapper_answers(
 
 def test_validation_images_may_be_measured(trained_pylon, small_pylon, tmp_path):
     folder = shutil.copytree(trained_pylon, tmp_path / "run")
-    rows = experiments.evaluate_run(folder, {"split": "val", "batch_size": 3})
+    rows = evaluate_run(folder, EvaluationConfig(split="val", batch_size=3)).rows
     data = data_config.data_of_run(read_config(folder)["data"], {})
     val = data_config.training_tables(data)["val"]
     positives = [row["positives"] for row in rows[:3]]
@@ -302,11 +303,9 @@ def test_an_optimized_model_is_measured_as_the_one_it_was(
     from kerasloc import load
 
     folder = load(trained_pylon).optimize().save(tmp_path / "fast")
-    data = {"data_dir": str(several), "dataset": "csv"}
-    fast = experiments.evaluate_run(folder, data)
-    plain = experiments.evaluate_run(
-        shutil.copytree(trained_pylon, tmp_path / "run"), data
-    )
+    data = EvaluationConfig(data_dir=str(several), dataset="csv")
+    fast = evaluate_run(folder, data).rows
+    plain = evaluate_run(shutil.copytree(trained_pylon, tmp_path / "run"), data).rows
     for one, other in zip(fast, plain, strict=True):
         assert one["class"] == other["class"]
         assert one["auroc"] == pytest.approx(other["auroc"], abs=0.05, nan_ok=True)
@@ -323,7 +322,7 @@ def test_a_run_is_measured_in_full_precision_however_it_was_trained(
         keras.config.set_dtype_policy("float32")
     folder = pathlib.Path("results/pylon/several")
     measured = read(folder / "evaluation" / "metrics.csv")
-    experiments.evaluate_run(folder)
+    evaluate_run(folder)
     again = read(folder / "evaluation" / "metrics.csv")
     assert [row["point"] for row in measured] == [row["point"] for row in again]
     assert [row["iobb_0.25"] for row in measured] == [row["iobb_0.25"] for row in again]

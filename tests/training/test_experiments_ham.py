@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from kerasloc.data import config as data_config
+from kerasloc.evaluation import EvaluationConfig, ResultTable, evaluate_run
 from kerasloc.runs import read_config
 from kerasloc.training import experiments
 from kerasloc.training.configs import HamTraining
@@ -42,7 +43,7 @@ def measured(monkeypatch):
     def evaluate(folder, options=None):
         folders.append(pathlib.Path(folder))
         row = {"class": "macro", "images": 2, "auroc": float(len(folders))}
-        return [{**row, "tiou": 0.5}]
+        return ResultTable.from_rows([{**row, "tiou": 0.5}])
 
     monkeypatch.setattr(experiments, "evaluate_run", evaluate)
     return folders
@@ -191,7 +192,7 @@ def test_another_checkpoint_is_measured_in_a_folder_of_its_own(
     (folder / "best-tiou.weights.h5").unlink()
     shutil.copy(folder / "best-tior.weights.h5", folder / "best-tiou.weights.h5")
     first, second = (
-        experiments.evaluate_run(folder, {"checkpoint": f"best-{name}"})
+        evaluate_run(folder, EvaluationConfig(checkpoint=f"best-{name}")).rows
         for name in ("tiou", "tior")
     )
     assert first == second
@@ -205,4 +206,4 @@ def test_a_checkpoint_that_a_run_has_not_is_told(trained_ham, small_ham, tmp_pat
     folder = shutil.copytree(trained_ham, tmp_path / "run")
     (folder / "best-tiou.weights.h5").unlink()
     with pytest.raises((ValueError, OSError), match=r"best-tiou\.weights\.h5"):
-        experiments.evaluate_run(folder, {"checkpoint": "best-tiou"})
+        evaluate_run(folder, EvaluationConfig(checkpoint="best-tiou"))

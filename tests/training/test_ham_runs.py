@@ -10,10 +10,10 @@ import pytest
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.masks import box_masks
+from kerasloc.evaluation import EvaluationConfig, evaluate_run
 from kerasloc.runs import Run, read_config, read_history, seeded
 from kerasloc.training import ham
 from kerasloc.training.configs import TERMS, HamTraining
-from kerasloc.training.experiments import evaluate_run
 from kerasloc.training.ham import train_ham
 from kerasloc.weights import read_arrays
 
@@ -102,8 +102,8 @@ def test_the_best_by_a_score_are_the_weights_of_the_epoch_with_its_best_value(
     assert len(set(values)) > 1
     epochs = {f"best-{name}": int(np.argmax(values)), "last": -1}
     for checkpoint, epoch in epochs.items():
-        given = {"split": "val", "checkpoint": checkpoint}
-        macro = evaluate_run(folder, given)[3]
+        config = EvaluationConfig(split="val", checkpoint=checkpoint)
+        macro = evaluate_run(folder, config).rows[3]
         # what training says of validation images is what evaluation says of them
         for score in ("tiou", "tior"):
             assert macro[score] == pytest.approx(history[epoch][f"val_{score}"])

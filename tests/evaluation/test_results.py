@@ -8,9 +8,10 @@ import pytest
 
 from kerasloc import FullModel
 from kerasloc.data import read_folders
+from kerasloc.evaluation import figures, first_of_each_class
+from kerasloc.evaluation import results_old as report
 from kerasloc.metrics import classification_report, multi_label_report
 from kerasloc.runs import Run
-from kerasloc.training import report
 
 ROW = {
     "map": "low",
@@ -67,7 +68,7 @@ def test_a_multi_label_report_is_written_and_told(tmp_path):
     labels = [[1, np.nan], [0, 1], [1, 0]]
     answers = multi_label_report(labels, np.full((3, 2), 0.9), ["a", "b"])
     report.write_evaluation(tmp_path, answers, [])
-    report.draw_confusion(tmp_path, answers, ["a", "b"])
+    figures.draw_confusion(tmp_path, answers, ["a", "b"])
     assert not (tmp_path / "confusion.png").exists()
     assert "top_5" not in read(tmp_path / "metrics.csv")[0]
     text = report.classification_text(answers)
@@ -141,25 +142,25 @@ def test_collected_text_shows_mean_and_deviation():
 
 def test_classes_take_turns():
     labels = np.eye(3)[[0, 0, 0, 2, 1, 2]]
-    assert report.first_of_each_class(labels).tolist() == [0, 3, 4, 1, 5, 2]
+    assert first_of_each_class(labels).tolist() == [0, 3, 4, 1, 5, 2]
 
 
 def test_of_several_labels_the_first_counts():
     labels = np.array([[1, 1], [0, 1], [0, 0]])
-    assert report.first_of_each_class(labels).tolist() == [0, 1, 2]
+    assert first_of_each_class(labels).tolist() == [0, 1, 2]
 
 
 def test_history_is_drawn_once_there_is_one(tmp_path):
     with Run(tmp_path, {}) as run:
-        report.draw_history(run)
+        figures.draw_history(run)
         assert not (tmp_path / "figures").exists()
         run.write_history([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
-        report.draw_history(run)
+        figures.draw_history(run)
     assert (tmp_path / "figures" / "history.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_confusion_matrix_is_a_picture(tmp_path, answers):
-    report.draw_confusion(tmp_path, answers, ["a", "b/c", "d"])
+    figures.draw_confusion(tmp_path, answers, ["a", "b/c", "d"])
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -173,10 +174,10 @@ def test_pipelines_are_drawn_class_by_class(trained, shapes, tmp_path, monkeypat
     monkeypatch.setattr("kerasloc.plotting.pipeline", lambda *_: Figure())
     table = read_folders(shapes).split("test")
     full = FullModel(trained / "full" / "shapes", class_names=["a", "b/c", "d"])
-    report.draw_pipelines(tmp_path, full, table, 4)
+    figures.draw_pipelines(tmp_path, full, table, 4)
     starts = [name.rsplit("-", 1)[0] for name in drawn]
     assert starts == ["pipeline-a", "pipeline-b-c", "pipeline-d", "pipeline-a"]
-    report.draw_pipelines(tmp_path, full, table, 0)
+    figures.draw_pipelines(tmp_path, full, table, 0)
     assert len(drawn) == 4
 
 

@@ -11,15 +11,15 @@ from tqdm import tqdm
 
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.table import Table
-from kerasloc.metrics import locate_point, min_max
-from kerasloc.plotting import HeatmapRow, ReportClass, ReportImage
-from kerasloc.training.heatmap_choice import (
+from kerasloc.evaluation.choice import (
     Choice,
     class_indices,
     picked,
     positive_classes,
     true_classes,
 )
+from kerasloc.metrics import locate_point, min_max
+from kerasloc.plotting import HeatmapRow, ReportClass, ReportImage
 
 FIELDS = ("image", "labels", "boxes", "index")
 MANY_CLASSES = 16  # of more classes an image has only the likeliest on a report

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasloc.data import Table
-from kerasloc.training.heatmap_choice import (
+from kerasloc.evaluation.choice import (
     Choice,
     class_indices,
     picked,

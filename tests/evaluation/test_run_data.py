@@ -5,9 +5,9 @@ import types
 import pytest
 
 from kerasloc.data import read_folders
+from kerasloc.evaluation import run_data
+from kerasloc.evaluation.run_data import table_of_run
 from kerasloc.runs import read_network
-from kerasloc.training import run_data
-from kerasloc.training.run_data import table_of_run
 
 
 def test_the_images_are_those_of_the_run_or_other_ones(trained, shapes, tmp_path):

@@ -10,6 +10,7 @@ from scipy.special import logit
 from tqdm import tqdm
 
 from kerasloc.cams import METHODS
+from kerasloc.evaluation.samples import Looked
 from kerasloc.metrics import (
     AopcConfig,
     aopc,
@@ -22,7 +23,6 @@ from kerasloc.metrics import (
     pxap,
 )
 from kerasloc.metrics.wsol import box_overlaps
-from kerasloc.training.looked import Looked
 
 logger = logging.getLogger(__name__)
 

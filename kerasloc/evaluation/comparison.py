@@ -10,6 +10,9 @@ from tqdm import tqdm
 
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.table import Table
+from kerasloc.evaluation import refinement as evaluation
+from kerasloc.evaluation import results_old as report
+from kerasloc.evaluation.choice import positive_classes
 from kerasloc.metrics import (
     AopcConfig,
     aopc,
@@ -22,8 +25,6 @@ from kerasloc.metrics import (
     random_relevance,
     resize_maps,
 )
-from kerasloc.training import evaluation, report
-from kerasloc.training.heatmap_choice import positive_classes
 
 METHODS = ("high", "low", "gradcam", "random", "center")
 CLASSES = ("predicted", "true")

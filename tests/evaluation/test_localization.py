@@ -10,17 +10,16 @@ import pytest
 
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.config import DataConfig, evaluation_table
-from kerasloc.metrics import attention_overlaps, auroc, point_localization, tiou
-from kerasloc.training import map_evaluation
-from kerasloc.training.map_evaluation import (
+from kerasloc.evaluation import localization as map_evaluation
+from kerasloc.evaluation.localization import (
     Answers,
     answers,
-    collect,
     measure,
     rows,
     text,
     write,
 )
+from kerasloc.metrics import attention_overlaps, auroc, point_localization, tiou
 
 NAMES = ("circle", "star_3_1", "star_5_2")
 
@@ -325,26 +324,3 @@ def test_tables_go_where_they_are_said_to(table, tmp_path, caplog):
     assert (place / "metrics.csv").is_file()
     assert not (tmp_path / "evaluation").exists()
     assert "12 val images" in caplog.text
-
-
-def run_of(*aurocs):
-    return [
-        {"class": name, "pairs": 4, "auroc": value, "auroc_low": 0.0, "auroc_high": 1.0}
-        for name, value in zip(("a", "b"), aurocs, strict=True)
-    ]
-
-
-def test_runs_are_collected_with_their_mean_and_deviation(tmp_path):
-    runs = [run_of(0.5, np.nan), run_of(0.7, np.nan), run_of(0.9, 0.6)]
-    place = tmp_path / "all" / "collected"
-    collected = collect(runs, place, ["s0", "s1", "s2"])
-    written = read(place / "collected.csv")
-    assert set(written[0]) == {"class", "runs", "auroc_mean", "auroc_std"}
-    assert float(written[0]["auroc_mean"]) == pytest.approx(0.7)
-    assert float(written[0]["auroc_std"]) == pytest.approx(0.2)  # of n - 1
-    assert written[1]["auroc_mean"] == "nan"  # some run does not say
-    assert collected[0]["runs"] == 3
-    every = read(place / "runs.csv")
-    assert [float(row["auroc"]) for row in every[::2]] == [0.5, 0.7, 0.9]
-    assert [row["run"] for row in every[::2]] == ["s0", "s1", "s2"]
-    assert len(every) == 6

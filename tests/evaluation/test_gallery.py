@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import Table
+from kerasloc.evaluation.choice import Choice
+from kerasloc.evaluation.gallery import images_of, rows_of
 from kerasloc.metrics import resize_maps
-from kerasloc.training.heatmap_choice import Choice
-from kerasloc.training.heatmap_rows import images_of, rows_of
 
 NAMES = ("cat", "dog", "fox")
 PROBABILITIES = (0.1, 0.7, 0.2)

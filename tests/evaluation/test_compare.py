@@ -11,6 +11,10 @@ import pytest
 from keras import layers
 
 from kerasloc.data import read_folders
+from kerasloc.evaluation import cam_report
+from kerasloc.evaluation import compare as cam_comparison
+from kerasloc.evaluation.compare import CamComparison, compare, maps_of, methods_of
+from kerasloc.evaluation.samples import look
 from kerasloc.metrics import (
     AopcConfig,
     aopc,
@@ -20,9 +24,6 @@ from kerasloc.metrics import (
     point_localization,
     pxap,
 )
-from kerasloc.training import cam_comparison, cam_report
-from kerasloc.training.cam_comparison import CamComparison, compare, maps_of, methods_of
-from kerasloc.training.looked import look
 
 QUICK = CamComparison(
     ("own", "gradcam", "center"), aopc=AopcConfig(grid=4, steps=3), aopc_images=4

@@ -5,9 +5,9 @@ import pathlib
 
 import numpy as np
 
-from kerasloc.training import report
-from kerasloc.training.cam_comparison import CENTER, SHOWN, TITLES, Measured
-from kerasloc.training.looked import Looked
+from kerasloc.evaluation import results_old as report
+from kerasloc.evaluation.compare import CENTER, SHOWN, TITLES, Measured
+from kerasloc.evaluation.samples import Looked
 
 logger = logging.getLogger(__name__)
 

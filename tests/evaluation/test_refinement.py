@@ -8,9 +8,8 @@ import pytest
 
 from kerasloc import FullModel, HalfModel
 from kerasloc.data import Table, read_folders
-from kerasloc.metrics import center_gaussian, ious, point_hits
-from kerasloc.training import evaluation
-from kerasloc.training.evaluation import (
+from kerasloc.evaluation import refinement as evaluation
+from kerasloc.evaluation.refinement import (
     THRESHOLDS,
     Measured,
     annotated_pairs,
@@ -20,6 +19,7 @@ from kerasloc.training.evaluation import (
     localize,
     refine,
 )
+from kerasloc.metrics import center_gaussian, ious, point_hits
 
 NAN = np.nan
 SIZE = (32, 32)

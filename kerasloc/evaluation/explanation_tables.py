@@ -7,7 +7,8 @@ import pathlib
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from kerasloc.data.pipeline import batches
+from kerasloc.evaluation import figures as pictures
+from kerasloc.io import write_csv, write_json
 from kerasloc.metrics import (
     aopc,
     auroc,
@@ -19,12 +20,9 @@ from kerasloc.metrics import (
     precision_recall_curve,
     roc_curve,
 )
-from kerasloc.runs import Run, read_history
-from kerasloc.training import report
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 12
 TITLES = {
     "accuracy": "accuracy",
     "f1_macro": "F1, macro",
@@ -77,65 +75,6 @@ class Explained:
     curves: dict[str, np.ndarray]
 
 
-def draw_phase(run: Run, model, fed: dict, network, folder_name: str):
-    """Writes figures/phases.png and figures/explanations-FOLDER.png of a run.
-
-    The first is the curves of every phase so far, the second up to 12 validation
-    images, in which the classes take turns, with their explanations.
-
-    Args:
-        run: The open run, not that of the phase.
-        model: With outputs ``explanation`` and ``logits``.
-        fed: Of :func:`kerasloc.training.feeds.feed`: ``val`` and ``val_config``.
-        network: Its :class:`~kerasloc.configs.NetworkConfig`.
-        folder_name: Of the phase that has ended, such as ``phase1-classifier``.
-    """
-    from kerasloc.plotting import explanation_page, phases_figure
-
-    histories = {}
-    for path in sorted(run.folder.glob("phase*/history.csv")):
-        rows = read_history(path.parent)
-        histories[path.parent.name.replace("-", ": ", 1)] = rows
-    if any(histories.values()):
-        figure = phases_figure(histories)
-        figure.savefig(run.path("figures/phases.png"), dpi=DPI)
-    title = f"Explanations after {folder_name}, validation images"
-    page = explanation_page(_rows(model, fed, network), title)
-    page.savefig(run.path(f"figures/explanations-{folder_name}.png"), dpi=DPI)
-
-
-def _rows(model, fed: dict, network) -> list:
-    """The images of a page with their explanations and answers."""
-    from kerasloc.plotting import ExplanationRow
-
-    labels = np.nan_to_num(fed["val"].labels)
-    shown = fed["val"].subset(report.first_of_each_class(labels)[:SHOWN])
-    own = {"batch_size": SHOWN, "cache": None, "fields": ("image",)}
-    config = dataclasses.replace(fed["val_config"], **own)
-    images = next(iter(batches(shown, config)))["image"].numpy()
-    outputs = model.predict_on_batch(images)
-    chances = softmax(np.asarray(outputs["logits"], float), axis=-1)
-    names, labels = network.class_names, np.nan_to_num(shown.labels)
-    return [
-        ExplanationRow(
-            image=image,
-            explanation=explanation[..., 0],
-            probabilities=dict(zip(names, answer, strict=True)),
-            label=names[known.argmax()] if known.any() else None,
-        )
-        for image, explanation, answer, known in zip(
-            _seen(images, config), outputs["explanation"], chances, labels, strict=True
-        )
-    ]
-
-
-def _seen(images, config) -> np.ndarray:
-    """Images as they were before they were normalized, in [0, 1]."""
-    if config.mean is None:
-        return images
-    return np.clip(images * np.float32(config.std) + np.float32(config.mean), 0, 1)
-
-
 def write(place, found: Explained, table, split: str) -> list[dict]:
     """Writes tables and figures; the rows.
 
@@ -168,9 +107,9 @@ def write(place, found: Explained, table, split: str) -> list[dict]:
     everything = {"split": split, "images": len(table), "rows": measured, **figures}
     place = pathlib.Path(place)
     place.mkdir(parents=True, exist_ok=True)
-    report.write_csv(place / "metrics.csv", measured)
-    report.write_csv(place / "per_class.csv", per_class(figures))
-    report.write_json(place / "evaluation.json", everything | {"morf": morf})
+    write_csv(place / "metrics.csv", measured)
+    write_csv(place / "per_class.csv", per_class(figures))
+    write_json(place / "evaluation.json", everything | {"morf": morf})
     _draw(place, figures["classification"], curves)
     logger.info(
         "%s: %d %s images\n%s",
@@ -254,7 +193,7 @@ def _draw(place: pathlib.Path, classified: dict, curves: dict):
         drawn["morf"] = morf_figure(curves["morf"])
     for name, figure in drawn.items():
         figure.savefig(place / f"{name}.png", dpi=DPI)
-    report.draw_confusion(place, classified, list(classified["per_class"]))
+    pictures.draw_confusion(place, classified, list(classified["per_class"]))
 
 
 def per_class(figures: dict) -> list[dict]:
@@ -292,22 +231,3 @@ def text(rows: list[dict]) -> str:
             line += f"  [{row['low']:.3f}, {row['high']:.3f}]"
         lines.append(line)
     return "\n".join(lines)
-
-
-def collect(runs: list[list[dict]], folder, names) -> list[dict]:
-    """Mean and deviation over several runs' rows, written as collected.csv.
-
-    Args:
-        runs: The rows of every run, as from :func:`rows`.
-        folder: Where the file goes, and runs.csv, every run's rows.
-        names: Of the runs.
-    """
-    collected = report.collect(runs, "quantity", ("value",))
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    report.write_csv(folder / "collected.csv", collected)
-    named = zip(names, runs, strict=True)
-    every = [{"run": name, **row} for name, each in named for row in each]
-    report.write_csv(folder / "runs.csv", every)
-    logger.info("%s", report.collected_text(collected))
-    return collected

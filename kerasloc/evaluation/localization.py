@@ -15,6 +15,16 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from kerasloc.data.pipeline import PipelineConfig, batches
+from kerasloc.evaluation.attention import (
+    OVERLAPS,
+    Overlaps,
+    overlap_figures,
+    overlap_row,
+)
+from kerasloc.evaluation.results import ResultTable
+from kerasloc.evaluation.samples import EvaluationConfig, table_of_run
+from kerasloc.io import write_csv, write_json
+from kerasloc.localizers import load
 from kerasloc.metrics import (
     auroc,
     average_precision,
@@ -24,14 +34,7 @@ from kerasloc.metrics import (
     multi_label_report,
     point_localization,
 )
-from kerasloc.training import report
-from kerasloc.training.attention_evaluation import (
-    OVERLAPS,
-    Overlaps,
-    overlap_figures,
-    overlap_row,
-)
-from kerasloc.training.feeds import normalization
+from kerasloc.runs import weights_of_run
 
 logger = logging.getLogger(__name__)
 
@@ -264,40 +267,45 @@ def write(
     name, split = title
     place = pathlib.Path(folder) / name
     place.mkdir(parents=True, exist_ok=True)
-    report.write_csv(place / "metrics.csv", measured)
+    write_csv(place / "metrics.csv", measured)
     count = figures["classification"]["count"]
     everything = {"split": split, "images": count, "rows": measured, **figures}
-    report.write_json(place / "evaluation.json", everything)
+    write_json(place / "evaluation.json", everything)
     logger.info("%s: %d %s images\n%s", folder, count, split, text(measured))
     return measured
 
 
-def collect(runs: list[list[dict]], folder, names) -> list[dict]:
-    """Mean and deviation over several runs' rows, written as collected.csv.
+def evaluate_maps(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable:
+    """Measure a run of a network with logits and maps.
 
     Args:
-        runs: The rows of every run.
-        folder: Where the file goes, and runs.csv, every run's rows.
-        names: Of the runs.
+        folder: Run folder.
+        config: Options.
+
+    Returns:
+        A table of classes and their averages.
     """
-    columns = [
-        name
-        for name, value in runs[0][0].items()
-        if isinstance(value, float) and not name.endswith(("_low", "_high"))
-    ]
-    collected = report.collect(runs, "class", columns)
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    report.write_csv(folder / "collected.csv", collected)
-    named = zip(names, runs, strict=True)
-    every = [{"run": name, **row} for name, each in named for row in each]
-    report.write_csv(folder / "runs.csv", every)
-    names = ("auroc", "tiou", "tior", "point", "iobb_0.25")
-    shown = [name for name in names if name in columns]
-    logger.info("%s", report.collected_text(_only(collected, shown)))
-    return collected
+    wrapper = load(
+        folder
+        if config.checkpoint == "best"
+        else weights_of_run(folder, config.checkpoint)
+    )
+    model, network = wrapper.model, wrapper.config
+    table = table_of_run(folder, network, config)
+    with answers(model, network, table, config.batch_size) as found:
+        figures = measure(found, network, table)
+    title = config.folder, config.split
+    measured = write(folder, figures, network.class_names, title)
+    shares = [k for k in measured[0] if k.startswith(("iobb_", "iou_"))]
+    titles = {"positives": "positives", **TITLES, **{key: key for key in shares}}
+    return ResultTable.from_rows(measured, titles)
 
 
-def _only(collected, columns):
-    wanted = ["class", "runs", *(f"{c}_{k}" for c in columns for k in ("mean", "std"))]
-    return [{name: row[name] for name in wanted} for row in collected]
+def normalization(network) -> dict:
+    """Mean and deviation of a pipeline."""
+    if set(network.mean) == {0.0} and set(network.std) == {1.0}:
+        return {"mean": None, "std": None}
+    return {
+        name: tuple(np.broadcast_to(getattr(network, name), network.channels).tolist())
+        for name in ("mean", "std")
+    }

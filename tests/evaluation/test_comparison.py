@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import load_image, read_folders
+from kerasloc.evaluation import comparison
+from kerasloc.evaluation.comparison import Comparison, Explained, compare
 from kerasloc.metrics import (
     AopcConfig,
     aopc,
@@ -18,8 +20,6 @@ from kerasloc.metrics import (
     pompom,
     resize_maps,
 )
-from kerasloc.training import comparison
-from kerasloc.training.comparison import Comparison, Explained, compare
 
 
 class Model:

@@ -12,16 +12,23 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
 from scipy.special import softmax
 from tqdm import tqdm
 
 from kerasloc import boxes as box_tools
 from kerasloc import weights as weight_files
-from kerasloc.cams import FeatureGradient, GradCAM
+from kerasloc.cams import FeatureGradient, GradCAM, run
+from kerasloc.configs import select_fields
 from kerasloc.data import config as data_config
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.synthetic import other_masks
+from kerasloc.evaluation import explanation_tables as explainer_report
+from kerasloc.evaluation.results import ResultTable
+from kerasloc.evaluation.samples import (
+    EvaluationConfig,
+    first_of_each_class,
+    table_of_run,
+)
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import (
     AopcConfig,
@@ -34,60 +41,60 @@ from kerasloc.metrics import (
 from kerasloc.models.explainer import deepest, explainer_classifier
 from kerasloc.models.folding import fold
 from kerasloc.runs import read_config, read_network
-from kerasloc.training import arguments, explainer_report, report
-from kerasloc.training.configs import ExplainerTraining
-from kerasloc.training.stops import Collapse
 
 logger = logging.getLogger(__name__)
 
 FIELDS = ("image", "boxes", "mask", "index")
 STEPS = 20  # of AOPC, of the 64 tiles of an image
-AOPC_IMAGES = 32
+FLAT = 1e-3  # a mean explanation this near to 0 or 1 marks nothing, or everything
 
 
-def evaluate_explainer(folder, options: dict | None = None) -> list[dict]:
-    """Measures a run, or a phase of one, on the test images of its data.
+@dataclasses.dataclass(frozen=True)
+class ExplanationTerm:
+    """Explanation loss of a run's training, as recorded in its configuration."""
+
+    loss: str = "hybrid"
+    beta: float = 0.9
+    gamma: float = 1.0
+    budget: float = 0.0
+    weak_everywhere: bool = False
+
+
+def evaluate_explainer(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable:
+    """Measure a run of the explainer-classifier, or a phase of one.
 
     Args:
-        folder: Of the run or the phase.
-        options: Other data, ``split`` and ``batch_size`` as of scripts/evaluate.py, and
-            ``aopc_images``: on how many images AOPC is measured at most (32).
+        folder: Folder of the run or the phase.
+        config: Options.
 
     Returns:
-        The rows of metrics.csv; see ``explainer_report.rows``.
+        A table of quantities.
 
     Raises:
-        ValueError: If another checkpoint than ``best`` is asked for, or the data does
-            not fit.
+        ValueError: If the checkpoint is not ``best``, or the data does not fit.
     """
-    options = options or {}
-    if options.get("checkpoint", "best") != "best":
+    if config.checkpoint != "best":
         raise ValueError(
             "An explainer-classifier keeps the best weights, and those of each phase "
-            f"in a folder. Received: checkpoint {options['checkpoint']}. Leave it out, "
+            f"in a folder. Received: checkpoint {config.checkpoint}. Leave it out, "
             "or evaluate a phase: --weights RUN/phase1-classifier."
         )
-    most = options.get("aopc_images", AOPC_IMAGES)
-    if most < 0:
-        raise ValueError(f"aopc_images is 0 or more. Received: {most}.")
-    network, known = read_network(folder), read_config(folder)
-    data = data_config.data_of_run(known["data"], options)
-    split = options.get("split", "test")
-    table = data_config.evaluation_table(
-        data, split, network.class_names, network.channels
-    )
+    network, recorded = read_network(folder), read_config(folder)
+    table = table_of_run(folder, network, config)
     table.class_index  # noqa: B018 - refuses images that have not exactly one class
     model = _model(folder, network)
+    data_dir = data_config.data_of_run(recorded["data"], config.overrides).data_dir
+    training = ExplanationTerm(**select_fields(ExplanationTerm, recorded["training"]))
     measure = {
-        "others": masks_of_others(table, data.data_dir),
-        "training": arguments.make(ExplainerTraining, known["training"]),
-        "drawn": _drawn(table, most),
-        "batch_size": options.get("batch_size", 16),
+        "others": masks_of_others(table, data_dir),
+        "training": training,
+        "drawn": _drawn(table, config.aopc_images),
+        "batch_size": config.batch_size,
     }
     found = explain(model, network, table, measure)
-    place = pathlib.Path(folder)
-    place /= "evaluation" if split == "test" else f"evaluation-{split}"
-    return explainer_report.write(place, found, table, split)
+    place = folder / config.folder
+    measured = explainer_report.write(place, found, table, config.split)
+    return ResultTable.from_rows(measured, {"images": "images", "value": "value"})
 
 
 def _model(folder, network) -> keras.Model:
@@ -119,7 +126,7 @@ def masks_of_others(table, folder):
 def _drawn(table, most: int) -> np.ndarray:
     """Which images AOPC is measured on, boolean (n,); the classes take turns."""
     drawn = np.zeros(len(table), bool)
-    drawn[report.first_of_each_class(np.nan_to_num(table.labels))[:most]] = True
+    drawn[first_of_each_class(np.nan_to_num(table.labels))[:most]] = True
     return drawn
 
 
@@ -231,10 +238,7 @@ class _Asked:
 
     def __init__(self, model, network, batch_size: int):
         features = model.get_layer(deepest(model)).output
-        # one function for everything, for batches of any length: each takes seconds
-        every = keras.Model(model.input, {**model.output, "features": features})
-        shape = tf.TensorSpec((None, *model.input.shape[1:]), tf.float32)
-        self._call = tf.function(lambda x: every(x, training=False), [shape])
+        self._every = keras.Model(model.input, {**model.output, "features": features})
         head = keras.Model([features], {"logits": model.output["logits"]})
         self._gradient = FeatureGradient(head)
         self._mean, self._std = np.float32(network.mean), np.float32(network.std)
@@ -242,8 +246,7 @@ class _Asked:
 
     def answers(self, images) -> dict[str, np.ndarray]:
         """Explanations (n, rows, cols), logits, and the deepest features."""
-        outputs = self._call((images - self._mean) / self._std)
-        answer = {name: values.numpy() for name, values in outputs.items()}
+        answer = run(self._every, (images - self._mean) / self._std)
         return answer | {"explanation": answer["explanation"][..., 0]}
 
     def predict(self, images) -> np.ndarray:
@@ -279,10 +282,15 @@ class _Asked:
         }
 
 
+def is_flat(mean: float) -> bool:
+    """Tell whether a mean explanation shows that all are nearly 0, or nearly 1."""
+    return not FLAT < mean < 1 - FLAT
+
+
 def _warn_of_flat(found: explainer_report.Explained):
     """Warns of explanations that are 0, or 1, everywhere."""
     mean = found.each["explanation"].mean()
-    if Collapse.flat(mean):
+    if is_flat(mean):
         logger.warning(
             "The explanations of all images are %s everywhere (mean %.4f): they explain"
             " nothing.",
