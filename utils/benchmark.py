@@ -1,9 +1,9 @@
-"""Measures how fast a family of networks works here; prints one table with ratios.
+"""Measure the speed of a family of networks on this machine; prints a table of ratios.
 
-What is compared takes turns, round after round, so that a machine that gets slower or
+Compared functions take turns, round after round, so that a machine that gets slower or
 faster does so for all; a first turn of each, which warms up, does not count. Numbers
-are medians over the rounds; a ratio is the median of the rounds' ratios and tells how
-many times as fast a line is as what stands behind it.
+are medians over the rounds; a ratio is the median of the rounds' ratios and means how
+many times as fast a row is as the row it is compared with.
 
 Example:
     python utils/benchmark.py hrcam --json benchmark.json
@@ -36,42 +36,55 @@ EXAMPLE = "example: python utils/benchmark.py {} --only {} --json speed.json"
 
 
 def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """The parser and what it made of the arguments (None: the command line's)."""
+    """Create the parser and parse arguments (None: the command line's)."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog=f"{EXAMPLE.format('hrcam', 'cams')}; options: hrcam --help",
     )
-    suites = parser.add_subparsers(dest="suite", required=True, help="what to measure")
+    suites = parser.add_subparsers(dest="suite", required=True, help="suite to measure")
     for name, suite in SUITES.items():
-        sections = [section.__name__ for section in suite.SECTIONS]
-        one = suites.add_parser(
-            name,
-            description=suite.__doc__.splitlines()[0],
-            epilog=EXAMPLE.format(name, sections[0]),
-        )
-        one.add_argument("--only", nargs="+", choices=sections, default=sections)
-        for option, (default, text) in suite.OPTIONS.items():
-            names = dict.fromkeys([f"--{option}", f"--{option.replace('-', '_')}"])
-            one.add_argument(
-                *names,
-                type=type(default),
-                metavar="N" if isinstance(default, int) else "NAME",
-                default=default,
-                help=f"{text} (default {default})",
-            )
-        one.add_argument("--quick", action="store_true", help="tiny sizes, to try it")
-        one.add_argument("--json", type=pathlib.Path, help="a file to write as well")
-        one.set_defaults(parser=one)
+        _add_suite(suites, name, suite)
     options = parser.parse_args(arguments)
-    if options.quick:  # once more: what is given decides, also then
+    if options.quick:  # parsed again: options of the command line have priority
         options.parser.set_defaults(**SUITES[options.suite].QUICK)
         options = parser.parse_args(arguments)
     del options.parser
-    given = vars(options)
-    numbers = [given[name.replace("-", "_")] for name in SUITES[options.suite].OPTIONS]
-    if min(number for number in numbers if isinstance(number, int)) < 1:
+    numbers = [value for value in vars(options).values() if isinstance(value, int)]
+    if min(number for number in numbers if not isinstance(number, bool)) < 1:
         parser.error("Numbers are 1 or more.")
     return parser, options
+
+
+def _add_suite(suites, name: str, suite) -> None:
+    """Add the parser of a suite."""
+    sections = [section.__name__ for section in suite.SECTIONS]
+    parser = suites.add_parser(
+        name,
+        description=suite.__doc__.splitlines()[0],
+        epilog=EXAMPLE.format(name, sections[0]),
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=sections,
+        default=sections,
+        help="sections to measure (default: all)",
+    )
+    for option, (default, text) in suite.OPTIONS.items():
+        parser.add_argument(
+            *dict.fromkeys([f"--{option}", f"--{option.replace('-', '_')}"]),
+            type=type(default),
+            metavar="N" if isinstance(default, int) else "NAME",
+            default=default,
+            help=f"{text} (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, to try it (default: no)"
+    )
+    parser.add_argument(
+        "--json", type=pathlib.Path, help="file to write the rows to (default: none)"
+    )
+    parser.set_defaults(parser=parser)
 
 
 def main(arguments=None) -> None:
@@ -80,13 +93,14 @@ def main(arguments=None) -> None:
     parser, options = parse(arguments)
     facts = environment()
     print("\n".join(f"{name}: {fact}" for name, fact in facts.items()), flush=True)
-    sections = [
-        section
-        for section in SUITES[options.suite].SECTIONS
-        if section.__name__ in options.only
-    ]
+    sections = {section.__name__: section for section in SUITES[options.suite].SECTIONS}
     try:
-        rows = [row for section in sections for row in section(options)]
+        rows = [
+            row
+            for name, section in sections.items()
+            if name in options.only
+            for row in section(options)
+        ]
     except ValueError as error:
         parser.error(str(error))
     print(table(rows))

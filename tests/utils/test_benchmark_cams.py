@@ -1,8 +1,6 @@
-"""utils/benchmarks/cams.py: the plainer ways answer as ours do."""
+"""The suite cams of the benchmark: the loops compute the same maps."""
 
-import importlib.util
-import pathlib
-import types
+import functools
 
 import keras
 import numpy as np
@@ -10,29 +8,25 @@ import pytest
 
 from kerasloc import cams
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "benchmark.py"
 COUNT = 6  # channels of the layer
 pytestmark = pytest.mark.usefixtures("eager")
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def suite(tool):
-    return tool.SUITES["cams"]
+def suite(load_suite):
+    return load_suite("cams")
 
 
 @pytest.fixture
-def small(suite, monkeypatch):
-    """The suite with a network of two convolutions."""
+def options(suite, quick_options):
+    return functools.partial(quick_options, suite, size=16)
 
-    def network(options):
+
+@pytest.fixture
+def network(suite):
+    """Function that builds a network of two convolutions."""
+
+    def build(options):
         keras.utils.set_random_seed(0)
         image = keras.Input((options.size, options.size, 3))
         conv = keras.layers.Conv2D(COUNT, 5, 4, "same", activation="relu")
@@ -41,93 +35,64 @@ def small(suite, monkeypatch):
         logits = keras.layers.GlobalAveragePooling2D()(maps)
         return keras.Model(image, {"logits": logits, "maps": maps})
 
-    monkeypatch.setattr(suite, "network", network)
-    return suite
-
-
-def options(suite, **given):
-    usual = {key.replace("-", "_"): value for key, (value, _) in suite.OPTIONS.items()}
-    return types.SimpleNamespace(
-        **{**usual, **suite.QUICK, "size": 16, "repeat": 2, **given}
-    )
-
-
-def lines(rows):
-    """Section, name, what it is compared with, and the ratio hoped for."""
-    for row in rows:
-        assert len(row["values"]) in (1, 2)
-        assert min(row["values"]) > 0
-        assert row.get("ratio", 1) > 0
-    return [
-        (row["section"], row["name"], row.get("against"), row.get("aim"))
-        for row in rows
-    ]
+    return build
 
 
 @pytest.mark.parametrize(
-    ("one_by_one", "method"),
-    [("seen_one_by_one", "scorecam"), ("ablated_one_by_one", "ablationcam")],
+    ("loop", "method"),
+    [("masked_one_by_one", "scorecam"), ("ablated_one_by_one", "ablationcam")],
 )
-def test_one_channel_at_a_time_gives_the_same_map(small, one_by_one, method):
-    model = small.network(options(small))
+def test_one_channel_at_a_time_gives_the_same_map(
+    suite, network, options, loop, method
+):
+    model = network(options())
     image = np.random.default_rng(0).random((16, 16, 3), np.float32)
-    part, index = cams.cut(model, small.LAYER), 3
-    logits = getattr(small, one_by_one)(part, image)(COUNT)
-    assert logits.shape == (COUNT, small.CLASSES)
-    features = part.encode(image[None])[0]
+    cut, index = cams.cut(model, suite.LAYER), 3
+    logits = getattr(suite, loop)(cut, image)(COUNT)
+    assert logits.shape == (COUNT, suite.CLASSES)
+    features = cut.encode(image[None])[0]
     if method == "scorecam":
         expected = cams.ScoreCAM.combine(features, logits[None, :, index])
     else:
-        whole = part.whole.predict_on_batch(image[None])[:, index]
+        whole = cut.whole.predict_on_batch(image[None])[:, index]
         expected = cams.AblationCAM.combine(features, whole, logits[None, :, index])
-    found = cams.METHODS[method](model, small.LAYER).maps(image, index)
-    np.testing.assert_allclose(found, expected[0], atol=1e-5)
+    maps = cams.METHODS[method](model, suite.LAYER).maps(image, index)
+    np.testing.assert_allclose(maps, expected[0], atol=1e-5)
     assert np.ptp(logits[:, index]) > 1e-3
 
 
-def test_every_method_is_timed(small):
-    rows = small.methods(options(small))
-    assert lines(rows) == [
-        (f"methods, 16 px, {1 if name in small.SLOW else 2} at once", name, None, None)
-        for name in cams.METHODS
-    ]
+def test_every_method_is_timed(suite, network, options, comparisons):
+    rows = suite.methods(options(), network)
+    assert comparisons(rows) == [(name, None, None) for name in cams.METHODS]
+    fast, slow = ["methods, 16 px, 2 at once"], ["methods, 16 px, 1 at once"]
+    assert [row["section"] for row in rows] == 8 * fast + 2 * slow
     assert [len(row["values"]) for row in rows] == [2] * 8 + [1] * 2
 
 
-def test_all_classes_are_compared_with_a_call_for_each(small):
-    section, slow = "gradcam, 16 px, 2 at once", "20 classes, 20 calls"
-    assert lines(small.classes(options(small, repeat=1))) == [
-        (section, slow, None, None),
-        (section, "20 classes, one call", slow, None),
+def test_all_classes_are_compared_with_a_call_for_each(
+    suite, network, options, comparisons
+):
+    slow = "20 classes, 20 calls"
+    rows = suite.classes(options(repeat=1), network)
+    assert comparisons(rows) == [
+        (slow, None, None),
+        ("20 classes, one call", slow, None),
     ]
+    assert {row["section"] for row in rows} == {"gradcam, 16 px, 2 at once"}
 
 
-def test_channels_one_at_a_time_are_scaled_up(small, monkeypatch):
-    clock = iter(range(100))
-    usual = small.Race
-    monkeypatch.setattr(small, "Race", lambda name: usual(name, clock=clock.__next__))
-    rows = small.channels(options(small))  # 2 of 6 channels; every work takes 1 s
+def test_channels_one_at_a_time_are_scaled_up(suite, network, options, comparisons):
+    clock = iter(range(100))  # every call takes 1 s
+    race = functools.partial(suite.Race, clock=clock.__next__)
+    rows = suite.channels(options(), network, race)
     slow = "one at a time, 2 of 6 channels scaled up"
-    assert lines(rows) == [
-        (f"{name}, 16 px", *row)
-        for name, aim in (("scorecam", 1.5), ("ablationcam", 10))
-        for row in ((slow, None, None), ("as it is", slow, aim))
+    assert comparisons(rows) == [
+        (slow, None, None),
+        ("as it is", slow, 1.5),
+        (slow, None, None),
+        ("as it is", slow, 10),
     ]
+    names = [row["section"] for row in rows]
+    assert names == 2 * ["scorecam, 16 px"] + 2 * ["ablationcam, 16 px"]
     assert [row["median"] for row in rows] == pytest.approx([3000, 1000] * 2)
     assert [row["ratio"] for row in rows[1::2]] == pytest.approx([3, 3])
-
-
-@pytest.mark.parametrize(
-    ("size", "message"),
-    [
-        ("30", "multiples of 32"),
-        ("32", "'stage5', whose output is (None, 1, 1, 512)"),
-        ("0", "Numbers are 1 or more."),
-    ],
-)
-def test_a_size_that_does_not_fit_is_an_error_with_the_reason(
-    tool, capsys, size, message
-):
-    with pytest.raises(SystemExit, match="2"):
-        tool.main(["cams", "--only", "channels", "--size", size])
-    assert message in capsys.readouterr().err

@@ -1,8 +1,4 @@
-"""utils/benchmarks/explainer.py: the plainer ways answer as ours do."""
-
-import importlib.util
-import pathlib
-import types
+"""The suite explainer of the benchmark: the simple code computes the same."""
 
 import keras
 import numpy as np
@@ -10,27 +6,22 @@ import pytest
 
 from kerasloc.models.explainer import multiplied_by
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "benchmark.py"
-
 
 @pytest.fixture(scope="module")
-def suite():
-    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.SUITES["explainer"]
+def suite(load_suite):
+    return load_suite("explainer")
 
 
-def test_both_multiplications_answer_alike(suite):
+def test_both_multiplications_are_equal(suite):
     explanation, features = keras.Input((8, 8, 1)), keras.Input((4, 4, 5))
-    answers = [
+    models = [
         keras.Model([explanation, features], make(explanation)(features, "x"))
         for make in (suite.by_concatenation, multiplied_by)
     ]
     rng = np.random.default_rng(0)
-    given = rng.random((2, 8, 8, 1)), rng.random((2, 4, 4, 5))
-    plain, ours = (np.asarray(model(list(given))) for model in answers)
-    assert np.array_equal(plain, ours)
+    arrays = [rng.random((2, 8, 8, 1)), rng.random((2, 4, 4, 5))]
+    concatenated, broadcast = (np.asarray(model(arrays)) for model in models)
+    assert np.array_equal(concatenated, broadcast)
 
 
 def test_the_loop_blackens_the_most_relevant_tiles_first(suite):
@@ -47,13 +38,12 @@ def test_the_loop_blackens_the_most_relevant_tiles_first(suite):
     assert curve[-1] == 0.75
 
 
-def test_rows_of_the_explanations_say_against_what(suite):
-    options = types.SimpleNamespace(**{**suite.QUICK, "repeat": 2, "images": 2})
-    rows = suite.explanations(options)
-    names = [(row["section"], row["name"], row.get("against")) for row in rows]
-    assert names == [
-        (f"AOPC, {title}", *pair)
-        for title in ("network", "no network")
-        for pair in (("one by one", None), ("batched", "one by one"))
-    ]
-    assert all(len(row["values"]) == 2 and min(row["values"]) > 0 for row in rows)
+def test_explanations_are_compared_with_and_without_a_network(
+    suite, quick_options, comparisons
+):
+    rows = suite.explanations(quick_options(suite, images=2))
+    pair = [("one by one", None, None), ("batched", "one by one", 10.0)]
+    assert comparisons(rows) == 2 * pair
+    titles = [row["section"] for row in rows]
+    assert titles == 2 * ["AOPC, network"] + 2 * ["AOPC, no network"]
+    assert all(len(row["values"]) == 2 for row in rows)

@@ -1,42 +1,35 @@
-import importlib.util
-import pathlib
-import types
+"""The suite ham of the benchmark: the loops compute the same."""
 
+import functools
+
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import ops
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "benchmark.py"
+from kerasloc.data.masks import box_masks
+from kerasloc.models.ham import objective_terms
+
 TERMS = ("abnormality", "classes", "boxes", "bounding", "union")
 
 
 @pytest.fixture(scope="module")
-def suite():
-    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.SUITES["ham"]
-
-
-def options(**given):
-    tiny = {
-        "repeat": 2,
-        "backbone": "resnet18",
-        "downsampling": 32,
-        "im_size": 32,
-        "batch_size": 4,
-    }
-    return types.SimpleNamespace(**{**tiny, **given})
+def suite(load_suite):
+    return load_suite("ham")
 
 
 @pytest.fixture
-def small(suite, monkeypatch, eager):
-    """The network is a convolution with the outputs of HAM; nothing is compiled."""
-    import keras
-    import tensorflow as tf
-    from keras import ops
+def options(suite, quick_options):
+    return functools.partial(quick_options, suite, im_size=32, batch_size=4)
 
-    def network(given):
-        image = keras.Input((given.im_size, given.im_size, 3))
+
+@pytest.fixture
+def network(suite, eager):
+    """Function that builds a convolution with HAM's outputs; nothing is compiled."""
+
+    def build(options):
+        image = keras.Input((options.im_size, options.im_size, 3))
         maps = keras.layers.Conv2D(suite.CLASSES + 1, 8, 8, activation="relu")(image)
         refined = ops.sigmoid(ops.repeat(ops.repeat(maps, 8, axis=1), 8, axis=2))
         logits = keras.layers.GlobalMaxPooling2D()(maps)
@@ -45,25 +38,9 @@ def small(suite, monkeypatch, eager):
         classes = {name: value[..., :-1] for name, value in outputs.items()}
         return keras.Model(image, classes | split)
 
-    monkeypatch.setattr(suite, "network", network)
-    monkeypatch.setattr(suite, "CALLS", 1)
-    monkeypatch.setattr(suite, "CLASSES", 8)  # as many as there are boxes of
     tf.config.run_functions_eagerly(True)
-    yield network
+    yield build
     tf.config.run_functions_eagerly(False)
-
-
-def check(rows):
-    """Every row has two rounds of positive numbers, and a ratio if it says of what."""
-    for row in rows:
-        assert len(row["values"]) == 2
-        assert min(row["values"]) > 0
-        assert ("ratio" in row) == ("against" in row)
-        assert row.get("ratio", 1) > 0
-
-
-def lines(rows):
-    return [(row["name"], row.get("against"), row.get("aim")) for row in rows]
 
 
 def random_batch(seed, chances):
@@ -83,49 +60,45 @@ def random_batch(seed, chances):
         "annotated": np.float32(rng.random(6) < 0.7),
     }
     return tuple(
-        {name: value.astype("float32") for name, value in part.items()}
-        for part in (outputs, targets)
+        {name: value.astype("float32") for name, value in arrays.items()}
+        for arrays in (outputs, targets)
     )
 
 
 @pytest.mark.parametrize("chances", [(0.4, 0.7), (0.2, 0.2), (0.4, 0), (0, 0), (1, 1)])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_loop_gives_every_term_of_the_objective(suite, seed, chances):
-    from kerasloc.models.ham import objective_terms
-
+def test_the_loop_computes_every_term_of_the_objective(suite, seed, chances):
     outputs, targets = random_batch(seed, chances)
     expected = objective_terms(outputs, **targets)
-    found = suite.loop_terms(outputs, **targets)
-    assert tuple(expected) == tuple(found) == TERMS
+    terms = suite.loop_terms(outputs, **targets)
+    assert tuple(expected) == tuple(terms) == TERMS
     for name, value in expected.items():
-        assert float(found[name]) == pytest.approx(float(value), rel=1e-5), name
+        assert float(terms[name]) == pytest.approx(float(value), rel=1e-5), name
 
 
-def test_the_loop_gives_the_gradients_of_the_objective(suite):
-    from kerasloc.models.ham import objective_terms
-
-    given = random_batch(0, (0.4, 0.7))
-    total, expected = suite.gradients(objective_terms, *given)()
-    again, found = suite.gradients(suite.loop_terms, *given)()
-    assert float(again) == pytest.approx(float(total))
+def test_the_loop_computes_the_gradients_of_the_objective(suite):
+    batch = random_batch(0, (0.4, 0.7))
+    total, expected = suite.gradients(objective_terms, *batch)()
+    loop_total, gradients = suite.gradients(suite.loop_terms, *batch)()
+    assert float(loop_total) == pytest.approx(float(total))
     reached = {name for name, gradient in expected.items() if gradient is not None}
     assert reached == set(expected) - {"abnormality_refined_maps"}
     for name in reached:
         assert np.abs(expected[name]).max() > 0
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-8)
+        np.testing.assert_allclose(
+            gradients[name], expected[name], rtol=1e-4, atol=1e-8
+        )
 
 
 def test_the_class_loss_alone_is_that_of_the_objective(suite):
-    from kerasloc.models.ham import objective_terms
-
     outputs, targets = random_batch(0, (0.4, 0.7))
     expected = float(objective_terms(outputs, **targets)["classes"])
-    found = {k: float(v) for k, v in suite.class_terms(outputs, **targets).items()}
+    terms = {k: float(v) for k, v in suite.class_terms(outputs, **targets).items()}
     classes = pytest.approx(expected, rel=1e-5)
-    assert found == dict.fromkeys(TERMS, 0.0) | {"classes": classes}
+    assert terms == dict.fromkeys(TERMS, 0.0) | {"classes": classes}
 
 
-def test_some_images_have_boxes_and_some_have_nothing(suite):
+def test_half_of_the_images_have_boxes_and_a_quarter_no_label(suite, options):
     images, targets = suite.make_batch(options(batch_size=8))
     assert images.shape == (8, 32, 32, 3)
     labels, tags = targets["labels"], targets["box_tags"]
@@ -136,8 +109,8 @@ def test_some_images_have_boxes_and_some_have_nothing(suite):
     assert tags.any(axis=1).tolist() == targets["annotated"].astype(bool).tolist()
 
 
-def test_outputs_are_as_a_network_has_them(suite, small):
-    model = small(options())
+def test_outputs_are_those_of_a_network(suite, network, options):
+    model = network(options())
     outputs = suite.make_outputs(model, 3)
     for name, like in model.output.items():
         assert outputs[name].shape == (3, *like.shape[1:])
@@ -147,33 +120,30 @@ def test_outputs_are_as_a_network_has_them(suite, small):
     assert (outputs["refined_maps"] < 1).all()
 
 
-def test_steps_train_by_the_objective_they_are_given(suite, small):
-    from kerasloc.models.ham import objective_terms
+def test_steps_train_by_the_objective_of_the_call(suite, network, options):
     from kerasloc.training import ham
 
-    model, batch = small(options()), suite.make_batch(options())
-    logs = {}
+    model, batch = network(options()), suite.make_batch(options())
+    logs = []
     for objective in (objective_terms, suite.loop_terms, suite.class_terms):
         step = suite.training_step(model, batch, objective)
         before = model.get_weights()
-        logs[objective] = step()
-        after = model.get_weights()
-        assert any(
-            not np.array_equal(*pair) for pair in zip(before, after, strict=True)
-        )
+        logs.append(step())
+        pairs = zip(before, model.get_weights(), strict=True)
+        assert any(not np.array_equal(*pair) for pair in pairs)
         model.set_weights(before)
-    ours, loop, alone = logs.values()
-    assert ours["boxes_loss"] > 0
+    vectorized, loop, alone = logs
+    assert vectorized["boxes_loss"] > 0
     for name in ("loss", *(f"{term}_loss" for term in TERMS)):
-        assert loop[name] == pytest.approx(ours[name], rel=1e-4), name
-    assert alone["loss"] == pytest.approx(ours["classes_loss"], rel=1e-4)
+        assert loop[name] == pytest.approx(vectorized[name], rel=1e-4), name
+    assert alone["loss"] == pytest.approx(vectorized["classes_loss"], rel=1e-4)
     assert alone["boxes_loss"] == 0
     assert ham.objective_terms is objective_terms
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager")
-def test_the_network_is_ham(suite):
+def test_the_network_is_ham(suite, options):
     model = suite.network(options())
     step = suite.training_step(model, suite.make_batch(options()), suite.loop_terms)
     assert model.name == "ham"
@@ -181,51 +151,48 @@ def test_the_network_is_ham(suite):
     assert np.isfinite(step()["loss"])
 
 
-def test_sections_share_a_step_of_the_same_sizes(suite, small):
-    assert suite.built(options())[2] is suite.built(options(repeat=5))[2]
-    assert suite.built(options(batch_size=2))[1][0].shape == (2, 32, 32, 3)
+def test_sections_share_a_step_of_the_same_sizes(suite, network, options):
+    first = suite.built(options(), network)[2]
+    assert first is suite.built(options(repeat=5), network)[2]
+    images = suite.built(options(batch_size=2), network)[1][0]
+    assert images.shape == (2, 32, 32, 3)
 
 
-@pytest.mark.usefixtures("small")
-def test_training_compares_three_objectives(suite):
-    rows = suite.training(options())
-    check(rows)
+def test_training_compares_three_objectives(suite, network, options, comparisons):
+    rows = suite.training(options(), network)
+    alone, loop = "step, class loss alone", "step, loop over classes"
     assert {(row["section"], row["unit"]) for row in rows} == {("training", "images/s")}
-    assert lines(rows) == [
-        ("step, class loss alone", None, None),
-        ("step, loop over classes", "step, class loss alone", None),
-        ("step, ours", "step, loop over classes", None),
-        ("step, ours", "step, class loss alone", 0.95),
+    assert comparisons(rows) == [
+        (alone, None, None),
+        (loop, alone, None),
+        ("step, ours", loop, None),
+        ("step, ours", alone, 0.95),
     ]
 
 
-@pytest.mark.usefixtures("small")
-def test_the_objective_is_compared_with_a_loop_and_with_a_step(suite):
-    rows = suite.objective(options())
-    check(rows)
+def test_the_objective_is_compared_with_a_loop_and_with_a_step(
+    suite, network, options, comparisons
+):
+    rows = suite.objective(options(), network, calls=1)
     assert {row["unit"] for row in rows} == {"ms/batch"}
-    assert lines(rows) == [
+    loop = "objective, loop over classes"
+    assert comparisons(rows) == [
         ("training step", None, None),
-        ("objective, loop over classes", "training step", None),
-        ("objective, ours", "objective, loop over classes", None),
+        (loop, "training step", None),
+        ("objective, ours", loop, None),
         ("objective, ours", "training step", 20.0),
     ]
-    step, _, _, ours = rows
-    shares = np.divide(step["values"], ours["values"])
-    assert ours["ratio"] == pytest.approx(np.median(shares))
+    shares = np.divide(rows[0]["values"], rows[-1]["values"])
+    assert rows[-1]["ratio"] == pytest.approx(np.median(shares))
 
 
-@pytest.mark.usefixtures("small")
-def test_a_loop_with_other_numbers_is_not_measured(suite, monkeypatch):
-    monkeypatch.setattr(suite, "loop_terms", suite.class_terms)
+def test_a_loop_with_different_numbers_is_not_measured(suite, network, options):
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        suite.objective(options())
+        suite.objective(options(), network, suite.class_terms)
 
 
-def test_the_loop_draws_the_masks_of_the_graph(suite):
-    from kerasloc.data.masks import box_masks
-
-    boxes = suite.padded_boxes(options(batch_size=40, im_size=32))
+def test_the_loop_draws_the_masks_of_the_graph(suite, options):
+    boxes = suite.padded_boxes(options(batch_size=40))
     expected = np.asarray(box_masks(boxes, (32, 32), suite.CLASSES))
     np.testing.assert_array_equal(suite.drawn_by_loop(boxes, (32, 32)), expected)
     np.testing.assert_array_equal(expected.any(axis=(1, 2, 3)), [1, 1, 0, 0] * 10)
@@ -233,8 +200,7 @@ def test_the_loop_draws_the_masks_of_the_graph(suite):
     assert expected.any(axis=(0, 1, 2)).sum() > 4
 
 
-def test_masks_are_compared_with_a_loop(suite):
-    rows = suite.masks(options())
-    check(rows)
-    loop, ours = "loop over images and classes", "in the graph"
-    assert lines(rows) == [(loop, None, None), (ours, loop, None)]
+def test_masks_are_compared_with_a_loop(suite, options, comparisons):
+    loop = "loop over images and classes"
+    expected = [(loop, None, None), ("in the graph", loop, None)]
+    assert comparisons(suite.masks(options(), calls=1)) == expected

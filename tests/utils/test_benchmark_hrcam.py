@@ -1,74 +1,36 @@
-import importlib.util
-import json
-import pathlib
-import types
+"""The suite hrcam of the benchmark."""
 
+import keras
 import numpy as np
 import pytest
 
+from kerasloc import FullModel
 from kerasloc.backbones import densenet_fcn
-from kerasloc.data.augment import imgaug as augmentations
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "benchmark.py"
-SIZES = ["--im-size", "32", "--train-size", "8", "--batch-size", "2", "--images", "1"]
 NETWORK = {"growth": 2, "initial_filters": 2, "layers_per_block": 1, "blocks": 1}
+SIZES = {"im_size": 32, "train_size": 8, "batch_size": 2, "images": 1}
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(autouse=True)
-def suite(tool, monkeypatch):
-    """The suite with networks and files of a moment."""
-    suite = tool.SUITES["hrcam"]
-    monkeypatch.setattr(suite, "FILE_SIZE", 16)
-    monkeypatch.setattr(suite, "NETWORK", NETWORK)
-    return suite
+def suite(load_suite):
+    return load_suite("hrcam")
 
 
 @pytest.fixture
-def measure(tool, tmp_path, capsys):
-    """Function that measures one section: the rows of the json, the lines printed."""
-
-    def run(section):
-        path = tmp_path / "speed.json"
-        arguments = ["hrcam", "--only", section, "--repeat", "2", *SIZES]
-        tool.main([*arguments, "--json", str(path)])
-        content = json.loads(path.read_text())
-        return content, capsys.readouterr().out.splitlines()
-
-    return run
-
-
-def check(rows):
-    """Every row has two rounds of positive numbers, and a ratio if it says of what."""
-    for row in rows:
-        assert len(row["values"]) >= 2
-        assert min(row["values"]) > 0
-        assert row["median"] == pytest.approx(np.median(row["values"]))
-        assert ("ratio" in row) == ("against" in row)
-        assert row.get("ratio", 1) > 0
+def options(suite, quick_options):
+    return quick_options(suite, **SIZES)
 
 
 def test_plain_networks_are_built_inside_only(suite):
-    import keras
-
-    ours = densenet_fcn.BatchNormalization
+    fused = densenet_fcn.BatchNormalization
     with suite.built_with("mixed_bfloat16", plain=True):
         assert densenet_fcn.BatchNormalization is keras.layers.BatchNormalization
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
-    assert densenet_fcn.BatchNormalization is ours
+    assert densenet_fcn.BatchNormalization is fused
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_the_published_way_draws_the_same_maps(suite):
-    from kerasloc import FullModel
-
+def test_the_published_code_draws_the_same_maps(suite):
     wrapper = FullModel(num_classes=3, im_size=16, **NETWORK)
     image = np.random.default_rng(0).random((16, 16, 3), dtype="float32")
     high, low, best = suite.published_cams(wrapper)(image)
@@ -78,50 +40,44 @@ def test_the_published_way_draws_the_same_maps(suite):
     assert best == expected_best
 
 
-def test_cams_are_compared_with_the_published_way(measure):
-    content, lines = measure("cams")
-    rows = content["rows"]
-    check(rows)
-    assert [row["name"] for row in rows] == [
-        "three predicts",
-        "three predicts, Keras' BatchNorm",
-        "generate_cams, one by one",
-        "generate_cams, 1 at once",
+def test_cams_are_compared_with_the_published_code(suite, options, comparisons):
+    published = "three predicts"
+    assert comparisons(suite.cams(options, NETWORK)) == [
+        (published, None, None),
+        ("three predicts, Keras' BatchNorm", published, None),
+        ("generate_cams, one by one", published, 4),
+        ("generate_cams, 1 at once", published, 15),
     ]
-    assert [row.get("aim") for row in rows] == [None, None, 4, 15]
-    assert {row["against"] for row in rows[1:]} == {"three predicts"}
-    assert content["environment"]["devices"] in "\n".join(lines)
-    assert len(lines) == len(content["environment"]) + 1 + len(rows)
 
 
-def test_training_compares_three_ways_for_both_models(suite, measure, monkeypatch):
-    import keras
-
-    ours, built = densenet_fcn.BatchNormalization, []
+def test_training_compares_three_networks_of_both_families(suite, options, comparisons):
+    usual, built = densenet_fcn.BatchNormalization, []
 
     def step(family, side, options):
-        fused = densenet_fcn.BatchNormalization is ours
+        fused = densenet_fcn.BatchNormalization is usual
         built.append((family, side, fused, keras.config.dtype_policy().name))
         return list
 
-    monkeypatch.setattr(suite, "training_step", step)
-    rows = measure("training")[0]["rows"]
-    check(rows)
+    expected = []
+    for family in ("half", "full"):
+        plain, fused = f"{family}, 8 px, Keras' BatchNorm", f"{family}, 8 px, fused"
+        expected += [(plain, None, None), (fused, plain, 1.2)]
+        expected += [(f"{fused}, mixed_bfloat16", fused, None)]
+    assert comparisons(suite.training(options, step)) == expected
     assert built == [
-        (family, 8, *how)
+        (family, 8, *settings)
         for family in ("half", "full")
-        for how in ((False, "float32"), (True, "float32"), (True, "mixed_bfloat16"))
+        for settings in (
+            (False, "float32"),
+            (True, "float32"),
+            (True, "mixed_bfloat16"),
+        )
     ]
-    names = [row["name"] for row in rows]
-    assert [name.split(",")[0] for name in names] == ["half"] * 3 + ["full"] * 3
-    assert rows[4]["against"] == names[3] == "full, 8 px, Keras' BatchNorm"
-    assert rows[5]["against"] == names[4] == "full, 8 px, fused"
 
 
 @pytest.mark.parametrize("family", ["half", "full"])
-def test_a_training_step_changes_what_is_trained(suite, family):
-    options = types.SimpleNamespace(batch_size=2)
-    step = suite.training_step(family, 8, options)
+def test_a_training_step_changes_the_trained_weights(suite, options, family):
+    step = suite.training_step(family, 8, options, NETWORK)
     trainer = step.func.__self__
     before = [w.numpy() for w in trainer.trainable_variables]
     step()
@@ -132,30 +88,22 @@ def test_a_training_step_changes_what_is_trained(suite, family):
     assert frozen.trainable == (family == "half")
 
 
-def test_the_pipeline_is_compared_with_training_and_goes_on_without_imgaug(
-    suite, measure, monkeypatch
+def test_the_pipeline_is_compared_with_training_and_continues_without_imgaug(
+    suite, options, comparisons
 ):
-    def absent():
-        raise ImportError("imgaug could not be imported")
+    def read(table, options, augment, cache=None):
+        if augment == "imgaug":
+            raise ImportError("imgaug could not be imported")
+        return suite.reading(table, options, augment, cache)
 
-    monkeypatch.setattr(augmentations, "imgaug_library", absent)
-    monkeypatch.setattr(suite, "training_step", lambda *_: list)
-    content, lines = measure("pipeline")
-    step, *read, skipped = content["rows"]
-    check([step, *read])
-    assert [row["name"] for row in read] == [
-        "PNG none",
-        "JPEG none",
-        "JPEG affine",
-        "JPEG affine memory",
+    *rows, skipped = suite.pipeline(options, lambda *_: list, read, file_size=16)
+    train = "half, 32 px, training step"
+    assert comparisons(rows) == [
+        (train, None, None),
+        ("PNG none", train, 1),
+        ("JPEG none", train, 1),
+        ("JPEG affine", train, 1),
+        ("JPEG affine memory", train, 1),
     ]
-    assert {row["against"] for row in read} == {step["name"]}
     assert skipped["name"] == "JPEG imgaug"
-    assert lines[-1].endswith("skipped: imgaug could not be imported")
-
-
-def test_postprocessing_is_compared_with_the_published_figure(measure):
-    (row,) = measure("postprocess")[0]["rows"]
-    check([row])
-    rounds = np.array(row["values"])
-    assert row["ratio"] == pytest.approx(np.median(10 / rounds))
+    assert skipped["skipped"] == "skipped: imgaug could not be imported"

@@ -1,21 +1,26 @@
-"""Where a measurement runs: versions, machine, devices, threads, precision."""
+"""Environment of a measurement: versions, machine, devices, threads, precision."""
 
 import contextlib
 import os
 import pathlib
 import platform
+from collections.abc import Mapping
 
 import numpy as np
 
 BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 
 
-def environment() -> dict[str, str]:
-    """Versions, cores and load, devices, threads, and what bfloat16 is here."""
+def environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Collect versions, cores and load, devices, threads, and support of bfloat16.
+
+    Args:
+        variables: Environment variables.
+    """
     import keras
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # many networks: it warns of retracing
+    tf.get_logger().setLevel("ERROR")  # it warns of retracing for many networks
     info = pathlib.Path("/proc/cpuinfo")
     flags = set(info.read_text().split()) if info.is_file() else set()
     vectors = sorted(flags & {*BFLOAT16, "avx512f", "avx2"})
@@ -29,17 +34,17 @@ def environment() -> dict[str, str]:
         f", load {os.getloadavg()[0]:.1f} at the start",
         "devices": ", ".join(device.name for device in devices),
         "threads": f"{threads or 'one per core'}, TF_ENABLE_ONEDNN_OPTS "
-        f"{os.environ.get('TF_ENABLE_ONEDNN_OPTS', 'unset (as TensorFlow chooses)')}",
+        f"{variables.get('TF_ENABLE_ONEDNN_OPTS', 'unset (as TensorFlow chooses)')}",
         "bfloat16": "by the machine" if native else "emulated, so slow on this machine",
     }
 
 
 @contextlib.contextmanager
 def in_precision(name: str):
-    """Networks built inside have a precision.
+    """Build networks of a precision inside the context.
 
     Args:
-        name: As :func:`kerasloc.training.devices.set_precision` takes it.
+        name: Name for :func:`kerasloc.training.devices.set_precision`.
     """
     import keras
 

@@ -1,5 +1,6 @@
-"""The suite ``explainer``: multiplication layers, and AOPC, against plainer ways."""
+"""The suite ``explainer``: multiplication layers and AOPC against simpler code."""
 
+import functools
 from collections.abc import Callable
 from unittest import mock
 
@@ -8,12 +9,12 @@ import numpy as np
 from benchmarks.timing import Race
 
 CLASSES = 2
-OPTIONS = {  # option -> default, what the help says
+OPTIONS = {  # option -> default, help
     "repeat": (3, "rounds"),
-    "classifier": ("resnet18", "of the network"),
+    "classifier": ("resnet18", "classifier of the network"),
     "im-size": (64, "sides of the network's images, pixels"),
-    "batch-size": (8, "images at once"),
-    "images": (4, "images whose AOPC is taken"),
+    "batch-size": (8, "images in a batch"),
+    "images": (4, "images for AOPC"),
     "grid": (8, "tiles along each side"),
 }
 QUICK = {
@@ -27,10 +28,10 @@ QUICK = {
 
 
 def by_concatenation(explanation) -> Callable:
-    """The hook of the multiplication with the explanation once for every channel.
+    """Hook that multiplies by the explanation, repeated for every channel.
 
     Args:
-        explanation: (n, rows, cols, 1).
+        explanation: Explanation (n, rows, cols, 1).
     """
     from keras import layers
 
@@ -42,18 +43,18 @@ def by_concatenation(explanation) -> Callable:
         size = tuple(features.shape[1:3])
         if size not in pooled:
             pooled[size] = explainer._pooled(explanation, size)
-        many = layers.Concatenate()([pooled[size]] * features.shape[-1])
-        return layers.Multiply(name=f"{name}_explained")([features, many])
+        repeated = layers.Concatenate()([pooled[size]] * features.shape[-1])
+        return layers.Multiply(name=f"{name}_explained")([features, repeated])
 
     return hook
 
 
 def training_step(options, hook: Callable | None = None) -> Callable:
-    """One step of the third phase on noise.
+    """Function that trains one step of the third phase on noise.
 
     Args:
-        options: Of the suite.
-        hook: In the place of :func:`kerasloc.models.explainer.multiplied_by`.
+        options: Options of the suite.
+        hook: Replacement of :func:`kerasloc.models.explainer.multiplied_by`.
     """
     from kerasloc.models import explainer
     from kerasloc.training.configs import ExplainerTraining
@@ -65,8 +66,8 @@ def training_step(options, hook: Callable | None = None) -> Callable:
             (side, side, 3), CLASSES, options.classifier
         )
     config = ExplainerTraining()
-    what = (config.phases[-1], 1000, np.ones(CLASSES, np.float32))
-    trainer = explainer_trainer(model, config, what)
+    phase = (config.phases[-1], 1000, np.ones(CLASSES, np.float32))
+    trainer = explainer_trainer(model, config, phase)
     rng = np.random.default_rng(0)
     images = rng.random((count, side, side, 3), np.float32)
     labels = np.eye(CLASSES, dtype="float32")[np.arange(count) % CLASSES]
@@ -76,37 +77,32 @@ def training_step(options, hook: Callable | None = None) -> Callable:
 
 
 def multiplication(options) -> list[dict]:
-    """Training steps: e times all channels by broadcasting, and concatenated first."""
+    """Training steps: explanation times channels by broadcasting, and concatenated."""
     race = Race("multiplication", "images/s")
-    race.add(
-        "step, by concatenation",
-        training_step(options, by_concatenation),
-        options.batch_size,
-    )
-    race.add("step, by broadcasting", training_step(options), options.batch_size)
-    race.run(options.repeat)
-    slow, fast = race.works
-    return [race.row(slow), race.row(fast, slow)]
+    slow, count = "step, by concatenation", options.batch_size
+    race.add(slow, training_step(options, by_concatenation), count)
+    race.add("step, by broadcasting", training_step(options), count, {slow: None})
+    return race.run(options.repeat)
 
 
 def curves_one_by_one(predict: Callable, images, relevance, grid: int) -> np.ndarray:
-    """MoRF curves of the likeliest class by loops over images, tiles and steps.
+    """MoRF curves of the most probable class by loops over images, tiles and steps.
 
     Args:
-        predict: As for :func:`kerasloc.metrics.morf_curves`.
-        images: (n, rows, cols, channels).
-        relevance: (n, rows, cols).
-        grid: Tiles along each side, which they divide.
+        predict: Function as for :func:`kerasloc.metrics.morf_curves`.
+        images: Images (n, rows, cols, channels).
+        relevance: Maps (n, rows, cols).
+        grid: Number of tiles along each side, a divisor of it.
     """
     curves = []
-    for image, own in zip(images, relevance, strict=True):
+    for image, heat in zip(images, relevance, strict=True):
         side = image.shape[0] // grid
         tiles = [(r * side, c * side) for r in range(grid) for c in range(grid)]
-        means = [own[r : r + side, c : c + side].mean() for r, c in tiles]
+        means = [heat[r : r + side, c : c + side].mean() for r, c in tiles]
         first = predict(image[None])[0]
         index, curve, now = first.argmax(), [first.max()], image.copy()
-        for place in np.argsort(means)[::-1]:
-            r, c = tiles[place]
+        for tile in np.argsort(means)[::-1]:
+            r, c = tiles[tile]
             now[r : r + side, c : c + side] = 0.0
             curve.append(predict(now[None])[0][index])
         curves.append(curve)
@@ -114,9 +110,9 @@ def curves_one_by_one(predict: Callable, images, relevance, grid: int) -> np.nda
 
 
 def explanations(options) -> list[dict]:
-    """AOPC of a network's explanations; and, to see what is not the network, without.
+    """AOPC of a network's explanations, in few calls against a call for every step.
 
-    The steps of all images in few calls, against a call for every step.
+    A second race without network shows the time that is not the network's.
     """
     import kerasloc
     from kerasloc.metrics import AopcConfig, aopc, morf_curves
@@ -137,25 +133,16 @@ def explanations(options) -> list[dict]:
         return np.stack([share, 1 - share], axis=1)
 
     rows = []
+    slow, fast = "one by one", "batched"
     for title, predict in (("network", network), ("no network", nothing)):
         race = Race(f"AOPC, {title}")
-        slow, fast = "one by one", "batched"
-        race.add(
-            slow,
-            lambda predict=predict: curves_one_by_one(
-                predict, images, relevance, options.grid
-            ),
-            count,
-        )
-        race.add(
-            fast,
-            lambda predict=predict: morf_curves(predict, images, relevance, config),
-            count,
-        )
-        answers = [aopc(race.works[name][0]()) for name in (slow, fast)]
-        np.testing.assert_allclose(*answers, atol=1e-4)
-        race.run(options.repeat)
-        rows += [race.row(slow), race.row(fast, slow, 10.0)]
+        arrays = (predict, images, relevance)
+        loop = functools.partial(curves_one_by_one, *arrays, options.grid)
+        batched = functools.partial(morf_curves, *arrays, config)
+        np.testing.assert_allclose(aopc(loop()), aopc(batched()), atol=1e-4)
+        race.add(slow, loop, count)
+        race.add(fast, batched, count, {slow: 10.0})
+        rows += race.run(options.repeat)
     return rows
 
 

@@ -1,20 +1,18 @@
 """Image files to read, and their reading through the pipeline."""
 
 import collections
-import functools
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
 
-GRAIN = 2.0  # deviation of the noise of every pixel, gray levels
+GRAIN = 2.0  # standard deviation of the noise of every pixel, gray levels
 
 
 def synthetic(folder: pathlib.Path, config) -> dict:
-    """Tables of the same new images as PNG and as JPEG files in a folder.
+    """Write the same images as PNG and as JPEG files; returns their tables.
 
     Args:
-        folder: Where they go.
+        folder: Folder of the files.
         config: A :class:`kerasloc.data.SyntheticConfig`.
     """
     from PIL import Image
@@ -31,12 +29,12 @@ def synthetic(folder: pathlib.Path, config) -> dict:
 
 
 def xrays(folder: pathlib.Path, count: int, side: int):
-    """A table of new gray PNG files, smooth with some grain as X-rays are.
+    """Write gray PNG files, smooth with some grain like X-rays; returns their table.
 
     Args:
-        folder: Where they go.
-        count: How many.
-        side: Of each, pixels; at 1024 a file has 400 to 700 KB.
+        folder: Folder of the files.
+        count: Number of files.
+        side: Side of the images, pixels; at 1024 a file has 400 to 700 KB.
     """
     from PIL import Image
 
@@ -52,19 +50,18 @@ def xrays(folder: pathlib.Path, count: int, side: int):
     return Table(paths, ("any",), np.zeros((count, 1), np.float32))
 
 
-def twice(table, config) -> Callable:
-    """Function that reads a table two times over, as training does.
+def twice(table, config):
+    """Dataset of the batches of two epochs, as in training.
 
     Args:
-        table: The images.
+        table: Table of the images.
         config: A :class:`kerasloc.data.pipeline.PipelineConfig`.
     """
     from kerasloc.data.pipeline import steps, training_batches
 
-    data = training_batches(table, config).take(2 * steps(table, config))
-    return functools.partial(drain, data)
+    return training_batches(table, config).take(2 * steps(table, config))
 
 
-def drain(data):
-    """Goes through a data set and keeps nothing."""
+def drain(data) -> None:
+    """Iterate over a dataset and keep nothing."""
     collections.deque(data, maxlen=0)

@@ -1,4 +1,4 @@
-"""The suite ``ham``: training of HAM, its objective against a loop, box masks."""
+"""The suite ``ham``: training of HAM, its objective against loops, box masks."""
 
 import functools
 import types
@@ -11,15 +11,15 @@ from benchmarks.localization import SIZE, make_boxes
 from benchmarks.timing import Race
 
 CLASSES = 14
-CALLS = 10  # of what is short, in a turn
-OPTIONS = {  # option -> default, what the help says
+CALLS = 10  # of short functions in a turn
+OPTIONS = {  # option -> default, help
     # Features at an eighth of the size cost about 300 GFLOP an image and step: on two
-    # cores, more images or rounds take longer than one likes to wait.
+    # cores, more images or rounds would take many minutes.
     "repeat": (3, "rounds"),
-    "backbone": ("resnet50", "of the network"),
-    "downsampling": (8, "how much smaller than the images the features are"),
+    "backbone": ("resnet50", "backbone of the network"),
+    "downsampling": (8, "ratio of the sizes of images and features"),
     "im-size": (256, "sides of the network's images, pixels"),
-    "batch-size": (4, "images at once"),
+    "batch-size": (4, "images in a batch"),
 }
 QUICK = {
     "repeat": 1,
@@ -31,25 +31,25 @@ QUICK = {
 
 
 def padded_boxes(options) -> np.ndarray:
-    """Boxes of whole pixels for the first two of every four images, (n, most, 5).
+    """Boxes of integer pixels for the first two of every four images, (n, most, 5).
 
-    Rows are x, y, w, h, class; class -1 is none.
+    Rows are x, y, w, h, class; padding has class -1.
     """
     rows = make_boxes(options.batch_size)
     rows[:, 1:5] = np.round(rows[:, 1:5] * (options.im_size / SIZE[0]))
-    own = [rows[rows[:, 0] == image, 1:] for image in range(options.batch_size)]
-    padded = np.zeros((len(own), max(map(len, own)), 5), "float32")
+    images = [rows[rows[:, 0] == image, 1:] for image in range(options.batch_size)]
+    padded = np.zeros((len(images), max(map(len, images)), 5), "float32")
     padded[..., 4] = -1
-    for image, boxes in enumerate(own):
+    for image, boxes in enumerate(images):
         if image % 4 < 2:
             padded[image, : len(boxes)] = boxes
     return padded
 
 
 def make_batch(options) -> tuple:
-    """Noise, and what the objective takes: labels, masks, tags and flags.
+    """Noise, and the targets of the objective: labels, masks, tags and flags.
 
-    Of every four images two have boxes, one has labels alone and one has nothing.
+    Of every four images two have boxes, one has labels only and one has no label.
     """
     from kerasloc.training.ham import target
 
@@ -57,8 +57,8 @@ def make_batch(options) -> tuple:
     side, boxes = options.im_size, padded_boxes(options)
     images = rng.standard_normal((len(boxes), side, side, 3), dtype="float32")
     labels = (rng.random((len(boxes), CLASSES)) < 0.1).astype("float32")
-    image, place = np.nonzero(boxes[..., 4] >= 0)
-    labels[image, boxes[image, place, 4].astype(int)] = 1
+    image, row = np.nonzero(boxes[..., 4] >= 0)
+    labels[image, boxes[image, row, 4].astype(int)] = 1
     labels[2::4, 0], labels[3::4] = 1, 0
     element = {"image": images, "labels": labels, "boxes": boxes}
     images, targets = target(CLASSES, (side, side))(element)
@@ -66,7 +66,7 @@ def make_batch(options) -> tuple:
 
 
 def network(options):
-    """An untrained HAM."""
+    """Build an untrained HAM."""
     from kerasloc.models.ham import ham
 
     shape, small = (options.im_size, options.im_size, 3), options.downsampling
@@ -74,12 +74,12 @@ def network(options):
 
 
 def class_terms(outputs, labels, **_) -> dict:
-    """The terms with that of the class labels alone; the others are 0.
+    """Terms of the objective, all 0 but that of the class labels.
 
     Args:
-        outputs: As of :func:`kerasloc.models.ham.ham`.
-        labels: 1 or 0, (n, classes).
-        **_: What else the objective takes.
+        outputs: Outputs of :func:`kerasloc.models.ham.ham`.
+        labels: Labels, 1 or 0, (n, classes).
+        **_: Further targets of the objective.
     """
     import tensorflow as tf
 
@@ -93,17 +93,17 @@ def class_terms(outputs, labels, **_) -> dict:
 
 
 def loop_terms(outputs, labels, masks, box_tags, annotated) -> dict:
-    """As :func:`kerasloc.models.ham.objective_terms`, by a loop over classes.
+    """Terms like :func:`kerasloc.models.ham.objective_terms`, by a loop over classes.
 
-    For each class, images are selected; what comes of them is appended, and averaged
-    at the end. All labels are known.
+    For each class, images are selected; their terms are appended, and averaged at the
+    end. No label is missing.
 
     Args:
-        outputs: As of :func:`kerasloc.models.ham.ham`.
-        labels: 1 or 0, (n, classes).
-        masks: 1 in boxes, (n, rows, cols, classes).
-        box_tags: (n, classes).
-        annotated: (n,).
+        outputs: Outputs of :func:`kerasloc.models.ham.ham`.
+        labels: Labels, 1 or 0, (n, classes).
+        masks: Masks, 1 in boxes, (n, rows, cols, classes).
+        box_tags: Flags of classes with boxes, (n, classes).
+        annotated: Flags of images with boxes, (n,).
     """
     import tensorflow as tf
 
@@ -111,9 +111,9 @@ def loop_terms(outputs, labels, masks, box_tags, annotated) -> dict:
     attention = outputs["abnormality_maps"][..., 0]
     union, boxes, bounding = tf.zeros_like(attention), [], []
     for index in range(labels.shape[1]):
-        own, shown = labels[:, index], outputs["maps"][..., index]
-        union = tf.maximum(union, shown * own[:, None, None])
-        bounding.append(_outside(shown, attention, own))
+        label, shown = labels[:, index], outputs["maps"][..., index]
+        union = tf.maximum(union, shown * label[:, None, None])
+        bounding.append(_outside(shown, attention, label))
         taken = box_tags[:, index] * annotated > 0
         refined, mask = outputs["refined_maps"][..., index], masks[..., index]
         boxes.append(_box_error(refined, mask, taken))
@@ -121,14 +121,14 @@ def loop_terms(outputs, labels, masks, box_tags, annotated) -> dict:
     losses = tf.nn.sigmoid_cross_entropy_with_logits(abnormal, logits)
     return class_terms(outputs, labels) | {
         "abnormality": tf.reduce_mean(losses),
-        "boxes": _mean_of_some(boxes),
-        "bounding": _mean_of_some(bounding),
+        "boxes": _flagged_mean(boxes),
+        "bounding": _flagged_mean(bounding),
         "union": _outside(attention, union, abnormal)[0],
     }
 
 
 def _outside(inner, outer, labels):
-    """The mean share of attention outside another, and whether there is any label."""
+    """Mean share of attention outside of another, and a flag of any label."""
     import tensorflow as tf
 
     inner, outer = (tf.boolean_mask(maps, labels > 0) for maps in (inner, outer))
@@ -141,7 +141,7 @@ def _outside(inner, outer, labels):
 
 
 def _box_error(refined, mask, taken):
-    """The error of a class's refined maps, and whether an image has its boxes."""
+    """Error of a class's refined maps, and a flag of any image with its boxes."""
     import tensorflow as tf
 
     refined, mask = (tf.boolean_mask(maps, taken) for maps in (refined, mask))
@@ -150,8 +150,8 @@ def _box_error(refined, mask, taken):
     return error, tf.reduce_any(taken)
 
 
-def _mean_of_some(pairs):
-    """The mean of the values whose flag is true; 0 without any."""
+def _flagged_mean(pairs):
+    """Mean of the values whose flag is true; 0 without any."""
     import tensorflow as tf
 
     values, flags = map(tf.stack, zip(*pairs, strict=True))
@@ -162,18 +162,18 @@ def _mean_of_some(pairs):
 
 
 def training_step(model, batch, objective: Callable) -> Callable:
-    """One step of the published training.
+    """Function that trains a published step.
 
     Args:
-        model: Of :func:`network`.
-        batch: Of :func:`make_batch`.
-        objective: In the place of :func:`kerasloc.models.ham.objective_terms`.
+        model: Network of :func:`network`.
+        batch: Batch of :func:`make_batch`.
+        objective: Replacement of :func:`kerasloc.models.ham.objective_terms`.
     """
     from kerasloc.training import ham
     from kerasloc.training.configs import HamTraining
 
     trainer = ham.ham_trainer(model, HamTraining(), 1000)
-    trainer.jit_compile = False  # XLA cannot select images; all go without
+    trainer.jit_compile = False  # XLA cannot select images
 
     def step():
         with mock.patch.object(ham, "objective_terms", objective):
@@ -182,14 +182,14 @@ def training_step(model, batch, objective: Callable) -> Callable:
     return step
 
 
-def built(options) -> tuple:
-    """A network, a batch, and a training step with our objective.
+def built(options, build: Callable = network) -> tuple:
+    """A network, a batch, and a training step with the package's objective.
 
-    Sections that ask for the same get the same: a step of ResNet-50 takes longer to
-    compile than to run.
+    Sections of the same sizes share them: a step of ResNet-50 takes longer to compile
+    than to run.
     """
     names = ("backbone", "downsampling", "im_size", "batch_size")
-    return _built(network, *((name, getattr(options, name)) for name in names))
+    return _built(build, *((name, getattr(options, name)) for name in names))
 
 
 @functools.lru_cache(maxsize=1)
@@ -201,32 +201,26 @@ def _built(build, *sizes):
     return model, batch, training_step(model, batch, objective_terms)
 
 
-def training(options) -> list[dict]:
-    """Steps with the class loss alone, with the objective by loops, and with ours.
+def training(options, build: Callable = network) -> list[dict]:
+    """Steps with the class loss alone, with the objective by loops, and vectorized.
 
-    The ratio to the class loss alone is what the objective leaves of the speed, what
-    its gradient does between its maps and the features included: 0.95, 5 % of a step.
+    The ratio to the class loss alone is the share of the speed that remains with the
+    objective and its gradient from the maps to the features: 0.95 is 5 % of a step.
     """
-    model, batch, step = built(options)
+    model, batch, step = built(options, build)
     race = Race("training", "images/s")
-    for name, work in (
-        ("class loss alone", training_step(model, batch, class_terms)),
-        ("loop over classes", training_step(model, batch, loop_terms)),
-        ("ours", step),
+    alone, loop = "step, class loss alone", "step, loop over classes"
+    for name, work, against in (
+        (alone, training_step(model, batch, class_terms), {}),
+        (loop, training_step(model, batch, loop_terms), {alone: None}),
+        ("step, ours", step, {loop: None, alone: 0.95}),
     ):
-        race.add(f"step, {name}", work, options.batch_size)
-    race.run(options.repeat)
-    alone, loop, ours = race.works
-    return [
-        race.row(alone),
-        race.row(loop, alone),
-        race.row(ours, loop),
-        race.row(ours, alone, 0.95),
-    ]
+        race.add(name, work, options.batch_size, against)
+    return race.run(options.repeat)
 
 
 def make_outputs(model, count: int) -> dict:
-    """Random outputs in the sizes of a network's, attention on both sides of 0.75."""
+    """Random outputs in the shapes of a network's, attention below and above 0.75."""
     rng = np.random.default_rng(0)
     outputs = {}
     for name, like in model.output.items():
@@ -238,12 +232,12 @@ def make_outputs(model, count: int) -> dict:
 
 
 def gradients(objective: Callable, outputs: dict, targets: dict) -> Callable:
-    """Function that gives an objective's total and its gradients by output, compiled.
+    """Function that computes an objective's total and its gradients by output.
 
     Args:
-        objective: As :func:`kerasloc.models.ham.objective_terms`.
-        outputs: Of :func:`make_outputs`.
-        targets: Of :func:`make_batch`.
+        objective: Function like :func:`kerasloc.models.ham.objective_terms`.
+        outputs: Outputs of :func:`make_outputs`.
+        targets: Targets of :func:`make_batch`.
     """
     import tensorflow as tf
 
@@ -257,38 +251,44 @@ def gradients(objective: Callable, outputs: dict, targets: dict) -> Callable:
             total = sum(weight * terms[name] for name, weight in WEIGHTS.items())
         return total, tape.gradient(total, outputs)
 
-    given = tf.nest.map_structure(tf.constant, (outputs, targets))
-    return functools.partial(compiled, *given)
+    return functools.partial(
+        compiled, *tf.nest.map_structure(tf.constant, (outputs, targets))
+    )
 
 
-def objective(options) -> list[dict]:
+def objective(
+    options,
+    build: Callable = network,
+    loop_objective: Callable = loop_terms,
+    calls: int = CALLS,
+) -> list[dict]:
     """The objective and its gradient by the network's outputs, against a step.
 
-    A ratio of 20 to the step says that the objective is 5 % of it.
+    A ratio of 20 to the step means that the objective is 5 % of it.
     """
     from kerasloc.models.ham import objective_terms
 
-    model, batch, step = built(options)
-    given = make_outputs(model, options.batch_size), batch[1]
+    model, (_, targets), step = built(options, build)
+    outputs = make_outputs(model, options.batch_size)
+    loop, fast = (
+        gradients(terms, outputs, targets)
+        for terms in (loop_objective, objective_terms)
+    )
+    np.testing.assert_allclose(loop()[0], fast()[0], rtol=1e-4)
     race = Race("objective", "ms/batch")
-    race.add("training step", step)
-    works = [gradients(terms, *given) for terms in (loop_terms, objective_terms)]
-    for name, work in zip(("loop over classes", "ours"), works, strict=True):
-        race.add(f"objective, {name}", functools.partial(_repeated, work), CALLS)
-    np.testing.assert_allclose(*(work()[0] for work in works), rtol=1e-4)
-    race.run(options.repeat)
-    step, loop, ours = race.works
-    return [
-        race.row(step),
-        race.row(loop, step),
-        race.row(ours, loop),
-        race.row(ours, step, 20.0),
-    ]
+    base, slow = "training step", "objective, loop over classes"
+    race.add(base, step)
+    for name, work, against in (
+        (slow, loop, {base: None}),
+        ("objective, ours", fast, {slow: None, base: 20.0}),
+    ):
+        race.add(name, functools.partial(_repeated, work, calls), calls, against)
+    return race.run(options.repeat)
 
 
-def _repeated(work):
-    """Waits for every answer, also where they come from another device."""
-    for _ in range(CALLS):
+def _repeated(work: Callable, calls: int) -> None:
+    """Wait for every total, also where it is computed on another device."""
+    for _ in range(calls):
         total, _ = work()
         float(total)
 
@@ -297,21 +297,21 @@ def drawn_by_loop(boxes, size) -> np.ndarray:
     """Masks (n, rows, cols, classes) by a loop over images and classes.
 
     Args:
-        boxes: Of :func:`padded_boxes`.
-        size: (rows, cols).
+        boxes: Boxes of :func:`padded_boxes`.
+        size: Size of the masks, (rows, cols).
     """
     from kerasloc.boxes import to_mask
 
     masks = np.zeros((len(boxes), *size, CLASSES), bool)
     for image, rows in enumerate(boxes):
         for index in range(CLASSES):
-            own = rows[rows[:, 4] == index, :4]
-            if len(own):
-                masks[image, :, :, index] = to_mask(own, size)
+            of_class = rows[rows[:, 4] == index, :4]
+            if len(of_class):
+                masks[image, :, :, index] = to_mask(of_class, size)
     return masks
 
 
-def masks(options) -> list[dict]:
+def masks(options, calls: int = CALLS) -> list[dict]:
     """Masks drawn from boxes in the graph, against a loop over images and classes."""
     import tensorflow as tf
 
@@ -319,12 +319,16 @@ def masks(options) -> list[dict]:
 
     size, boxes = (options.im_size, options.im_size), padded_boxes(options)
     compiled = tf.function(lambda boxes: box_masks(boxes, size, CLASSES))
-    given, count = tf.constant(boxes), CALLS * len(boxes)
-    race, loop, ours = Race("masks"), "loop over images and classes", "in the graph"
-    race.add(loop, lambda: [drawn_by_loop(boxes, size) for _ in range(CALLS)], count)
-    race.add(ours, lambda: [compiled(given) for _ in range(CALLS)], count)
-    race.run(options.repeat)
-    return [race.row(loop), race.row(ours, loop)]
+    constant, count = tf.constant(boxes), calls * len(boxes)
+    race, loop = Race("masks"), "loop over images and classes"
+    race.add(loop, lambda: [drawn_by_loop(boxes, size) for _ in range(calls)], count)
+    race.add(
+        "in the graph",
+        lambda: [compiled(constant) for _ in range(calls)],
+        count,
+        {loop: None},
+    )
+    return race.run(options.repeat)
 
 
 SECTIONS = (training, objective, masks)

@@ -4,20 +4,20 @@ import contextlib
 import functools
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from benchmarks.environment import in_precision
-from benchmarks.files import synthetic, twice
+from benchmarks.files import drain, synthetic, twice
 from benchmarks.timing import Race
 
 CLASSES = 10
 FILE_SIZE = 256  # sides of the images that the pipeline reads, pixels
 PUBLISHED_POSTPROCESSING = 0.010  # seconds per image of 224 px
-NETWORK = {}  # options of the networks; none: the published sizes
+PUBLISHED_SIZES: Mapping[str, object] = {}  # no options: the published network
 READINGS = ("PNG none", "JPEG none", "JPEG affine", "JPEG imgaug", "JPEG affine memory")
-OPTIONS = {  # option -> default, what the help says
+OPTIONS = {  # option -> default, help
     "repeat": (5, "rounds"),
     "im-size": (224, "sides of the images, pixels"),
     "train-size": (96, "sides of the images in the section training, pixels"),
@@ -29,7 +29,12 @@ QUICK = {"repeat": 1, "im_size": 64, "train_size": 32, "batch_size": 4, "images"
 
 @contextlib.contextmanager
 def built_with(precision: str = "float32", plain: bool = False):
-    """Networks built inside have a precision, and Keras' own BatchNorm if plain."""
+    """Build networks of a precision inside the context.
+
+    Args:
+        precision: Name of the precision.
+        plain: Use Keras' batch normalization instead of the fused one.
+    """
     import keras
 
     from kerasloc.backbones import densenet_fcn
@@ -44,7 +49,7 @@ def built_with(precision: str = "float32", plain: bool = False):
         densenet_fcn.BatchNormalization = fused
 
 
-def _noise(count, side):
+def _noise(count: int, side: int) -> np.ndarray:
     return np.random.default_rng(0).random((count, side, side, 3), dtype="float32")
 
 
@@ -66,32 +71,37 @@ def published_cams(wrapper) -> Callable:
     return generate
 
 
-def cams(options) -> list[dict]:
+def cams(options, network: Mapping = PUBLISHED_SIZES) -> list[dict]:
     """`generate_cams` against three calls of `predict` per image, as published."""
     from kerasloc import FullModel
 
-    given = {"num_classes": CLASSES, "im_size": options.im_size, **NETWORK}
+    settings = {"num_classes": CLASSES, "im_size": options.im_size, **network}
     with built_with(plain=True):
-        plain = published_cams(FullModel(**given))
-    ours = FullModel(**given)
+        plain = published_cams(FullModel(**settings))
+    wrapper = FullModel(**settings)
     images, count = _noise(options.images, options.im_size), -(-options.images // 4)
-    race = Race("cams")
-    for name, draw in (
-        ("three predicts", published_cams(ours)),
-        ("three predicts, Keras' BatchNorm", plain),
-        ("generate_cams, one by one", ours.generate_cams),
+    race, published = Race("cams"), "three predicts"
+    for name, draw, against in (
+        (published, published_cams(wrapper), {}),
+        ("three predicts, Keras' BatchNorm", plain, {published: None}),
+        ("generate_cams, one by one", wrapper.generate_cams, {published: 4.0}),
     ):
-        race.add(name, lambda d=draw: [d(image) for image in images[:count]], count)
-    many = f"generate_cams, {len(images)} at once"
-    race.add(many, lambda: ours.generate_cams(images), len(images))
-    race.run(options.repeat)
-    first, second, single, many = race.works
-    rows = [race.row(first), race.row(second, first)]
-    return [*rows, race.row(single, first, 4.0), race.row(many, first, 15.0)]
+        work = functools.partial(_one_by_one, draw, images[:count])
+        race.add(name, work, count, against)
+    batch = functools.partial(wrapper.generate_cams, images)
+    name = f"generate_cams, {len(images)} at once"
+    race.add(name, batch, len(images), {published: 15.0})
+    return race.run(options.repeat)
 
 
-def training_step(family: str, side: int, options) -> Callable:
-    """One step of the published training, on noise."""
+def _one_by_one(draw: Callable, images: np.ndarray) -> list:
+    return [draw(image) for image in images]
+
+
+def training_step(
+    family: str, side: int, options, network: Mapping = PUBLISHED_SIZES
+) -> Callable:
+    """Function that trains a published step on noise."""
     import keras
 
     from kerasloc.configs import NetworkConfig
@@ -102,49 +112,47 @@ def training_step(family: str, side: int, options) -> Callable:
     from kerasloc.training.hrcam import full_trainer
 
     names = tuple(map(str, range(CLASSES)))
-    network = NetworkConfig(family, names, (side, side), options=NETWORK)
+    config = NetworkConfig(family, names, (side, side), options=network)
     images = _noise(options.batch_size, side)
     labels = np.eye(CLASSES, dtype="float32")[np.arange(len(images)) % CLASSES]
     build = {"half": hrcam.half_densenet, "full": hrcam.full_densenet}[family]
-    model = build(network.input_shape, CLASSES, **NETWORK)
+    model = build(config.input_shape, CLASSES, **network)
     if family == "half":
         trainer = keras.Model(model.input, model.output["logits"])
         adadelta = optimizer("adadelta", 1.0)
-        trainer.compile(adadelta, label_loss(network), jit_compile=jit_compile())
+        trainer.compile(adadelta, label_loss(config), jit_compile=jit_compile())
     else:
-        trainer = full_trainer(model, network, HrcamTraining())
+        trainer = full_trainer(model, config, HrcamTraining())
         zeros = np.zeros((len(images), *trainer.output["alignment"].shape[1:]))
         labels = {"reconstruction": images, "alignment": zeros, "logits": labels}
     return functools.partial(trainer.train_on_batch, images, labels)
 
 
-def training(options) -> list[dict]:
-    """Training steps with Keras' batch normalization, with ours, and in bfloat16."""
-    ways = {
-        "Keras' BatchNorm": {"plain": True},
-        "fused": {},
-        "fused, mixed_bfloat16": {"precision": "mixed_bfloat16"},
-    }
+def training(options, step: Callable = training_step) -> list[dict]:
+    """Training steps with Keras' batch normalization, fused, and in bfloat16."""
     rows = []
     for family in ("half", "full"):
         race = Race("training")
-        for way, how in ways.items():
-            with built_with(**how):
-                step = training_step(family, options.train_size, options)
-            name = f"{family}, {options.train_size} px, {way}"
-            race.add(name, step, options.batch_size)
-        race.run(options.repeat)
-        plain, fused, bfloat16 = race.works
-        rows += [
-            race.row(plain),
-            race.row(fused, plain, 1.2),
-            race.row(bfloat16, fused),
-        ]
+        title = f"{family}, {options.train_size} px"
+        plain, fused = f"{title}, Keras' BatchNorm", f"{title}, fused"
+        for name, settings, against in (
+            (plain, {"plain": True}, {}),
+            (fused, {}, {plain: 1.2}),
+            (
+                f"{fused}, mixed_bfloat16",
+                {"precision": "mixed_bfloat16"},
+                {fused: None},
+            ),
+        ):
+            with built_with(**settings):
+                work = step(family, options.train_size, options)
+            race.add(name, work, options.batch_size, against)
+        rows += race.run(options.repeat)
     return rows
 
 
 def reading(table, options, augment: str, cache=None) -> Callable:
-    """Reads a table twice."""
+    """Function that reads a table two times."""
     from kerasloc.data.augment import augmentation
     from kerasloc.data.pipeline import PipelineConfig
 
@@ -154,50 +162,52 @@ def reading(table, options, augment: str, cache=None) -> Callable:
         augment=augmentation(augment),
         cache=cache,
     )
-    return twice(table, config)
+    return functools.partial(drain, twice(table, config))
 
 
-def pipeline(options) -> list[dict]:
-    """Reading (file, augmentation, cache) against the training that it feeds."""
+def pipeline(
+    options,
+    step: Callable = training_step,
+    read: Callable = reading,
+    file_size: int = FILE_SIZE,
+) -> list[dict]:
+    """Reading (file, augmentation, cache) against the training that it serves."""
     from kerasloc.data import SyntheticConfig
 
     race, side = Race("pipeline", "images/s"), options.im_size
     train = f"half, {side} px, training step"
-    race.add(train, training_step("half", side, options), options.batch_size)
+    race.add(train, step("half", side, options), options.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         count = 10 * options.images
-        config = SyntheticConfig(CLASSES, FILE_SIZE, train=count, test=CLASSES)
+        config = SyntheticConfig(CLASSES, file_size, train=count, test=CLASSES)
         tables = synthetic(pathlib.Path(folder), config)
         for name in READINGS:
-            kind, *how = name.split()
+            kind, *settings = name.split()
             try:
-                work = reading(tables[kind], options, *how)
-                race.add(name, work, 2 * count)
+                work = read(tables[kind], options, *settings)
+                race.add(name, work, 2 * count, {train: 1.0})
             except ImportError as error:
-                race.skipped[name] = f"skipped: {error}"
-        race.run(options.repeat)
-    _, *names = [*race.works, *race.skipped]
-    return [race.row(train), *(race.row(name, train, 1.0) for name in names)]
+                race.skip(name, error)
+        return race.run(options.repeat)
 
 
 def postprocess(options) -> list[dict]:
-    """The post-processing of synthetic images, with maps made from what is in them."""
+    """Post-processing of synthetic images, with maps made from their content."""
     from kerasloc.data import SyntheticConfig
     from kerasloc.data.synthetic import render
     from kerasloc.postprocess import pipeline as refine
 
-    config, given = SyntheticConfig(size=options.im_size), []
+    config, arrays = SyntheticConfig(size=options.im_size), []
     rng = np.random.default_rng(0)
     for index in range(10):
         image, mask, _ = render(config, "test", index)
         low = mask[8::16, 8::16] + 0.1 * rng.random(mask[8::16, 8::16].shape)
-        given.append((image, low, image.mean(axis=2)))
+        arrays.append((image, low, image.mean(axis=2)))
     race, published = Race("postprocess"), "the published figure"
-    name = f"pipeline, {options.im_size} px"
-    race.add(name, lambda: [refine(*one) for one in given], len(given))
-    race.run(2 * options.repeat)
-    race.seconds[published] = np.array([PUBLISHED_POSTPROCESSING])
-    return [race.row(name, published)]
+    race.publish(published, PUBLISHED_POSTPROCESSING)
+    name, work = f"pipeline, {options.im_size} px", lambda: [refine(*a) for a in arrays]
+    race.add(name, work, len(arrays), {published: None})
+    return race.run(2 * options.repeat)
 
 
 SECTIONS = (cams, training, pipeline, postprocess)

@@ -1,4 +1,4 @@
-"""Localization metrics of all images at once against loops over images and classes."""
+"""Localization metrics of all images at once against loops over images, classes."""
 
 import numpy as np
 
@@ -12,10 +12,10 @@ THRESHOLDS = (0.1, 0.25, 0.5)
 
 
 def make_boxes(images: int) -> np.ndarray:
-    """Rows image, x, y, w, h, class in NIH's proportions; every image has one.
+    """Rows image, x, y, w, h, class in NIH's proportions, at least one per image.
 
     Args:
-        images: How many; 880 get 984 boxes.
+        images: Number of images; 880 get 984 boxes.
     """
     rng = np.random.default_rng(0)
     count = round(sum(COUNTS) * images / IMAGES)
@@ -29,53 +29,54 @@ def make_boxes(images: int) -> np.ndarray:
     return np.stack([owners, x, y, width, height, classes], axis=1)
 
 
-def every_one(maps, boxes, size=SIZE) -> np.ndarray:
+def every_map(maps, boxes, size=SIZE) -> np.ndarray:
     """Accuracies by a loop over images, classes and thresholds, one map at a time.
 
     Args:
-        maps: Raw, (n, rows, cols, classes).
+        maps: Raw maps (n, rows, cols, classes).
         boxes: Rows image, x, y, w, h, class.
-        size: Of the images, (rows, cols).
+        size: Size of the images, (rows, cols).
 
     Returns:
-        (1 + thresholds, classes): of the point, and of IoBB; NaN without boxes.
+        Accuracies of the point and of IoBB, (1 + thresholds, classes); NaN without
+        boxes.
     """
     hits = np.full((1 + len(THRESHOLDS), len(maps), maps.shape[-1]), np.nan)
     for image in range(len(maps)):
         for index in range(maps.shape[-1]):
-            one, own = maps[image, :, :, index], _own(boxes, image, index)
-            found = [_point(one, own, size)]
-            found += [_iobb(one, own, size) > threshold for threshold in THRESHOLDS]
-            if len(own):
-                hits[:, image, index] = found
+            heat, rows = maps[image, :, :, index], _boxes_of(boxes, image, index)
+            values = [_point(heat, rows, size)]
+            values += [_iobb(heat, rows, size) > threshold for threshold in THRESHOLDS]
+            if len(rows):
+                hits[:, image, index] = values
     return _mean(hits)
 
 
-def those_with_boxes(maps, boxes, size=SIZE) -> np.ndarray:
-    """As :func:`every_one`, without work that nobody asked for.
+def maps_with_boxes(maps, boxes, size=SIZE) -> np.ndarray:
+    """Accuracies like :func:`every_map`, by a loop without unnecessary work.
 
-    Maps without boxes are left out, and all thresholds look at one IoBB.
+    Maps without boxes are left out, and IoBB is computed once for all thresholds.
 
     Args:
-        maps: As for :func:`every_one`.
-        boxes: As for :func:`every_one`.
-        size: As for :func:`every_one`.
+        maps: Raw maps (n, rows, cols, classes).
+        boxes: Rows image, x, y, w, h, class.
+        size: Size of the images, (rows, cols).
     """
     hits = np.full((1 + len(THRESHOLDS), len(maps), maps.shape[-1]), np.nan)
     for image, index in np.unique(boxes[:, [0, 5]].astype(int), axis=0):
-        one, own = maps[image, :, :, index], _own(boxes, image, index)
-        above = _iobb(one, own, size) > np.array(THRESHOLDS)
-        hits[:, image, index] = [_point(one, own, size), *above]
+        heat, rows = maps[image, :, :, index], _boxes_of(boxes, image, index)
+        above = _iobb(heat, rows, size) > np.array(THRESHOLDS)
+        hits[:, image, index] = [_point(heat, rows, size), *above]
     return _mean(hits)
 
 
 def at_once(maps, boxes, size=SIZE) -> np.ndarray:
-    """What the loops answer, by the package's metrics (which give intervals, too).
+    """Accuracies like :func:`every_map`, by the package's metrics with intervals.
 
     Args:
-        maps: As for :func:`every_one`.
-        boxes: As for :func:`every_one`.
-        size: As for :func:`every_one`.
+        maps: Raw maps (n, rows, cols, classes).
+        boxes: Rows image, x, y, w, h, class.
+        size: Size of the images, (rows, cols).
     """
     from kerasloc.metrics import iobb_accuracy, point_localization
 
@@ -89,46 +90,44 @@ def metrics(options) -> list[dict]:
     rng, side = np.random.default_rng(0), options.map_size
     shape = (options.images, side, side, CLASSES)
     maps, boxes = rng.standard_normal(shape, "float32"), make_boxes(options.images)
-    part = min(options.loop_images, options.images)
-    few, theirs = maps[:part], boxes[boxes[:, 0] < part]
-    race, of = Race("metrics"), f"{part} of {options.images} images"
-    loop, lean = f"loop, {of}", f"loop, maps with boxes only, {of}"
-    ours = f"at once, {options.images} images"
-    race.add(loop, lambda: every_one(few, theirs), part)
-    race.add(lean, lambda: those_with_boxes(few, theirs), part)
-    race.add(ours, lambda: at_once(maps, boxes), options.images)
-    race.run(options.repeat)
-    return [
-        race.row(loop),
-        race.row(lean, loop),
-        race.row(ours, loop, 10.0),
-        race.row(ours, lean),
-    ]
+    few = min(options.loop_images, options.images)
+    first = maps[:few], boxes[boxes[:, 0] < few]
+    race, counts = Race("metrics"), f"{few} of {options.images} images"
+    loop, lean = f"loop, {counts}", f"loop, maps with boxes only, {counts}"
+    race.add(loop, lambda: every_map(*first), few)
+    race.add(lean, lambda: maps_with_boxes(*first), few, {loop: None})
+    race.add(
+        f"at once, {options.images} images",
+        lambda: at_once(maps, boxes),
+        options.images,
+        {loop: 10.0, lean: None},
+    )
+    return race.run(options.repeat)
 
 
-def _own(boxes, image, index):
+def _boxes_of(boxes, image, index):
     return boxes[(boxes[:, 0] == image) & (boxes[:, 5] == index), 1:5]
 
 
-def _point(one, own, size):
-    """Whether the maximum of a map lies in a box, borders included."""
+def _point(heat, boxes, size):
+    """True if the maximum of a map lies in a box, borders included."""
     from kerasloc.metrics import resize_maps
 
-    row, col = np.unravel_index(resize_maps(one, size).argmax(), size)
-    return any(x <= col <= x + w and y <= row <= y + h for x, y, w, h in own)
+    row, col = np.unravel_index(resize_maps(heat, size).argmax(), size)
+    return any(x <= col <= x + w and y <= row <= y + h for x, y, w, h in boxes)
 
 
-def _iobb(one, own, size):
-    """The share of where a map exceeds half its maximum that lies in boxes."""
+def _iobb(heat, boxes, size):
+    """Share of the pixels above half of the maximum that lies in boxes."""
     from kerasloc.boxes import to_mask
     from kerasloc.metrics import resize_maps
 
-    heat = resize_maps(1 / (1 + np.exp(-one)), size)
+    heat = resize_maps(1 / (1 + np.exp(-heat)), size)
     predicted = heat / heat.max() > 0.5
-    return (predicted & to_mask(own, size)).sum() / predicted.sum()
+    return (predicted & to_mask(boxes, size)).sum() / predicted.sum()
 
 
 def _mean(hits):
-    """Of (k, images, classes) over the images that are not NaN; NaN where none is."""
+    """Mean of (k, images, classes) over images that are not NaN; NaN without any."""
     counted = np.count_nonzero(~np.isnan(hits), axis=1)
     return np.where(counted, np.nansum(hits, axis=1) / np.maximum(counted, 1), np.nan)

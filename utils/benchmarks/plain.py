@@ -1,13 +1,11 @@
-"""A network built a second time with Keras' own layers only, to compare with."""
-
-import functools
+"""A copy of a network that has Keras' layers only, to compare with."""
 
 import keras
 from keras import ops
 
 
 class KerasResize(keras.layers.Layer):
-    """Features at the size of a partner, corners aligned, by what Keras has."""
+    """Features at the size of other features, corners aligned, by Keras operations."""
 
     def call(self, features, like):
         """The resized features (n, rows, cols, channels)."""
@@ -21,7 +19,7 @@ class KerasResize(keras.layers.Layer):
 
 
 def _stretch(features, axis: int, new: int):
-    """The features with one side interpolated to another length."""
+    """Features with a side interpolated to another length."""
     old = features.shape[axis]
     if old == new:
         return features
@@ -36,35 +34,30 @@ def _stretch(features, axis: int, new: int):
 
 
 def plain_copy(model: keras.Model) -> keras.Model:
-    """The same network, with the same weights, of Keras' own layers.
+    """Copy a network, with its weights, to Keras' layers.
 
     Args:
-        model: A functional model, in any precision.
+        model: Functional model, in any precision.
     """
-    answer = keras.models.clone_model(
+    copy = keras.models.clone_model(
         model, clone_function=_plain_layer, call_function=_call
     )
     for layer in model.layers:
-        answer.get_layer(layer.name).set_weights(layer.get_weights())
-    return answer
+        copy.get_layer(layer.name).set_weights(layer.get_weights())
+    return copy
 
 
 def _plain_layer(layer):
-    if type(layer) is _ours().AlignedResize:
+    from kerasloc.layers import AlignedResize, BatchNormalization
+
+    if type(layer) is AlignedResize:
         return KerasResize(name=layer.name, dtype=layer.dtype_policy)
-    own = type(layer) is _ours().BatchNormalization
-    kind = keras.layers.BatchNormalization if own else type(layer)
+    replaced = {BatchNormalization: keras.layers.BatchNormalization}
+    kind = replaced.get(type(layer), type(layer))
     return kind.from_config(layer.get_config())
 
 
 def _call(layer, *args, **kwargs):
-    """As Keras calls it, without what it has noted down of the first call."""
+    """Call a layer without the arguments that Keras has added to the first call."""
     names = set(kwargs) - {"mask", "training"}
     return layer(*args, **{name: kwargs[name] for name in names})
-
-
-@functools.cache
-def _ours():
-    from kerasloc import layers
-
-    return layers

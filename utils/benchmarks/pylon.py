@@ -10,16 +10,16 @@ from benchmarks.timing import Race
 from benchmarks.xrays import reading
 
 CLASSES = 14
-OPTIONS = {  # option -> default, what the help says
+OPTIONS = {  # option -> default, help
     "repeat": (5, "rounds"),
-    "backbone": ("resnet50", "of the network"),
+    "backbone": ("resnet50", "backbone of the network"),
     "im-size": (256, "sides of the network's images, pixels"),
-    "batch-size": (8, "images at once"),
+    "batch-size": (8, "images in a batch"),
     "images": (880, "images in the section metrics"),
     "map-size": (64, "sides of their maps, pixels"),
-    "loop-images": (40, "of these, what the loops are timed on"),
-    "files": (8, "files in the section reading; a turn reads each 16 times"),
-    "file-size": (1024, "their sides, pixels"),
+    "loop-images": (40, "number of these images for the loops"),
+    "files": (8, "files in the section reading, each read 16 times in a turn"),
+    "file-size": (1024, "sides of the files, pixels"),
 }
 QUICK = {
     "repeat": 1,
@@ -34,8 +34,25 @@ QUICK = {
 }
 
 
-def both(options, precision: str) -> tuple:
-    """An untrained PYLON of a precision, and its network of Keras' own layers."""
+PLAIN, PLAIN_HALF = "Keras' layers, float32", "Keras' layers, mixed_bfloat16"
+TRAINING = {  # row -> target ratio by compared row
+    PLAIN: {},
+    "ours, float32": {PLAIN: 1.2},
+    PLAIN_HALF: {PLAIN: None},
+    "ours, mixed_bfloat16": {PLAIN_HALF: 1.8, PLAIN: 1.8},
+}
+INFERENCE = {
+    PLAIN: {},
+    "ours, float32": {PLAIN: None},
+    "optimized, float32": {PLAIN: None},
+    PLAIN_HALF: {PLAIN: None},
+    "ours, mixed_bfloat16": {PLAIN_HALF: None},
+    "optimized, mixed_bfloat16": {PLAIN_HALF: None, PLAIN: 2.4},
+}
+
+
+def networks(options, precision: str) -> tuple:
+    """Build an untrained PYLON of a precision, and its copy of Keras' layers."""
     from benchmarks.environment import in_precision
     from benchmarks.plain import plain_copy
     from kerasloc import Pylon
@@ -50,14 +67,14 @@ def both(options, precision: str) -> tuple:
         return wrapper, plain_copy(wrapper.model)
 
 
-def _noise(options):
+def _noise(options) -> np.ndarray:
     rng = np.random.default_rng(0)
     shape = (options.batch_size, options.im_size, options.im_size, 1)
     return rng.standard_normal(shape, dtype="float32")
 
 
 def training_step(model, network, options) -> Callable:
-    """One step of the published training, on noise."""
+    """Function that trains a published step on noise."""
     from kerasloc.training.configs import MapTraining
     from kerasloc.training.maps import map_trainer
 
@@ -67,48 +84,34 @@ def training_step(model, network, options) -> Callable:
     return functools.partial(trainer.train_on_batch, _noise(options), labels)
 
 
-def training(options) -> list[dict]:
-    """Training steps of ours and of Keras' own layers, in two precisions."""
+def training(
+    options, build: Callable = networks, step: Callable = training_step
+) -> list[dict]:
+    """Training steps of the package's and of Keras' layers, in two precisions."""
     race = Race("training", "images/s")
     for precision in ("float32", "mixed_bfloat16"):
-        wrapper, plain = both(options, precision)
-        for way, model in (("Keras' layers", plain), ("ours", wrapper.model)):
-            step = training_step(model, wrapper.config, options)
-            race.add(f"{way}, {precision}", step, options.batch_size)
-    race.run(options.repeat)
-    plain, ours, plain_half, half = race.works
-    return [
-        race.row(plain),
-        race.row(ours, plain, 1.2),
-        race.row(plain_half, plain),
-        race.row(half, plain_half, 1.8),
-        race.row(half, plain, 1.8),
-    ]
+        wrapper, plain = build(options, precision)
+        for layers, model in (("Keras' layers", plain), ("ours", wrapper.model)):
+            name = f"{layers}, {precision}"
+            work = step(model, wrapper.config, options)
+            race.add(name, work, options.batch_size, TRAINING[name])
+    return race.run(options.repeat)
 
 
-def inference(options) -> list[dict]:
-    """Answers of ours, as built and optimized, and of Keras' own layers."""
+def inference(options, build: Callable = networks) -> list[dict]:
+    """Predictions of the package's layers, built and optimized, and of Keras'."""
     race, images = Race("inference", "images/s"), _noise(options)
     for precision in ("float32", "mixed_bfloat16"):
-        wrapper, plain = both(options, precision)
-        for way, model in (
+        wrapper, plain = build(options, precision)
+        for layers, model in (
             ("Keras' layers", plain),
             ("ours", wrapper.model),
             ("optimized", wrapper.optimize(precision).model),
         ):
+            name = f"{layers}, {precision}"
             work = functools.partial(model.predict_on_batch, images)
-            race.add(f"{way}, {precision}", work, len(images))
-    race.run(options.repeat)
-    plain, ours, optimized, plain_half, half, optimized_half = race.works
-    return [
-        race.row(plain),
-        race.row(ours, plain),
-        race.row(optimized, plain),
-        race.row(plain_half, plain),
-        race.row(half, plain_half),
-        race.row(optimized_half, plain_half),
-        race.row(optimized_half, plain, 2.4),
-    ]
+            race.add(name, work, len(images), INFERENCE[name])
+    return race.run(options.repeat)
 
 
 SECTIONS = (training, inference, metrics, reading)
