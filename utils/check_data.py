@@ -1,4 +1,4 @@
-"""Looks at every file of a data set and prints what is in it, before a long training.
+"""Check every file of a dataset and print its content, before a long training.
 
 Example:
     python utils/check_data.py --dataset nih14 --data-dir data/nih14 --channels 1
@@ -21,41 +21,41 @@ The exit status is 1 if something is wrong."""
 
 
 def parse(arguments=None):
-    """What was asked for (None: on the command line)."""
+    """Parse arguments (None: the command line's)."""
     from kerasloc.data.datasets import READERS
     from kerasloc.training.arguments import Parser
 
     parser = Parser(
-        "Reads a data set, opens every image, and prints images, patients, labels and "
-        "boxes of each split; says what is odd, and stops at what is wrong.",
+        "Reads a dataset, opens every image, and prints images, patients, labels and "
+        "boxes of each split; lists warnings, and stops at the first error.",
         EXAMPLES,
     )
     add = parser.add_argument
-    add("--dataset", required=True, choices=READERS, help="what kind it is")
+    add("--dataset", required=True, choices=READERS, help="kind of the dataset")
     add(
         "--data-dir",
         required=True,
-        help="its folder (csv: the file, or the folder of a data.csv)",
+        help="folder of the dataset (csv: the file, or the folder of a data.csv)",
     )
-    add("--image-dir", help="where its images lie, if not below the folder")
-    add("--channels", type=int, default=3, help="1 (gray) or 3 (default 3)")
+    add("--image-dir", help="folder of the images (default: the dataset's folder)")
+    add("--channels", type=int, default=3, help="1 (gray) or 3 (default: %(default)s)")
     add(
         "--on-error",
         choices=("raise", "skip"),
         default="raise",
-        help="what is wrong: stop (default), or leave it out and count it",
+        help="errors: stop, or skip and count the images (default: %(default)s)",
     )
     add(
         "--labels",
         choices=("auto", "entry", "onehot"),
-        help="nih14: which csv files say the labels (default: Data_Entry if there)",
+        help="nih14: csv files of the labels (default: auto, Data_Entry if it exists)",
     )
-    add("--year", help="voc: which (default 2012)")
+    add("--year", help="voc: year of the dataset (default: 2012)")
     return parser.parse_args(arguments)
 
 
-class Notes(logging.Handler):
-    """Keeps the warnings of the readers, which would scroll by, for the report."""
+class Warnings(logging.Handler):
+    """Handler that collects the readers' warnings for the report."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
@@ -66,57 +66,57 @@ class Notes(logging.Handler):
 
 
 @contextlib.contextmanager
-def kept_notes():
-    """The warnings of ``kerasloc.data``, in the place of printing them."""
-    notes = Notes()
+def collected_warnings():
+    """Collect the warnings of ``kerasloc.data`` instead of printing them."""
+    handler = Warnings()
     logger = logging.getLogger("kerasloc.data")
-    told, logger.propagate = logger.propagate, False
-    logger.addHandler(notes)
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
     try:
-        yield notes.texts
+        yield handler.texts
     finally:
-        logger.removeHandler(notes)
-        logger.propagate = told
+        logger.removeHandler(handler)
+        logger.propagate = propagate
 
 
 def report(options) -> str:
-    """Lines of text on the data set, once all of it has been looked at.
+    """Read and check the dataset; returns the report, lines of text.
 
     Raises:
-        ValueError: If something is wrong with it.
+        ValueError: If the dataset has an error.
     """
     from kerasloc.data import check, read_dataset
 
     names = ("image_dir", "labels", "year", "on_error")
-    given = {name: getattr(options, name) for name in names}
-    with kept_notes() as texts:
-        table = read_dataset(options.dataset, options.data_dir, **given)
-        notes = list(texts)
-        table, found = check(table, options.on_error, channels=options.channels)
-    lines = [*summary(table), "", f"Files of {options.data_dir}: {found}"]
-    lines += ["", "Warnings of the reader:", *notes] if notes else []
+    settings = {name: getattr(options, name) for name in names}
+    with collected_warnings() as texts:
+        table = read_dataset(options.dataset, options.data_dir, **settings)
+        warnings = list(texts)
+        table, result = check(table, options.on_error, channels=options.channels)
+    lines = [*summary(table), "", f"Files of {options.data_dir}: {result}"]
+    lines += ["", "Warnings of the reader:", *warnings] if warnings else []
     return "\n".join(lines)
 
 
 def summary(table) -> list[str]:
-    """Lines of text: counts of each split, and of each class in it."""
+    """Format the counts of each split, and of each class in it."""
     from kerasloc.data.table import SPLITS
 
     lines = []
     for name in SPLITS:
-        part = table.split(name)
-        if len(part):
-            patients = len(set(part.groups) - {""}) or "unknown"
+        rows = table.split(name)
+        if len(rows):
+            patients = len(set(rows.groups) - {""}) or "unknown"
             lines += [
-                f"{name or 'no split'}: {len(part)} images, patients: {patients}, "
-                f"{len(part.boxes)} boxes",
-                *_class_lines(part),
+                f"{name or 'no split'}: {len(rows)} images, patients: {patients}, "
+                f"{len(rows.boxes)} boxes",
+                *_class_lines(rows),
             ]
     return lines
 
 
 def _class_lines(table) -> list[str]:
-    """Lines of text: counts of each class."""
+    """Format the counts of each class."""
     import numpy as np
 
     boxes = np.bincount(table.boxes[:, 5].astype(int), minlength=table.labels.shape[1])
@@ -139,7 +139,7 @@ def _class_lines(table) -> list[str]:
 
 
 def main(arguments=None) -> None:
-    """Print the report."""
+    """Check a dataset and print the report."""
     print(report(parse(arguments)))
 
 

@@ -1,4 +1,4 @@
-"""Converts published PyTorch weights, and says whether the answers agree.
+"""Convert published PyTorch weights, and compare the outputs.
 
 Example:
     python utils/convert_weights.py --family pylon --backbone resnet50 \
@@ -9,13 +9,14 @@ import argparse
 import json
 import pathlib
 import sys
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 LIMIT = 1e-4  # of an output's standard deviation
-TINY = 1e-5  # an error that is always fine
-SOFT_LIMIT = 1e-3  # of soft masks, whose step is steep
-ALIASES = {  # the published outputs' names
+TINY = 1e-5  # absolute error that always agrees
+SOFT_LIMIT = 1e-3  # of soft masks, whose slope is steep
+ALIASES = {  # names of published outputs
     "pred": "logits",
     "pred_seg": "maps",
     "out_classes": "logits",
@@ -28,12 +29,12 @@ ALIASES = {  # the published outputs' names
 
 
 def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """The parser and what it made of the arguments (None: the command line's)."""
+    """Create the parser and parse arguments (None: the command line's)."""
     parser = argparse.ArgumentParser(
         description="Converts published PyTorch weights to Keras, all of them or none. "
-        "With --inputs and --reference it compares the answers and ends with 1 when "
-        f"one differs by more than {LIMIT:g} of its standard deviation; nothing is "
-        "then written.",
+        "With --inputs and --reference it compares the outputs and ends with 1 when "
+        f"an output differs by more than {LIMIT:g} of its standard deviation; nothing "
+        "is then written.",
         epilog="example: python utils/convert_weights.py --family pylon --backbone "
         "resnet50 --num-classes 14 --channels 1 --im-size 256 net.pt --output "
         "pylon_nih --inputs in.npy --reference out.npz",
@@ -45,58 +46,67 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     add("--output", required=True, **path, help="folder, or a file *.weights.h5")
     add("--backbone", metavar="NAME", help="resnet18, resnet50, ... (explainer: vgg)")
     add("--num-classes", "--num_classes", type=int, required=True, metavar="N")
-    add("--channels", type=int, default=1, help="1 gray, 3 color (default %(default)s)")
+    add(
+        "--channels", type=int, default=1, help="1 gray, 3 color (default: %(default)s)"
+    )
     add(
         "--im-size",
         "--im_size",
         default="256",
         metavar="PX",
-        help="one side, or rows x columns: 512x256 (default %(default)s)",
+        help="side, or rows x columns: 512x256 (default: %(default)s)",
     )
     add(
         "--option",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="option of the network, such as use_pa=false or n_up=2; may be repeated",
+        help="option of the network, such as use_pa=false or n_up=2; repeatable",
     )
     add("--inputs", **path, metavar="NPY", help="images as the network takes them")
     add(
         "--reference",
         **path,
         metavar="NPZ",
-        help="what the published network answers to them: logits (or pred), maps (or "
-        "pred_seg)",
+        help="outputs of the published network: logits (or pred), maps (or pred_seg)",
     )
     return parser, parser.parse_args(arguments)
 
 
-def main(arguments=None) -> None:
-    """Convert, compare, write; ends with 1 where the answers differ."""
+def main(arguments=None, families: Mapping[str, Callable] | None = None) -> None:
+    """Convert, compare, write; ends with 1 if the outputs differ.
+
+    Args:
+        arguments: Command line (None: that of the process).
+        families: Wrapper classes by name (None: those of the package).
+    """
     parser, options = parse(arguments)
     try:
-        agrees = convert(options)
+        agrees = convert(options, families)
     except (ValueError, TypeError, OSError) as error:
         parser.error(str(error))
     if not agrees:
         sys.exit(1)
 
 
-def convert(options: argparse.Namespace) -> bool:
-    """Whether the answers agree (True without any to compare); then it is written.
+def convert(options: argparse.Namespace, families=None) -> bool:
+    """Convert weights and write them if the outputs agree; returns if they agree.
 
     Raises:
-        ValueError: If the options, the weights or the answers do not fit.
+        ValueError: If the options, the weights or the outputs do not fit.
     """
-    # Imported here so that --help answers at once.
+    # imported here for a fast --help
     from kerasloc.weights import load_torch, save_atomically
 
     if (options.inputs is None) != (options.reference is None):
-        raise ValueError("--inputs and --reference are given together.")
-    wrapper = build(options)
+        raise ValueError(
+            "Expected --inputs and --reference together. Received: "
+            f"{options.inputs} and {options.reference}."
+        )
+    wrapper = build(options, families)
     print(load_torch(wrapper, options.source))
     if options.inputs is not None:
-        lines, agrees = compare(wrapper.model, *answers(options))
+        lines, agrees = compare(wrapper.model, *load_outputs(options))
         print("\n".join(lines))
         if not agrees:
             print("differs; nothing was written")
@@ -111,19 +121,19 @@ def convert(options: argparse.Namespace) -> bool:
     return True
 
 
-def build(options: argparse.Namespace):
-    """The untrained wrapper that the options describe.
+def build(options: argparse.Namespace, families=None):
+    """Build the untrained wrapper of the options.
 
     Raises:
-        ValueError: If there is no such family.
+        ValueError: If the family is unknown.
     """
     from kerasloc.localizers import wrappers
     from kerasloc.training.arguments import size
 
-    families = wrappers()
+    families = wrappers() if families is None else families
     if options.family.lower() not in families:
         raise ValueError(
-            f"A family is one of {', '.join(sorted(families))}. "
+            f"Expected --family as one of {', '.join(sorted(families))}. "
             f"Received: {options.family!r}."
         )
     extra = dict(read_option(text) for text in options.option)
@@ -139,25 +149,25 @@ def build(options: argparse.Namespace):
 
 
 def read_option(text: str) -> tuple[str, object]:
-    """Name and value of ``name=value``; the value is JSON or else text.
+    """Split ``name=value``; the value is JSON or else text.
 
     Raises:
         ValueError: If there is no ``=``.
     """
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"--option is NAME=VALUE. Received: {text!r}.")
+        raise ValueError(f"Expected --option NAME=VALUE. Received: {text!r}.")
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
 
 
-def answers(options: argparse.Namespace) -> tuple[np.ndarray, dict]:
-    """The inputs, and the reference's outputs by our names.
+def load_outputs(options: argparse.Namespace) -> tuple[np.ndarray, dict]:
+    """Load the inputs, and the reference's outputs by the package's names.
 
     Raises:
-        ValueError: If the files are of another kind.
+        ValueError: If the files have another format.
     """
     inputs = np.load(options.inputs, allow_pickle=False)
     with np.load(options.reference, allow_pickle=False) as file:
@@ -166,55 +176,57 @@ def answers(options: argparse.Namespace) -> tuple[np.ndarray, dict]:
 
 
 def compare(model, inputs, reference: dict) -> tuple[list[str], bool]:
-    """A line per output, and whether all of them agree.
+    """Compare outputs; returns a line per output, and True if all of them agree.
 
     Args:
-        model: The Keras network.
-        inputs: Images as it takes them, channels last or first.
+        model: Keras network.
+        inputs: Images for the network, channels last or first.
         reference: Outputs by name, channels last or first.
 
     Raises:
-        ValueError: If the network has none of the outputs, or the shapes are others.
+        ValueError: If the network has none of the outputs, or the shapes differ.
     """
-    images = channels_last(inputs, model.input_shape, "The input")
+    images = channels_last(inputs, model.input_shape, "input")
     outputs = model.predict_on_batch(np.asarray(images, np.float32))
     shared = [name for name in outputs if name in reference]
     if not shared:
         raise ValueError(
-            f"The reference holds {' or '.join(outputs)}. Received: "
+            f"Expected a reference with {' or '.join(outputs)}. Received: "
             f"{', '.join(reference)}."
         )
     lines, agree = [], []
     for name in shared:
-        ours = np.asarray(outputs[name], np.float64)
-        wanted = channels_last(reference[name], ours.shape, f"The output {name}")
-        largest, deviation = np.abs(ours - wanted).max(), wanted.std() or 1.0
+        output = np.asarray(outputs[name], np.float64)
+        expected = channels_last(reference[name], output.shape, f"output {name}")
+        largest, deviation = np.abs(output - expected).max(), expected.std() or 1.0
         error, limit = largest / deviation, SOFT_LIMIT if "refined" in name else LIMIT
         agree.append(bool(error <= limit or largest <= TINY))  # NaN differs
         verdict = "agrees" if agree[-1] else "differs"
         lines.append(
-            f"{name} {ours.shape}: largest error {error:.2e} of the standard "
+            f"{name} {output.shape}: largest error {error:.2e} of the standard "
             f"deviation, {verdict}"
         )
     return lines, all(agree)
 
 
 def channels_last(array, shape, name: str) -> np.ndarray:
-    """The array with its channels where ``shape`` has them.
+    """Move the channels of an array to where ``shape`` has them.
 
     Args:
-        array: Of this shape, or with the channels as second axis.
-        shape: Channels last; None stands for any size.
-        name: What errors call it.
+        array: Array of this shape, or with the channels as second axis.
+        shape: Expected shape, channels last; None is any size.
+        name: Name in errors.
 
     Raises:
-        ValueError: If it has neither.
+        ValueError: If the array has another shape.
     """
     for candidate in (array, np.moveaxis(array, 1, -1) if array.ndim > 1 else array):
         sizes = zip(candidate.shape, shape, strict=False)
         if candidate.ndim == len(shape) and all(b in (None, a) for a, b in sizes):
             return candidate
-    raise ValueError(f"{name} is of shape {tuple(shape)}. Received: {array.shape}.")
+    raise ValueError(
+        f"Expected an {name} of shape {tuple(shape)}. Received: {array.shape}."
+    )
 
 
 if __name__ == "__main__":

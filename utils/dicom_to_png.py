@@ -1,4 +1,4 @@
-"""Writes chest X-rays in DICOM files as 8-bit gray PNG files and notes how they shrank.
+"""Write chest X-rays in DICOM files as 8-bit gray PNG files, and a table of ratios.
 
 Example:
     python utils/dicom_to_png.py --input vindr/train --output vindr/train_png
@@ -9,9 +9,11 @@ import collections
 import concurrent.futures
 import csv
 import functools
+import importlib.util
 import multiprocessing
 import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 from tqdm import tqdm
@@ -23,26 +25,38 @@ BINS = 256
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 
 
-def to_gray8(dataset, *, equalize: bool = True) -> np.ndarray:
-    """The image of a data set as people look at it, uint8, (rows, cols).
+def has_decoder(syntax) -> bool:
+    """Check if an installed package decodes a transfer syntax of pydicom."""
+    from pydicom.pixels import get_decoder
 
-    Rescaling and the (first) VOI window or table are applied where there are any,
-    MONOCHROME1 is inverted, the smallest value becomes 0 and the largest 255. An image
-    of one value becomes 0.
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:  # a syntax that pydicom lacks
+        return False
+
+
+def to_gray8(
+    dataset, *, equalize: bool = True, decodes: Callable = has_decoder
+) -> np.ndarray:
+    """Convert the image of a dataset for display, uint8, (rows, cols).
+
+    Rescaling and the (first) VOI window or table are applied if present, MONOCHROME1
+    is inverted, the minimum becomes 0 and the maximum 255. A flat image becomes 0.
 
     Args:
-        dataset: pydicom data set of one gray frame.
-        equalize: Whether the histogram is equalized, by 256 bins.
+        dataset: pydicom dataset of one gray frame.
+        equalize: Equalize the histogram, with 256 bins.
+        decodes: Function from a transfer syntax to True if it can be read.
 
     Raises:
-        ValueError: If it has no pixels, is not one gray frame, or is compressed in a
-            way that nothing installed can read.
+        ValueError: If the dataset has no pixels, is not one gray frame, or has a
+            compression that no installed package can read.
     """
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
     from skimage.exposure import equalize_hist
 
     _check_gray(dataset)
-    _check_decoder(dataset)
+    _check_decoder(dataset, decodes)
     pixels = apply_modality_lut(dataset.pixel_array, dataset)
     pixels = np.asarray(apply_voi_lut(pixels, dataset), np.float64)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
@@ -58,40 +72,32 @@ def to_gray8(dataset, *, equalize: bool = True) -> np.ndarray:
 
 def _check_gray(dataset) -> None:
     if "PixelData" not in dataset:
-        raise ValueError("A DICOM file needs an image. Received: one without pixels.")
+        raise ValueError("Expected an image. Received: a DICOM file without pixels.")
     kind, frames = dataset.PhotometricInterpretation, dataset.get("NumberOfFrames", 1)
     if kind not in GRAY or int(frames or 1) != 1:
         raise ValueError(
-            f"An X-ray is one frame of {' or '.join(GRAY)}. Received: {frames} "
+            f"Expected one frame of {' or '.join(GRAY)}. Received: {frames} "
             f"frame(s) of {kind}."
         )
 
 
-def _check_decoder(dataset) -> None:
-    from pydicom.pixels import get_decoder
-
+def _check_decoder(dataset, decodes: Callable) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_compressed or syntax.is_deflated:
-        return
-    try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:  # a syntax that pydicom does not know
-        available = False
-    if not available:
+    if syntax.is_compressed and not syntax.is_deflated and not decodes(syntax):
         raise ValueError(
-            f"Nothing installed reads images compressed as {syntax.name}. Install "
-            "pylibjpeg, pylibjpeg-libjpeg and pylibjpeg-openjpeg with pip (or "
-            "python-gdcm)."
+            "Expected a compression that an installed package reads. Received: "
+            f"{syntax.name}. Install pylibjpeg, pylibjpeg-libjpeg and "
+            "pylibjpeg-openjpeg with pip (or python-gdcm)."
         )
 
 
 def shrink(image: np.ndarray, size: int) -> np.ndarray:
-    """The image with its longest side at most so long, bicubic with antialiasing.
+    """Shrink an image to a longest side, bicubic with antialiasing.
 
     Args:
-        image: uint8 (rows, cols). One that is small enough stays as it is: enlarging
-            would add nothing but bytes.
-        size: Pixels.
+        image: Image, uint8 (rows, cols); a smaller one stays unchanged, as enlarging
+            would only add bytes.
+        size: Longest side, pixels.
     """
     from PIL import Image
 
@@ -104,16 +110,16 @@ def shrink(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def convert(path: pathlib.Path, folder: pathlib.Path, size: int, equalize: bool):
-    """Writes one image.
+    """Convert a file; the PNG is replaced in one step.
 
     Args:
-        path: The DICOM file.
-        folder: Where the PNG is written, whole or not at all.
-        size: See :func:`shrink`.
-        equalize: See :func:`to_gray8`.
+        path: DICOM file.
+        folder: Folder of the PNG.
+        size: Longest side, pixels.
+        equalize: Equalize the histogram.
 
     Returns:
-        The file's row of the table, and None; or None, and what is wrong with it.
+        Row of the table and None; or None and the error.
     """
     import pydicom
     from PIL import Image
@@ -135,34 +141,34 @@ def convert(path: pathlib.Path, folder: pathlib.Path, size: int, equalize: bool)
 
 
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The DICOM files of a folder and its subfolders, told by their names.
+    """List the DICOM files of a folder and its subfolders, by suffix.
 
     Raises:
-        ValueError: If there are none, or two would be written as one PNG.
+        ValueError: If there is no file, or two files of the same name.
     """
-    found = sorted(
+    paths = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES and path.name != "DICOMDIR"
         if path.is_file()
     )
-    if not found:
+    if not paths:
         raise ValueError(
-            f"--input is a folder of DICOM files ({', '.join(SUFFIXES[:-1])} or no "
-            f"suffix). Received: {folder}, which has none."
+            f"Expected --input as a folder of DICOM files ({', '.join(SUFFIXES[:-1])} "
+            f"or no suffix). Received: {folder} without such files."
         )
-    stems = collections.Counter(path.stem for path in found)
+    stems = collections.Counter(path.stem for path in paths)
     name, count = stems.most_common(1)[0]
     if count > 1:
         raise ValueError(
-            f"Files have different names, which become those of the PNG files. "
+            "Expected files of different names, as those of the PNG files. "
             f"Received: {count} files named {name}. Convert folder by folder."
         )
-    return found
+    return paths
 
 
 def finished(folder: pathlib.Path) -> list[tuple[str, ...]]:
-    """Rows of the table in a folder whose PNG file is there.
+    """Read the rows of the table in a folder whose PNG file exists.
 
     Raises:
         ValueError: If the table has other columns.
@@ -174,21 +180,21 @@ def finished(folder: pathlib.Path) -> list[tuple[str, ...]]:
         header, *rows = list(csv.reader(file)) or [COLUMNS]
     if tuple(header) != COLUMNS:
         raise ValueError(
-            f"{path} has the columns {', '.join(COLUMNS)}. Received: "
+            f"Expected the columns {', '.join(COLUMNS)} in {path}. Received: "
             f"{', '.join(header)}. Choose another --output."
         )
-    whole = {row[0]: tuple(row) for row in rows if len(row) == len(COLUMNS)}
-    return [row for name, row in whole.items() if (folder / f"{name}.png").is_file()]
+    complete = {row[0]: tuple(row) for row in rows if len(row) == len(COLUMNS)}
+    return [row for name, row in complete.items() if (folder / f"{name}.png").is_file()]
 
 
 def run(paths, work, folder: pathlib.Path, workers: int) -> dict[pathlib.Path, str]:
-    """Converts the files, notes each at once in the table, and gives what failed.
+    """Convert files, and append each to the table at once; returns errors by path.
 
     Args:
         paths: DICOM files.
-        work: :func:`convert` with all but the path given.
-        folder: Where the table is; rows of files that are done are kept.
-        workers: Processes.
+        work: Function of a path, :func:`convert` with its settings.
+        folder: Folder of the table; rows of finished files are kept.
+        workers: Number of processes.
     """
     done, broken = finished(folder), {}
     with (folder / TABLE).open("w", newline="") as file:
@@ -209,7 +215,7 @@ def run(paths, work, folder: pathlib.Path, workers: int) -> dict[pathlib.Path, s
 
 
 def _results(paths, work, workers: int):
-    """Pairs of path and answer, as they come."""
+    """Yield pairs of path and result in the order of completion."""
     if workers == 1:
         yield from ((path, work(path)) for path in paths)
         return
@@ -221,14 +227,14 @@ def _results(paths, work, workers: int):
 
 
 def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """The parser and what it made of the arguments (None: the command line's)."""
+    """Create the parser and parse arguments (None: the command line's)."""
     parser = argparse.ArgumentParser(
         description="Writes chest X-rays in DICOM files as 8-bit gray PNG files: "
         "rescaled and windowed as the file says, MONOCHROME1 inverted, stretched from "
         f"black to white, equalized, made smaller. Beside them {TABLE} has the columns "
         f"{', '.join(COLUMNS)}: ratio is PNG side / DICOM side, rows and cols are the "
-        "DICOM's. A run that was stopped goes on where it was; for other settings "
-        "choose another --output.",
+        "DICOM's. A stopped run is resumed; for different settings choose another "
+        "--output.",
         epilog="example: python utils/dicom_to_png.py --input vindr/train --output "
         "vindr/train_png",
     )
@@ -237,32 +243,41 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     add("--input", **path, help="folder of DICOM files, also in subfolders")
     add("--output", **path, help="folder for the PNG files")
     count = {"type": int, "metavar": "N"}
-    text = "longest side; smaller images keep theirs (default %(default)s)"
+    text = "longest side of larger images, pixels (default: %(default)s)"
     add("--size", **count, default=1024, help=text)
-    add("--no-equalize", "--no_equalize", action="store_true", help="keep gray levels")
+    add(
+        "--no-equalize",
+        "--no_equalize",
+        action="store_true",
+        help="keep gray levels (default: equalize)",
+    )
     cores = os.cpu_count() or 1
-    add("--workers", **count, default=cores, help="processes (default: cores)")
+    add(
+        "--workers", **count, default=cores, help="number of processes (default: cores)"
+    )
     add(
         "--on-error",
         "--on_error",
         choices=("list", "skip"),
         default="list",
-        help="list broken files at the end and exit with 1, or count them only",
+        help="list broken files at the end and exit with 1, or only count them "
+        "(default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     if min(options.size, options.workers) < 1:
-        parser.error("--size and --workers are 1 or more.")
+        parser.error(
+            "Expected --size and --workers of 1 or more. Received: "
+            f"{options.size} and {options.workers}."
+        )
     if not options.input.is_dir():
-        parser.error(f"--input is a folder. Received: {options.input}.")
+        parser.error(f"Expected a folder as --input. Received: {options.input}.")
     return parser, options
 
 
 def main(arguments=None) -> int:
-    """Convert the files and say what came of it; 1 if files were broken, else 0."""
+    """Convert the files and print a summary; returns 1 if files were broken, else 0."""
     parser, options = parse(arguments)
-    try:
-        import pydicom  # noqa: F401 (what is missing is said before work starts)
-    except ImportError:
+    if importlib.util.find_spec("pydicom") is None:
         parser.error("pydicom is missing. Install it: pip install 'kerasloc[dicom]'.")
     folder = options.output
     work = functools.partial(

@@ -1,4 +1,4 @@
-"""Makes an image-folder tree (train/CLASS, test/CLASS) from a table of labels.
+"""Make an image-folder tree (train/CLASS, test/CLASS) from a table of labels.
 
 Example:
     python utils/make_folders.py --table Data_Entry_2017.csv --images images \
@@ -12,23 +12,25 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from tqdm import tqdm
 
-# what a column may be called: NIH ChestX-ray14's name first
+# names of columns, those of NIH ChestX-ray14 first
 IMAGE = ("Image Index", "image")
 LABEL = ("Finding Labels", "label")
 GROUP = ("Patient ID", "group")
+MAKERS = {"symlink": os.symlink, "hardlink": os.link, "copy": shutil.copyfile}
 
 
 def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """The parser and what it made of the arguments (None: the command line's)."""
+    """Create the parser and parse arguments (None: the command line's)."""
     parser = argparse.ArgumentParser(
         description="Makes an image-folder tree (train/CLASS, test/CLASS) from a table "
         "of labels: NIH ChestX-ray14's Data_Entry_2017.csv, or a csv with the columns "
-        "image and label (several labels joined by |), and, if you like, split and "
-        "group. An image goes to the one class of --classes that it is labeled with; "
+        "image and label (several labels joined by |), and, optionally, split and "
+        "group. An image goes to the single class of --classes among its labels; "
         "images with none or several of them are left out.",
         epilog="example: python utils/make_folders.py --table Data_Entry_2017.csv "
         "--images images --test-list test_list.txt --classes Cardiomegaly Pneumothorax "
@@ -42,17 +44,21 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         required=True,
         **path,
         metavar="DIR",
-        help="folder of the images; its subfolders are searched, too",
+        help="folder of the images, also in subfolders",
     )
     add("--out", required=True, **path, metavar="DIR", help="folder to write")
     add("--classes", nargs="+", metavar="A", help="two or more (default: all)")
-    add("--only", action="store_true", help="take images with no other label at all")
+    add(
+        "--only",
+        action="store_true",
+        help="use only images without further labels (default: no)",
+    )
     _add_split_options(add, path)
     add(
         "--link",
-        choices=("symlink", "hardlink", "copy"),
+        choices=MAKERS,
         default="symlink",
-        help="how files get there; copies where links fail (default %(default)s)",
+        help="type of the files; copies where links fail (default: %(default)s)",
     )
     add(
         "--boxes",
@@ -67,39 +73,50 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         default=1.0,
         metavar="F",
         help="factor on the boxes: size of your images / of the boxes' images "
-        "(NIH at 320 px: 0.3125; default %(default)s)",
+        "(NIH at 320 px: 0.3125; default: %(default)s)",
     )
     add(
         "--skip-missing",
         "--skip_missing",
         action="store_true",
-        help="leave out rows whose image is not there",
+        help="leave out rows without an image file (default: no)",
     )
     return parser, parser.parse_args(arguments)
 
 
 def _add_split_options(add, path) -> None:
-    """Who goes to the test side."""
-    add("--test-list", "--test_list", **path, metavar="FILE", help="test images' names")
+    """Add the options of the test images."""
+    add(
+        "--test-list",
+        "--test_list",
+        **path,
+        metavar="FILE",
+        help="names of test images",
+    )
     add(
         "--test-share",
         "--test_share",
         type=float,
         metavar="S",
-        help="share of the images for testing, patients on one side "
-        "(default 0.2 where neither --test-list nor a column split says it)",
+        help="share of the images for testing, by patients "
+        "(default: 0.2 without --test-list or a column split)",
     )
-    add("--seed", type=int, default=0, help="of the test share (default %(default)s)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the test share (default: %(default)s)",
+    )
     add(
         "--group-column",
         "--group_column",
         metavar="NAME",
-        help=f"column of the patient (default: {' or '.join(GROUP)}, if there)",
+        help=f"column of the patient (default: {' or '.join(GROUP)}, if present)",
     )
 
 
 def main(arguments=None) -> None:
-    """Make the tree and say what is in it, or why there is none."""
+    """Make the tree and print its content, or an error."""
     parser, options = parse(arguments)
     try:
         print(make(options))
@@ -108,30 +125,35 @@ def main(arguments=None) -> None:
 
 
 def make(options: argparse.Namespace) -> str:
-    """Make the tree; gives the report, lines of text.
+    """Make the tree; returns the report, lines of text.
 
     Raises:
         ValueError: If the table, the images or the folder do not fit.
     """
     out = options.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is not empty. Remove it or name another folder.")
+        raise ValueError(
+            f"Expected an empty folder as --out. Received: {out}. Remove it or name "
+            "another folder."
+        )
     rows = read_table(options.table, options.group_column)
-    wanted, left_out = choose(rows, options.classes, options.only)
-    found, missing = locate(wanted, options.images, options.skip_missing)
-    splits = split(found, options)
+    chosen, left_out = choose(rows, options.classes, options.only)
+    chosen, missing = locate(chosen, options.images, options.skip_missing)
+    splits = split(chosen, options)
     names = [
-        f"{where}/{row['class']}/{row['image'].replace('/', '_')}"
-        for where, row in zip(splits, found, strict=True)
+        f"{subset}/{row['class']}/{row['image'].replace('/', '_')}"
+        for subset, row in zip(splits, chosen, strict=True)
     ]
     check_names(names)
-    for name, row in zip(tqdm(names, "linking", unit="image"), found, strict=True):
-        place(row["path"], out / name, options.link)
+    for name, row in zip(tqdm(names, "linking", unit="image"), chosen, strict=True):
+        link_file(row["path"], out / name, options.link)
     boxes = read_boxes(options.boxes, options.box_scale) if options.boxes else {}
     annotated = {
-        name: own
-        for name, row in zip(names, found, strict=True)
-        if (own := [b for b in boxes.get(row["image"], []) if b[4] == row["class"]])
+        name: of_class
+        for name, row in zip(names, chosen, strict=True)
+        if (
+            of_class := [b for b in boxes.get(row["image"], ()) if b[4] == row["class"]]
+        )
     }
     if options.boxes:
         content = {"settings": settings(options), "boxes": annotated, "masks": {}}
@@ -148,7 +170,7 @@ def make(options: argparse.Namespace) -> str:
 
 
 def read_table(path: pathlib.Path, group_column=None) -> list[dict]:
-    """Rows with image, labels (a set), group and split (None without that column)."""
+    """Read rows of image, labels (a set), group and split (None without a column)."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
     columns = list(lines[0]) if lines else []
@@ -157,12 +179,14 @@ def read_table(path: pathlib.Path, group_column=None) -> list[dict]:
     )
     if image is None or label is None:
         raise ValueError(
-            f"{path} has rows with {' or '.join(IMAGE)} and {' or '.join(LABEL)}. "
-            f"Received: {len(lines)} rows with {', '.join(columns) or 'no columns'}."
+            f"Expected rows with {' or '.join(IMAGE)} and {' or '.join(LABEL)} in "
+            f"{path}. Received: {len(lines)} rows with "
+            f"{', '.join(columns) or 'no columns'}."
         )
     if group_column is not None and group_column not in columns:
         raise ValueError(
-            f"{path} has no column {group_column!r}: {', '.join(columns)}."
+            f"Expected --group-column as one of {', '.join(columns)}. "
+            f"Received: {group_column!r}."
         )
     group = group_column or next((c for c in GROUP if c in columns), None)
     return [
@@ -177,12 +201,12 @@ def read_table(path: pathlib.Path, group_column=None) -> list[dict]:
 
 
 def choose(rows, classes, only: bool) -> tuple[list[dict], int]:
-    """Rows with exactly one of the classes, with it as ``class``; how many others."""
-    known = set().union(*(row["labels"] for row in rows))
-    classes = set(classes or known)
-    if len(classes) < 2 or not classes <= known:
+    """Choose rows with exactly one of the classes; also counts the remaining rows."""
+    labels = set().union(*(row["labels"] for row in rows))
+    classes = set(classes or labels)
+    if len(classes) < 2 or not classes <= labels:
         raise ValueError(
-            f"Choose two or more classes among {', '.join(sorted(known))}. "
+            f"Expected two or more --classes of {', '.join(sorted(labels))}. "
             f"Received: {', '.join(sorted(classes))}."
         )
     chosen = [
@@ -192,43 +216,51 @@ def choose(rows, classes, only: bool) -> tuple[list[dict], int]:
     ]
     empty = classes - {row["class"] for row in chosen}
     if empty:
-        raise ValueError(f"No row fits for {', '.join(sorted(empty))}.")
+        raise ValueError(
+            "Expected an image of every class without the remaining classes. "
+            f"Received: no row of {', '.join(sorted(empty))}."
+        )
     return chosen, len(rows) - len(chosen)
 
 
 def locate(rows, folder: pathlib.Path, skip: bool) -> tuple[list[dict], int]:
-    """The rows with the ``path`` of their image; how many have none."""
+    """Add the ``path`` of their image to rows; also counts rows without."""
     below = {}
     if not all((folder / row["image"]).is_file() for row in rows):
         below = {p.name: p for p in sorted(folder.rglob("*")) if p.is_file()}
-    found, missing = [], []
+    located, missing = [], []
     for row in rows:
         direct = folder / row["image"]
         path = direct if direct.is_file() else below.get(row["image"])
-        found += [] if path is None else [{**row, "path": path}]
-        missing += [row["image"]] if path is None else []
-    if not found or (missing and not skip):
+        if path is None:
+            missing.append(row["image"])
+        else:
+            located.append({**row, "path": path})
+    if not located or (missing and not skip):
         raise ValueError(
-            f"{len(missing)} of {len(rows)} images are not in {folder}: "
-            f"{', '.join(missing[:10])}. Check --images, or say --skip-missing."
+            f"Expected all images in {folder}. Received: {len(missing)} of {len(rows)} "
+            f"are missing, {', '.join(missing[:10])}. Check --images, or use "
+            "--skip-missing."
         )
-    return found, len(missing)
+    return located, len(missing)
 
 
 def split(rows, options: argparse.Namespace) -> np.ndarray:
-    """Split of each row, "train", "val" or "test"; no group on two sides."""
+    """Assign "train", "val" or "test" to each row, and a group to only one of them."""
     from kerasloc.data import Table, check_disjoint, cut_validation
 
     names = sorted({row["class"] for row in rows})
     classes = [names.index(row["class"]) for row in rows]
-    given = rows[0]["split"] is not None
     if options.test_list and options.test_share is not None:
-        raise ValueError("Say --test-list or --test-share, not both.")
+        raise ValueError(
+            "Expected --test-list or --test-share. Received: "
+            f"{options.test_list} and {options.test_share}."
+        )
     share = options.test_share
     if options.test_list:
         listed = set(options.test_list.read_text(encoding="utf-8").split())
         splits = ["test" if row["image"] in listed else "train" for row in rows]
-    elif given and share is None:
+    elif rows[0]["split"] is not None and share is None:
         splits = [row["split"] for row in rows]
     else:
         share = 0.2 if share is None else share
@@ -245,29 +277,33 @@ def split(rows, options: argparse.Namespace) -> np.ndarray:
         return np.where(cut == "val", "test", cut)
     if "" in splits or not {"train", "test"} <= set(splits):
         raise ValueError(
-            "The column split or --test-list puts every image into train, val or test, "
-            f"some into train and test. Received: {sorted(set(splits))}."
+            "Expected every image in train, val or test, and images in train and test, "
+            f"by the column split or --test-list. Received: {sorted(set(splits))}."
         )
     check_disjoint(table)
     return table.splits
 
 
 def check_names(names) -> None:
-    """Raise if two images would become one file, or a label is no folder name."""
+    """Raise if two images would become one file, or a label is no name of a folder."""
     twice = [name for name, n in collections.Counter(names).items() if n > 1]
-    strange = [name for name in names if name.count("/") != 2 or "\\" in name]
-    if twice or strange:
+    invalid = [name for name in names if name.count("/") != 2 or "\\" in name]
+    if twice or invalid:
         raise ValueError(
-            "Every image gets a file of its own in a folder named like its label. "
-            f"Received: {', '.join((twice + strange)[:10])}. Rename them in the table."
+            "Expected names of different files and labels that are names of folders. "
+            f"Received: {', '.join((twice + invalid)[:10])}. Rename them in the table."
         )
 
 
-def place(source: pathlib.Path, target: pathlib.Path, link: str) -> None:
+def link_file(
+    source: pathlib.Path,
+    target: pathlib.Path,
+    link: str,
+    makers: Mapping[str, Callable] = MAKERS,
+) -> None:
     """Link or copy a file; copy where the file system has no such links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     source = source.resolve()
-    makers = {"symlink": os.symlink, "hardlink": os.link, "copy": shutil.copyfile}
     try:
         makers[link](source, target)
     except OSError:
@@ -277,7 +313,7 @@ def place(source: pathlib.Path, target: pathlib.Path, link: str) -> None:
 
 
 def read_boxes(path: pathlib.Path, scale: float) -> dict[str, list]:
-    """Boxes [x, y, w, h, label] of each image, scaled."""
+    """Read the boxes [x, y, w, h, label] of each image, scaled."""
     from kerasloc.data.datasets.nih14 import read_box_list
 
     boxes = collections.defaultdict(list)
@@ -287,7 +323,7 @@ def read_boxes(path: pathlib.Path, scale: float) -> dict[str, list]:
 
 
 def settings(options: argparse.Namespace) -> dict:
-    """The options, as JSON takes them."""
+    """Convert the options to JSON values."""
     return {
         key: str(value) if isinstance(value, pathlib.Path) else value
         for key, value in vars(options).items()

@@ -1,4 +1,4 @@
-"""Makes lists of training, validation and test images by a published protocol.
+"""Make lists of training, validation and test images by a published protocol.
 
 Example:
     python utils/make_splits.py --dataset nih14 --data-dir data/nih14 \
@@ -10,18 +10,18 @@ import pathlib
 
 EXAMPLES = """\
 protocols (shares as published with HAM, images of a patient always on one side):
-  official        training and test images of the data set; validation images are cut
+  official        training and test images of the dataset; validation images are cut
                   from the training ones
   classification  five folds: 70 % / 10 % / 20 % of the images with boxes and of those
                   without
-  no-boxes        test on all images with boxes, learn from patients who have none
-  localization    five folds: test on 20 % of the images with boxes; learn from the
-                  other 80 % and from half of the images without
+  no-boxes        test on all images with boxes, train on patients without boxes
+  localization    five folds: test on 20 % of the images with boxes; train on the
+                  remaining 80 % and on half of the images without
 
 Lists are text files, one image name a line: train.txt, val.txt, test.txt, and, if
-boxes are to be learned from, annotated.txt. Folds go to OUTPUT/fold0 ... fold4, other
-protocols to OUTPUT itself. The same data, protocol, fold and seed give the same lists;
-lists that are there and say something else are not overwritten.
+boxes are used in training, annotated.txt. Folds go to OUTPUT/fold0 ... fold4, other
+protocols to OUTPUT itself. The same data, protocol, fold and seed make the same lists;
+existing lists with another content are not overwritten.
 
 examples:
   python utils/make_splits.py --dataset nih14 --data-dir data/nih14 \\
@@ -36,24 +36,24 @@ The exit status is 1 if something is wrong."""
 
 
 def parse(arguments=None):
-    """What was asked for (None: on the command line)."""
+    """Parse arguments (None: the command line's)."""
     from kerasloc.data.datasets import READERS
     from kerasloc.data.splits import FOLDS, PROTOCOLS, VAL_SHARE
     from kerasloc.training.arguments import Parser
 
     parser = Parser(
-        "Reads a data set and writes lists of its training, validation and test "
-        "images; prints how many images, images with boxes and patients are on each.",
+        "Reads a dataset and writes lists of its training, validation and test "
+        "images; prints the numbers of images, images with boxes and patients.",
         EXAMPLES,
     )
     add = parser.add_argument
-    add("--dataset", required=True, choices=READERS, help="what kind it is")
+    add("--dataset", required=True, choices=READERS, help="kind of the dataset")
     add(
         "--data-dir",
         required=True,
-        help="its folder (csv: the file, or the folder of a data.csv)",
+        help="folder of the dataset (csv: the file, or the folder of a data.csv)",
     )
-    add("--image-dir", help="where its images lie, if not below the folder")
+    add("--image-dir", help="folder of the images (default: the dataset's folder)")
     add("--protocol", required=True, choices=PROTOCOLS, help="see below")
     add("--output", required=True, type=pathlib.Path, help="folder of the lists")
     add(
@@ -62,32 +62,37 @@ def parse(arguments=None):
         nargs="+",
         choices=range(FOLDS),
         metavar="FOLD",
-        help=f"which to write, of 0 to {FOLDS - 1} (default: all that there are)",
+        help=f"folds to write, of 0 to {FOLDS - 1} (default: all)",
     )
-    add("--seed", type=int, default=0, help="decides everything drawn (default 0)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of all random choices (default: %(default)s)",
+    )
     add(
         "--val-share",
         type=float,
         default=VAL_SHARE,
-        help="validation images: share of the training images, for classification of "
-        "all images (default %(default)s)",
+        help="share of the training images for validation; for classification, share "
+        "of all images (default: %(default)s)",
     )
     add(
         "--on-error",
         choices=("raise", "skip"),
         default="raise",
-        help="rows without an image, boxes outside theirs: stop (default), or leave "
-        "them out with a warning",
+        help="rows without an image, boxes outside of it: stop, or skip with a "
+        "warning (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
 
 def make(options) -> str:
-    """Write the lists; gives the report, lines of text.
+    """Write the lists; returns the report, lines of text.
 
     Raises:
-        ValueError: If the data do not have what the protocol needs, or other lists are
-            in the way.
+        ValueError: If the dataset lacks something that the protocol needs, or other
+            lists exist.
     """
     from kerasloc.data import read_dataset
     from kerasloc.data.splits import make_lists, write_lists
@@ -116,7 +121,7 @@ def make(options) -> str:
 
 
 def folders(options) -> dict:
-    """Fold that goes to each folder."""
+    """Fold of each folder to write."""
     from kerasloc.data.splits import FOLDED, FOLDS
 
     if options.protocol in FOLDED:
@@ -124,14 +129,14 @@ def folders(options) -> dict:
         return {options.output / f"fold{fold}": fold for fold in folds}
     if options.folds is not None:
         raise ValueError(
-            f"Folds are those of {' and '.join(FOLDED)}. Received: --folds with "
-            f"{options.protocol}, which has none. Leave it out."
+            f"Expected --folds with {' or '.join(FOLDED)}. Received: --folds with "
+            f"{options.protocol}. Leave it out."
         )
     return {options.output: 0}
 
 
 def summary(table, lists) -> list[str]:
-    """Lines of text: what is on each list, and what on none."""
+    """Format the counts of each list, and of images on no list."""
     from kerasloc.data.splits import apply_lists
 
     listed = apply_lists(table, lists)
@@ -143,7 +148,7 @@ def summary(table, lists) -> list[str]:
 
 
 def counts(name: str, table) -> str:
-    """A line of text: images, images with boxes and patients of a table."""
+    """Format the numbers of images, images with boxes and patients of a table."""
     annotated = len(set(table.boxes[:, 0]))
     patients = len(set(table.groups) - {""}) or ("unknown" if len(table) else 0)
     return f"  {name:12} {len(table):8} {annotated:10} {patients:>8}"

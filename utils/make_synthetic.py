@@ -1,4 +1,4 @@
-"""Writes synthetic images with boxes and masks, for trying things.
+"""Write synthetic images with boxes and masks.
 
 Example:
     python utils/make_synthetic.py --out data/shapes --classes 6 --size 128
@@ -14,19 +14,19 @@ NOTE = """examples:
   python utils/make_synthetic.py --kind polygons --simplified --train 50 50"""
 
 ABOUT = """Writes synthetic images with masks and annotations.json (boxes, masks).
-shapes: image folders train|test/CLASS of textured shapes on noisy ground, one class
-  each; or, with --most-objects, images/ and data.csv (labels, boxes).
-polygons: image folders train|val|test/absent|present of plain shapes; those with the
+shapes: image folders train|test/CLASS of textured shapes on noisy background, one
+  class each; or, with --most-objects, images/ and data.csv (labels, boxes).
+polygons: image folders train|val|test/absent|present of plain shapes; images with the
   target are present. masks/ of the target and others/ of all other shapes."""
 
 
 def star(text: str):
-    """What a word for a shape or for none means."""
+    """Parse the name of a shape, or none."""
     return None if text == "none" else text
 
 
 def level(text: str):
-    """What a word for red, green or blue, or for any color, means."""
+    """Parse a level of red, green or blue, or any."""
     return None if text == "any" else int(text)
 
 
@@ -40,23 +40,23 @@ SWITCH = {"action": argparse.BooleanOptionalAction}
 BOTH = {
     "size": ("sides of the square images, pixels", COUNT),
     "train": (
-        "how many images for training, over all classes; for polygons also two numbers,"
-        " of absent and of present ones",
+        "number of images for training, over all classes; for polygons also two "
+        "numbers, of absent and of present images",
         COUNTS,
     ),
-    "test": ("how many images for testing, the same", COUNTS),
-    "seed": ("the same seed gives the same images", COUNT),
+    "test": ("number of images for testing, the same", COUNTS),
+    "seed": ("seed of all images", COUNT),
     "noise": (
-        "standard deviation of the grain, values being in 0..1",
+        "standard deviation of the noise, of values in 0..1",
         {"type": float, "metavar": "SD"},
     ),
 }
 SHAPES = {
-    "classes": ("how many classes, 2 to 12", COUNT),
-    "distractors": ("most small shapes that lie about in an image", COUNT),
+    "classes": ("number of classes, 2 to 12", COUNT),
+    "distractors": ("largest number of small further shapes in an image", COUNT),
     "most_objects": (
-        "most objects of different classes in an image; over 1, images have several "
-        "labels or none, and come with data.csv",
+        "largest number of objects of different classes in an image; over 1, images "
+        "have several labels or none, in data.csv",
         COUNT,
     ),
     "object_share": (
@@ -65,37 +65,40 @@ SHAPES = {
     ),
 }
 POLYGONS = {
-    "val": ("how many images for validation, as --train; 0 for none", COUNTS),
+    "val": ("number of images for validation, like --train; 0 for none", COUNTS),
     "target": (
         "the shape that makes an image present: P corners, each joined to the Q-th "
         "next (5/2 is a pentagram), or circle",
         {"metavar": "P/Q"},
     ),
     "outer": (
-        "shape around the target, without which it does not count, or none",
+        "shape around the target, a condition for present, or none",
         {"metavar": "P/Q", "type": star},
     ),
-    "others": ("what other shapes there are", STARS),
-    "other_outers": ("what other shapes may lie in, beside --outer, or none", STARS),
+    "others": ("kinds of other shapes", STARS),
+    "other_outers": (
+        "shapes around other shapes, in addition to --outer, or none",
+        STARS,
+    ),
     "shapes": (
-        "fewest and most shapes in an image, with the target",
+        "smallest and largest number of shapes in an image, with the target",
         {**RANGE, "type": int},
     ),
     "radius": (
         "smallest and largest radius, shares of the side up to 0.5 or pixels from 1",
         {**RANGE, "type": float},
     ),
-    "rotation": ("turn shapes by any angle, or let a corner be on top", SWITCH),
-    "overlap": ("let shapes overlap, or not", SWITCH),
+    "rotation": ("rotate shapes by any angle, or keep a corner on top", SWITCH),
+    "overlap": ("allow overlapping shapes", SWITCH),
     "occlusion": (
-        "largest share of the target that others may hide; needs --overlap",
+        "largest hidden share of the target; needs --overlap",
         {"type": float, "metavar": "SHARE"},
     ),
-    "antialias": ("soft outlines, or hard ones", SWITCH),
+    "antialias": ("draw soft outlines", SWITCH),
     "color": ("color of all shapes: red, green and blue from 0 to 255, or any", RGB),
     "outer_color": ("color of all outer shapes, the same", RGB),
-    "background": ("color of the ground, the same", RGB),
-    "same_color": ("one color for all shapes of an image, or not", SWITCH),
+    "background": ("color of the background, the same", RGB),
+    "same_color": ("use the same color for all shapes of an image", SWITCH),
 }
 
 
@@ -103,9 +106,9 @@ COLORS = ("color", "outer_color", "background")
 
 
 def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """The parser and what it made of the arguments (None: the command line's).
+    """Create the parser and parse arguments (None: the command line's).
 
-    Options that are not given are not in the namespace.
+    Options without a value are not in the namespace.
     """
     parser = argparse.ArgumentParser(
         description=ABOUT,
@@ -117,20 +120,20 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         "--kind",
         choices=("shapes", "polygons"),
         default="shapes",
-        help="what images (default: shapes)",
+        help="kind of images (default: shapes)",
     )
     parser.add_argument(
         "--out",
         type=pathlib.Path,
         metavar="DIR",
-        help="folder to write (default: data/ and a name made of the settings)",
+        help="folder to write (default: data/ and a name of the settings)",
     )
     polygons = parser.add_argument_group("with --kind polygons")
     polygons.add_argument(
         "--simplified",
         action="store_true",
-        help="the target beside one circle, fixed colors, no noise; other options "
-        "change that",
+        help="preset of the target and a circle, fixed colors, no noise; further "
+        "options override it (default: no)",
     )
     _add(polygons, POLYGONS)
     _add(parser.add_argument_group("with --kind shapes"), SHAPES)
@@ -139,11 +142,11 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
 
 
 def _add(group, options: dict) -> None:
-    """Add options, in dashes and underscores, and say their defaults in their help."""
+    """Add options, with dashes and underscores, and their defaults in the help."""
     from kerasloc.data import PolygonConfig, SyntheticConfig
 
     configs = {"shapes": SyntheticConfig(), "polygons": PolygonConfig()}
-    for name, (text, how) in options.items():
+    for name, (text, settings) in options.items():
         values = {k: getattr(c, name) for k, c in configs.items() if hasattr(c, name)}
         words = {kind: _words(name, value) for kind, value in values.items()}
         if len(set(words.values())) > 1:
@@ -152,12 +155,12 @@ def _add(group, options: dict) -> None:
             *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
             dest=name,
             help=f"{text} (default: {', '.join(dict.fromkeys(words.values()))})",
-            **how,
+            **settings,
         )
 
 
 def _words(name: str, value) -> str:
-    """A setting as one types it."""
+    """Format a setting for the command line."""
     from kerasloc.data.synthetic import star_name
 
     if isinstance(value, bool):
@@ -171,25 +174,25 @@ def _words(name: str, value) -> str:
 
 
 def make(kind: str, settings: dict):
-    """The config of one kind of images, and the function that writes them.
+    """Create the config of a kind of images, and the function that writes them.
 
     Args:
         kind: "shapes" or "polygons".
-        settings: What was asked for.
+        settings: Options of the command line.
 
     Raises:
-        ValueError: If an option is one of the other kind, or out of its range.
+        ValueError: If an option belongs to the other kind, or is out of range.
     """
     from kerasloc.data import PolygonConfig, SyntheticConfig, write_polygons
     from kerasloc.data.synthetic import write
 
-    strange = {"shapes": {"simplified", *POLYGONS}, "polygons": {*SHAPES}}[kind]
-    wrong = ", ".join(f"--{k.replace('_', '-')}" for k in settings if k in strange)
+    foreign = {"shapes": {"simplified", *POLYGONS}, "polygons": {*SHAPES}}[kind]
+    wrong = ", ".join(f"--{k.replace('_', '-')}" for k in settings if k in foreign)
     if wrong:
-        other = {"shapes": "polygons", "polygons": "shapes"}[kind]
+        correct = {"shapes": "polygons", "polygons": "shapes"}[kind]
         raise ValueError(
-            f"Options fit the kind of images. Received: {wrong} with --kind {kind}. "
-            f"Leave it out or say --kind {other}."
+            f"Expected options of the kind of images. Received: {wrong} with --kind "
+            f"{kind}. Leave it out or use --kind {correct}."
         )
     for name in {"train", "val", "test", *COLORS} & set(settings):
         if len(settings[name]) == 1:
@@ -197,8 +200,8 @@ def make(kind: str, settings: dict):
     if kind == "shapes":
         if any(isinstance(settings.get(k), list) for k in ("train", "test")):
             raise ValueError(
-                "--train and --test of shapes are one number, over all classes. "
-                f"Received: {settings}. Say --kind polygons for one of either class."
+                "Expected --train and --test of shapes as a number, over all classes. "
+                f"Received: {settings}. Use --kind polygons for numbers by class."
             )
         return SyntheticConfig(**settings), write
     simple = settings.pop("simplified", False)
@@ -207,7 +210,7 @@ def make(kind: str, settings: dict):
 
 
 def summary(config) -> str:
-    """What was written, in words."""
+    """Describe the written images."""
     size = f"{config.size} x {config.size}"
     if hasattr(config, "val"):
         counts = (
@@ -226,14 +229,19 @@ def summary(config) -> str:
     )
 
 
+def default_folder(config) -> pathlib.Path:
+    """Folder named after the settings."""
+    return pathlib.Path("data") / config.name
+
+
 def main(arguments=None) -> None:
-    """Write the images and say where they are, or why not."""
+    """Write the images and print their folder, or an error."""
     parser, options = parse(arguments)
     settings = vars(options)
     kind, out = settings.pop("kind"), settings.pop("out", None)
     try:
         config, write = make(kind, settings)
-        folder = write(out or pathlib.Path("data") / config.name, config)
+        folder = write(out or default_folder(config), config)
     except ValueError as error:
         parser.error(str(error))
     print(f"{folder}: {summary(config)}")

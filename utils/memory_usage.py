@@ -1,4 +1,4 @@
-"""Prints how much memory an HRCAM model needs, for one or more batch sizes.
+"""Print the memory that an HRCAM model needs, for one or more batch sizes.
 
 Example:
     python utils/memory_usage.py full --im-size 224 --num-classes 5 --batch-size 8 16
@@ -8,14 +8,14 @@ import argparse
 
 
 def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """The parser and what it made of the arguments (None: the command line's)."""
+    """Create the parser and parse arguments (None: the command line's)."""
     parser = argparse.ArgumentParser(
         description="Memory of a forward pass of an HRCAM model: the activations of a "
         "batch and the parameters, in GB (2**30 bytes). Training needs more.",
         epilog="example: python utils/memory_usage.py full --im-size 224 "
         "--num-classes 5 --batch-size 8 16",
     )
-    parser.add_argument("model", choices=("half", "full"), help="which network")
+    parser.add_argument("model", choices=("half", "full"), help="network")
     parser.add_argument(
         "--im-size",
         "--im_size",
@@ -23,13 +23,17 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         nargs="+",
         default=[224],
         metavar="PX",
-        help="one side, or rows and columns; multiples of 32 (default 224)",
+        help="side, or rows and columns, multiples of 32 (default: 224)",
     )
     parser.add_argument(
-        "--channels", type=int, default=3, help="1 gray, 3 color (default %(default)s)"
+        "--channels", type=int, default=3, help="1 gray, 3 color (default: %(default)s)"
     )
     parser.add_argument(
-        "--num-classes", "--num_classes", type=int, default=5, help="default 5"
+        "--num-classes",
+        "--num_classes",
+        type=int,
+        default=5,
+        help="default: %(default)s",
     )
     parser.add_argument(
         "--batch-size",
@@ -38,18 +42,18 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
         nargs="+",
         default=[1, 2, 4, 8, 16, 32],
         metavar="N",
-        help="images at once, one row each (default 1 2 4 8 16 32)",
+        help="batch sizes, a row each (default: 1 2 4 8 16 32)",
     )
     return parser, parser.parse_args(arguments)
 
 
 def table(options: argparse.Namespace) -> str:
-    """Lines of text: the model, then batch size and GB.
+    """Format the model, then batch size and GB, a line each.
 
     Raises:
         ValueError: If a size, a number of classes or a batch size does not fit.
     """
-    # Imported here so that --help answers at once.
+    # imported here for a fast --help
     from kerasloc.checks import as_size
     from kerasloc.debug import get_model_memory_usage
     from kerasloc.models.hrcam import full_densenet, half_densenet
@@ -71,7 +75,7 @@ def table(options: argparse.Namespace) -> str:
 
 
 def main(arguments=None) -> None:
-    """Print the table, or the reason why there is none."""
+    """Print the table, or an error."""
     parser, options = parse(arguments)
     try:
         print(table(options))

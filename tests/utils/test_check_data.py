@@ -1,4 +1,5 @@
-import importlib.util
+"""Reports of datasets."""
+
 import logging
 import pathlib
 import subprocess
@@ -13,11 +14,8 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "check_data.py"
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("check_data", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("check_data")
 
 
 @pytest.fixture
@@ -46,18 +44,14 @@ def words(folder, *more):
 def test_images_patients_labels_and_boxes_are_counted(tool, nih, capsys):
     tool.main(words(nih))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    train, test = (
-        next(i for i, line in enumerate(lines) if line.startswith(f"{split}:"))
-        for split in ("train", "test")
-    )
-    assert lines[train] == "train: 2 images, patients: 1, 2 boxes"
+    train = lines.index("train: 2 images, patients: 1, 2 boxes")
     assert lines[train + 2 : train + 4] == ["Atelectasis 1 2 0", "Cardiomegaly 1 0 1"]
     assert lines[train + 16] == "none of them 0"
-    assert lines[test] == "test: 1 images, patients: 1, 0 boxes"
+    test = lines.index("test: 1 images, patients: 1, 0 boxes")
     assert lines[test + 2] == "Atelectasis 1 0 0"
 
 
-def test_warnings_stand_in_the_report_only(tool, nih, capsys, caplog):
+def test_warnings_are_only_in_the_report(tool, nih, capsys, caplog):
     (nih / "00000001_000.png").rename(nih / "00000009_000.png")
     tool.main(words(nih, "--on-error", "skip"))
     out = capsys.readouterr().out
@@ -70,9 +64,8 @@ def test_warnings_stand_in_the_report_only(tool, nih, capsys, caplog):
 
 
 def test_a_patient_on_two_sides_is_an_error(tool, nih):
-    (nih / "test.csv").write_text(
-        (nih / "test.csv").read_text().replace("00000002_000", "00000001_009")
-    )
+    text = (nih / "test.csv").read_text()
+    (nih / "test.csv").write_text(text.replace("00000002_000", "00000001_009"))
     (nih / "00000002_000.png").rename(nih / "00000001_009.png")
     with pytest.raises(ValueError, match="00000001: test, train"):
         tool.main(words(nih))
@@ -90,19 +83,9 @@ def test_a_csv_of_several_labels_without_patients(tool, tmp_path, capsys):
 
 def test_errors_end_with_status_1_and_a_line(nih):
     (nih / "00000001_000.png").unlink()
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *words(nih)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, str(SCRIPT), *words(nih)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
     assert "00000001_000.png (line 2 of train.csv)" in done.stderr
-
-
-def test_the_help_has_examples(tool, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        tool.main(["--help"])
-    assert "python utils/check_data.py --dataset nih14" in capsys.readouterr().out

@@ -1,4 +1,5 @@
-import importlib.util
+"""Lists of images by protocol."""
+
 import pathlib
 import subprocess
 import sys
@@ -13,11 +14,8 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "make_splits.py"
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("make_splits", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("make_splits")
 
 
 @pytest.fixture
@@ -49,7 +47,7 @@ def cells(text):
 
 
 @pytest.mark.parametrize("protocol", ["classification", "localization"])
-def test_every_fold_gets_a_folder(tool, nih, protocol):
+def test_every_fold_has_a_folder(tool, nih, protocol):
     tool.main(words(nih, protocol, "--seed", "3"))
     table, output = read_nih(nih), nih.parent / "lists"
     assert sorted(p.name for p in output.iterdir()) == [f"fold{i}" for i in range(5)]
@@ -60,7 +58,7 @@ def test_every_fold_gets_a_folder(tool, nih, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["official", "no-boxes"])
-def test_protocols_without_folds_get_the_folder_itself(tool, nih, protocol):
+def test_protocols_without_folds_write_to_the_folder_itself(tool, nih, protocol):
     tool.main(words(nih, protocol, "--val-share", "0.2"))
     lists = read_lists(nih.parent / "lists")
     assert lists == make_lists(read_nih(nih), protocol, val_share=0.2)
@@ -81,21 +79,21 @@ def test_the_counts_of_each_list_are_printed(tool, nih, capsys):
     ]
 
 
-def test_some_folds_only(tool, nih, capsys):
+def test_only_selected_folds_are_written(tool, nih, capsys):
     tool.main(words(nih, "localization", "--folds", "4", "1"))
     output = nih.parent / "lists"
     assert sorted(p.name for p in output.iterdir()) == ["fold1", "fold4"]
     assert f"{output / 'fold1'}:\n  train" in capsys.readouterr().out
 
 
-def test_the_same_again_is_fine_and_another_seed_an_error(tool, nih):
+def test_the_same_call_is_repeatable_and_another_seed_an_error(tool, nih):
     tool.main(words(nih, "localization"))
     tool.main(words(nih, "localization", "--seed=0"))
     with pytest.raises(ValueError, match=r"not overwritten[^/]*/.*train\.txt"):
         tool.main(words(nih, "localization", "--seed", "1"))
 
 
-def test_images_elsewhere_and_missing_ones(tool, nih, capsys):
+def test_images_in_another_folder_and_missing_images(tool, nih, capsys):
     (nih / "images").rename(nih.parent / "elsewhere")
     (nih.parent / "elsewhere" / "00000020_001.png").unlink()
     more = ["--image_dir", str(nih.parent / "elsewhere")]
@@ -106,7 +104,7 @@ def test_images_elsewhere_and_missing_ones(tool, nih, capsys):
 
 
 def test_folds_of_a_protocol_without_them_are_an_error(tool, nih):
-    with pytest.raises(ValueError, match="--folds with official, which has none"):
+    with pytest.raises(ValueError, match="Received: --folds with official"):
         tool.main(words(nih, "official", "--folds", "0"))
 
 
@@ -117,30 +115,16 @@ def test_folds_of_a_protocol_without_them_are_an_error(tool, nih):
         (("--protocol", "detection"), "invalid choice: 'detection'"),
     ],
 )
-def test_what_is_not_there_cannot_be_asked_for(tool, nih, capsys, change, message):
-    with pytest.raises(SystemExit, match="2"):
-        tool.main(words(nih, "localization", *change))
-    assert message in capsys.readouterr().err
+def test_wrong_choices_are_an_error(tool, nih, usage_error, change, message):
+    assert message in usage_error(tool, words(nih, "localization", *change))
 
 
 def test_errors_end_with_status_1_and_a_line(nih):
     (nih / "BBox_List_2017.csv").unlink()
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *words(nih, "localization")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, str(SCRIPT), *words(nih, "localization")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
     error = "error: Expected images with boxes to test on by the protocol localization"
     assert done.stderr.splitlines()[-1].startswith(error)
     assert not (nih.parent / "lists").exists()
-
-
-def test_the_help_has_examples(tool, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        tool.main(["--help"])
-    out = capsys.readouterr().out
-    assert "python utils/make_splits.py --dataset nih14" in out
-    assert "no-boxes        test on all images with boxes" in out

@@ -1,40 +1,34 @@
+"""Folders of synthetic images by command line."""
+
 import dataclasses
-import importlib.util
 import pathlib
 
 import pytest
 
 from kerasloc.data import PolygonConfig, read_csv, read_folders
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "make_synthetic.py"
 TINY = ["--classes", "3", "--size", "16", "--train", "6", "--test", "3", "--seed", "2"]
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("make_synthetic", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("make_synthetic")
 
 
-def test_the_folder_holds_what_was_asked_for(tool, tmp_path, capsys):
+def test_the_folder_has_the_classes_and_images_of_the_options(tool, tmp_path, capsys):
     tool.main(["--out", str(tmp_path / "x"), *TINY])
     table = read_folders(tmp_path / "x")
     assert len(table.class_names) == 3
     assert len(table.split("train")) == 6
     assert len(table.split("test")) == len(table.boxes) - 6 == 3
-    assert "x: 6 images for training and 3 for testing, 16 x 16" in (
-        capsys.readouterr().out
-    )
+    text = "x: 6 images for training and 3 for testing, 16 x 16"
+    assert text in capsys.readouterr().out
 
 
-def test_without_a_name_the_folder_is_named_after_the_settings(
-    tool, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    tool.main(TINY)
-    (folder,) = (tmp_path / "data").iterdir()
+def test_without_a_name_the_folder_is_named_after_the_settings(tool):
+    settings = vars(tool.parse(TINY)[1])
+    folder = tool.default_folder(tool.make(settings.pop("kind"), settings)[0])
+    assert folder.parent == pathlib.Path("data")
     assert folder.name.startswith("synthetic-16px-3classes-seed2")
 
 
@@ -45,58 +39,35 @@ def test_several_objects_come_with_a_csv(tool, tmp_path, capsys, option):
     assert "with data.csv" in capsys.readouterr().out
 
 
-def test_dashes_and_underscores_are_the_same(tool):
-    dashes, underscores = (
-        tool.parse([option, "0.1", "0.15"])[1]
-        for option in ("--object-share", "--object_share")
-    )
-    assert dashes == underscores
-    assert dashes.object_share == [0.1, 0.15]
-
-
-def test_the_help_has_an_example(tool, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        tool.main(["--help"])
-    text = " ".join(capsys.readouterr().out.split())
-    assert "python utils/make_synthetic.py --out" in text
-    assert "--size N sides of the square images, pixels (default: 96 for" in text
-    assert "what other shapes there are (default: circle 3/1 4/1)" in text
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--classes", "1"], "classes in 2..12"),
         (["--noise", "7"], "noise in 0..0.5"),
         (["--size", "big"], "invalid int value"),
-        (["--train", "6", "7"], "of shapes are one number"),
+        (["--train", "6", "7"], "Received: {'train': [6, 7]}"),
         (["--target", "5/2"], "Received: --target with --kind shapes"),
-        (["--simplified"], "say --kind polygons"),
+        (["--simplified"], "use --kind polygons"),
         (["--kind", "polygons", "--classes", "3"], "Received: --classes"),
         (["--kind", "polygons", "--target", "4/2"], "shape p/q"),
         (["--kind", "polygons", "--occlusion", "0.5"], "overlap for an occlusion"),
     ],
 )
-def test_what_does_not_fit_is_an_error_with_the_reason(
-    tool, tmp_path, capsys, arguments, message
-):
-    with pytest.raises(SystemExit, match="2"):
-        tool.main(["--out", str(tmp_path / "x"), *arguments])
-    assert message in capsys.readouterr().err
+def test_wrong_arguments_are_an_error(tool, tmp_path, usage_error, arguments, message):
+    assert message in usage_error(tool, ["--out", str(tmp_path / "x"), *arguments])
     assert not (tmp_path / "x").exists()
 
 
-def test_other_settings_do_not_overwrite(tool, tmp_path, capsys):
-    tool.main(["--out", str(tmp_path / "x"), *TINY])
-    with pytest.raises(SystemExit, match="2"):
-        tool.main(["--out", str(tmp_path / "x"), *TINY, "--seed", "3"])
-    assert "name another folder" in capsys.readouterr().err
+def test_different_settings_do_not_overwrite(tool, tmp_path, usage_error):
+    words = ["--out", str(tmp_path / "x"), *TINY]
+    tool.main(words)
+    assert "name another folder" in usage_error(tool, [*words, "--seed", "3"])
 
 
 POLYGONS = ["--kind", "polygons", "--size", "32", "--train", "4", "--val", "0"]
 
 
-def test_polygons_are_written_in_asked_numbers(tool, tmp_path, capsys):
+def test_polygons_are_written_in_the_numbers_of_the_options(tool, tmp_path, capsys):
     tool.main(["--out", str(tmp_path / "x"), *POLYGONS, "--test", "1", "3"])
     table = read_folders(tmp_path / "x")
     assert table.class_names == ("absent", "present")

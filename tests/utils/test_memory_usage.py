@@ -1,20 +1,14 @@
-import importlib.util
-import pathlib
+"""Memory of HRCAM by batch size."""
 
 import pytest
 
 from kerasloc.debug import get_model_memory_usage
 from kerasloc.models.hrcam import half_densenet
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "memory_usage.py"
-
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("memory_usage", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("memory_usage")
 
 
 def test_the_table_has_a_row_per_batch_size(tool, capsys):
@@ -37,20 +31,6 @@ def test_the_full_model_needs_more(tool, capsys):
     assert 0 < needs["half"] < needs["full"]
 
 
-def test_dashes_and_underscores_are_the_same(tool):
-    dashes = "full --im-size 64 --num-classes 3 --batch-size 1 2"
-    assert (
-        tool.parse(dashes.split())[1]
-        == (tool.parse(dashes.replace("-s", "_s").replace("m-c", "m_c").split())[1])
-    )
-
-
-def test_the_help_has_an_example(tool, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        tool.main(["--help"])
-    assert "python utils/memory_usage.py full" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -60,9 +40,5 @@ def test_the_help_has_an_example(tool, capsys):
         (["quarter"], "invalid choice: 'quarter'"),
     ],
 )
-def test_what_does_not_fit_is_an_error_with_the_reason(
-    tool, capsys, arguments, message
-):
-    with pytest.raises(SystemExit, match="2"):
-        tool.main(arguments)
-    assert message in capsys.readouterr().err
+def test_wrong_arguments_are_an_error(tool, usage_error, arguments, message):
+    assert message in usage_error(tool, arguments)
