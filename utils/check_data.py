@@ -23,10 +23,10 @@ The exit status is 1 if something is wrong."""
 def parse(arguments=None):
     """Parse arguments (None: the command line's)."""
     from kerasloc.data.datasets import READERS
-    from kerasloc.training.arguments import Parser
+    from kerasloc.training.cli import Parser
 
     parser = Parser(
-        "Reads a dataset, opens every image, and prints images, patients, labels and "
+        "Reads a dataset, opens every image, and prints images, patients, labels and\n"
         "boxes of each split; lists warnings, and stops at the first error.",
         EXAMPLES,
     )
@@ -145,6 +145,6 @@ def main(arguments=None) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from kerasloc.training.arguments import run_main
+    from kerasloc.training.cli import run_main
 
     run_main(main)

@@ -9,7 +9,6 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -73,23 +72,18 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     return parser, parser.parse_args(arguments)
 
 
-def main(arguments=None, families: Mapping[str, Callable] | None = None) -> None:
-    """Convert, compare, write; ends with 1 if the outputs differ.
-
-    Args:
-        arguments: Command line (None: that of the process).
-        families: Wrapper classes by name (None: those of the package).
-    """
+def main(arguments=None) -> None:
+    """Convert, compare, write; ends with 1 if the outputs differ."""
     parser, options = parse(arguments)
     try:
-        agrees = convert(options, families)
+        agrees = convert(options)
     except (ValueError, TypeError, OSError) as error:
         parser.error(str(error))
     if not agrees:
         sys.exit(1)
 
 
-def convert(options: argparse.Namespace, families=None) -> bool:
+def convert(options: argparse.Namespace) -> bool:
     """Convert weights and write them if the outputs agree; returns if they agree.
 
     Raises:
@@ -103,7 +97,7 @@ def convert(options: argparse.Namespace, families=None) -> bool:
             "Expected --inputs and --reference together. Received: "
             f"{options.inputs} and {options.reference}."
         )
-    wrapper = build(options, families)
+    wrapper = build(options)
     print(load_torch(wrapper, options.source))
     if options.inputs is not None:
         lines, agrees = compare(wrapper.model, *load_outputs(options))
@@ -121,29 +115,28 @@ def convert(options: argparse.Namespace, families=None) -> bool:
     return True
 
 
-def build(options: argparse.Namespace, families=None):
+def build(options: argparse.Namespace):
     """Build the untrained wrapper of the options.
 
     Raises:
         ValueError: If the family is unknown.
     """
     from kerasloc.localizers import wrappers
-    from kerasloc.training.arguments import size
+    from kerasloc.training.cli import parse_size
 
-    families = wrappers() if families is None else families
-    if options.family.lower() not in families:
+    family, families = options.family.lower(), wrappers()
+    if family not in families:
         raise ValueError(
             f"Expected --family as one of {', '.join(sorted(families))}. "
             f"Received: {options.family!r}."
         )
     extra = dict(read_option(text) for text in options.option)
     if options.backbone is not None:
-        explains = options.family.lower() == "explainer"
-        extra["classifier" if explains else "backbone"] = options.backbone
-    return families[options.family.lower()](
+        extra["classifier" if family == "explainer" else "backbone"] = options.backbone
+    return families[family](
         num_classes=options.num_classes,
         channels=options.channels,
-        im_size=size(options.im_size),
+        im_size=parse_size(options.im_size),
         **extra,
     )
 

@@ -39,10 +39,10 @@ def parse(arguments=None):
     """Parse arguments (None: the command line's)."""
     from kerasloc.data.datasets import READERS
     from kerasloc.data.splits import FOLDS, PROTOCOLS, VAL_SHARE
-    from kerasloc.training.arguments import Parser
+    from kerasloc.training.cli import Parser
 
     parser = Parser(
-        "Reads a dataset and writes lists of its training, validation and test "
+        "Reads a dataset and writes lists of its training, validation and test\n"
         "images; prints the numbers of images, images with boxes and patients.",
         EXAMPLES,
     )
@@ -161,6 +161,6 @@ def main(arguments=None) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from kerasloc.training.arguments import run_main
+    from kerasloc.training.cli import run_main
 
     run_main(main)

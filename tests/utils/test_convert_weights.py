@@ -1,6 +1,6 @@
 """Conversion of published weights, and the comparison of outputs."""
 
-import functools
+import dataclasses
 import json
 import types
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kerasloc
-from kerasloc import localizers
+from kerasloc.models import families
 
 STATE = {"net.out.weight": (2, 1, 1, 1), "net.out.bias": (2,)}
 
@@ -36,16 +36,8 @@ class Tiny:
 
 
 @pytest.fixture
-def tiny(tool):
-    """The tool, with a family of a tiny network."""
-    families = {**localizers.wrappers(), "baseline": Tiny}
-    main = functools.partial(tool.main, families=families)
-    return types.SimpleNamespace(main=main, families=families)
-
-
-@pytest.fixture
 def files(tmp_path):
-    """Weights, inputs and correct outputs of the tiny network, all as published."""
+    """Weights, inputs and correct outputs of a registered tiny network."""
     rng = np.random.default_rng(0)
     state = {name: rng.standard_normal(shape) for name, shape in STATE.items()}
     images = rng.standard_normal((2, 1, 4, 6))  # NCHW
@@ -61,7 +53,9 @@ def files(tmp_path):
     write(files.source, state)
     np.save(files.inputs, images)
     np.savez(files.reference, pred=maps.max((2, 3)), pred_seg=maps)
-    return files
+    record = dataclasses.replace(families.get("baseline"), localizer=Tiny)
+    with families.registered(record):
+        yield files
 
 
 def write(path, state):
@@ -82,8 +76,8 @@ def words(files, *more, compare=True):
     return [*line, *more, str(files.source), "--output", str(files.output)]
 
 
-def test_equal_outputs_agree_and_a_folder_is_written(tiny, files, capsys):
-    tiny.main(words(files))
+def test_equal_outputs_agree_and_a_folder_is_written(tool, files, capsys):
+    tool.main(words(files))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "2 of 2 arrays matched"
     assert lines[1].startswith("logits (2, 2): largest error ")
@@ -93,9 +87,9 @@ def test_equal_outputs_agree_and_a_folder_is_written(tiny, files, capsys):
     assert (files.output / "model.weights.h5").is_file()
 
 
-def test_a_weight_file_holds_the_published_arrays(tiny, files):
+def test_a_weight_file_holds_the_published_arrays(tool, files):
     files.output = files.output / "net.weights.h5"
-    tiny.main(words(files, compare=False))
+    tool.main(words(files, compare=False))
     wrapper = Tiny(num_classes=2, channels=1, im_size=(4, 6))
     wrapper.model.load_weights(files.output)
     images = np.load(files.inputs).transpose(0, 2, 3, 1)
@@ -103,12 +97,12 @@ def test_a_weight_file_holds_the_published_arrays(tiny, files):
     np.testing.assert_allclose(maps, files.maps, rtol=1e-5, atol=1e-6)
 
 
-def test_outputs_with_an_error_differ_and_nothing_is_written(tiny, files, capsys):
+def test_outputs_with_an_error_differ_and_nothing_is_written(tool, files, capsys):
     wrong = files.maps.copy()
     wrong[1, 0, 2, 3] += 2e-3
     np.savez(files.reference, logits=wrong.max((2, 3)), maps=wrong)
     with pytest.raises(SystemExit, match="1"):
-        tiny.main(words(files))
+        tool.main(words(files))
     lines = capsys.readouterr().out.splitlines()
     error = float(lines[2].split("largest error ")[1].split()[0])
     assert error == pytest.approx(2e-3 / wrong.std(), rel=0.01)
@@ -125,11 +119,11 @@ def test_nan_differs(tool, files):
     assert "differs" in lines[0]
 
 
-def test_options_reach_the_network(tool, tiny, files):
+def test_options_reach_the_network(tool, files):
     more = ["--backbone", "resnet18", "--option", "n_up=2", "--option", "norm=x"]
     options = tool.parse(words(files, *more, "--option", "use_pa=false"))[1]
     expected = {"backbone": "resnet18", "n_up": 2, "norm": "x", "use_pa": False}
-    assert tool.build(options, tiny.families).options == expected
+    assert tool.build(options).options == expected
 
 
 @pytest.mark.parametrize(
@@ -143,16 +137,16 @@ def test_options_reach_the_network(tool, tiny, files):
         (["--inputs", "nowhere.npy"], "nowhere.npy"),
     ],
 )
-def test_wrong_arguments_are_an_error(tiny, files, usage_error, more, message):
-    assert message in usage_error(tiny, words(files, *more))
+def test_wrong_arguments_are_an_error(tool, files, usage_error, more, message):
+    assert message in usage_error(tool, words(files, *more))
     assert not files.output.exists()
 
 
-def test_inputs_need_a_reference_with_outputs_of_the_network(tiny, files, usage_error):
+def test_inputs_need_a_reference_with_outputs_of_the_network(tool, files, usage_error):
     line = words(files, "--inputs", "in.npy", compare=False)
-    assert "Received: in.npy and None" in usage_error(tiny, line)
+    assert "Received: in.npy and None" in usage_error(tool, line)
     np.savez(files.reference, attention=files.maps)
-    assert "Received: attention" in usage_error(tiny, words(files))
+    assert "Received: attention" in usage_error(tool, words(files))
 
 
 @pytest.mark.slow
