@@ -1,54 +1,22 @@
-"""Base class of the wrappers: check images, classify, draw, save."""
+"""Base class of the wrappers: maps, heat maps, boxes and their refinement."""
 
-import dataclasses
-import inspect
-import os
-import pathlib
 import warnings
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, cast
 
-import keras
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, softmax
 
 from kerasloc import boxes as box_tools
-from kerasloc import runs
-from kerasloc.cams import run
 from kerasloc.checks import as_images, class_index, class_indices
-from kerasloc.configs import NetworkConfig
-from kerasloc.localizers.loading import Overrides, build, load_network
+from kerasloc.localizers.classifier import Classifier
 from kerasloc.maps import min_max, resize_maps
-from kerasloc.models import families
-from kerasloc.models.folding import fold
 
 Class = int | str
 Classes = Class | Sequence[Class] | None
 
 
-class _Signature:
-    """Signature of a wrapper: its own arguments and the options of its family."""
-
-    def __get__(self, instance, owner) -> inspect.Signature:
-        parameters = inspect.signature(owner.__init__).parameters.values()
-        arguments = [p for p in parameters if p.name not in ("self", "options")]
-        family = getattr(owner, "family", None)
-        if family not in families.names():
-            return inspect.Signature(arguments)
-        options = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=field.type,
-            )
-            for field in dataclasses.fields(families.get(family).options)
-        ]
-        return inspect.Signature([*arguments, *options])
-
-
-class Localizer:
+class Localizer(Classifier):
     """A network with named outputs that classifies images and localizes the classes.
 
     Images are (rows, cols, channels), gray ones also (rows, cols), or a batch of
@@ -89,138 +57,7 @@ class Localizer:
         ((3, 2), (3, 8, 8, 2))
     """
 
-    __signature__ = _Signature()
-
-    family: str
-    outputs: frozenset[str]
-    default_size = 224
-    default_multi_label = False
     cam_layer: str | None = None  # layer of kerasloc.cam; None: the last
-
-    def __init__(
-        self,
-        weights: str | os.PathLike | None = None,
-        *,
-        num_classes: int | None = None,
-        im_size: int | Sequence[int] | None = None,
-        channels: int | None = None,
-        class_names: Sequence[str] | None = None,
-        multi_label: bool | None = None,
-        thresholds: float | Sequence[float] | None = None,
-        mean: float | Sequence[float] | None = None,
-        std: float | Sequence[float] | None = None,
-        **options: Any,
-    ):
-        overrides = Overrides(
-            num_classes=num_classes,
-            im_size=im_size,
-            channels=channels,
-            class_names=class_names,
-            multi_label=multi_label,
-            thresholds=thresholds,
-            mean=mean,
-            std=std,
-            options=options,
-        )
-        self._hold(*load_network(type(self), weights, overrides))
-
-    def _hold(self, model: keras.Model, config: NetworkConfig) -> None:
-        """Store a network; families add the models that they need around it."""
-        self.model, self.config = model, config
-        self._scores = keras.Model(model.input, model.output["logits"])
-
-    @classmethod
-    def normalization(cls, channels: int) -> dict:
-        """Return the published mean and deviation of images; empty for none."""
-        return families.get(cls.family).normalization(channels)
-
-    @classmethod
-    def load(cls, folder_or_weights: str | os.PathLike) -> Self:
-        """Load the wrapper with the weights of a run folder or a weight file."""
-        return cls(folder_or_weights)
-
-    def save(self, folder: str | os.PathLike) -> pathlib.Path:
-        """Save weights and description in a folder for ``kerasloc.load``.
-
-        Args:
-            folder: Folder, made when absent; its weights and description are replaced.
-
-        Returns:
-            The folder.
-        """
-        folder = pathlib.Path(folder)
-        runs.save_weights(self.model, folder / runs.SAVED_WEIGHTS)
-        runs.write_network(folder, self.config)
-        return folder
-
-    def optimize(self, precision: str | None = None) -> Self:
-        """Return a wrapper for inference: the same results in fewer steps.
-
-        Batch normalization that follows a convolution is folded into it. The wrapper
-        can be saved and loaded; it is not for training.
-
-        Args:
-            precision: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``; None keeps
-                it. Half precision moves results by about a percent.
-        """
-        model = self.model if precision is None else self._in_precision(precision)
-        model = model if self.config.folded else fold(model)
-        wrapper = object.__new__(type(self))
-        wrapper._hold(model, dataclasses.replace(self.config, folded=True))
-        return wrapper
-
-    def _in_precision(self, precision: str) -> keras.Model:
-        """Build the network again with another number format inside."""
-        policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(precision)
-        try:
-            model = build(self.config)
-        finally:
-            keras.config.set_dtype_policy(policy)
-        model.set_weights(self.model.get_weights())
-        return model
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({getattr(self, 'config', 'without a network')})"
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes in the order of the logits."""
-        return tuple(self.config.class_names)
-
-    def summary(self) -> None:
-        """Print Keras' table of the layers."""
-        self.model.summary()
-
-    def logits(self, x: npt.ArrayLike, *, squeeze: bool = True) -> np.ndarray:
-        """Compute the scores before softmax or sigmoid, (n, classes)."""
-        images, single = as_images(x, self.config.input_shape)
-        logits = self._run(self._scores, images)
-        return logits[0] if single and squeeze else logits
-
-    def predict_proba(self, x: npt.ArrayLike, *, squeeze: bool = True) -> np.ndarray:
-        """Compute probabilities (n, classes): softmax, or sigmoid when multi-label."""
-        return self._probabilities(self.logits(x, squeeze=squeeze))
-
-    def predict(self, x: npt.ArrayLike, *, squeeze: bool = True) -> np.ndarray | int:
-        """Predict the class index of every image; multi-label: 0 or 1 per class."""
-        return self._decide(self.logits(x, squeeze=squeeze))
-
-    def predictN(  # noqa: N802
-        self, x: npt.ArrayLike, n: int = 5, *, squeeze: bool = True
-    ) -> np.ndarray:
-        """Predict the indices of the ``n`` likeliest classes, best first.
-
-        Raises:
-            ValueError: If there are fewer than ``n`` classes, or ``n`` is below 1.
-        """
-        if not 1 <= n <= self.config.num_classes:
-            raise ValueError(
-                f"Expected n from 1 to {self.config.num_classes}, the number of "
-                f"classes. Received: {n!r}."
-            )
-        order = np.argsort(-self.logits(x, squeeze=squeeze), axis=-1, kind="stable")
-        return order[..., :n]
 
     def maps(
         self, x: npt.ArrayLike, classes: Classes = None, *, squeeze: bool = True
@@ -332,23 +169,6 @@ class Localizer:
         ]
         return steps[0] if single and squeeze else steps
 
-    def prepare(self, x: npt.ArrayLike) -> np.ndarray:
-        """Check and normalize images for :attr:`model`; always a batch.
-
-        Args:
-            x: Images, or one.
-        """
-        images, _ = as_images(x, self.config.input_shape)
-        return self._normalized(images)
-
-    def _normalized(self, images: np.ndarray) -> np.ndarray:
-        mean, std = (np.float32(v) for v in (self.config.mean, self.config.std))
-        return (images - mean) / std
-
-    def _run(self, model: keras.Model, images: np.ndarray, *inputs) -> Any:
-        """Compute the outputs of a model for checked images in [0, 1]."""
-        return run(model, self._normalized(images), *inputs)
-
     def _maps_to_show(self, x, classes: Classes) -> np.ndarray:
         """Compute the maps that heat maps are made of, (n, rows, cols[, classes])."""
         return self.maps(x, classes, squeeze=False)
@@ -365,24 +185,14 @@ class Localizer:
         """Compute the heat maps for boxes, whose maximum is 1."""
         return self._heat(maps, size)
 
-    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
-        if self.config.multi_label:
-            return expit(logits)
-        return softmax(logits, axis=-1)
-
-    def _decide(self, logits: np.ndarray) -> np.ndarray | int:
-        if self.config.multi_label:
-            return (self._probabilities(logits) > self.config.thresholds).astype(int)
-        index = logits.argmax(axis=-1)
-        return int(index) if logits.ndim == 1 else index
-
     def _columns(self, classes: Classes) -> int | list[int] | slice:
         """Return the index of a map's last axis: one class, several, or all."""
         if classes is None:
             return slice(None)
+        names = self.config.class_names
         if isinstance(classes, str) or np.ndim(classes) == 0:
-            return class_index(classes, self.config.class_names)
-        return [class_index(value, self.config.class_names) for value in classes]
+            return class_index(cast(Class, classes), names)
+        return [class_index(value, names) for value in cast(Sequence, classes)]
 
     def _classes(self, custom_class: Classes, count: int) -> np.ndarray:
         """Return one class index per image, -1 for the predicted class."""

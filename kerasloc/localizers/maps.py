@@ -134,8 +134,8 @@ class MapLocalizer(Localizer):
     def _high_low_batch(self, images, classes) -> tuple[np.ndarray, ...]:
         """Compute chosen maps, Grad-CAMs and logits of a batch."""
         if self._cut is None:
-            maps = {"maps": self.model.output["maps"]}
-            self._cut = cut(self.model, self.cam_layer, maps)
+            extra = {"maps": self.model.output["maps"]}
+            self._cut = cut(self.model, self.cam_layer, extra)
         features = self._cut.encode(self._normalized(images))
         outputs, gradients = self._cut.gradient(features, classes)
         maps, _ = of_classes(outputs, classes)

@@ -80,7 +80,7 @@ def ham(
     x = relu(norm(conv(x, WIDTH, 3, "cls_head_0"), "cls_head_1"), "cls_head")
     x = layers.SpatialDropout2D(0.1, name="cls_head_dropout")(x)
     pooled = LogSumExpPooling(6.0, name="pooled")(x)  # (n, 512)
-    outputs = {}
+    outputs: dict[str, Any] = {}
     for prefix, name, units in (
         ("", "cls_fc", classes),
         ("abnormality_", "anomaly_fc", 1),
@@ -88,7 +88,7 @@ def ham(
         initial = keras.initializers.RandomUniform(-(WIDTH**-0.5), WIDTH**-0.5)
         dense = MappedDense(units, kernel_initializer=initial, name=name)
         logits, maps = dense(pooled, x)
-        refined = SoftMask(input_shape[:2], name=f"{prefix}refined_maps")(maps)
+        refined = SoftMask(tuple(image.shape[1:3]), name=f"{prefix}refined_maps")(maps)
         outputs |= {
             f"{prefix}logits": logits,
             f"{prefix}maps": maps,

@@ -6,6 +6,7 @@ Reference:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -82,7 +83,7 @@ def describe(arrays: blocks.Arrays) -> dict:
 def _options(kernels) -> dict:
     two = "up3_conv1_0_conv" in kernels
     first = kernels.get("up3_conv1_0_conv" if two else "up3_conv1_conv")
-    options = {
+    options: dict[str, Any] = {
         "decoder_channels": int(kernels["pa_mid_0_conv"][-1]),
         "use_pa": "pa_down1_1_conv" in kernels,
         "n_up": sum(

@@ -1,0 +1,108 @@
+"""Descriptions of networks from a wrapper's arguments, and networks from those."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from kerasloc.checks import as_size
+from kerasloc.configs import NetworkConfig
+from kerasloc.models import families
+from kerasloc.models.folding import fold
+
+if TYPE_CHECKING:
+    from kerasloc.localizers.classifier import Classifier
+
+
+@dataclasses.dataclass(frozen=True)
+class Overrides:
+    """Arguments of a wrapper; None where the weights or the defaults decide.
+
+    Attributes:
+        num_classes: Number of classes.
+        im_size: Image size in pixels, a number or (rows, cols).
+        channels: Number of channels of the images.
+        class_names: Names of the classes in the order of the logits.
+        multi_label: Whether an image has any number of classes.
+        thresholds: Probability above which a class is predicted, one or per class.
+        mean: Mean of the images, one or per channel.
+        std: Standard deviation of the images, one or per channel.
+        options: Keyword arguments of the family's builder.
+    """
+
+    num_classes: int | None = None
+    im_size: int | Sequence[int] | None = None
+    channels: int | None = None
+    class_names: Sequence[str] | None = None
+    multi_label: bool | None = None
+    thresholds: float | Sequence[float] | None = None
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def network(self) -> dict[str, Any]:
+        """Return the fields of a network's description that are not None."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        skipped = ("num_classes", "class_names", "options")
+        return {k: v for k, v in values.items() if v is not None and k not in skipped}
+
+
+def describe_network(
+    wrapper: type["Classifier"], overrides: Overrides, stored: Mapping[str, Any]
+) -> NetworkConfig:
+    """Combine a wrapper's arguments, what is stored with weights, and the defaults.
+
+    Args:
+        wrapper: Class of the wrapper.
+        overrides: Arguments of the wrapper; they win.
+        stored: Fields of a :class:`~kerasloc.configs.NetworkConfig`.
+
+    Raises:
+        ValueError: If names and number of classes differ.
+    """
+    names = overrides.class_names
+    count = overrides.num_classes
+    count = len(names) if count is None and names is not None else count
+    if names is None:
+        names = stored.get("class_names")
+        if names is None or (count is not None and len(names) != count):
+            names = [f"class {index}" for index in range(count or 0)]
+    if not names or (count is not None and len(names) != count):
+        raise ValueError(
+            "Expected one class name per class. "
+            f"Received: num_classes={count}, class_names={names!r}."
+        )
+    values = {
+        "im_size": wrapper.default_size,
+        "channels": 3,
+        "multi_label": wrapper.default_multi_label,
+        **stored,
+        **overrides.network(),
+    }
+    channels = int(values["channels"])
+    normal = families.get(wrapper.family).normalization(channels)
+    images = {k: values[k] for k in ("mean", "std", "thresholds") if k in values}
+    return NetworkConfig(
+        family=wrapper.family,
+        class_names=tuple(names),
+        im_size=as_size(values["im_size"]),
+        channels=channels,
+        multi_label=bool(values["multi_label"]),
+        options={**stored.get("options", {}), **overrides.options},
+        folded=stored.get("folded", False),
+        **{**normal, **images},
+    )
+
+
+def build(config: NetworkConfig) -> keras.Model:
+    """Build the untrained network of a description.
+
+    Example:
+        >>> config = NetworkConfig("pylon", ["a"], (32, 32), options={"n_up": 1})
+        >>> build(config).output["maps"].shape
+        (None, 2, 2, 1)
+    """
+    builder = families.get(config.family).load("build")
+    model = builder(config.input_shape, config.num_classes, **config.options)
+    return fold(model) if config.folded else model
