@@ -8,12 +8,13 @@ Reference:
 import bisect
 import concurrent.futures
 import contextlib
-import dataclasses
+import functools
 import hashlib
 import logging
 import multiprocessing
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,44 +35,6 @@ PROBABILITY, COMPATIBILITY, ITERATIONS = 0.7, 10, 5
 MARGIN = 3  # widths around a box; beyond, the kernel is below 1.2 %
 BITS = 16  # classes in a channel of a file
 MAX_CLASSES = 4 * BITS
-
-
-@dataclasses.dataclass(frozen=True)
-class CrfConfig:
-    """Options of the dense CRF.
-
-    Args:
-        probability: Probability that a pixel inside of the box is of the object, and
-            that one outside is not, above 0.5 and below 1.
-        compatibility: Weight of the kernel, positive.
-        iterations: Number of iterations of the mean field, at least 1.
-        margin: Width of the context around a box, in widths of the kernel.
-
-    Raises:
-        ValueError: If an option is out of its range.
-
-    Examples:
-        >>> CrfConfig(iterations=3).probability
-        0.7
-    """
-
-    probability: float = PROBABILITY
-    compatibility: float = COMPATIBILITY
-    iterations: int = ITERATIONS
-    margin: int = MARGIN
-
-    def __post_init__(self):
-        valid = (
-            0.5 < self.probability < 1
-            and self.compatibility > 0
-            and self.iterations >= 1
-        )
-        if not valid:
-            raise ValueError(
-                "Expected probability between 0.5 and 1, compatibility above 0 and "
-                f"iterations of at least 1. Received: {self.probability}, "
-                f"{self.compatibility} and {self.iterations}."
-            )
 
 
 def refine_boxes(
@@ -103,11 +66,22 @@ def refine_boxes(
         ValueError: If the image or an option is out of its range.
     """
     _densecrf()
-    config = CrfConfig(probability, compatibility, iterations)
+    if not (0.5 < probability < 1 and compatibility > 0 and iterations >= 1):
+        raise ValueError(
+            "Expected probability between 0.5 and 1, compatibility above 0 and "
+            f"iterations of at least 1. Received: {probability}, {compatibility} and "
+            f"{iterations}."
+        )
     pixels = _as_pixels(image)
     mask = np.zeros(pixels.shape[:2], bool)
+    infer = functools.partial(
+        _infer,
+        probability=probability,
+        compatibility=compatibility,
+        iterations=iterations,
+    )
     for box in np.asarray(boxes, float).reshape(-1, 4):
-        mask |= _refine(pixels, box, config)
+        mask |= _refine(pixels, box, infer)
     return mask
 
 
@@ -213,19 +187,21 @@ def _as_pixels(image: npt.ArrayLike) -> np.ndarray:
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy()
 
 
-def _refine(pixels: np.ndarray, box: np.ndarray, config: CrfConfig) -> np.ndarray:
+def _refine(
+    pixels: np.ndarray, box: np.ndarray, infer: Callable, margin: int = MARGIN
+) -> np.ndarray:
     """Mask of the object in one box, boolean (rows, cols)."""
     mask = to_mask([box], pixels.shape[:2])
     if not mask.any():
         return mask
     x, y, w, h = (int(value) for value in box)
     size_class = bisect.bisect_right(SIDES, min(box[2:]))
-    margin = config.margin * POSITIONS[size_class]
+    margin *= POSITIONS[size_class]
     near = (
         slice(max(y - margin, 0), y + h + margin),
         slice(max(x - margin, 0), x + w + margin),
     )
-    refined = mask[near] & _infer(pixels[near], mask[near], size_class, config)
+    refined = mask[near] & infer(pixels[near], mask[near], size_class)
     if refined.any():
         mask[near] = refined
     else:
@@ -234,27 +210,25 @@ def _refine(pixels: np.ndarray, box: np.ndarray, config: CrfConfig) -> np.ndarra
 
 
 def _infer(
-    pixels: np.ndarray, mask: np.ndarray, size_class: int, config: CrfConfig
+    pixels: np.ndarray,
+    mask: np.ndarray,
+    size_class: int,
+    probability: float = PROBABILITY,
+    compatibility: float = COMPATIBILITY,
+    iterations: int = ITERATIONS,
 ) -> np.ndarray:
-    """Mask where the object is more probable than the background, boolean.
-
-    Args:
-        pixels: RGB, uint8, (rows, cols, 3).
-        mask: Box of the object, boolean, (rows, cols).
-        size_class: Index of the widths of the kernel.
-        config: Options of the CRF.
-    """
+    """Mask of the more probable object among RGB pixels (rows, cols, 3), boolean."""
     crf = _densecrf().DenseCRF2D(*mask.shape[::-1], 2)
     labels = np.stack([~mask, mask]).reshape(2, -1)
-    shares = np.where(labels, config.probability, 1 - config.probability)
+    shares = np.where(labels, probability, 1 - probability)
     crf.setUnaryEnergy(-np.log(shares).astype(np.float32))
     crf.addPairwiseBilateral(
         sxy=POSITIONS[size_class],
         srgb=INTENSITIES[size_class],
         rgbim=np.ascontiguousarray(pixels),
-        compat=config.compatibility,
+        compat=compatibility,
     )
-    outside, inside = np.array(crf.inference(config.iterations))
+    outside, inside = np.array(crf.inference(iterations))
     return (inside > outside).reshape(mask.shape)
 
 

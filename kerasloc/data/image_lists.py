@@ -34,12 +34,13 @@ FILES = {
     ANNOTATED: ("annotated.txt", "bbox/*.txt"),
 }
 
+PathLike = str | os.PathLike[str]
 Lists = Mapping[str, Iterable[str]]
 
 logger = logging.getLogger(__name__)
 
 
-def read_lists(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
+def read_lists(folder: PathLike) -> dict[str, list[str]]:
     """Read the names of the images on each list of a folder, in their order.
 
     Args:
@@ -77,7 +78,7 @@ def read_lists(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
     return lists
 
 
-def write_lists(folder: str | os.PathLike[str], lists: Lists) -> None:
+def write_lists(folder: PathLike, lists: Lists) -> None:
     """Write each list to ``NAME.txt`` in a folder, sorted, one name per line.
 
     Existing files stay if they have the same content; otherwise nothing is written.
@@ -107,13 +108,13 @@ def write_lists(folder: str | os.PathLike[str], lists: Lists) -> None:
         for name, images in lists.items()
     }
     existing = [path for paths in _find_files(folder).values() for path in paths]
-    others = [
+    conflicting = [
         str(path)
         for path in existing
         if path not in texts or path.read_text(encoding="utf-8") != texts[path]
     ]
     rule = f"Expected no other lists in {folder}, as they are not overwritten"
-    report_problems(others, rule, remedy="Remove these, or use another folder.")
+    report_problems(conflicting, rule, remedy="Remove these, or use another folder.")
     for path in sorted(set(texts) - set(existing)):
         write_text(path, texts[path])
 

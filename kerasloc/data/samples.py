@@ -1,17 +1,15 @@
 """Single images of a dataset: the test folder by number, and any file."""
 
 import operator
-import os
 from pathlib import Path
 
 import numpy as np
 
 from kerasloc import checks
+from kerasloc.data.datasets.files import PathLike
 from kerasloc.data.datasets.folders import read_folders
 from kerasloc.data.synthetic import default_folder
 from kerasloc.data.table import Table
-
-PathLike = str | os.PathLike[str]
 
 
 def read_image(

@@ -145,9 +145,7 @@ def make_lists(
         {'train': 7, 'val': 1, 'test': 2}
     """
     _check_arguments(protocol, fold, val_share)
-    names = image_names(table)
-    table = table.subset(np.argsort(names))
-    draw = _Draw(table, np.sort(names), int(fold), seed, val_share)
+    draw = _Draw(table, fold, seed, val_share)
     split = {
         "official": _split_official,
         "classification": _split_classification,
@@ -161,13 +159,12 @@ def make_lists(
         raise ValueError(
             "Expected an image for every list, with all images of a patient on one. "
             f"Received: too few patients for {', '.join(empty)} (protocol {protocol}, "
-            f"{len(names)} images). Add patients, or raise val_share."
+            f"{len(table)} images). Add patients, or raise val_share."
         )
     annotated = draw.names[(splits == "train") & draw.annotated]
     return lists | ({ANNOTATED: annotated.tolist()} if annotated.size else {})
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class _Draw:
     """The table sorted by name, and random choices of its images.
 
@@ -175,25 +172,17 @@ class _Draw:
     with boxes, those without, and of either those with each label.
     """
 
-    table: Table
-    names: np.ndarray
-    fold: int
-    seed: int
-    val_share: float
-    annotated: np.ndarray = dataclasses.field(init=False)
-    units: np.ndarray = dataclasses.field(init=False)
-    strata: np.ndarray = dataclasses.field(init=False)
-
-    def __post_init__(self):
+    def __init__(self, table: Table, fold: int, seed: int, val_share: float):
+        names = image_names(table)
+        self.fold, self.seed, self.val_share = int(fold), seed, val_share
+        self.table, self.names = table.subset(np.argsort(names)), np.sort(names)
+        self.annotated = boxed = has_boxes(self.table)
         groups, labels = self.table.groups, self.table.labels == 1
         images = np.char.add("i", self.names)
         keys = np.where(groups == "", images, np.char.add("g", groups))
-        boxed = has_boxes(self.table)
+        self.units = np.unique(keys, return_inverse=True)[1]
         strata = [boxed, ~boxed, labels & boxed[:, None], labels & ~boxed[:, None]]
-        units = np.unique(keys, return_inverse=True)[1]
-        object.__setattr__(self, "annotated", boxed)
-        object.__setattr__(self, "units", units)
-        object.__setattr__(self, "strata", np.column_stack(strata).astype(float))
+        self.strata = np.column_stack(strata).astype(float)
 
     def with_boxes(self) -> np.ndarray:
         """Mask of the images of patients who have an image with boxes, (n,)."""
@@ -248,17 +237,17 @@ def _split_classification(draw: _Draw) -> np.ndarray:
 def _split_no_boxes(draw: _Draw) -> np.ndarray:
     """Splits with the annotated images to test on, patients without to train on."""
     _check_annotated(draw, "no-boxes")
-    others = ~draw.with_boxes()
-    patients = len(np.unique(draw.units[others]))
+    without = ~draw.with_boxes()
+    patients = len(np.unique(draw.units[without]))
     if patients < 2:
         raise ValueError(
             "Expected images of two or more patients without any box, to train and "
             "validate on by the protocol no-boxes. Received: "
-            f"{draw.annotated.sum()} of {len(others)} images with boxes, {patients} "
+            f"{draw.annotated.sum()} of {len(without)} images with boxes, {patients} "
             "patients without any. Add images without boxes, or use localization "
             "(and train with --box-share 0)."
         )
-    return np.where(draw.annotated, "test", draw.split(others))
+    return np.where(draw.annotated, "test", draw.split(without))
 
 
 def _split_localization(draw: _Draw) -> np.ndarray:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from kerasloc.boxes import to_mask
 from kerasloc.data import crf
-from kerasloc.data.crf import CrfConfig, crf_masks, decode_class_masks, refine_boxes
+from kerasloc.data.crf import crf_masks, decode_class_masks, refine_boxes
 from kerasloc.data.table import Table
 
 needs_crf = pytest.mark.skipif(
@@ -160,8 +160,7 @@ def test_the_margin_stands_for_the_whole_image():
     pixels = crf._as_pixels(shown(disk(size, (70, 80), 12), noise=0.01))
     box = np.array([62, 54, 33, 30])
     usual, small, whole = (
-        crf._refine(pixels, box, CrfConfig(margin=margin))
-        for margin in (crf.MARGIN, 1, 100)
+        crf._refine(pixels, box, crf._infer, margin) for margin in (crf.MARGIN, 1, 100)
     )
     assert overlap(usual, whole) > 0.97
     assert overlap(small, whole) < 0.9

@@ -5,7 +5,7 @@ import concurrent.futures
 import itertools
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,7 @@ class FileIndex:
     """
 
     def __init__(self, folder: PathLike, skip: str = "masks"):
+        self.folder = Path(folder)
         self.paths: list[Path] = []
         self._paths_by_key: dict[str, set[Path]] = collections.defaultdict(set)
         for parent, folders, names in os.walk(folder):
@@ -62,6 +63,14 @@ class FileIndex:
             relative = path.relative_to(folder)
             for key in (relative, relative.with_suffix(""), path.name, path.stem):
                 self._paths_by_key[normalize(str(key))].add(path)
+
+    def relative(self, path: Path) -> str:
+        """Return the path below the folder, with forward slashes.
+
+        Args:
+            path: One of ``paths``.
+        """
+        return path.relative_to(self.folder).as_posix()
 
     def find(self, name: str) -> Path | None:
         """Return the image of that name, or None without one.
@@ -102,6 +111,27 @@ class MaskIndex:
             image: Path of the image.
         """
         return self._paths.get(normalize(Path(image).stem), "")
+
+
+def locate(
+    images: Iterable[tuple[str, str]], indices: Mapping[str, FileIndex]
+) -> tuple[list[str], dict[str, str]]:
+    """Locate images by their folder and name.
+
+    Args:
+        images: Pairs of a key of ``indices`` and the name of an image.
+        indices: Index of each folder.
+
+    Returns:
+        Name "key/path" of each image, and the paths of the existing ones by name.
+    """
+    names, files = [], {}
+    for key, image in images:
+        path = indices[key].find(image)
+        names.append(f"{key}/{image if path is None else indices[key].relative(path)}")
+        if path is not None:
+            files[names[-1]] = str(path)
+    return names, files
 
 
 def image_files(

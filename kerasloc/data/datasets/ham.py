@@ -61,19 +61,12 @@ SOURCES = {
 
 
 class _Tags(NamedTuple):
-    """Contents of ``Tags.json``.
-
-    Attributes:
-        source: The file.
-        images: Valid names of the classes of each image, by image.
-        valid: All classes that may occur, in their order.
-        present: Those that do.
-    """
+    """Contents of ``Tags.json``: the valid names of the classes by image."""
 
     source: Path
     images: dict[str, set[str]]
-    valid: tuple[str, ...]
-    present: tuple[str, ...]
+    valid: tuple[str, ...]  # all classes that may occur, in their order
+    present: tuple[str, ...]  # those that do
 
 
 def read_ham(

@@ -105,15 +105,18 @@ def check_convention(
     fit = {name: _count_inside(raw, frames, name) for name in CONVENTIONS}
     if 2 * fit[convention] >= len(raw):
         return
-    (other,) = set(CONVENTIONS) - {convention}
+    (alternative,) = set(CONVENTIONS) - {convention}
     advice = "Neither fits: check that the boxes are those of these images."
-    if 2 * fit[other] >= len(raw) and fit[other] > fit[convention]:
-        advice = remedy.format(other)
+    if 2 * fit[alternative] >= len(raw) and fit[alternative] > fit[convention]:
+        advice = remedy.format(alternative)
+    counts = [
+        f"{fit[name]} of {len(raw)} as {name} ({CONVENTIONS[name]})"
+        for name in (convention, alternative)
+    ]
     raise ValueError(
-        f"Expected at least half of the boxes of {source}, read as {convention} "
-        f"({CONVENTIONS[convention]}), to have a size and lie in their image. Received:"
-        f" {fit[convention]} of {len(raw)} that do; as {other} ({CONVENTIONS[other]}) "
-        f"it is {fit[other]} of {len(raw)}. {advice}"
+        f"Expected at least half of the boxes of {source}, read as {convention}, to "
+        f"have a size and lie in their image. Received: {' and '.join(counts)} that do."
+        f" {advice}"
     )
 
 

@@ -14,7 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kerasloc.data.datasets.files import FileIndex, MaskIndex, PathLike, normalize
+from kerasloc.data.datasets.files import (
+    FileIndex,
+    MaskIndex,
+    PathLike,
+    locate,
+    normalize,
+)
 from kerasloc.data.datasets.reading import Annotations, build_table, read_table
 from kerasloc.data.problems import check_on_error, report_problems
 from kerasloc.data.table import Table
@@ -50,7 +56,10 @@ def read_imagenet_hvz(
     labels = rows[LABEL].to_numpy(str)
     classes = np.unique(labels).tolist()
     indices = {name: FileIndex(_label_folder(images, name)) for name in classes}
-    names, files = _locate(rows, indices)
+    names, files = locate(zip(rows[LABEL], rows[IMAGE], strict=True), indices)
+    for label, index in indices.items():  # also the images without a row
+        for path in index.paths:
+            files.setdefault(f"{label}/{index.relative(path)}", str(path))
     annotations = Annotations(
         source=str(root / TABLE),
         class_names=classes,
@@ -75,22 +84,6 @@ def _read_rows(path: Path, on_error: str) -> pd.DataFrame:
     if not complete.any():
         raise ValueError(f"{rule}. Received: {len(rows)} rows, all without. Add some.")
     return rows[complete]
-
-
-def _locate(
-    rows: pd.DataFrame, indices: dict[str, FileIndex]
-) -> tuple[list[str], dict[str, str]]:
-    """Name of each row's image; paths by name, also of images without a row."""
-    names, files = [], {}
-    for image, label in zip(rows[IMAGE], rows[LABEL], strict=True):
-        path = indices[label].find(image)
-        names.append(f"{label}/{image if path is None else path.name}")
-        if path is not None:
-            files[names[-1]] = str(path)
-    for label, index in indices.items():
-        for path in index.paths:
-            files.setdefault(f"{label}/{path.name}", str(path))
-    return names, files
 
 
 def _label_folder(parent: Path, label: str) -> Path:

@@ -138,27 +138,27 @@ def read_box_list(path: PathLike) -> pd.DataFrame:
 def _read_labels(root: Path, labels: str) -> Annotations:
     """Annotations of the csv files that exist, or that ``labels`` selects."""
     check_choice("labels", labels, ("auto", "entry", "onehot"))
-    entries = [root / name for name in ENTRIES if (root / name).is_file()]
-    one_hot = [root / name for name in ONE_HOT if (root / name).is_file()]
-    if entries and labels != "onehot":
-        if len(entries) > 1 or one_hot:
-            logger.info("labels are those of %s", entries[0])
-        return _from_entries(entries[0])
-    if one_hot and labels != "entry":
-        return _from_one_hot(one_hot)
-    candidates = {"entry": ENTRIES, "onehot": tuple(ONE_HOT)}
-    names = candidates.get(labels, (*ENTRIES, *ONE_HOT))
-    raise ValueError(
-        f"Expected the labels of ChestX-ray14 in one of {', '.join(names)}. Received: "
-        f"{root}, which has none of these. Name the folder of the csv files."
+    names = {"entry": ENTRIES, "onehot": tuple(ONE_HOT)}.get(
+        labels, ENTRIES + tuple(ONE_HOT)
     )
+    paths = [root / name for name in names if (root / name).is_file()]
+    if not paths:
+        raise ValueError(
+            f"Expected the labels of ChestX-ray14 in one of {', '.join(names)}. "
+            f"Received: {root}, without these. Name the folder of the csv files."
+        )
+    if paths[0].name not in ENTRIES:
+        return _from_one_hot(paths)
+    if len(paths) > 1:
+        logger.info("labels are those of %s", paths[0])
+    return _from_entries(paths[0])
 
 
 def _from_entries(path: Path) -> Annotations:
     """Annotations of the official csv and the lists beside it."""
     frame = read_table(path, (IMAGE, LABEL))
-    cells = frame[LABEL].str.split("|")
-    findings = [{_rename(name) for name in names} for names in cells]
+    cells = frame[LABEL].replace(r"\bInfiltrate\b", "Infiltration", regex=True)
+    findings = [set(map(str.strip, cell.split("|"))) for cell in cells]
     _check_findings(itertools.chain.from_iterable(findings), path)
     labels = np.array([[c in row for c in NIH_CLASSES] for row in findings], np.float32)
     labels[frame[LABEL] == ""] = np.nan
@@ -177,8 +177,7 @@ def _from_entries(path: Path) -> Annotations:
 
 def _from_one_hot(paths: list[Path]) -> Annotations:
     """Annotations of csv files with a column per class, one file per split."""
-    frames = [_one_hot_columns(path) for path in paths]
-    frame = pd.concat(frames)
+    frame = pd.concat([_one_hot_columns(path) for path in paths])
     source = ", ".join(map(str, paths))
     cells = frame[list(NIH_CLASSES)].apply(lambda column: column.str.lower())
     names = frame[IMAGE].tolist()
@@ -188,9 +187,7 @@ def _from_one_hot(paths: list[Path]) -> Annotations:
         names=names,
         locations=frame.index.tolist(),
         labels=to_labels(cells, CELLS, source, "1, 0, or blank or -1 (unknown)"),
-        splits=np.repeat(
-            [ONE_HOT[path.name] for path in paths], list(map(len, frames))
-        ),
+        splits=frame["split"],
         groups=_patients(names),
     )
 
@@ -206,11 +203,7 @@ def _one_hot_columns(path: Path) -> pd.DataFrame:
             "unknown."
         )
     _check_findings({*frame.columns.tolist()} - {IMAGE, LABEL, PATIENT}, path)
-    return frame[[IMAGE, *NIH_CLASSES]]
-
-
-def _rename(finding: str) -> str:
-    return RENAMED.get(finding.strip(), finding.strip())
+    return frame[[IMAGE, *NIH_CLASSES]].assign(split=ONE_HOT[path.name])
 
 
 def _check_findings(names: Iterable[str], source: Path) -> None:

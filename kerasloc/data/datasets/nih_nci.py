@@ -24,13 +24,12 @@ Reference:
 
 import dataclasses
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kerasloc.data.datasets.files import FileIndex, MaskIndex, PathLike
+from kerasloc.data.datasets.files import FileIndex, MaskIndex, PathLike, locate
 from kerasloc.data.datasets.reading import Annotations, build_table, read_table
 from kerasloc.data.problems import check_on_error, report_problems
 from kerasloc.data.splits import cut_validation
@@ -69,7 +68,8 @@ def read_nih_nci(root: PathLike, *, on_error: str = "raise", seed: int = 0) -> T
     tables = _find_tables(Path(root))
     rows = _read_rows(tables, on_error)
     labels = (rows["histology"] > LOW_GRADE).to_numpy(int)
-    names, files = _locate(rows, tables)
+    indices = {folder.name: FileIndex(folder) for folder in tables}
+    names, files = locate(zip(rows["folder"], rows["image"], strict=True), indices)
     annotations = Annotations(
         source=str(root),
         class_names=NCI_CLASSES,
@@ -80,9 +80,9 @@ def read_nih_nci(root: PathLike, *, on_error: str = "raise", seed: int = 0) -> T
         groups=rows["patient"].tolist(),
     )
     table = build_table(annotations, files, on_error)
-    indices = {str(folder): MaskIndex(folder / "masks") for folder in tables}
+    mask_indices = {folder.name: MaskIndex(folder / "masks") for folder in tables}
     masks = {
-        files[name]: indices[folder].find(files[name])
+        files[name]: mask_indices[folder].find(files[name])
         for name, folder in zip(names, rows["folder"], strict=True)
         if name in files
     }
@@ -98,12 +98,12 @@ def _find_tables(root: Path) -> dict[Path, Path]:
         for folder in folders
     }
     tables = {folder: paths for folder, paths in tables.items() if paths}
-    several = [", ".join(map(str, paths)) for paths in tables.values() if paths[1:]]
-    if several or not tables:
+    ambiguous = [", ".join(map(str, paths)) for paths in tables.values() if paths[1:]]
+    if ambiguous or not tables:
         raise ValueError(
             f"Expected folders of images in {root}, each with one csv file of "
-            f"covariates. Received: {'; '.join(several) or 'no folder with a csv file'}"
-            ". Use one file per folder."
+            "covariates. Received: "
+            f"{'; '.join(ambiguous) or 'no folder with a csv file'}. Use one each."
         )
     return {folder: paths[0] for folder, paths in tables.items()}
 
@@ -155,22 +155,7 @@ def _read_covariates(folder: Path, path: Path) -> pd.DataFrame:
         {name: frame[column] if column else "" for name, column in columns.items()}
     )
     rows.index = [f"{path}, {line.split(' of ')[0]}" for line in rows.index]
-    return rows.assign(folder=str(folder))
-
-
-def _locate(
-    rows: pd.DataFrame, folders: Iterable[Path]
-) -> tuple[list[str], dict[str, str]]:
-    """Name of each row's image, and the path of each name that has a file."""
-    indices = {str(folder): FileIndex(folder) for folder in folders}
-    names, files = [], {}
-    for folder, image in zip(rows["folder"], rows["image"], strict=True):
-        path = indices[folder].find(image)
-        relative = image if path is None else path.relative_to(folder).as_posix()
-        names.append(f"{Path(folder).name}/{relative}")
-        if path is not None:
-            files[names[-1]] = str(path)
-    return names, files
+    return rows.assign(folder=folder.name)
 
 
 def _splits(rows: pd.DataFrame, labels: np.ndarray, seed: int) -> np.ndarray:

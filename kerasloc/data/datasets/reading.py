@@ -27,11 +27,13 @@ def box_frame(rows: Iterable[Sequence] = ()) -> pd.DataFrame:
     """Build the frame of boxes that :class:`Annotations` takes.
 
     Args:
-        rows: Rows with the columns ``image`` (name), ``location`` (such as "line 3 of
-            boxes.csv"), ``x, y, w, h`` (pixels), ``class_index``, and ``rows, cols``:
-            the size of the image that the box was measured in; NaN: that of the file.
+        rows: Rows of ``image`` (name), ``location`` (such as "line 3 of boxes.csv"),
+            ``x, y, w, h`` (pixels) and ``class_index``. The columns ``rows, cols`` are
+            the size of the image that a box was measured in; NaN: that of the file.
     """
-    return pd.DataFrame(list(rows), columns=BOX_COLUMNS)
+    return pd.DataFrame(list(rows), columns=BOX_COLUMNS[:-2]).reindex(
+        columns=BOX_COLUMNS
+    )
 
 
 @dataclasses.dataclass

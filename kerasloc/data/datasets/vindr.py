@@ -189,9 +189,9 @@ def _read_findings(path: Path) -> pd.DataFrame:
             f"Expected class_id in {path} to count the findings in their order",
             remedy="Fix these rows.",
         )
-    others = names[index.isna()].value_counts().to_dict()
-    if others:
-        logger.warning("%s: rows of other findings, left out: %s", path, others)
+    unused = names[index.isna()].value_counts().to_dict()
+    if unused:
+        logger.warning("%s: rows of other findings, left out: %s", path, unused)
     index = index.where(names != NO_FINDING).fillna(-1).astype(int)
     return rows.assign(class_index=index)
 

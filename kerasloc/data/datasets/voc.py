@@ -8,11 +8,11 @@ Reference:
     111, 2015.
 """
 
-import dataclasses
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -92,7 +92,10 @@ def read_voc(
             problems.append(f"{image}.xml: {error}")
     rule = f"Expected the objects of every image in {folder / 'Annotations'}"
     report_problems(problems, rule, on_error)
-    _report_empty(objects)
+    empty = [image for image, items in objects.items() if not items]
+    if empty:
+        message = "%d images have no object; all of their labels are 0:\n%s"
+        logger.warning(message, len(empty), listing(empty))
     images = image_files(folder, None, ("JPEGImages",))
     files = {Path(name).stem: path for name, path in images.items()}
     unlisted = len(set(files) - set(splits))
@@ -103,32 +106,29 @@ def read_voc(
         class_names=VOC_CLASSES + (BACKGROUND,) * background,
         names=list(objects),
         locations=[f"{image}.xml" for image in objects],
-        labels=_labels(objects.values(), difficult, background),
+        labels=_labels(list(objects.values()), difficult, background),
         splits=[splits[image] for image in objects],
         boxes=box_frame(
-            (image, f"{image}.xml", *item.box, item.class_index, np.nan, np.nan)
+            (image, f"{image}.xml", *item[:5])
             for image, items in objects.items()
             for item in items
             if difficult or not item.difficult
         ),
     )
-    files = {name: path for name, path in files.items() if name in objects}
-    return build_table(annotations, files, on_error)
+    return build_table(
+        annotations, {n: files[n] for n in objects if n in files}, on_error
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class VocObject:
-    """An object of an annotation.
+class VocObject(NamedTuple):
+    """An object of an annotation, its box in pixels from 0."""
 
-    Args:
-        class_index: Index in ``VOC_CLASSES``.
-        difficult: True if it is hard to recognize.
-        box: x, y, w, h in pixels from 0.
-    """
-
+    x: float
+    y: float
+    w: float
+    h: float
     class_index: int
     difficult: bool
-    box: tuple[float, float, float, float]
 
 
 def read_objects(path: PathLike) -> list[VocObject]:
@@ -172,11 +172,9 @@ def _parse_object(element: ET.Element) -> VocObject:
         )
     except ValueError:
         raise ValueError(f"{name}: bndbox has {', '.join(CORNERS)}") from None
-    return VocObject(
-        class_index=VOC_CLASSES.index(name),
-        difficult=(element.findtext("difficult") or "0").strip() not in ("0", ""),
-        box=(left - 1, top - 1, right - left + 1, bottom - top + 1),
-    )
+    difficult = (element.findtext("difficult") or "0").strip() not in ("0", "")
+    size = right - left + 1, bottom - top + 1
+    return VocObject(left - 1, top - 1, *size, VOC_CLASSES.index(name), difficult)
 
 
 def _find_folder(root: Path, year: str) -> Path:
@@ -222,29 +220,17 @@ def _read_splits(folder: Path) -> dict[str, str]:
     return splits
 
 
-def _report_empty(objects: dict[str, list[VocObject]]) -> None:
-    """Log which images have no object."""
-    empty = [image for image, items in objects.items() if not items]
-    if empty:
-        logger.warning(
-            "%d images have no object; all of their labels are 0:\n%s",
-            len(empty),
-            listing(empty),
-        )
-
-
 def _labels(
-    objects: Iterable[list[VocObject]], difficult: bool, background: bool
+    objects: Sequence[list[VocObject]], difficult: bool, background: bool
 ) -> np.ndarray:
     """1, 0 or NaN of each image and class."""
-    objects = list(objects)
     labels = np.zeros((len(objects), len(VOC_CLASSES)), np.float32)
     for row, items in enumerate(objects):
         for item in items:
-            if item.difficult and not difficult and labels[row, item.class_index] != 1:
-                labels[row, item.class_index] = np.nan
-            elif difficult or not item.difficult:
+            if difficult or not item.difficult:
                 labels[row, item.class_index] = 1
+            elif labels[row, item.class_index] == 0:
+                labels[row, item.class_index] = np.nan
     if not background:
         return labels
     foreground = np.where((labels == 1).any(axis=1), 1, labels.sum(axis=1))

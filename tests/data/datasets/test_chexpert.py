@@ -280,7 +280,7 @@ def test_boxes_of_findings_without_a_label_stay_and_are_told(root, caplog):
 
 def test_boxes_as_x_y_w_h_are_an_error_that_says_so(root):
     boxes(root, {ONE: {"Edema": [[60, 40, 30, 30], [50, 50, 20, 20]]}})
-    with pytest.raises(ValueError, match=r"0 of 2 that do; as xywh.*2 of 2.*now they"):
+    with pytest.raises(ValueError, match=r"0 of 2 as xyxy.*2 of 2 as xywh.*now they"):
         read_chexpert(root)
 
 

@@ -31,7 +31,7 @@ def annotations(names="a", *boxes):
         locations=[f"line {i + 2}" for i in range(len(names))],
         labels=np.zeros((len(names), 2)),
         splits=["train"] * len(names),
-        boxes=box_frame((box[0], "line 9", *box[1:], 0, *OF_FILE) for box in boxes),
+        boxes=box_frame((box[0], "line 9", *box[1:], 0) for box in boxes),
     )
 
 
@@ -43,15 +43,10 @@ def test_sizes_are_rows_and_columns(files):
 
 
 def test_boxes_scale_in_each_direction_by_the_size_they_were_measured_in(files):
-    content = annotations()
-    content.boxes = box_frame(
-        [
-            ("a", "line 2", 1, 2, 3, 4, 1, *OF_FILE),
-            ("a", "line 3", 10, 10, 10, 10, 0, 100, 40),
-        ]
-    )
+    content = annotations("a", ("a", 1, 2, 3, 4), ("a", 10, 10, 10, 10))
+    content.boxes.loc[1, ["rows", "cols"]] = 100, 40
     table = build_table(content, files, "raise")
-    assert table.boxes.tolist() == [[0, 1, 2, 3, 4, 1], [0, 5, 1, 5, 1, 0]]
+    assert table.boxes.tolist() == [[0, 1, 2, 3, 4, 0], [0, 5, 1, 5, 1, 0]]
 
 
 @pytest.mark.parametrize(
