@@ -38,7 +38,7 @@ def folder(tmp_path):
     return folder
 
 
-def found(row):
+def positive(row):
     return [VOC_CLASSES[i] for i in np.flatnonzero(row == 1)]
 
 
@@ -46,7 +46,7 @@ def test_labels_and_splits(folder):
     table = read_voc(folder)
     assert table.class_names == VOC_CLASSES
     assert list(VOC_CLASSES) == sorted(VOC_CLASSES)
-    assert [found(row) for row in table.labels] == [
+    assert [positive(row) for row in table.labels] == [
         ["dog", "person"],
         ["cat"],
         ["aeroplane"],
@@ -91,15 +91,15 @@ def test_difficult_objects_leave_a_label_unknown(folder):
     add(folder, "2008_6", *hard)
     table = read_voc(folder)
     row = table.labels[table.paths == str(folder / "JPEGImages/2008_6.jpg")][0]
-    assert found(row) == ["chair"]
+    assert positive(row) == ["chair"]
     assert [VOC_CLASSES[i] for i in np.flatnonzero(np.isnan(row))] == ["sofa"]
     assert len(table.boxes) == len(read_voc(folder, difficult=True).boxes) - 2
     row = read_voc(folder, difficult=True).labels[2]
-    assert found(row) == ["chair", "sofa"]
+    assert positive(row) == ["chair", "sofa"]
     assert not np.isnan(row).any()
 
 
-def test_an_annotation_without_objects_is_all_zeros_and_told(folder, caplog):
+def test_an_annotation_without_objects_is_all_zeros_and_logged(folder, caplog):
     add(folder, "2008_7")
     table = read_voc(folder)
     assert table.labels[2].tolist() == [0] * 20
@@ -151,31 +151,26 @@ def test_wrong_annotations_are_named_or_left_out(folder, caplog, text, message):
     assert "left out 1" in caplog.text
 
 
-def test_a_missing_annotation_is_named_or_left_out(folder):
-    (folder / "Annotations" / "2008_2.xml").unlink()
-    with pytest.raises(ValueError, match=r"2008_2\.xml: .*No such file"):
-        read_voc(folder)
-    assert len(read_voc(folder, on_error="skip")) == 2
-
-
-def test_a_missing_image_is_named_or_left_out(folder):
-    (folder / "JPEGImages" / "2008_2.jpg").unlink()
-    with pytest.raises(ValueError, match=r"2008_2 \(2008_2\.xml\)"):
-        read_voc(folder)
-    assert len(read_voc(folder, on_error="skip")) == 2
-
-
 @pytest.mark.parametrize(
-    ("box", "message"),
-    [((9, 9, 8, 12), "no size"), ((61, 1, 70, 9), "lies outside")],
+    ("file", "message"),
+    [
+        ("Annotations/2008_2.xml", r"2008_2\.xml: .*No such file"),
+        ("JPEGImages/2008_2.jpg", r"2008_2 \(2008_2\.xml\)"),
+    ],
 )
-def test_boxes_that_mark_nothing_are_listed_or_left_out(folder, box, message):
-    add(folder, "2008_7", thing("cat", box))
-    with pytest.raises(ValueError, match=rf"2008_7 \(2008_7\.xml\): .*{message}"):
+def test_missing_files_are_named_or_left_out(folder, file, message):
+    (folder / file).unlink()
+    with pytest.raises(ValueError, match=message):
+        read_voc(folder)
+    assert len(read_voc(folder, on_error="skip")) == 2
+
+
+def test_boxes_that_cover_nothing_are_listed_or_left_out(folder):
+    add(folder, "2008_7", thing("cat", (9, 9, 8, 12)))
+    with pytest.raises(ValueError, match=r"2008_7 \(2008_7\.xml\): .*no size"):
         read_voc(folder)
     table = read_voc(folder, on_error="skip")
-    assert len(table) == 4
-    assert len(table.boxes) == 5
+    assert (len(table), len(table.boxes)) == (4, 5)
 
 
 def test_an_image_on_two_lists_is_an_error(folder):
