@@ -67,17 +67,18 @@ def shares(table, lists):
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))
-def test_classification_parts_both_kinds_70_10_20(table, fold):
-    lists = make_lists(table, "classification", fold)
-    np.testing.assert_allclose(shares(table, lists), [[0.7, 0.1, 0.2]] * 2, atol=0.02)
-    assert sum(len(lists[split]) for split in SPLITS) == 5000
-
-
-@pytest.mark.parametrize("fold", range(FOLDS))
-def test_localization_learns_from_80_and_50_percent(table, fold):
-    expected = [[0.72, 0.08, 0.2], [0.45, 0.05, 0]]
-    lists = make_lists(table, "localization", fold)
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [
+        ("classification", [[0.7, 0.1, 0.2]] * 2),
+        ("localization", [[0.72, 0.08, 0.2], [0.45, 0.05, 0]]),
+    ],
+)
+def test_folds_have_the_published_shares(table, fold, protocol, expected):
+    lists = make_lists(table, protocol, fold)
     np.testing.assert_allclose(shares(table, lists), expected, atol=0.02)
+    if protocol == "classification":
+        assert sum(len(lists[split]) for split in SPLITS) == 5000
 
 
 def test_a_tenth_of_official_training_images_validates(table):
@@ -109,20 +110,15 @@ def test_another_validation_share_holds(table, protocol):
 
 
 @pytest.mark.parametrize(("protocol", "fold"), CASES)
-def test_patients_are_on_one_side(table, protocol, fold):
+def test_patients_are_on_one_side_and_training_boxes_annotated(table, protocol, fold):
     lists = make_lists(table, protocol, fold)
     listed = apply_lists(table, lists)
     check_disjoint(listed)
     assert set(listed.splits) >= set(SPLITS)
-
-
-@pytest.mark.parametrize(("protocol", "fold"), CASES)
-def test_annotated_are_the_training_images_with_boxes(table, protocol, fold):
-    lists = make_lists(table, protocol, fold)
     on = masks(table, lists)
-    learned = on["train"] & has_boxes(table)
-    np.testing.assert_array_equal(on.get("annotated", 0 * learned), learned)
-    np.testing.assert_array_equal(apply_lists(table, lists).boxes, table.boxes)
+    annotated = on["train"] & has_boxes(table)
+    np.testing.assert_array_equal(on.get("annotated", 0 * annotated), annotated)
+    np.testing.assert_array_equal(listed.boxes, table.boxes)
 
 
 def test_test_folds_partition_the_images(table):
@@ -184,18 +180,12 @@ def test_files_of_one_name_are_told_apart_by_their_folders():
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))
-def test_localization_needs_no_images_without_boxes(fold):
-    table = made_up(200, annotated=2)
-    lists = make_lists(table, "localization", fold)
+@pytest.mark.parametrize("protocol", FOLDED)
+def test_folds_need_no_images_with_or_without_boxes(protocol, fold):
+    boxed = protocol == "localization"
+    lists = make_lists(made_up(200, annotated=2 * boxed), protocol, fold)
     assert sum(len(lists[split]) for split in SPLITS) == 200
-    assert lists["annotated"] == lists["train"]
-
-
-@pytest.mark.parametrize("fold", range(FOLDS))
-def test_classification_needs_no_boxes(fold):
-    lists = make_lists(made_up(200, annotated=0), "classification", fold)
-    assert "annotated" not in lists
-    assert sum(len(lists[split]) for split in SPLITS) == 200
+    assert lists.get("annotated") == (lists["train"] if boxed else None)
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))
@@ -226,79 +216,54 @@ def test_official_validation_images_stay():
     }
 
 
-@pytest.mark.parametrize("missing", ["train", "test"])
-def test_official_without_its_splits_is_an_error(missing):
-    other = {"train": "test", "test": "train"}[missing]
-    with pytest.raises(ValueError, match=f"a table without {missing} images. Put"):
-        make_lists(small([], "uvwxy", splits=[other] * 5), "official")
-
-
-def test_official_lists_that_part_a_patient_are_an_error():
-    splits = ["train", "train", "train", "test", "test"]
-    with pytest.raises(ValueError, match="u: test, train"):
-        make_lists(small([], "uvwux", splits=splits), "official")
+@pytest.mark.parametrize(
+    ("groups", "splits", "message"),
+    [
+        ("uvwxy", ["test"] * 5, "a table without train images. Put"),
+        ("uvwxy", ["train"] * 5, "a table without test images. Put"),
+        ("uvwux", ["train"] * 3 + ["test"] * 2, "u: test, train"),
+        ("uuv", ["train", "train", "test"], "too few patients for val"),
+    ],
+)
+def test_official_splits_that_do_not_fit_are_errors(groups, splits, message):
+    with pytest.raises(ValueError, match=message):
+        make_lists(small([], groups, splits=splits), "official")
 
 
 @pytest.mark.parametrize(
-    ("protocol", "fold", "message"),
+    ("protocol", "options", "message"),
     [
-        ("official", 1, "fold of official from 0 to 0. Received: 1"),
-        ("no-boxes", 4, "from 0 to 0. Received: 4"),
-        ("classification", 5, "from 0 to 4. Received: 5"),
-        ("localization", -1, "from 0 to 4. Received: -1"),
-        ("localization", 0.5, "from 0 to 4. Received: 0.5"),
-        (
-            "detection",
-            0,
-            r"protocol .*'official', .*Received: 'detection'",
+        ("official", {"fold": 1}, "fold of official from 0 to 0. Received: 1"),
+        ("no-boxes", {"fold": 4}, "from 0 to 0. Received: 4"),
+        ("classification", {"fold": 5}, "from 0 to 4. Received: 5"),
+        ("localization", {"fold": -1}, "from 0 to 4. Received: -1"),
+        ("localization", {"fold": 0.5}, "from 0 to 4. Received: 0.5"),
+        ("detection", {}, r"protocol .*'official', .*Received: 'detection'"),
+        *(
+            ("localization", {"val_share": s}, f"val_share .* and 0.5. Received: {s}")
+            for s in (0, 0.5, -1, float("nan"))
         ),
     ],
 )
-def test_unknown_protocols_and_folds_are_errors(protocol, fold, message):
+def test_arguments_out_of_range_are_errors(protocol, options, message):
     with pytest.raises(ValueError, match=message):
-        make_lists(small(range(6), "uvwxyz"), protocol, fold)
-
-
-@pytest.mark.parametrize("share", [0, 0.5, -1, float("nan")])
-def test_validation_shares_out_of_range_are_errors(share):
-    with pytest.raises(ValueError, match=f"0 and 0.5. Received: {share}"):
-        make_lists(small(range(6), "uvwxyz"), "localization", val_share=share)
-
-
-@pytest.mark.parametrize("protocol", ["no-boxes", "localization"])
-def test_a_table_without_boxes_is_an_error_where_they_are_needed(protocol):
-    with pytest.raises(ValueError, match=f"{protocol}. .*6 images, none with"):
-        make_lists(small([], "uvwxyz"), protocol)
+        make_lists(small(range(6), "uvwxyz"), protocol, **options)
 
 
 @pytest.mark.parametrize(
     ("protocol", "boxed", "groups", "message"),
     [
-        (
-            "classification",
-            [0],
-            "uuvwwx",
-            r"5 patients, or more.* Received: 4 \(of",
-        ),
+        ("no-boxes", [], "uvwxyz", "no-boxes. .*6 images, none with"),
+        ("localization", [], "uvwxyz", "localization. .*6 images, none with"),
+        ("classification", [0], "uuvwwx", r"5 patients, or.* Received: 4 \(of 6"),
         ("localization", [0, 1, 2, 3], "uvwxyz", "image with boxes.* Received: 4"),
-        (
-            "no-boxes",
-            range(6),
-            "uvwxyz",
-            "6 of 6 images with boxes, 0 patients without",
-        ),
+        ("no-boxes", range(6), "uvwxyz", "6 of 6 images with boxes, 0 patients"),
         ("no-boxes", [0, 1], "uvuvxx", "2 of 6 images with boxes, 1 patients without"),
     ],
 )
-def test_too_few_patients_are_an_error(protocol, boxed, groups, message):
+def test_too_few_boxes_or_patients_are_an_error(protocol, boxed, groups, message):
     with pytest.raises(ValueError, match=message):
         make_lists(small(boxed, groups), protocol)
-
-
-def test_one_official_training_patient_cannot_be_parted():
-    splits = ["train", "train", "test"]
-    with pytest.raises(ValueError, match="too few patients for val"):
-        make_lists(small([], "uuv", splits=splits), "official")
 
 
 def test_images_that_cannot_be_named_are_an_error():
