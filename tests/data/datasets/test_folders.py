@@ -45,63 +45,67 @@ def test_the_tree_becomes_a_sorted_table(tree):
     assert table.splits.tolist() == ["train"] * 5 + ["test"] * 2
 
 
-def test_a_validation_folder_is_read(tree):
-    touch(tree, "val/cat/1.png", "val/dog/1.png")
-    assert len(read_folders(tree).split("val")) == 2
+@pytest.mark.parametrize(
+    ("extra", "splits"),
+    [
+        (
+            ["val/cat/1.png", "val/dog/1.png"],
+            ["train"] * 5 + ["val"] * 2 + ["test"] * 2,
+        ),
+        (
+            ["train/cat/.a.png", "train/cat/notes.txt", "train/.tmp/a.png"],
+            ["train"] * 5 + ["test"] * 2,
+        ),
+    ],
+)
+def test_validation_images_are_read_and_hidden_files_skipped(tree, extra, splits):
+    touch(tree, *extra)
+    assert sorted(read_folders(tree).splits) == sorted(splits)
 
 
-def test_hidden_and_other_files_are_passed_over(tree):
-    touch(tree, "train/cat/.a.png", "train/cat/notes.txt", "train/.tmp/a.png")
-    assert len(read_folders(tree)) == 7
-
-
-def test_a_root_with_test_images_only_is_fine(tmp_path):
+def test_test_images_only_are_fine(tmp_path):
     touch(tmp_path, "test/a/1.png", "test/b/1.png")
     assert read_folders(tmp_path).splits.tolist() == ["test", "test"]
 
 
-def test_the_order_of_the_classes_can_be_given(tree):
+def test_the_order_of_the_classes_is_that_of_the_caller(tree):
     table = read_folders(tree, class_names=("dog", "cat"))
     assert table.class_names == ("dog", "cat")
     assert table.paths[0].endswith("train/dog/1.png")
     assert table.class_index[0] == 0
 
 
-def test_other_classes_than_given_are_an_error(tree):
-    with pytest.raises(ValueError, match=r"test lacks cow\n.*class_names lacks cat"):
-        read_folders(tree, class_names=("dog", "cow"))
-
-
 @pytest.mark.parametrize(
-    ("image", "root", "message"),
+    ("images", "root", "message"),
     [
-        ("cat/1.png", "nowhere", r"(?s)nowhere, which does not exist.*train/CLASS_A"),
-        ("cat/1.png", ".", r"(?s)with cat.*ROOT/"),
-        ("train/1.png", ".", "one folder per class"),
+        (["cat/1.png"], "nowhere", "(?s)nowhere, which does not exist.*train/CLASS_A"),
+        (["cat/1.png"], ".", r"(?s)with cat.*ROOT/"),
+        (["train/1.png"], ".", "one folder per class"),
+        (["train/cat/1.png", "test/cat/1.png"], ".", "one class, 'cat'"),
     ],
 )
-def test_another_layout_is_an_error(tmp_path, image, root, message):
-    touch(tmp_path, image)
+def test_another_layout_is_an_error(tmp_path, images, root, message):
+    touch(tmp_path, *images)
     with pytest.raises(ValueError, match=message):
         read_folders(tmp_path / root)
 
 
-def test_a_class_folder_without_images_is_named(tree):
-    touch(tree, "train/cow/readme.txt")
-    with pytest.raises(ValueError, match=r"none in\n.*train/cow"):
-        read_folders(tree)
-
-
-def test_one_class_only_is_an_error(tmp_path):
-    touch(tmp_path, "train/cat/1.png", "test/cat/1.png")
-    with pytest.raises(ValueError, match="one class, 'cat'"):
-        read_folders(tmp_path)
-
-
-def test_different_classes_in_train_and_test_are_listed(tree):
-    touch(tree, "train/cow/1.png", "test/hen/1.png")
-    with pytest.raises(ValueError, match=r"train lacks hen\n.*test lacks cow"):
-        read_folders(tree)
+@pytest.mark.parametrize(
+    ("extra", "class_names", "message"),
+    [
+        ([], ("dog", "cow"), r"test lacks cow\n.*class_names lacks cat"),
+        (["train/cow/readme.txt"], None, r"none in\n.*train/cow"),
+        (
+            ["train/cow/1.png", "test/hen/1.png"],
+            None,
+            r"n lacks hen\n.*test lacks cow",
+        ),
+    ],
+)
+def test_different_classes_are_listed(tree, extra, class_names, message):
+    touch(tree, *extra)
+    with pytest.raises(ValueError, match=message):
+        read_folders(tree, class_names)
 
 
 def test_boxes_and_masks_are_read(tree):
@@ -123,16 +127,18 @@ def test_annotations_of_absent_images_are_reported(tree, caplog):
     assert "1 images without a file:\n  train/dog/9.png" in caplog.text
 
 
-@pytest.mark.parametrize("box", [[1, 2, 3, 4], [1, 2, 3, 4, "cow"]])
-def test_a_wrong_box_names_its_image(tree, box):
-    content = {"boxes": {"train/dog/1.png": [box]}}
-    (tree / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"Received: \[1, 2.*train/dog/1\.png"):
-        read_folders(tree)
-
-
-@pytest.mark.parametrize("text", ["{", "[]"])
-def test_broken_annotations_are_an_error(tree, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"json object .*annotations\.json"),
+        ("[]", r"json object .*annotations\.json"),
+        *(
+            (f'{{"boxes": {{"train/dog/1.png": [{box}]}}}}', r": \[1, 2.*dog/1\.png")
+            for box in ("[1, 2, 3, 4]", '[1, 2, 3, 4, "cow"]')
+        ),
+    ],
+)
+def test_wrong_annotations_are_an_error(tree, text, message):
     (tree / "annotations.json").write_text(text)
-    with pytest.raises(ValueError, match=r"json object .*annotations\.json"):
+    with pytest.raises(ValueError, match=message):
         read_folders(tree)
