@@ -247,16 +247,12 @@ def _file_name(table: Table, row: int, boxes: np.ndarray) -> str:
         path,
         int(table.orientations[row]),
         (stat.st_size, stat.st_mtime_ns),
-        _num_channels(table),
+        -(-len(table.class_names) // BITS),
         boxes.tolist(),
         (SIDES, POSITIONS, INTENSITIES, MARGIN),
         (PROBABILITY, COMPATIBILITY, ITERATIONS),
     )
     return hashlib.sha256(repr(content).encode()).hexdigest()[:40] + ".png"
-
-
-def _num_channels(table: Table) -> int:
-    return -(-len(table.class_names) // BITS)
 
 
 def _write_all(table: Table, tasks: dict, progress: bool, workers: int) -> None:
@@ -270,7 +266,7 @@ def _write_all(table: Table, tasks: dict, progress: bool, workers: int) -> None:
         disable=not (progress and tasks),
         leave=False,
     )
-    rows, channels = list(tasks), _num_channels(table)
+    rows, channels = list(tasks), -(-len(table.class_names) // BITS)
     with bar, _pool(min(workers, len(rows))) as pool:
         # in chunks: a pool would read all images before the first is done
         for start in range(0, len(rows), 4 * workers):

@@ -74,7 +74,7 @@ def read_lists(folder: PathLike) -> dict[str, list[str]]:
         name: list(dict.fromkeys(line for path in paths for line in _read_lines(path)))
         for name, paths in files.items()
     }
-    check_lists(lists, str(folder))
+    _check_lists(lists, str(folder))
     return lists
 
 
@@ -98,7 +98,7 @@ def write_lists(folder: PathLike, lists: Lists) -> None:
         {'train': ['a.png', 'b.png'], 'test': ['c.png']}
     """
     folder = Path(folder)
-    check_lists(lists, "the lists")
+    _check_lists(lists, "the lists")
     names = sorted({name for images in lists.values() for name in images})
     invalid = [repr(n) for n in names if n != n.strip() or "\n" in n or not n]
     rule = "Expected image names without blanks at their ends or line breaks"
@@ -143,7 +143,7 @@ def apply_lists(table: Table, lists: Lists, on_error: str = "raise") -> Table:
         ['test', 'train']
     """
     check_on_error(on_error)
-    check_lists(lists, "the lists")
+    _check_lists(lists, "the lists")
     rows = _match_rows(table, lists, on_error)
     for name in ("train", ANNOTATED):
         if name in rows and not rows[name].size:
@@ -211,11 +211,7 @@ def keep_boxes(table: Table, share: float, seed: int = 0) -> Table:
 
 
 def has_boxes(table: Table) -> np.ndarray:
-    """Mask of the images with boxes, boolean (n,).
-
-    Args:
-        table: The data.
-    """
+    """Mask of the images of a table with boxes, boolean (n,)."""
     return np.isin(np.arange(len(table)), table.boxes[:, 0].astype(int))
 
 
@@ -247,16 +243,8 @@ def image_names(table: Table) -> np.ndarray:
     return np.zeros(0, str)
 
 
-def check_lists(lists: Lists, source: str) -> None:
-    """Validate that lists are complete and disjoint.
-
-    Args:
-        lists: Image names by list.
-        source: Name of the lists, for messages.
-
-    Raises:
-        ValueError: If not; lists the problems.
-    """
+def _check_lists(lists: Lists, source: str) -> None:
+    """Raise unless lists, called ``source``, are complete and disjoint."""
     unknown = [str(name) for name in lists if name not in FILES]
     if unknown:
         raise ValueError(

@@ -29,14 +29,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
 
 
 def check_on_error(on_error: str) -> None:
-    """Validate ``on_error``: "raise" or "skip".
-
-    Args:
-        on_error: Received value.
-
-    Raises:
-        ValueError: If it is something else.
-    """
+    """Raise a ValueError unless ``on_error`` is "raise" or "skip"."""
     check_choice("on_error", on_error, ("raise", "skip"))
 
 

@@ -263,7 +263,7 @@ def _strings(values: npt.ArrayLike | None, count: int, name: str) -> np.ndarray:
     if column.shape != (count,):
         raise ValueError(
             f"Expected {name} with one entry per image, ({count},). Received: shape "
-            f'{column.shape}. Use "" where there is none.'
+            f'{column.shape}. Use "" for absent entries.'
         )
     return column.astype(str)
 
@@ -311,9 +311,8 @@ def _check_boxes(table: Table) -> None:
 
 def _check_values(table: Table) -> None:
     """Raise unless splits and orientations are valid."""
-    bad = np.flatnonzero(~np.isin(table.splits, SPLITS))
-    if len(bad):
-        check_choice(f"splits[{bad[0]}]", str(table.splits[bad[0]]), SPLITS)
+    for row in np.flatnonzero(~np.isin(table.splits, SPLITS)):
+        check_choice(f"splits[{row}]", str(table.splits[row]), SPLITS)
     turned = table.orientations
     if turned.shape != (len(table),) or not ((turned >= 1) & (turned <= 8)).all():
         raise ValueError(

@@ -118,7 +118,7 @@ def _split_labels(cell: str) -> list[str]:
 
 
 def _parse(cells: dict[Hashable, str], names: Sequence[str], folder: Path) -> _Row:
-    """Parse a line; a ValueError says what is wrong with it."""
+    """Parse a line; a ValueError describes its problem."""
     path = folder / cells["image"]
     if not cells["image"] or not path.is_file():
         raise ValueError(f"there is no such image in {folder}")

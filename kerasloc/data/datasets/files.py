@@ -47,6 +47,7 @@ class FileIndex:
         skip: Name of a folder inside it that is not walked.
 
     Attributes:
+        folder: The folder.
         paths: All images, sorted within each folder.
     """
 
@@ -63,14 +64,6 @@ class FileIndex:
             relative = path.relative_to(folder)
             for key in (relative, relative.with_suffix(""), path.name, path.stem):
                 self._paths_by_key[normalize(str(key))].add(path)
-
-    def relative(self, path: Path) -> str:
-        """Return the path below the folder, with forward slashes.
-
-        Args:
-            path: One of ``paths``.
-        """
-        return path.relative_to(self.folder).as_posix()
 
     def find(self, name: str) -> Path | None:
         """Return the image of that name, or None without one.
@@ -128,8 +121,10 @@ def locate(
     names, files = [], {}
     for key, image in images:
         path = indices[key].find(image)
-        names.append(f"{key}/{image if path is None else indices[key].relative(path)}")
-        if path is not None:
+        if path is None:
+            names.append(f"{key}/{image}")
+        else:
+            names.append(f"{key}/{path.relative_to(indices[key].folder).as_posix()}")
             files[names[-1]] = str(path)
     return names, files
 

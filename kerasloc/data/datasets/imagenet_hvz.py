@@ -59,7 +59,8 @@ def read_imagenet_hvz(
     names, files = locate(zip(rows[LABEL], rows[IMAGE], strict=True), indices)
     for label, index in indices.items():  # also the images without a row
         for path in index.paths:
-            files.setdefault(f"{label}/{index.relative(path)}", str(path))
+            relative = path.relative_to(index.folder).as_posix()
+            files.setdefault(f"{label}/{relative}", str(path))
     annotations = Annotations(
         source=str(root / TABLE),
         class_names=classes,

@@ -1,7 +1,7 @@
 """VinDr-CXR from its csv files and PNG images made of its DICOM files.
 
 ``train.csv`` (Kaggle) or ``annotations_train.csv`` (PhysioNet) has one row per
-radiologist and box, or per radiologist who found nothing: ``image_id``,
+radiologist and box, or per radiologist without a finding: ``image_id``,
 ``class_name``, ``x_min``, ``y_min``, ``x_max``, ``y_max``, and maybe ``class_id`` and
 ``rad_id``. ``test.csv`` or ``annotations_test.csv`` holds the same of test images,
 ``image_labels_train.csv`` and ``image_labels_test.csv`` one column per finding.
