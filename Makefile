@@ -11,25 +11,25 @@ $(VENV)/ready: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e ".[imgaug,dev]"
-	@# OpenCV without desktop libraries in the place of the one that imgaug brings:
-	@# the same module, and it imports on bare servers, too.
+	@# OpenCV without desktop libraries instead of the one that imgaug installs:
+	@# the same module, which also imports on bare servers.
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python
 	$(BIN)/python -m pip install --quiet "opencv-python-headless>=4.10"
 	touch $@
 
-demo: $(VENV)/ready  ## Trains both models on synthetic images and draws every step.
+demo: $(VENV)/ready  ## Trains HRCAM on synthetic images and draws every step.
 	$(BIN)/python scripts/pretrain_half.py
 	$(BIN)/python scripts/train_full.py
 	$(BIN)/python scripts/evaluate.py --type half
 	$(BIN)/python scripts/evaluate.py --type full
-	@echo "Look at results/full/*/evaluation/pipeline-*.png"
+	@echo "See results/full/*/evaluation/pipeline-*.png"
 
 demo-pylon: $(VENV)/ready  ## Trains PYLON on synthetic images, measures and draws it.
 	$(BIN)/python scripts/train_pylon.py
 	$(BIN)/python scripts/generate_heatmaps.py --type pylon --limit 40
-	@echo "Look at results/pylon/*/heatmaps/page-001.png"
+	@echo "See results/pylon/*/heatmaps/page-001.png"
 
-demo-ham: $(VENV)/ready  ## Trains HAM on synthetic images, measures it, a web page.
+demo-ham: $(VENV)/ready  ## Trains HAM on synthetic images, measures it, writes a web page.
 	$(BIN)/python scripts/train_ham.py
 	$(BIN)/python scripts/generate_heatmaps.py --type ham --html --limit 60
 	@echo "Open results/ham/*/heatmaps/html/index.html in a browser"
@@ -40,7 +40,7 @@ demo-explainer: $(VENV)/ready  ## Trains the explainer-classifier on synthetic p
 	$(BIN)/python scripts/compare_explanations.py --limit 24 --steps 20
 	@echo "Open results/explainer/*/heatmaps/html/index.html in a browser"
 
-test: $(VENV)/ready  ## All tests, on all cores.
+test: $(VENV)/ready  ## All tests and doctests, on all cores.
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-fast: $(VENV)/ready  ## The tests that take less than five seconds each.

@@ -17,7 +17,7 @@ refined heat map. The same command goes on where it was stopped.
 """
 
 DEFAULTS = {"epochs": 50, "optimizer": "adam", "learning_rate": 1e-3}
-# Why the alignment term: README, "How good are HRCAM's maps?"
+# Why the alignment term: docs/results.md, "How good are HRCAM's maps?"
 EMBEDDED = {"epochs": 4, "align_weight": 0.1}
 
 
