@@ -1,6 +1,7 @@
-"""What the decoders over a ResNet have in common: blocks, attention, head, start."""
+"""Blocks of the decoders over a ResNet: convolutions, attention, head, image."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,76 +16,128 @@ HEAD = "segmentation_head_0"
 Arrays = Mapping[str, Mapping[str, np.ndarray]]  # by layer and variable
 
 
-def start(input_shape, classes: int, multiple: int = 32):
-    """The symbolic image of a checked shape.
+def start(
+    input_shape: Sequence[int], classes: int, multiple: int = 32
+) -> keras.KerasTensor:
+    """Return the symbolic image of a checked shape.
 
     Args:
-        input_shape: Rows, columns, channels.
-        classes: How many; at least 1.
-        multiple: What both sides are a multiple of.
+        input_shape: (rows, cols, channels).
+        classes: Number of classes, at least 1.
+        multiple: Divisor of both sides.
 
     Raises:
         ValueError: If the shape or the number does not fit.
+
+    Examples:
+        >>> start((64, 32, 1), classes=3).shape
+        (None, 64, 32, 1)
     """
     if len(input_shape) != 3:
         raise ValueError(
-            f"input_shape is (rows, cols, channels). Received: {input_shape!r}."
+            f"Expected input_shape (rows, cols, channels). Received: {input_shape!r}."
         )
     size = as_size(input_shape[:2], multiple=multiple)
     counts = (classes, input_shape[2])
     if any(int(count) != count or count < 1 for count in counts):
         raise ValueError(
-            "There is at least one class and one channel. "
+            "Expected at least one class and one channel. "
             f"Received: {classes!r} classes, {input_shape[2]!r} channels."
         )
     return keras.Input((*size, int(input_shape[2])), name="image")
 
 
-def conv(x, filters: int, size: int, name: str, bias: bool = True, **options):
-    """Convolution with same padding; He-uniform kernel, zero bias.
+def conv(
+    x: keras.KerasTensor,
+    filters: int,
+    size: int,
+    name: str,
+    *,
+    bias: bool = True,
+    kernel_initializer: Any = "he_uniform",
+    dtype: str | None = None,
+) -> keras.KerasTensor:
+    """Apply a convolution with same padding.
 
     Args:
         x: Features.
-        filters: Channels of the answer.
-        size: Of the kernel; odd.
-        name: Of the layer.
-        bias: Whether it has one.
-        **options: Of ``keras.layers.Conv2D``.
+        filters: Number of output channels.
+        size: Size of the kernel; odd.
+        name: Name of the layer.
+        bias: Whether to add a bias, zero at first.
+        kernel_initializer: Initializer of the kernel.
+        dtype: Precision of the layer; Keras' policy by default.
+
+    Examples:
+        >>> conv(keras.Input((8, 8, 4)), 5, 3, "conv").shape
+        (None, 8, 8, 5)
     """
-    options = {"kernel_initializer": "he_uniform", **options}
     return layers.Conv2D(
-        filters, size, padding="same", use_bias=bias, name=name, **options
+        filters,
+        size,
+        padding="same",
+        use_bias=bias,
+        kernel_initializer=kernel_initializer,
+        dtype=dtype,
+        name=name,
     )(x)
 
 
-def relu(x, name: str):
-    """The features, 0 where they were below."""
+def relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Apply ReLU as layer ``NAME_relu``."""
     return layers.Activation("relu", name=f"{name}_relu")(x)
 
 
-def conv_bn(x, filters: int, size: int, name: str):
-    """Convolution with bias and batch normalization: ``NAME_conv``, ``NAME_bn``."""
+def conv_bn(
+    x: keras.KerasTensor, filters: int, size: int, name: str
+) -> keras.KerasTensor:
+    """Apply a convolution with bias ``NAME_conv`` and batch normalization ``NAME_bn``.
+
+    Examples:
+        >>> conv_bn(keras.Input((8, 8, 4)), 5, 1, "gate").shape
+        (None, 8, 8, 5)
+    """
     return norm(conv(x, filters, size, f"{name}_conv"), f"{name}_bn")
 
 
-def conv_bn_relu(x, filters: int, size: int, name: str):
-    """Convolution with bias, batch normalization, ReLU."""
+def conv_bn_relu(
+    x: keras.KerasTensor, filters: int, size: int, name: str
+) -> keras.KerasTensor:
+    """Apply a convolution with bias, batch normalization and ReLU.
+
+    Examples:
+        >>> conv_bn_relu(keras.Input((8, 8, 4)), 5, 3, "up1").shape
+        (None, 8, 8, 5)
+    """
     return relu(conv_bn(x, filters, size, name), name)
 
 
-def resize_like(x, partner, name: str):
-    """Features at the size of others, align_corners."""
+def resize_like(
+    x: keras.KerasTensor, partner: keras.KerasTensor, name: str
+) -> keras.KerasTensor:
+    """Resize features to the size of a partner with aligned corners.
+
+    Examples:
+        >>> resize_like(keras.Input((2, 3, 4)), keras.Input((7, 5, 1)), "up").shape
+        (None, 7, 5, 4)
+    """
     return AlignedResize(name=name)(x, partner)
 
 
-def pyramid_attention(x, filters: int, name: str, deepest: str = "conv3"):
-    """The features through 1 x 1, times an attention from three coarser sizes.
+def pyramid_attention(
+    x: keras.KerasTensor, filters: int, name: str, deepest: str = "conv3"
+) -> keras.KerasTensor:
+    """Apply a 1 x 1 convolution, times an attention of three coarser sizes.
 
     Args:
-        x: The deepest features.
-        filters: Width of the answer.
+        x: Deepest features.
+        filters: Number of output channels.
         name: Prefix of the layers.
-        deepest: Name of the convolution on the coarsest size.
+        deepest: Name of the convolution at the coarsest size.
+
+    Examples:
+        >>> pyramid_attention(keras.Input((8, 8, 16)), 6, "pa").shape
+        (None, 8, 8, 6)
 
     Reference:
         Li et al., Pyramid Attention Network for Semantic Segmentation, BMVC 2018.
@@ -97,25 +150,31 @@ def pyramid_attention(x, filters: int, name: str, deepest: str = "conv3"):
         x = conv_bn_relu(x, 1, size, f"{name}_down{level}_1")
         levels.append((x, size))
     attention = None
-    for (level, size), part in zip(
-        reversed(levels), (deepest, "conv2", "conv1"), strict=True
-    ):
-        finer = conv_bn_relu(level, 1, size, f"{name}_{part}")
+    names = (deepest, "conv2", "conv1")
+    for (level, size), step in zip(reversed(levels), names, strict=True):
+        finer = conv_bn_relu(level, 1, size, f"{name}_{step}")
         if attention is not None:
-            up = resize_like(attention, finer, f"{name}_{part}_up")
-            finer = layers.Add(name=f"{name}_{part}_add")([finer, up])
+            up = resize_like(attention, finer, f"{name}_{step}_up")
+            finer = layers.Add(name=f"{name}_{step}_add")([finer, up])
         attention = finer
     attention = resize_like(attention, mid, f"{name}_up")
     return layers.Multiply(name=f"{name}_multiply")([mid, attention])
 
 
-def norm_relu(x, name: str):
-    """Batch normalization ``NAME`` and ReLU."""
+def norm_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Apply batch normalization ``NAME`` and ReLU."""
     return relu(norm(x, name), name)
 
 
-def separable(x, filters: int, size: int, name: str, dilation: int = 1):
-    """Depthwise convolution ``NAME_0``, then 1 x 1 ``NAME_1``; no bias."""
+def separable(
+    x: keras.KerasTensor, filters: int, size: int, name: str, dilation: int = 1
+) -> keras.KerasTensor:
+    """Apply a depthwise convolution ``NAME_0``, then 1 x 1 ``NAME_1``; no bias.
+
+    Examples:
+        >>> separable(keras.Input((8, 8, 4)), 6, 3, "aspp", dilation=2).shape
+        (None, 8, 8, 6)
+    """
     x = layers.DepthwiseConv2D(
         size,
         padding="same",
@@ -127,25 +186,29 @@ def separable(x, filters: int, size: int, name: str, dilation: int = 1):
     return conv(x, filters, 1, f"{name}_1", bias=False)
 
 
-def global_mean(x, name: str):
-    """The mean over the image, (n, 1, 1, channels)."""
+def global_mean(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Average features over the image, (n, 1, 1, channels)."""
     return layers.GlobalAveragePooling2D(keepdims=True, name=name)(x)
 
 
-def head(x, classes: int, size: int, name: str = HEAD):
-    """Raw maps (n, rows, cols, classes), float32."""
+def head(
+    x: keras.KerasTensor, classes: int, size: int, name: str = HEAD
+) -> keras.KerasTensor:
+    """Compute raw maps (n, rows, cols, classes) in float32."""
     return conv(
         x, classes, size, name, dtype="float32", kernel_initializer="glorot_uniform"
     )
 
 
-def describe(arrays, last: str, options_of) -> dict:
-    """What the shapes of weights tell about the network they were made for.
+def describe(
+    arrays: Arrays, last: str, options_of: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Describe the network of weights by the shapes of its kernels.
 
     Args:
-        arrays: Every layer's arrays by layer name.
-        last: Name of the layer that gives the maps.
-        options_of: Function from kernel shapes (rows, cols, in, out) or, of a Dense
+        arrays: Arrays by layer and variable.
+        last: Name of the layer that outputs the maps.
+        options_of: Function from kernel shapes (rows, cols, in, out) or, for a Dense
             layer, (in, out), by layer name to the options of the builder; a missing
             layer is a KeyError.
 
@@ -172,13 +235,21 @@ def describe(arrays, last: str, options_of) -> dict:
     }
 
 
-def max_pooled(image, maps, name: str) -> keras.Model:
-    """The model whose logits are the maxima of its maps.
+def max_pooled(
+    image: keras.KerasTensor, maps: keras.KerasTensor, name: str
+) -> keras.Model:
+    """Build the model whose logits are the maxima of its maps.
 
     Args:
-        image: The symbolic image.
-        maps: (n, rows, cols, classes).
-        name: Of the model.
+        image: Symbolic image.
+        maps: Symbolic maps (n, rows, cols, classes).
+        name: Name of the model.
+
+    Examples:
+        >>> image = keras.Input((8, 8, 3))
+        >>> model = max_pooled(image, head(image, classes=2, size=1), "tiny")
+        >>> {name: output.shape for name, output in model.output.items()}
+        {'logits': (None, 2), 'maps': (None, 8, 8, 2)}
     """
     logits = layers.GlobalMaxPooling2D(dtype="float32", name="logits")(maps)
     return keras.Model(image, {"logits": logits, "maps": maps}, name=name)

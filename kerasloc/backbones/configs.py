@@ -46,7 +46,7 @@ def architecture(name: str) -> Architecture:
     Raises:
         ValueError: If there is no such network.
 
-    Example:
+    Examples:
         >>> architecture("resnet18").blocks
         (2, 2, 2, 2)
     """

@@ -1,29 +1,33 @@
 """DenseNet-FCN: a densely connected encoder with a transposed-convolution decoder.
 
-Layer names are API: published weights load by them, and nothing else looks a layer
-up in any other way.
+Layer names are API: published weights load by them.
 
 Reference:
     Jegou et al., The One Hundred Layers Tiramisu, CVPRW 2017; the variant of Tagaris
     et al., High Resolution Class Activation Mapping, ICIP 2019.
 """
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import keras
 from keras import layers
 
 from kerasloc.backbones.configs import DenseNetConfig
 from kerasloc.layers import BatchNormalization
 
 EPSILON = 1.1e-5
+Tensor: TypeAlias = keras.KerasTensor
 
 
-def norm_relu(x, name: str, config: DenseNetConfig):
-    """ReLU of the batch-normalized features."""
+def norm_relu(x: Tensor, name: str, config: DenseNetConfig) -> Tensor:
+    """Apply batch normalization and ReLU."""
     x = BatchNormalization(momentum=config.momentum, epsilon=EPSILON, name=name)(x)
     return layers.Activation("relu", name=f"{name}_relu")(x)
 
 
-def conv(x, filters: int, size: int, name: str, penalty=None):
-    """Convolution with same padding and without bias."""
+def conv(x: Tensor, filters: int, size: int, name: str, penalty: Any = None) -> Tensor:
+    """Apply a convolution with same padding and without bias."""
     return layers.Conv2D(
         filters,
         size,
@@ -35,22 +39,24 @@ def conv(x, filters: int, size: int, name: str, penalty=None):
     )(x)
 
 
-def stem(x, config: DenseNetConfig):
-    """Features of half the image's size, (rows / 2, cols / 2, initial_filters)."""
+def stem(x: Tensor, config: DenseNetConfig) -> Tensor:
+    """Compute features of half the image's size with ``initial_filters`` channels."""
     x = conv(x, config.initial_filters, 3, "initial_conv2D", config.l2())
     x = norm_relu(x, "initial_bn", config)
     return transition_down(x, "early", config)
 
 
-def transition_down(x, index, config: DenseNetConfig):
-    """The features after a 1 x 1 convolution of as many channels, max-pooled by 2."""
+def transition_down(x: Tensor, index: int | str, config: DenseNetConfig) -> Tensor:
+    """Apply a 1 x 1 convolution of as many channels and max-pooling by 2."""
     x = norm_relu(x, f"tr_{index}_bn", config)
     x = conv(x, x.shape[-1], 1, f"tr_{index}_conv2D", config.l2())
     return layers.MaxPooling2D(2, name=f"tr_{index}_pool")(x)
 
 
-def transition_up(x, index, filters: int, config: DenseNetConfig):
-    """Features of twice the size."""
+def transition_up(
+    x: Tensor, index: int | str, filters: int, config: DenseNetConfig
+) -> Tensor:
+    """Double the size of features with a transposed convolution."""
     return layers.Conv2DTranspose(
         filters,
         3,
@@ -63,12 +69,18 @@ def transition_up(x, index, filters: int, config: DenseNetConfig):
     )(x)
 
 
-def dense_block(x, index: int, config: DenseNetConfig):
-    """The features joined with every dense layer's, and the new ones alone.
+def dense_block(x: Tensor, index: int, config: DenseNetConfig) -> tuple[Tensor, Tensor]:
+    """Apply a dense block.
 
     Returns:
-        ``[x, new]`` with ``channels + up_filters`` channels, ``new`` with
-        ``up_filters``.
+        The features joined with those of all dense layers, ``channels + up_filters``
+        channels, and the new features alone, ``up_filters`` channels.
+
+    Examples:
+        >>> config = DenseNetConfig(growth=4, layers_per_block=2)
+        >>> joined, new = dense_block(keras.Input((8, 8, 6)), 0, config)
+        >>> joined.shape, new.shape
+        ((None, 8, 8, 14), (None, 8, 8, 8))
     """
     new = []
     for layer in range(config.layers_per_block):
@@ -81,12 +93,20 @@ def dense_block(x, index: int, config: DenseNetConfig):
     return x, layers.Concatenate(name=f"dense_{index}_new")(new)
 
 
-def encode(image, config: DenseNetConfig):
-    """Features after the first way up, and the skips that are still to be used.
+def encode(image: Tensor, config: DenseNetConfig) -> tuple[Tensor, list[Tensor]]:
+    """Build the encoder and the first step of the decoder.
 
     Returns:
-        The features (rows / 2**blocks, cols / 2**blocks, up_filters) and a list of
-        the skips, the shallowest first.
+        The features (rows / 2**blocks, cols / 2**blocks, up_filters) and the remaining
+        skips, the shallowest first.
+
+    Examples:
+        >>> config = DenseNetConfig(growth=4, blocks=2, layers_per_block=1)
+        >>> features, skips = encode(keras.Input((32, 32, 3)), config)
+        >>> features.shape, [skip.shape for skip in skips]
+        ((None, 8, 8, 4), [(None, 16, 16, 52)])
+        >>> expand(features, skips, config).shape
+        (None, 32, 32, 4)
     """
     x, skips = stem(image, config), []
     for index in range(config.blocks):
@@ -98,20 +118,22 @@ def encode(image, config: DenseNetConfig):
     return new, skips
 
 
-def decode_step(x, skip, step: int, config: DenseNetConfig):
-    """One way up: upsample, join the skip, one dense block; joined and new features."""
+def decode_step(
+    x: Tensor, skip: Tensor, step: int, config: DenseNetConfig
+) -> tuple[Tensor, Tensor]:
+    """Upsample, join a skip, apply a dense block; returns joined and new features."""
     x = transition_up(x, step, config.up_filters, config)
     x = layers.Concatenate(name=f"tr_up_{step}_concat")([x, skip])
     return dense_block(x, config.blocks + 1 + step, config)
 
 
-def expand(x, skips, config: DenseNetConfig):
-    """Features of the image's size, (rows, cols, growth).
+def expand(x: Tensor, skips: Sequence[Tensor], config: DenseNetConfig) -> Tensor:
+    """Build the rest of the decoder, to features (rows, cols, growth).
 
     Args:
-        x: What :func:`encode` gave.
-        skips: The skips it left, the shallowest first.
-        config: The same sizes.
+        x: Features of :func:`encode`.
+        skips: Skips of :func:`encode`, the shallowest first.
+        config: Sizes as for :func:`encode`.
     """
     joined = x
     for step, skip in enumerate(reversed(skips), start=1):

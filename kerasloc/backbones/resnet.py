@@ -11,6 +11,8 @@ Reference:
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import layers
@@ -27,43 +29,42 @@ MOMENTUM = 0.9
 STAGES = ("stage1", "stage2", "stage3", "stage4", "stage5")
 
 
-def resnet(image, name: str = "resnet50", config: ResNetConfig | None = None) -> dict:
-    """The features after every stage, by tap name.
+def resnet(
+    image: keras.KerasTensor, name: str = "resnet50", config: ResNetConfig | None = None
+) -> dict[str, keras.KerasTensor]:
+    """Build a ResNet; returns the features after every stage by tap name.
 
     Args:
         image: Normalized images (n, rows, cols, channels), any channel count.
-        name: One of :data:`ARCHITECTURES`.
-        config: Strides, dilations and the hook.
+        name: Name in :data:`~kerasloc.backbones.configs.ARCHITECTURES`.
+        config: Strides, dilations and the hook; torchvision's by default.
 
     Returns:
         ``stage1`` (after the stem's ReLU, 1/2 of the image's size), ``stage2`` (1/4) to
         ``stage5`` (1/32 with the default strides).
 
     Raises:
-        ValueError: If the name is none.
+        ValueError: If there is no such network.
     """
     net, config = architecture(name), config or ResNetConfig()
     x = conv(image, 64, 7, "conv1", stride=2)
     x = layers.Activation("relu", name="stage1")(norm(x, "bn1"))
     taps = {"stage1": x}
     if config.pooling:
-        # ReLU leaves nothing below 0, so zeros pad as minus infinity does.
+        # features are not below 0, so zeros pad as minus infinity does
         x = layers.ZeroPadding2D(1, name="maxpool_pad")(x)
         x = layers.MaxPooling2D(3, 2, name="maxpool")(x)
     x = _hook(config, x, "stem")
     for stage, count in enumerate(net.blocks):
         for index in range(count):
-            prefix = f"layer{stage + 1}_{index}"
-            last = STAGES[stage + 1] if index == count - 1 else f"{prefix}_relu"
-            step = config.strides[stage] if index == 0 else 1
-            x = _block(x, net, config, stage, (prefix, step, last))
-            x = _hook(config, x, prefix)
+            x = _block(x, net, config, stage, index)
+            x = _hook(config, x, f"layer{stage + 1}_{index}")
         taps[STAGES[stage + 1]] = x
     return taps
 
 
 def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a model that belong to its backbone and have weights."""
+    """Return the layers with weights of a model's backbone."""
     pattern = re.compile(r"conv1|bn1|layer[1-4]_\d+_.*")
     return [
         layer
@@ -72,11 +73,18 @@ def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
     ]
 
 
-def describe(kernels: dict) -> dict:
-    """Which backbone kernels are of, and for how many channels; empty if of none.
+def describe(kernels: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Recognize a backbone by the shapes of its kernels.
 
     Args:
         kernels: Shapes (rows, cols, in, out) by layer name.
+
+    Returns:
+        ``backbone`` and ``channels`` of the images; empty without a ResNet.
+
+    Examples:
+        >>> describe({"conv1": (7, 7, 3, 64)})
+        {}
     """
     if "conv1" not in kernels or "layer1_0_conv2" not in kernels:
         return {}
@@ -98,19 +106,34 @@ def describe(kernels: dict) -> dict:
     return {}
 
 
-def conv(x, filters: int, size: int, name: str, **options):
-    """Convolution without bias, padded symmetrically.
+def conv(
+    x: keras.KerasTensor,
+    filters: int,
+    size: int,
+    name: str,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> keras.KerasTensor:
+    """Apply a convolution without bias, padded symmetrically.
 
     Args:
         x: Features.
-        filters: Channels of the answer.
-        size: Of the kernel; odd.
-        name: Of the layer.
-        **options: ``stride``, ``dilation`` and ``groups``, 1 each by default.
+        filters: Number of output channels.
+        size: Size of the kernel; odd.
+        name: Name of the layer.
+        stride: Stride of both sides.
+        dilation: Dilation of the kernel, 1 or a multiple of the stride.
+        groups: Number of groups of channels.
+
+    Examples:
+        >>> image = keras.Input((32, 32, 3))
+        >>> conv(image, 8, 3, "conv1", stride=2).shape
+        (None, 16, 16, 8)
     """
-    stride, dilation = options.get("stride", 1), options.get("dilation", 1)
     if stride > 1 and dilation % stride == 0:
-        # Keras refuses both at once; dilated, every stride-th pixel is all that counts
+        # Keras refuses both at once; dilated, only every stride-th pixel counts
         x = layers.MaxPooling2D(1, stride, name=f"{name}_stride")(x)
         stride, dilation = 1, dilation // stride
     padding = dilation * (size - 1) // 2
@@ -121,7 +144,7 @@ def conv(x, filters: int, size: int, name: str, **options):
         size,
         strides=stride,
         dilation_rate=dilation,
-        groups=options.get("groups", 1),
+        groups=groups,
         padding="valid" if stride > 1 else "same",
         use_bias=False,
         kernel_initializer=keras.initializers.VarianceScaling(
@@ -131,38 +154,40 @@ def conv(x, filters: int, size: int, name: str, **options):
     )(x)
 
 
-def norm(x, name: str):
-    """Batch normalization with torch's constants."""
+def norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Apply batch normalization with torch's constants."""
     return BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)
 
 
-def _block(x, net, config, stage, place):
-    """One residual block; ``place`` is its prefix, stride and last ReLU's name."""
-    prefix, stride, last = place
+def _norm_relu(x, prefix, number):
+    x = norm(x, f"{prefix}_bn{number}")
+    return layers.Activation("relu", name=f"{prefix}_relu{number}")(x)
+
+
+def _block(x, net, config, stage, index):
+    """Residual block ``layerSTAGE_INDEX``; the last of a stage ends in its tap."""
+    prefix = f"layer{stage + 1}_{index}"
+    stride = config.strides[stage] if index == 0 else 1
     base, dilation = 64 * 2**stage, config.dilations[stage]
     width = base * net.expansion
     if net.bottleneck:
-        inner = base * net.group_width // 64 * net.groups
-        steps = [
-            (inner, 1, {}),
-            (inner, 3, {"stride": stride, "dilation": dilation, "groups": net.groups}),
-            (width, 1, {}),
-        ]
+        inner, groups = base * net.group_width // 64 * net.groups, net.groups
+        y = _norm_relu(conv(x, inner, 1, f"{prefix}_conv1"), prefix, 1)
+        shape = {"stride": stride, "dilation": dilation, "groups": groups}
+        y = _norm_relu(conv(y, inner, 3, f"{prefix}_conv2", **shape), prefix, 2)
+        y = norm(conv(y, width, 1, f"{prefix}_conv3"), f"{prefix}_bn3")
     else:
         second = dilation if config.dilate == "every" else 1
-        first = {"stride": stride, "dilation": dilation}
-        steps = [(base, 3, first), (base, 3, {"dilation": second})]
-    y = x
-    for number, (filters, size, options) in enumerate(steps, start=1):
-        y = conv(y, filters, size, f"{prefix}_conv{number}", **options)
-        y = norm(y, f"{prefix}_bn{number}")
-        if number < len(steps):
-            y = layers.Activation("relu", name=f"{prefix}_relu{number}")(y)
+        y = conv(x, base, 3, f"{prefix}_conv1", stride=stride, dilation=dilation)
+        y = conv(_norm_relu(y, prefix, 1), base, 3, f"{prefix}_conv2", dilation=second)
+        y = norm(y, f"{prefix}_bn2")
     if stride > 1 or x.shape[-1] != width:
         x = conv(x, width, 1, f"{prefix}_downsample_0", stride=stride)
         x = norm(x, f"{prefix}_downsample_1")
     y = layers.Add(name=f"{prefix}_add")([y, x])
-    return layers.Activation("relu", name=last)(y)
+    last = index == net.blocks[stage] - 1
+    name = STAGES[stage + 1] if last else f"{prefix}_relu"
+    return layers.Activation("relu", name=name)(y)
 
 
 def _hook(config, x, name):

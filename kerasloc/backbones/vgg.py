@@ -7,7 +7,9 @@ Reference:
 """
 
 from collections.abc import Callable
+from typing import Any
 
+import keras
 from keras import layers
 
 from kerasloc.backbones.blocks import conv, relu
@@ -15,13 +17,19 @@ from kerasloc.backbones.blocks import conv, relu
 WIDTHS = (32, 64, 128, 256)
 
 
-def vgg(image, after_block: Callable | None = None):
-    """The deepest features, (n, rows / 16, cols / 16, 256).
+def vgg(
+    image: keras.KerasTensor, after_block: Callable[..., Any] | None = None
+) -> keras.KerasTensor:
+    """Build the network; returns the deepest features, (n, rows / 16, cols / 16, 256).
 
     Args:
         image: Images (n, rows, cols, channels); both sides multiples of 16.
         after_block: Function ``(features, name) -> features`` behind every stage
             (``conv_mod0``, ...) and before its pooling, or None.
+
+    Examples:
+        >>> vgg(keras.Input((32, 48, 3))).shape
+        (None, 2, 3, 256)
     """
     x = image
     for stage, width in enumerate(WIDTHS):
@@ -32,15 +40,19 @@ def vgg(image, after_block: Callable | None = None):
     return x
 
 
-def conv_relu_twice(x, filters: int, name: str):
-    """Two 3 x 3 convolutions, each with a ReLU: ``NAME_conv0``, ``NAME_conv1``.
+def conv_relu_twice(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+    """Apply two 3 x 3 convolutions with ReLU: ``NAME_conv0``, ``NAME_conv1``.
 
     Args:
         x: Features.
-        filters: Channels of the answer.
+        filters: Number of output channels.
         name: Prefix of the layers.
+
+    Examples:
+        >>> conv_relu_twice(keras.Input((8, 8, 3)), 4, "mod").shape
+        (None, 8, 8, 4)
     """
     for number in (0, 1):
-        part = f"{name}_conv{number}"
-        x = relu(conv(x, filters, 3, part), part)
+        layer = f"{name}_conv{number}"
+        x = relu(conv(x, filters, 3, layer), layer)
     return x
