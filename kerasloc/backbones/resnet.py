@@ -19,6 +19,7 @@ from keras import layers
 
 from kerasloc.backbones.configs import (
     ARCHITECTURES,
+    Architecture,
     ResNetConfig,
     architecture,
 )
@@ -30,13 +31,16 @@ STAGES = ("stage1", "stage2", "stage3", "stage4", "stage5")
 
 
 def resnet(
-    image: keras.KerasTensor, name: str = "resnet50", config: ResNetConfig | None = None
+    image: keras.KerasTensor,
+    name: str | Architecture = "resnet50",
+    config: ResNetConfig | None = None,
 ) -> dict[str, keras.KerasTensor]:
     """Build a ResNet; returns the features after every stage by tap name.
 
     Args:
         image: Normalized images (n, rows, cols, channels), any channel count.
-        name: Name in :data:`~kerasloc.backbones.configs.ARCHITECTURES`.
+        name: Name in :data:`~kerasloc.backbones.configs.ARCHITECTURES`, or the sizes
+            themselves.
         config: Strides, dilations and the hook; torchvision's by default.
 
     Returns:
@@ -46,7 +50,8 @@ def resnet(
     Raises:
         ValueError: If there is no such network.
     """
-    net, config = architecture(name), config or ResNetConfig()
+    net = name if isinstance(name, Architecture) else architecture(name)
+    config = config or ResNetConfig()
     x = conv(image, 64, 7, "conv1", stride=2)
     x = layers.Activation("relu", name="stage1")(norm(x, "bn1"))
     taps = {"stage1": x}
