@@ -5,6 +5,7 @@ import importlib.util
 import pathlib
 import types
 
+import numpy as np
 import pytest
 
 UTILS = pathlib.Path(__file__).parents[2] / "utils"
@@ -65,5 +66,18 @@ def comparisons():
             assert ("ratio" in row) == ("against" in row)
             assert row.get("ratio", 1) > 0
         return [(row["name"], row.get("against"), row.get("aim")) for row in rows]
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def changes():
+    """Function that calls a step; returns True if it changes a variable."""
+
+    def check(step, variables):
+        before = [variable.numpy() for variable in variables]
+        step()
+        pairs = zip(before, variables, strict=True)
+        return any(not np.array_equal(old, new.numpy()) for old, new in pairs)
 
     return check

@@ -1,6 +1,5 @@
 """The suite pylon of the benchmark: the compared code computes the same."""
 
-import functools
 import importlib
 import inspect
 import os
@@ -10,14 +9,8 @@ import types
 import numpy as np
 import pytest
 
-SIZES = {
-    "im_size": 32,
-    "images": 6,
-    "map_size": 8,
-    "loop_images": 2,
-    "files": 1,
-    "file_size": 64,
-}
+SIZES = {"im_size": 32, "images": 6, "map_size": 8, "loop_images": 2}
+FILES = {"files": 1, "file_size": 64}
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +30,12 @@ def reading(suite):
 
 @pytest.fixture
 def options(suite, quick_options):
-    return functools.partial(quick_options, suite, **SIZES)
+    return lambda **sizes: quick_options(suite, **SIZES | FILES | sizes)
 
 
-def scramble(model):
-    """Draw everything that training changes: weights and moving statistics."""
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        for weight in layer.weights:
-            if weight.name in ("moving_variance", "gamma"):
-                weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-            elif weight.name in ("moving_mean", "beta", "bias"):
-                weight.assign(0.1 * rng.standard_normal(weight.shape))
-
-
-def test_the_plain_network_has_the_same_outputs(suite, quick_options):
-    wrapper, _ = suite.networks(quick_options(suite, im_size=64), "float32")
-    scramble(wrapper.model)
+def test_the_plain_network_has_the_same_outputs(suite, options, fill_by_rule):
+    wrapper, _ = suite.networks(options(im_size=64), "float32")
+    fill_by_rule(wrapper.model)
     plain = importlib.import_module("benchmarks.plain").plain_copy(wrapper.model)
     shape = (2, 64, 64, 1)
     images = np.random.default_rng(0).standard_normal(shape, dtype="float32")
@@ -79,60 +61,56 @@ def test_the_plain_network_has_the_precision_and_only_keras_layers(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager")
-def test_a_training_step_changes_the_trained_weights(suite, options):
+def test_a_training_step_changes_the_trained_weights(suite, options, changes):
     wrapper, _ = suite.networks(options(), "float32")
     step = suite.training_step(wrapper.model, wrapper.config, options())
-    before = [w.numpy() for w in wrapper.model.trainable_variables]
-    step()
-    after = [w.numpy() for w in wrapper.model.trainable_variables]
-    assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert changes(step, wrapper.model.trainable_variables)
 
 
-def test_training_compares_both_networks_in_both_precisions(
+def test_training_and_inference_compare_both_networks_in_both_precisions(
     suite, options, comparisons
 ):
-    def build(_, precision):
-        wrapper = types.SimpleNamespace(model=f"ours {precision}", config=None)
-        return wrapper, f"plain {precision}"
+    calls, built = [], []
 
-    built = []
-    rows = suite.training(options(), build, lambda m, *_: built.append(m) or list)
+    def model(name):
+        return types.SimpleNamespace(
+            name=name, predict_on_batch=lambda _: calls.append(name)
+        )
+
+    def build(_, precision):
+        wrapper = types.SimpleNamespace(
+            model=model("ours"),
+            config=None,
+            optimize=lambda p: types.SimpleNamespace(model=model(f"optimized {p}")),
+        )
+        built.append(precision)
+        return wrapper, model("plain")
+
+    def step(network, *_):
+        built.append(network.name)
+        return list
+
     plain, plain_half = "Keras' layers, float32", "Keras' layers, mixed_bfloat16"
-    assert built == [
-        "plain float32",
-        "ours float32",
-        "plain mixed_bfloat16",
-        "ours mixed_bfloat16",
-    ]
-    assert comparisons(rows) == [
+    assert comparisons(suite.training(options(), build, step)) == [
         (plain, None, None),
         ("ours, float32", plain, 1.2),
         (plain_half, plain, None),
         ("ours, mixed_bfloat16", plain_half, 1.8),
         ("ours, mixed_bfloat16", plain, 1.8),
     ]
-
-
-def test_inference_compares_optimized_half_precision_with_plain_float32(
-    suite, options, comparisons
-):
-    calls = []
-
-    def model(name):
-        return types.SimpleNamespace(predict_on_batch=lambda _: calls.append(name))
-
-    def build(_, precision):
-        wrapper = types.SimpleNamespace(
-            model=model("ours"),
-            optimize=lambda p: types.SimpleNamespace(model=model(f"optimized {p}")),
-        )
-        return wrapper, model("plain")
-
-    rows = comparisons(suite.inference(options(), build))
-    half = ["plain", "ours", "optimized mixed_bfloat16"]
-    assert calls == ["plain", "ours", "optimized float32", *half] * 3
-    assert rows[-1] == ("optimized, mixed_bfloat16", "Keras' layers, float32", 2.4)
-    assert [target for _, _, target in rows] == [None] * 6 + [2.4]
+    pair = ["plain", "ours"]
+    assert built == ["float32", *pair, "mixed_bfloat16", *pair]
+    assert comparisons(suite.inference(options(), build)) == [
+        (plain, None, None),
+        ("ours, float32", plain, None),
+        ("optimized, float32", plain, None),
+        (plain_half, plain, None),
+        ("ours, mixed_bfloat16", plain_half, None),
+        ("optimized, mixed_bfloat16", plain_half, None),
+        ("optimized, mixed_bfloat16", plain, 2.4),
+    ]
+    once = [*pair, "optimized float32", *pair, "optimized mixed_bfloat16"]
+    assert calls == 3 * once
 
 
 @pytest.mark.parametrize("loop", ["every_map", "maps_with_boxes"])
