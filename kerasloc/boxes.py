@@ -7,12 +7,12 @@ use the four columns in the center, ``x, y, w, h``.
 """
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 COLUMNS = ("image", "x", "y", "w", "h", "class")
 
 
-def as_rows(boxes: npt.ArrayLike) -> np.ndarray:
+def as_rows(boxes: ArrayLike) -> np.ndarray:
     """Return boxes as float32 rows ``image, x, y, w, h, class``.
 
     Args:
@@ -46,7 +46,7 @@ def as_rows(boxes: npt.ArrayLike) -> np.ndarray:
     return rows
 
 
-def to_mask(boxes: npt.ArrayLike, size: tuple[int, int]) -> np.ndarray:
+def to_mask(boxes: ArrayLike, size: tuple[int, int]) -> np.ndarray:
     """Draw the boxes of a single image as a boolean mask (rows, cols).
 
     Args:
@@ -65,7 +65,7 @@ def to_mask(boxes: npt.ArrayLike, size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def from_mask(mask: npt.ArrayLike) -> np.ndarray:
+def from_mask(mask: ArrayLike) -> np.ndarray:
     """Return the boxes around the connected components of a mask, the largest first.
 
     Args:

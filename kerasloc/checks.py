@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
+Size = int | Sequence[int]  # both sides, or (rows, cols)
 SHOWN = 20  # class names in an error
 Classes = int | str | Sequence | np.ndarray | None
 
 
-def as_size(size: int | Sequence[int], multiple: int = 1) -> tuple[int, int]:
+def as_size(size: Size, multiple: int = 1) -> tuple[int, int]:
     """Return an image size as (rows, cols).
 
     Args:
@@ -48,7 +49,7 @@ def _is_count(side: object) -> bool:
 
 
 def as_images(
-    x: npt.ArrayLike, input_shape: tuple[int, int, int]
+    x: ArrayLike, input_shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, bool]:
     """Return a batch of images, float32 in [0, 1], and whether it holds a single image.
 
@@ -86,7 +87,7 @@ def as_images(
     return as_unit_range(batch), single or len(batch) == 1
 
 
-def as_unit_range(images: npt.ArrayLike) -> np.ndarray:
+def as_unit_range(images: ArrayLike) -> np.ndarray:
     """Return images as float32 in [0, 1], integers divided by their type's maximum.
 
     Args:
@@ -122,7 +123,7 @@ def as_unit_range(images: npt.ArrayLike) -> np.ndarray:
     return images
 
 
-def as_float(values: npt.ArrayLike) -> np.ndarray:
+def as_float(values: ArrayLike) -> np.ndarray:
     """Return values as floats: float64 stays, other types become float32.
 
     Args:
@@ -137,7 +138,7 @@ def as_float(values: npt.ArrayLike) -> np.ndarray:
     return values.astype(np.float64 if wide else np.float32, copy=False)
 
 
-def as_map(values: npt.ArrayLike, name: str = "map") -> np.ndarray:
+def as_map(values: ArrayLike, name: str = "map") -> np.ndarray:
     """Return a single finite map, float64, (rows, cols).
 
     Args:
@@ -167,7 +168,7 @@ def as_map(values: npt.ArrayLike, name: str = "map") -> np.ndarray:
     return squeezed
 
 
-def as_maps(maps: npt.ArrayLike, name: str = "maps") -> np.ndarray:
+def as_maps(maps: ArrayLike, name: str = "maps") -> np.ndarray:
     """Return finite maps (n, rows, cols), float32 or float64.
 
     Args:

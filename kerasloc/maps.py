@@ -1,12 +1,12 @@
 """Tools for maps in NumPy: scale to [0, 1], resize bilinearly, average in tiles."""
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike, DTypeLike
 
-from kerasloc.checks import as_float, as_maps, as_size
+from kerasloc.checks import Size, as_float, as_maps, as_size
 
 
-def min_max(maps: npt.ArrayLike) -> np.ndarray:
+def min_max(maps: ArrayLike) -> np.ndarray:
     """Scale every map to [0, 1] by its minimum and maximum.
 
     Args:
@@ -27,9 +27,9 @@ def min_max(maps: npt.ArrayLike) -> np.ndarray:
 
 
 def scale_to_unit(
-    values: npt.ArrayLike,
+    values: ArrayLike,
     axis: tuple[int, ...] | None = None,
-    dtype: npt.DTypeLike | None = None,
+    dtype: DTypeLike | None = None,
 ) -> np.ndarray:
     """Scale values to [0, 1] by their minimum and maximum; equal values become 0.
 
@@ -61,7 +61,7 @@ def is_flat(values: np.ndarray) -> bool:
     return bool(values.min() == values.max())
 
 
-def resize_maps(maps: npt.ArrayLike, size: int | tuple[int, int]) -> np.ndarray:
+def resize_maps(maps: ArrayLike, size: Size) -> np.ndarray:
     """Resize maps bilinearly with half-pixel centers.
 
     Args:
@@ -95,7 +95,7 @@ def resize_maps(maps: npt.ArrayLike, size: int | tuple[int, int]) -> np.ndarray:
     return _interpolate(_interpolate(maps, cols, axis=-1), rows, axis=-2)
 
 
-def center_gaussian(size: int | tuple[int, int], spread: float = 0.25) -> np.ndarray:
+def center_gaussian(size: Size, spread: float = 0.25) -> np.ndarray:
     """Gaussian in the center: the baseline map, independent of the image.
 
     Args:

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from kerasloc.maps import is_flat, min_max, resize_maps, scale_to_unit
+from kerasloc.maps import (
+    center_gaussian,
+    is_flat,
+    min_max,
+    resize_maps,
+    scale_to_unit,
+)
 
 
 def test_every_map_is_scaled_by_its_minimum_and_maximum():
@@ -69,3 +75,26 @@ def test_leading_axes_are_kept():
 def test_maps_without_pixels_are_refused(maps):
     with pytest.raises(ValueError, match=r"maps.*Received: shape \(.*3\)|shape \(3,\)"):
         resize_maps(maps, 4)
+
+
+@pytest.mark.parametrize("size", [(9, 5), (8, 6), (1, 7)])
+def test_the_gaussian_has_its_maximum_1_in_the_center(size):
+    gaussian = center_gaussian(size)
+    assert gaussian.shape == size
+    assert gaussian.dtype == np.float32
+    assert gaussian.max() == gaussian[size[0] // 2, size[1] // 2] == 1
+    np.testing.assert_allclose(gaussian, gaussian[::-1, ::-1], rtol=1e-6)
+    assert gaussian.min() > 0
+
+
+def test_the_spread_of_the_gaussian_is_a_share_of_each_side():
+    gaussian = center_gaussian((101, 51), spread=0.2)
+    np.testing.assert_allclose(gaussian[50 + 20, 25], np.exp(-0.5))
+    np.testing.assert_allclose(gaussian[50, 25 + 10], np.exp(-0.5))
+    assert center_gaussian(7).shape == (7, 7)
+
+
+@pytest.mark.parametrize("spread", [0, -1, np.nan, np.inf])
+def test_wrong_spreads_are_refused(spread):
+    with pytest.raises(ValueError, match=f"spread={spread}"):
+        center_gaussian(8, spread)

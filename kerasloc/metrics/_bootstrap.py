@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from kerasloc.metrics._inputs import chunks
 
@@ -39,7 +39,7 @@ class Estimate:
     @classmethod
     def of_mean(
         cls,
-        values: npt.ArrayLike,
+        values: ArrayLike,
         *,
         resamples: int = RESAMPLES,
         seed: int = 0,
@@ -82,10 +82,7 @@ class Estimate:
 
     @classmethod
     def from_report(
-        cls,
-        report: Mapping,
-        name: str = "weighted",
-        index: int | tuple[int, ...] = (),
+        cls, report: Mapping, name: str = "weighted", index: int | tuple[int, ...] = ()
     ) -> "Estimate":
         """Take a value, its interval and its count out of a metric's report.
 
@@ -115,7 +112,7 @@ class Estimate:
 
 
 def interval(
-    values: npt.ArrayLike,
+    values: ArrayLike,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -142,8 +139,8 @@ def interval(
 
 
 def paired_difference(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -186,7 +183,7 @@ def bootstrap(
     seed: int = 0,
     width: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Value of a statistic and its 95 % percentile interval over samples.
+    """Compute a statistic (...) and its 95 % percentile interval (..., 2).
 
     Args:
         statistic: Function from counts of the samples (draws, samples) to values
@@ -196,8 +193,10 @@ def bootstrap(
         seed: Seed of the resamples.
         width: Numbers that the statistic holds per sample and draw; bounds the memory.
 
-    Returns:
-        Value (...) and interval (..., 2).
+    Examples:
+        >>> values = np.array([[2.0], [2.0]])
+        >>> bootstrap(lambda counts: counts @ values / 2, samples=2)
+        (array([2.]), array([[2., 2.]]))
     """
     counts = sample_counts(samples, resamples=resamples, seed=seed, width=width)
     draws = np.concatenate([statistic(chunk) for chunk in counts])
@@ -207,16 +206,11 @@ def bootstrap(
 def sample_counts(
     samples: int, *, resamples: int = RESAMPLES, seed: int = 0, width: int = 1
 ) -> Iterator[np.ndarray]:
-    """Yield the number of times that each resample holds each sample.
+    """Yield the number of times that a resample holds a sample, (draws, samples).
 
-    Args:
-        samples: Number of samples; also the size of a resample.
-        resamples: Number of resamples.
-        seed: Seed of the resamples.
-        width: Numbers that the caller holds per sample and draw; bounds a chunk.
-
-    Yields:
-        Counts (draws, samples), float64; every row sums to ``samples``.
+    Examples:
+        >>> next(sample_counts(4, resamples=2)).sum(axis=1)
+        array([4., 4.])
     """
     for drawn in resample_indices(samples, resamples=resamples, seed=seed, width=width):
         draws = len(drawn)
@@ -228,16 +222,11 @@ def sample_counts(
 def resample_indices(
     samples: int, *, resamples: int = RESAMPLES, seed: int = 0, width: int = 1
 ) -> Iterator[np.ndarray]:
-    """Yield indices (draws, samples) of samples drawn with replacement.
+    """Yield indices (draws, samples) of samples drawn with replacement, in chunks.
 
-    Args:
-        samples: Number of samples; also the size of a resample.
-        resamples: Number of resamples.
-        seed: Seed of the resamples; they do not depend on the chunks.
-        width: Numbers that the caller holds per sample and draw; bounds a chunk.
-
-    Raises:
-        ValueError: If there is no resample.
+    Examples:
+        >>> next(resample_indices(4, resamples=2)).shape
+        (2, 4)
     """
     if resamples < 1:
         raise ValueError(
@@ -248,15 +237,12 @@ def resample_indices(
         yield rng.integers(max(samples, 1), size=(chunk.stop - chunk.start, samples))
 
 
-def percentile_interval(draws: npt.ArrayLike, level: float = LEVEL) -> np.ndarray:
-    """Percentile interval (..., 2) of draws, leaving out those that are NaN.
+def percentile_interval(draws: ArrayLike, level: float = LEVEL) -> np.ndarray:
+    """Return the percentile interval (..., 2) of draws (resamples, ...) without NaN.
 
-    Args:
-        draws: Resampled values (resamples, ...).
-        level: Share of the draws inside the interval, in (0, 1).
-
-    Returns:
-        Bounds (low, high) on the last axis, NaN where every draw is NaN.
+    Examples:
+        >>> percentile_interval([0, 1, 2, 3, np.nan, 4], level=0.5)
+        array([1., 3.])
     """
     draws = np.asarray(draws, float)
     defined = ~np.isnan(draws).all(axis=0)
@@ -267,39 +253,40 @@ def percentile_interval(draws: npt.ArrayLike, level: float = LEVEL) -> np.ndarra
     return bounds
 
 
-def macro_mean(values: npt.ArrayLike) -> np.ndarray:
-    """Mean over the last axis without NaN; NaN where all values are NaN.
+def macro_mean(values: ArrayLike) -> np.ndarray:
+    """Return the mean over the last axis without NaN; NaN where all are NaN.
 
-    Args:
-        values: Values (..., classes); NaN where a class is undefined.
+    Examples:
+        >>> macro_mean([[1, np.nan, 3], [np.nan, np.nan, np.nan]])
+        array([ 2., nan])
     """
     return weighted_mean(values, np.ones(np.shape(values)[-1]))
 
 
-def weighted_mean(values: npt.ArrayLike, weights: npt.ArrayLike) -> np.ndarray:
-    """Weighted mean over the last axis without NaN; NaN where no weight is left.
+def weighted_mean(values: ArrayLike, weights: ArrayLike) -> np.ndarray:
+    """Return the weighted mean over the last axis without NaN; NaN without a weight.
 
-    Args:
-        values: Values (..., classes); NaN where a class is undefined.
-        weights: Weights >= 0 of a shape that broadcasts to the values.
+    Examples:
+        >>> weighted_mean([[1, np.nan, 3]], [3, 100, 1])
+        array([1.5])
     """
     values = np.asarray(values, float)
     weights = np.where(np.isnan(values), 0.0, weights)
     return ratio((np.nan_to_num(values) * weights).sum(-1), weights.sum(-1))
 
 
-def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> np.ndarray:
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
     """Divide; NaN where the denominator is 0.
 
-    Args:
-        numerator: Numbers.
-        denominator: Numbers of a shape that broadcasts with the numerator.
+    Examples:
+        >>> ratio([1, 0], [2, 0])
+        array([0.5, nan])
     """
     top, bottom = np.broadcast_arrays(np.asarray(numerator, float), denominator)
     return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
 
 
-def _as_values(values: npt.ArrayLike) -> np.ndarray:
+def _as_values(values: ArrayLike) -> np.ndarray:
     """The values as float64, (n,)."""
     values = np.asarray(values, float)
     if values.ndim != 1:

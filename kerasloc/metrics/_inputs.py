@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from kerasloc.checks import as_float, as_maps
 
@@ -14,7 +14,7 @@ VALUES_AT_ONCE = 2**17  # fits in a core's cache; larger passes are slower
 def chunks(
     count: int, width: int, values_at_once: int = VALUES_AT_ONCE
 ) -> Iterator[slice]:
-    """Yield slices that cover 0..count, each over a bounded number of values.
+    """Yield slices of 0..count, each over a bounded number of values.
 
     Args:
         count: Number of rows (images, resamples); a row is never cut.
@@ -31,22 +31,15 @@ def chunks(
 
 
 def as_scores(
-    scores: npt.ArrayLike, class_names: Sequence | None = None
+    scores: ArrayLike, class_names: Sequence | None = None
 ) -> tuple[np.ndarray, list]:
-    """Return finite scores (n, classes), at least a row, and a name per column.
+    """Return finite scores (n, classes), at least a row, and distinct class names.
 
-    Args:
-        scores: Probabilities or logits (n, classes).
-        class_names: Distinct names, one per column; the column indices when None.
-
-    Raises:
-        ValueError: If the shape does not fit, a name is repeated, there is no row, or
-            a value is NaN or infinite.
+    The names are the column indices when None.
 
     Examples:
-        >>> scores, names = as_scores([[0.5, 2.0]])
-        >>> names
-        [0, 1]
+        >>> as_scores([[0.5, 2.0]])
+        (array([[0.5, 2. ]]), [0, 1])
     """
     scores = as_float(scores)
     columns = scores.shape[-1] if scores.ndim else 0
@@ -60,7 +53,7 @@ def as_scores(
     if repeated:
         raise ValueError(
             f"Expected distinct class names. Received: {repeated[:5]} more than once. "
-            "Use the folder or synset as part of the name."
+            "Use the folder or synset as a prefix."
         )
     bad = np.count_nonzero(~np.isfinite(scores))
     if not len(scores) or bad:
@@ -71,16 +64,8 @@ def as_scores(
     return scores, names
 
 
-def as_indices(indices: npt.ArrayLike, count: int, classes: int) -> np.ndarray:
+def as_indices(indices: ArrayLike, count: int, classes: int) -> np.ndarray:
     """Return class indices (count,), int64 in 0..classes - 1.
-
-    Args:
-        indices: Integers (count,).
-        count: Number of images.
-        classes: Number of classes.
-
-    Raises:
-        ValueError: If the shape or type does not fit or an index is out of range.
 
     Examples:
         >>> as_indices([2, 0], count=2, classes=3)
@@ -101,18 +86,11 @@ def as_indices(indices: npt.ArrayLike, count: int, classes: int) -> np.ndarray:
     return indices.astype(np.int64)
 
 
-def as_labels(labels: npt.ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
-    """Return labels 0, 1 or NaN (missing), float64.
-
-    Args:
-        labels: Labels (n, classes).
-        shape: Shape of the scores, (n, classes).
-
-    Raises:
-        ValueError: If the shape does not fit or a label has another value.
+def as_labels(labels: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return labels 0, 1 or NaN (missing) of the scores' shape, float64.
 
     Examples:
-        >>> as_labels([[1, 0, np.nan]], (1, 3))
+        >>> as_labels([[1, 0, np.nan]], shape=(1, 3))
         array([[ 1.,  0., nan]])
     """
     labels = np.asarray(labels, float)
@@ -130,17 +108,14 @@ def as_labels(labels: npt.ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def as_thresholds(
-    thresholds: npt.ArrayLike, classes: int | None = None, *, scalar: bool = False
+    thresholds: ArrayLike, classes: int | None = None, *, scalar: bool = False
 ) -> np.ndarray:
-    """Return thresholds without NaN, float64: (thresholds,), (classes,) or ().
+    """Return thresholds without NaN, float64: (thresholds,) or, if allowed, a scalar.
 
     Args:
         thresholds: Number or numbers.
         classes: Required number of thresholds; any number > 0 when None.
         scalar: True when a single number without an axis is accepted.
-
-    Raises:
-        ValueError: If the shape does not fit or a threshold is NaN.
 
     Examples:
         >>> as_thresholds([0.1, 0.5])
@@ -160,17 +135,9 @@ def as_thresholds(
 
 
 def as_boolean(
-    masks: npt.ArrayLike, name: str = "masks", way_out: str = "masks > 0"
+    masks: ArrayLike, name: str = "masks", way_out: str = "masks > 0"
 ) -> np.ndarray:
-    """Return boolean masks of any shape.
-
-    Args:
-        masks: Boolean masks.
-        name: Name of the masks in errors.
-        way_out: Expression that makes them boolean, in errors.
-
-    Raises:
-        TypeError: If they are not boolean.
+    """Return boolean masks of any shape; errors name them and the way out.
 
     Examples:
         >>> as_boolean([True, False])
@@ -185,16 +152,8 @@ def as_boolean(
     return masks
 
 
-def as_masks(masks: npt.ArrayLike, count: int) -> np.ndarray:
+def as_masks(masks: ArrayLike, count: int) -> np.ndarray:
     """Return boolean masks (n, rows, cols), one for each of ``count`` maps.
-
-    Args:
-        masks: Boolean masks (n, rows, cols).
-        count: Number of maps.
-
-    Raises:
-        TypeError: If the masks are not boolean.
-        ValueError: If the shape or the number does not fit.
 
     Examples:
         >>> as_masks(np.ones((2, 3, 3), bool), count=2).shape
@@ -210,18 +169,9 @@ def as_masks(masks: npt.ArrayLike, count: int) -> np.ndarray:
 
 
 def as_maps_and_masks(
-    maps: npt.ArrayLike, masks: npt.ArrayLike, name: str = "heat maps"
+    maps: ArrayLike, masks: ArrayLike, name: str = "heat maps"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return finite maps and boolean masks of the same shape (n, rows, cols).
-
-    Args:
-        maps: Maps (n, rows, cols).
-        masks: Boolean masks of the same shape.
-        name: Name of the maps in errors.
-
-    Raises:
-        TypeError: If the masks are not boolean.
-        ValueError: If the shapes do not fit or a map has NaN or infinite values.
 
     Examples:
         >>> maps, masks = as_maps_and_masks([[[0.5, 1.0]]], [[[True, False]]])

@@ -5,10 +5,10 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from kerasloc.boxes import as_rows
-from kerasloc.checks import as_float, as_size
+from kerasloc.checks import Size, as_float, as_size
 from kerasloc.maps import resize_maps
 from kerasloc.metrics._bootstrap import bootstrap, macro_mean, ratio, weighted_mean
 from kerasloc.metrics._inputs import chunks
@@ -47,30 +47,24 @@ class Pairs:
             yield chunk, slice(*np.searchsorted(self.owner, (chunk.start, chunk.stop)))
 
     def raw_maps(self, chunk: slice) -> np.ndarray:
-        """Return finite maps (k, rows, cols) of pairs at the network's size.
-
-        Args:
-            chunk: Slice of the pairs.
-
-        Raises:
-            ValueError: If a map has NaN or infinite values.
-        """
+        """Return finite maps (k, rows, cols) of pairs at the network's size."""
         images, classes = self.images[chunk], self.classes[chunk]
         return finite_maps(self.maps, images, classes, "boxes")
 
+    def masks(self, chunk: slice, rows: slice) -> np.ndarray:
+        """Draw the boxes of pairs as masks (k, pixels), as ``boxes.to_mask`` does."""
+        x, y, w, h = self.boxes[rows].astype(int).T[..., None]
+        down, across = (np.arange(side) for side in self.size)
+        in_rows = ((y <= down) & (down < y + h))[:, :, None]  # (boxes, rows, 1)
+        in_columns = ((x <= across) & (across < x + w))[:, None]  # (boxes, 1, cols)
+        first = np.searchsorted(self.owner[rows], np.arange(chunk.start, chunk.stop))
+        masks = np.logical_or.reduceat(in_rows & in_columns, first)
+        return masks.reshape(len(first), -1)
+
     def summary(self, values: np.ndarray, seed: int) -> dict:
-        """Average the values of all pairs per class and over classes.
-
-        Args:
-            values: Values (pairs,) or (pairs, k).
-            seed: Seed of the bootstrap over images.
-
-        Returns:
-            The report of ``point_localization`` without ``hits``.
-        """
-        return summarize_pairs(
-            values, self.images, self.classes, self.maps.shape[-1], seed=seed
-        )
+        """Average values (pairs,) or (pairs, k); see ``summarize_pairs``."""
+        classes = self.maps.shape[-1]
+        return summarize_pairs(values, self.images, self.classes, classes, seed=seed)
 
 
 def summarize_pairs(
@@ -123,19 +117,8 @@ def summarize_pairs(
     }
 
 
-def as_pairs(
-    maps: npt.ArrayLike, boxes: npt.ArrayLike, image_size: int | tuple[int, int]
-) -> Pairs:
+def as_pairs(maps: ArrayLike, boxes: ArrayLike, image_size: Size) -> Pairs:
     """Check maps and boxes, and sort the boxes by image and class.
-
-    Args:
-        maps: Raw maps (n, rows, cols, classes), any range.
-        boxes: Rows image, x, y, w, h, class in pixels of the image.
-        image_size: (rows, cols), or one number for both.
-
-    Raises:
-        ValueError: If a shape or the size does not fit, an image or class index is out
-            of range, or a box is empty or wholly outside of the image.
 
     Examples:
         >>> as_pairs(np.zeros((1, 4, 4, 2)), [], 8).boxes.shape
@@ -168,9 +151,6 @@ def finite_maps(
         classes: Class index of each pair, (k,).
         name: Annotations that make a pair, in errors: boxes or masks.
 
-    Raises:
-        ValueError: If a map has NaN or infinite values.
-
     Examples:
         >>> maps = np.arange(8).reshape(1, 2, 2, 2)
         >>> finite_maps(maps, np.array([0]), np.array([1]), "boxes")
@@ -189,11 +169,7 @@ def finite_maps(
 
 
 def resized(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize maps to the size of the image, flat: (k, rows * cols).
-
-    Args:
-        maps: Maps (k, rows, cols).
-        size: Rows and columns of the image.
+    """Resize maps (k, rows, cols) to the size of the image, flat: (k, pixels).
 
     Examples:
         >>> resized(np.zeros((1, 2, 2)), (3, 4)).shape

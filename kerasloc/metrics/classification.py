@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from kerasloc.metrics._bootstrap import interval
 from kerasloc.metrics._inputs import (
@@ -20,8 +20,8 @@ TOP = 5
 
 
 def classification_report(
-    truth: npt.ArrayLike,
-    probabilities: npt.ArrayLike,
+    truth: ArrayLike,
+    probabilities: ArrayLike,
     class_names: Sequence[str],
     *,
     seed: int = 0,
@@ -79,10 +79,10 @@ def classification_report(
 
 
 def multi_label_report(
-    labels: npt.ArrayLike,
-    probabilities: npt.ArrayLike,
+    labels: ArrayLike,
+    probabilities: ArrayLike,
     class_names: Sequence[str],
-    thresholds: npt.ArrayLike = 0.5,
+    thresholds: ArrayLike = 0.5,
     *,
     seed: int = 0,
 ) -> dict:
@@ -148,7 +148,7 @@ def multi_label_report(
     return report
 
 
-def best_thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> np.ndarray:
+def best_thresholds(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
     """Find the threshold with the highest F1 of every class.
 
     Use validation images: on the images of a report it flatters the network.
@@ -207,9 +207,7 @@ def _reverse_cumsum(counts: np.ndarray) -> np.ndarray:
     return counts[::-1].cumsum()[::-1]
 
 
-def _scores(
-    hits: npt.ArrayLike, predictions: npt.ArrayLike, support: npt.ArrayLike
-) -> np.ndarray:
+def _scores(hits: ArrayLike, predictions: ArrayLike, support: ArrayLike) -> np.ndarray:
     """Precision, recall, F1 from counts, (3, ...); NaN where the support is 0."""
     hits, predictions, support = map(np.asarray, (hits, predictions, support))
     precision, recall = (hits / np.maximum(n, 1) for n in (predictions, support))
@@ -219,7 +217,7 @@ def _scores(
 
 def _summary(
     scores: np.ndarray,
-    micro: npt.ArrayLike,
+    micro: ArrayLike,
     support: np.ndarray,
     class_names: Sequence[str],
 ) -> dict:
@@ -237,7 +235,7 @@ def _summary(
     }
 
 
-def _named(scores: npt.ArrayLike, suffix: str = "") -> dict[str, float]:
+def _named(scores: ArrayLike, suffix: str = "") -> dict[str, float]:
     """Precision, recall, F1 by name, with a suffix."""
     names = [name + suffix for name in SCORES]
     return dict(zip(names, map(float, np.asarray(scores)), strict=True))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from kerasloc.metrics._inputs import as_indices, as_labels, as_scores
 
@@ -35,9 +35,7 @@ class Curve:
 
 
 def roc_curve(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    class_names: Sequence[str] | None = None,
+    labels: ArrayLike, scores: ArrayLike, class_names: Sequence[str] | None = None
 ) -> dict:
     """Compute the ROC curve per class, micro and macro.
 
@@ -70,9 +68,7 @@ def roc_curve(
 
 
 def precision_recall_curve(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    class_names: Sequence[str] | None = None,
+    labels: ArrayLike, scores: ArrayLike, class_names: Sequence[str] | None = None
 ) -> dict:
     """Compute the precision-recall curve per class, micro and macro.
 

@@ -8,9 +8,9 @@ Reference:
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
-from kerasloc.checks import as_maps, as_size
+from kerasloc.checks import Size, as_maps, as_size
 from kerasloc.metrics._inputs import as_masks, as_thresholds, chunks
 from kerasloc.metrics._pairs import Pairs, as_pairs, resized
 
@@ -18,9 +18,7 @@ THRESHOLDS = (0.1, 0.25, 0.5)
 PREDICTED = 0.5
 
 
-def peak_points(
-    maps: npt.ArrayLike, image_size: int | tuple[int, int] | None = None
-) -> np.ndarray:
+def peak_points(maps: ArrayLike, image_size: Size | None = None) -> np.ndarray:
     """Locate the maximum of every map at the size of the image.
 
     Args:
@@ -67,9 +65,7 @@ def points_in_boxes(x, y, boxes):
 
 
 def locate_point(
-    raw_map: npt.ArrayLike,
-    boxes: npt.ArrayLike,
-    image_size: int | tuple[int, int] | None = None,
+    raw_map: ArrayLike, boxes: ArrayLike, image_size: Size | None = None
 ) -> tuple[tuple[int, int], bool | None]:
     """Locate the maximum of a single map, and tell whether it lies in a box.
 
@@ -94,7 +90,7 @@ def locate_point(
     return (x, y), hit
 
 
-def point_hits(maps: npt.ArrayLike, masks: npt.ArrayLike) -> np.ndarray:
+def point_hits(maps: ArrayLike, masks: ArrayLike) -> np.ndarray:
     """Point localization against masks: 1 for a hit, 0 for a miss, per image (n,).
 
     Args:
@@ -126,11 +122,7 @@ def point_hits(maps: npt.ArrayLike, masks: npt.ArrayLike) -> np.ndarray:
 
 
 def point_localization(
-    logits_or_maps: npt.ArrayLike,
-    boxes: npt.ArrayLike,
-    image_size: int | tuple[int, int],
-    *,
-    seed: int = 0,
+    logits_or_maps: ArrayLike, boxes: ArrayLike, image_size: Size, *, seed: int = 0
 ) -> dict:
     """Point localization: share of maps whose maximum lies in a box of the class.
 
@@ -181,10 +173,10 @@ def point_localization(
 
 
 def iobb_accuracy(
-    maps: npt.ArrayLike,
-    boxes: npt.ArrayLike,
-    image_size: int | tuple[int, int],
-    thresholds: npt.ArrayLike = THRESHOLDS,
+    maps: ArrayLike,
+    boxes: ArrayLike,
+    image_size: Size,
+    thresholds: ArrayLike = THRESHOLDS,
     *,
     seed: int = 0,
 ) -> dict:
@@ -224,10 +216,10 @@ def iobb_accuracy(
 
 
 def iou_accuracy(
-    maps: npt.ArrayLike,
-    boxes: npt.ArrayLike,
-    image_size: int | tuple[int, int],
-    thresholds: npt.ArrayLike = THRESHOLDS,
+    maps: ArrayLike,
+    boxes: ArrayLike,
+    image_size: Size,
+    thresholds: ArrayLike = THRESHOLDS,
     *,
     seed: int = 0,
 ) -> dict:
@@ -258,7 +250,7 @@ def iou_accuracy(
 
 
 def _accuracy(
-    pairs: Pairs, overlap: Callable, thresholds: npt.ArrayLike, seed: int
+    pairs: Pairs, overlap: Callable, thresholds: ArrayLike, seed: int
 ) -> dict:
     """Report for an overlap of (intersection, predicted area, boxes' area)."""
     thresholds = as_thresholds(thresholds, scalar=True)
@@ -273,8 +265,7 @@ def _areas(pairs: Pairs) -> np.ndarray:
     for chunk, rows in pairs.chunks():
         heat = resized(_relative_sigmoid(pairs.raw_maps(chunk)), pairs.size)
         predicted = heat > PREDICTED * heat.max(axis=1, keepdims=True)
-        owner = pairs.owner[rows] - chunk.start
-        masks = _masks(pairs.boxes[rows], owner, pairs.size)
+        masks = pairs.masks(chunk, rows)
         for row, area in enumerate((predicted & masks, predicted, masks)):
             areas[row, chunk] = np.count_nonzero(area, axis=1)
     return areas
@@ -297,24 +288,3 @@ def _relative_sigmoid(maps: np.ndarray) -> np.ndarray:
     """
     log_sigmoid = np.minimum(maps, 0) - np.log1p(np.exp(-np.abs(maps)))
     return np.exp(log_sigmoid - log_sigmoid.max(axis=(1, 2), keepdims=True))
-
-
-def _masks(boxes: np.ndarray, owner: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Boxes of pairs as masks (k, pixels), drawn as ``kerasloc.boxes.to_mask`` does.
-
-    Args:
-        boxes: Rows x, y, w, h, (m, 4).
-        owner: Index of each box's pair, ascending, every pair at least once, (m,).
-        size: Rows and columns.
-    """
-    x, y, w, h = boxes.astype(int).T[..., None]
-    rows, cols = (np.arange(side) for side in size)
-    in_rows = ((y <= rows) & (rows < y + h))[:, :, None]  # (m, rows, 1)
-    in_cols = ((x <= cols) & (cols < x + w))[:, None]  # (m, 1, cols)
-    turn = np.arange(len(owner)) - np.searchsorted(owner, owner)
-    first = turn == 0
-    masks = in_rows[first] & in_cols[first]
-    for repeat in range(1, turn.max(initial=0) + 1):  # second boxes, third boxes, ...
-        at = turn == repeat
-        masks[owner[at]] |= in_rows[at] & in_cols[at]
-    return masks.reshape(len(masks), -1)

@@ -7,7 +7,7 @@ Reference:
 """
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from kerasloc.checks import as_float
 from kerasloc.metrics._inputs import (
@@ -25,9 +25,7 @@ TIOR = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def iou_curve(
-    heatmaps: npt.ArrayLike,
-    masks: npt.ArrayLike,
-    thresholds: npt.ArrayLike = THRESHOLDS,
+    heatmaps: ArrayLike, masks: ArrayLike, thresholds: ArrayLike = THRESHOLDS
 ) -> np.ndarray:
     """Compute the IoU of heat map > threshold with the mask at every threshold.
 
@@ -64,7 +62,7 @@ def iou_curve(
     return curve
 
 
-def ious(heatmaps: npt.ArrayLike, masks: npt.ArrayLike, threshold: float) -> np.ndarray:
+def ious(heatmaps: ArrayLike, masks: ArrayLike, threshold: float) -> np.ndarray:
     """Compute the IoU of heat map > threshold with the mask, per image (n,).
 
     Args:
@@ -84,9 +82,7 @@ def ious(heatmaps: npt.ArrayLike, masks: npt.ArrayLike, threshold: float) -> np.
 
 
 def best_threshold(
-    heatmaps: npt.ArrayLike,
-    masks: npt.ArrayLike,
-    thresholds: npt.ArrayLike = THRESHOLDS,
+    heatmaps: ArrayLike, masks: ArrayLike, thresholds: ArrayLike = THRESHOLDS
 ) -> float:
     """Find the threshold with the highest mean IoU; of equals the lowest.
 
@@ -118,9 +114,9 @@ def best_threshold(
 
 
 def tiou(
-    attention: npt.ArrayLike,
-    masks: npt.ArrayLike,
-    thresholds: npt.ArrayLike = TIOU,
+    attention: ArrayLike,
+    masks: ArrayLike,
+    thresholds: ArrayLike = TIOU,
     *,
     seed: int = 0,
 ) -> dict:
@@ -150,9 +146,9 @@ def tiou(
 
 
 def tior(
-    attention: npt.ArrayLike,
-    masks: npt.ArrayLike,
-    thresholds: npt.ArrayLike = TIOR,
+    attention: ArrayLike,
+    masks: ArrayLike,
+    thresholds: ArrayLike = TIOR,
     *,
     seed: int = 0,
 ) -> dict:
@@ -182,7 +178,7 @@ def tior(
 
 
 def attention_overlaps(
-    attention: npt.ArrayLike, masks: npt.ArrayLike
+    attention: ArrayLike, masks: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute IoU of attention and boxes, and the share of attention inside the boxes.
 
@@ -222,7 +218,7 @@ def attention_overlaps(
 
 
 def overlap_accuracy(
-    values: npt.ArrayLike, thresholds: npt.ArrayLike, *, seed: int = 0
+    values: ArrayLike, thresholds: ArrayLike, *, seed: int = 0
 ) -> dict:
     """Compute the share of overlaps that reach each threshold.
 
@@ -301,9 +297,7 @@ def _with_means(summary: dict) -> dict:
     }
 
 
-def _as_stacks(
-    attention: npt.ArrayLike, masks: npt.ArrayLike
-) -> tuple[np.ndarray, np.ndarray]:
+def _as_stacks(attention: ArrayLike, masks: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Checked attention and masks of the same shape."""
     attention = as_boolean(attention, "attention", "refined_maps >= ATTENDED")
     masks = as_boolean(masks)
@@ -316,7 +310,7 @@ def _as_stacks(
     return attention, masks
 
 
-def _as_overlaps(values: npt.ArrayLike) -> np.ndarray:
+def _as_overlaps(values: ArrayLike) -> np.ndarray:
     """Overlaps (n, classes), floats in [0, 1] or NaN."""
     values = as_float(values)
     if values.ndim != 2 or not values.shape[1]:

@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
-from kerasloc.checks import as_maps, as_size, as_unit_range
+from kerasloc.checks import Size, as_maps, as_size, as_unit_range
 from kerasloc.maps import check_grid, resize_maps, spread_tiles, tile_means
 from kerasloc.metrics._bootstrap import bootstrap
 from kerasloc.metrics._inputs import as_indices
@@ -48,7 +48,7 @@ class AopcConfig:
         (16, 11)
     """
 
-    grid: int | tuple[int, int] = 8
+    grid: Size = 8
     steps: int | None = None
     perturbation: str = "noise"
     seed: int = 0
@@ -89,11 +89,11 @@ class AopcConfig:
 
 
 def morf_curves(
-    predict: Callable[[np.ndarray], npt.ArrayLike],
-    images: npt.ArrayLike,
-    relevance: npt.ArrayLike,
+    predict: Callable[[np.ndarray], ArrayLike],
+    images: ArrayLike,
+    relevance: ArrayLike,
     config: AopcConfig | None = None,
-    classes: npt.ArrayLike | None = None,
+    classes: ArrayLike | None = None,
 ) -> np.ndarray:
     """Compute MoRF curves: probability of a class after each perturbed tile.
 
@@ -152,7 +152,7 @@ def morf_curves(
     return curves
 
 
-def aopc(curves: npt.ArrayLike) -> np.ndarray:
+def aopc(curves: ArrayLike) -> np.ndarray:
     """Compute AOPC, the mean fall of the probability, (n,); higher is better.
 
     Args:
@@ -173,7 +173,7 @@ def aopc(curves: npt.ArrayLike) -> np.ndarray:
     return aopc_by_steps(curves)[:, -1]
 
 
-def aopc_by_steps(curves: npt.ArrayLike) -> np.ndarray:
+def aopc_by_steps(curves: ArrayLike) -> np.ndarray:
     """Compute AOPC after 0, 1, ... L steps, (n, L + 1).
 
     Args:
@@ -192,7 +192,7 @@ def aopc_by_steps(curves: npt.ArrayLike) -> np.ndarray:
 
 
 def curve_interval(
-    curves: npt.ArrayLike, *, seed: int = 0
+    curves: ArrayLike, *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean of curves at every step and its 95 % interval: (mean, low, high).
 
@@ -221,11 +221,7 @@ def curve_interval(
 
 
 def random_relevance(
-    count: int,
-    size: int | tuple[int, int],
-    grid: int | tuple[int, int] = 8,
-    *,
-    seed: int | np.random.Generator = 0,
+    count: int, size: Size, grid: Size = 8, *, seed: int | np.random.Generator = 0
 ) -> np.ndarray:
     """Draw relevance maps with tiles in a random order, the baseline of MoRF curves.
 
@@ -260,17 +256,18 @@ def _calls(
 
     count, length = len(images), config.length
     at_once = config.images_at_once or VALUES_IN_A_CALL // max(1, images[:1].size)
-    many, few = max(1, at_once // length), max(1, min(at_once, length))
+    images_a_call = max(1, at_once // length)
+    steps_a_call = max(1, min(at_once, length))
     total = count * length
     bar = tqdm(desc="Perturbing", total=total, leave=False, disable=total < BAR_FROM)
     with bar:
-        for start in range(0, count, many):
-            rows = slice(start, min(start + many, count))
+        for start in range(0, count, images_a_call):
+            rows = slice(start, min(start + images_a_call, count))
             batch = images[rows]
             ranks = _ranks(batch, relevance[rows], config)
             fill = _fill(batch, config)[:, None]
-            for first in range(0, length, few):
-                steps = slice(first, min(first + few, length))
+            for first in range(0, length, steps_a_call):
+                steps = slice(first, min(first + steps_a_call, length))
                 gone = ranks[:, None] < np.arange(length)[steps, None, None]
                 yield rows, steps, np.where(gone[..., None], fill, batch[:, None])
                 bar.update(gone.shape[0] * gone.shape[1])
@@ -296,7 +293,7 @@ def _predict(predict: Callable, perturbed: np.ndarray) -> np.ndarray:
     return outputs.reshape(images, steps, -1)
 
 
-def _as_batch(images: npt.ArrayLike, grid: tuple[int, int]) -> np.ndarray:
+def _as_batch(images: ArrayLike, grid: tuple[int, int]) -> np.ndarray:
     """Checked images, float32 in [0, 1], with at least a pixel in every tile."""
     images = as_unit_range(images)
     if images.ndim != 4 or 0 in images.shape[1:]:
@@ -308,7 +305,7 @@ def _as_batch(images: npt.ArrayLike, grid: tuple[int, int]) -> np.ndarray:
     return images
 
 
-def _as_curves(curves: npt.ArrayLike) -> np.ndarray:
+def _as_curves(curves: ArrayLike) -> np.ndarray:
     """Curves as float64, (n, L + 1)."""
     curves = np.asarray(curves, float)
     if curves.ndim != 2 or curves.shape[1] < 2 or not np.isfinite(curves).all():

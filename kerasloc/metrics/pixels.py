@@ -1,9 +1,9 @@
 """Metrics over the pixels of maps: PxAP, energy in boxes, and POMPOM."""
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
-from kerasloc.boxes import to_mask
+from kerasloc.checks import Size
 from kerasloc.maps import min_max, resize_maps
 from kerasloc.metrics._bootstrap import bootstrap, macro_mean, ratio
 from kerasloc.metrics._inputs import as_boolean, as_maps_and_masks, chunks
@@ -14,11 +14,7 @@ EPSILON = 1e-6
 
 
 def pxap(
-    maps: npt.ArrayLike,
-    masks: npt.ArrayLike,
-    ignore: npt.ArrayLike | None = None,
-    *,
-    seed: int = 0,
+    maps: ArrayLike, masks: ArrayLike, ignore: ArrayLike | None = None, *, seed: int = 0
 ) -> dict:
     """Compute PxAP, the average precision of the pixels of all images.
 
@@ -83,11 +79,7 @@ def pxap(
 
 
 def energy_in_boxes(
-    maps: npt.ArrayLike,
-    boxes: npt.ArrayLike,
-    image_size: int | tuple[int, int],
-    *,
-    seed: int = 0,
+    maps: ArrayLike, boxes: ArrayLike, image_size: Size, *, seed: int = 0
 ) -> dict:
     """Energy pointing game: share of a map's mass inside the boxes of its class.
 
@@ -124,17 +116,14 @@ def energy_in_boxes(
     values = np.zeros(len(pairs.images))
     for chunk, rows in pairs.chunks():
         heat = resized(pairs.raw_maps(chunk), pairs.size).clip(0)
-        drawn, owner = pairs.boxes[rows], pairs.owner[rows]
-        numbers = range(chunk.start, chunk.stop)
-        masks = [to_mask(drawn[owner == number], pairs.size) for number in numbers]
-        inside = (heat * np.reshape(masks, heat.shape)).sum(axis=1, dtype=float)
+        inside = (heat * pairs.masks(chunk, rows)).sum(axis=1, dtype=float)
         mass = heat.sum(axis=1, dtype=float)
         values[chunk] = inside / np.where(mass == 0, 1, mass)
     return {**pairs.summary(values, seed), "values": values}
 
 
 def pompom(
-    explanations: npt.ArrayLike, masks: npt.ArrayLike, *, with_empty: bool = False
+    explanations: ArrayLike, masks: ArrayLike, *, with_empty: bool = False
 ) -> np.ndarray:
     """Compute POMPOM, the share of meaningful pixels outside the mask; lower is better.
 
@@ -184,7 +173,7 @@ def pompom(
 
 
 def _as_stacks(
-    maps: npt.ArrayLike, masks: npt.ArrayLike, ignore: npt.ArrayLike | None
+    maps: ArrayLike, masks: ArrayLike, ignore: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Checked stacks with an axis of classes."""
     maps, masks = np.asarray(maps), as_boolean(masks)

@@ -1,10 +1,10 @@
 """AUROC and average precision of every class, with bootstrap intervals."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from kerasloc.metrics._bootstrap import (
     RESAMPLES,
@@ -15,10 +15,13 @@ from kerasloc.metrics._bootstrap import (
 )
 from kerasloc.metrics._inputs import as_labels, as_scores
 
+Statistic = Callable[[np.ndarray], np.ndarray]  # from counts (draws, images)
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
+
 
 def auroc(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
+    labels: ArrayLike,
+    scores: ArrayLike,
     class_names: Sequence[str] | None = None,
     *,
     seed: int = 0,
@@ -69,8 +72,8 @@ def auroc(
 
 
 def average_precision(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
+    labels: ArrayLike,
+    scores: ArrayLike,
     class_names: Sequence[str] | None = None,
     *,
     seed: int = 0,
@@ -107,13 +110,11 @@ def average_precision(
     return _report(statistic, labels, names, seed, resamples)
 
 
-def averages(
-    area: Callable, labels: np.ndarray, scores: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
+def averages(area: Callable, labels: np.ndarray, scores: np.ndarray) -> Statistic:
     """Build the statistic of the bootstrap: per class, macro, micro, weighted.
 
     Args:
-        area: Function of counts and ranking, AUROC or average precision.
+        area: Function ``_auroc`` or ``_average_precision``.
         labels: Labels (n, classes) 1, 0 or NaN.
         scores: Scores (n, classes).
 
@@ -125,16 +126,15 @@ def averages(
         >>> averages(_auroc, labels, scores)(np.array([[1.0, 2.0]]))
         array([[1., 1., 1., 1.]])
     """
-    images = np.broadcast_to(np.arange(len(labels))[:, None], labels.shape)
-    columns = [np.s_[:, c] for c in range(labels.shape[1])]
-    rankings = [_ranking(labels[at], scores[at], images[at]) for at in columns]
-    pooled = _ranking(labels.ravel(), scores.ravel(), images.ravel())
+    images = np.arange(len(labels))
+    areas = [area(*column, images) for column in zip(labels.T, scores.T, strict=True)]
+    pooled = area(labels.ravel(), scores.ravel(), images.repeat(labels.shape[1]))
     positive = (labels == 1).astype(float)
 
     def statistic(counts: np.ndarray) -> np.ndarray:
-        per_class = np.stack([area(counts, r) for r in rankings], axis=-1)
+        per_class = np.stack([of_class(counts) for of_class in areas], axis=-1)
         weighted = weighted_mean(per_class, counts @ positive)
-        means = macro_mean(per_class), area(counts, pooled), weighted
+        means = macro_mean(per_class), pooled(counts), weighted
         return np.column_stack([per_class, *means])
 
     return statistic
@@ -165,59 +165,52 @@ def _report(
     }
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Ranking:
-    """Positives and negatives of a class, by ascending score.
+def _auroc(labels: np.ndarray, scores: np.ndarray, images: np.ndarray) -> Statistic:
+    """AUROC of labels, scores and image indices (m,), as a function of counts."""
+    positives, high = _sorted(labels == 1, scores, images)
+    negatives, low = _sorted(labels == 0, scores, images)
+    below, up_to = (np.searchsorted(low, high, side) for side in SIDES)
 
-    Attributes:
-        positives: Image index of each positive, (p,).
-        negatives: Image index of each negative, (q,).
-        below: Number of negatives that score lower than each positive, (p,).
-        up_to: Number of negatives that score at most as high, (p,).
-        first: Number of positives that score lower, (p,).
-    """
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        weight = counts.take(positives, axis=1)
+        lower = _running_sums(counts.take(negatives, axis=1))
+        won = lower.take(below, axis=1) + lower.take(up_to, axis=1)
+        won = np.einsum("dp,dp->d", weight, won) / 2
+        return ratio(won, weight.sum(axis=1) * lower[:, -1])
 
-    positives: np.ndarray
-    negatives: np.ndarray
-    below: np.ndarray
-    up_to: np.ndarray
-    first: np.ndarray
+    return statistic
 
 
-def _ranking(labels: np.ndarray, scores: np.ndarray, images: np.ndarray) -> _Ranking:
-    """Sort labels (m,) by their scores (m,), leaving out missing labels."""
-    order = scores.argsort(kind="stable")
-    labels, scores, images = labels[order], scores[order], images[order]
-    positive, negative = labels == 1, labels == 0
-    high, low = scores[positive], scores[negative]
-    return _Ranking(
-        positives=images[positive],
-        negatives=images[negative],
-        below=np.searchsorted(low, high, side="left"),
-        up_to=np.searchsorted(low, high, side="right"),
-        first=np.searchsorted(high, high, side="left"),
-    )
+def _average_precision(
+    labels: np.ndarray, scores: np.ndarray, images: np.ndarray
+) -> Statistic:
+    """Average precision of labels, scores and images (m,), as a function of counts."""
+    positives, high = _sorted(labels == 1, scores, images)
+    negatives, low = _sorted(labels == 0, scores, images)
+    wrong_below, right_below = np.searchsorted(low, high), np.searchsorted(high, high)
+
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        weight = counts.take(positives, axis=1)
+        right, wrong = (
+            sums[:, -1:] - sums.take(below, axis=1)
+            for sums, below in (
+                (_running_sums(weight), right_below),
+                (_running_sums(counts.take(negatives, axis=1)), wrong_below),
+            )
+        )
+        # A positive that a draw lacks may have nothing above it; its count is 0.
+        precision = right / np.maximum(right + wrong, 1)
+        return ratio((weight * precision).sum(axis=1), weight.sum(axis=1))
+
+    return statistic
 
 
-def _auroc(counts: np.ndarray, ranking: _Ranking) -> np.ndarray:
-    """AUROC (draws,) of images with counts (draws, images)."""
-    positives = counts.take(ranking.positives, axis=1)
-    lower = _running_sums(counts.take(ranking.negatives, axis=1))
-    won = lower.take(ranking.below, axis=1) + lower.take(ranking.up_to, axis=1)
-    won = np.einsum("dp,dp->d", positives, won) / 2
-    return ratio(won, positives.sum(axis=1) * lower[:, -1])
-
-
-def _average_precision(counts: np.ndarray, ranking: _Ranking) -> np.ndarray:
-    """Average precision (draws,) of images with counts (draws, images)."""
-    positives = counts.take(ranking.positives, axis=1)
-    right = _running_sums(positives)
-    right = right[:, -1:] - right.take(ranking.first, axis=1)
-    wrong = _running_sums(counts.take(ranking.negatives, axis=1))
-    wrong = wrong[:, -1:] - wrong.take(ranking.below, axis=1)
-    # A positive that a draw lacks may have nothing above it; its count is 0.
-    precision = right / np.maximum(right + wrong, 1)
-    return ratio((positives * precision).sum(axis=1), positives.sum(axis=1))
+def _sorted(
+    at: np.ndarray, scores: np.ndarray, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Image indices and scores of a selection, by ascending score."""
+    order = scores[at].argsort(kind="stable")
+    return images[at][order], scores[at][order]
 
 
 def _running_sums(values: np.ndarray) -> np.ndarray:

@@ -19,8 +19,9 @@ Reference:
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
+from kerasloc.checks import Size
 from kerasloc.maps import min_max, resize_maps
 from kerasloc.metrics._bootstrap import ratio
 from kerasloc.metrics._pairs import Pairs, as_pairs
@@ -34,9 +35,9 @@ TOUCHING = np.ones((3, 3), bool)  # components that touch at a corner are connec
 
 
 def max_box_acc(
-    maps: npt.ArrayLike,
-    boxes: npt.ArrayLike,
-    image_size: int | tuple[int, int],
+    maps: ArrayLike,
+    boxes: ArrayLike,
+    image_size: Size,
     threshold: float | None = None,
     *,
     seed: int = 0,
@@ -85,10 +86,10 @@ def max_box_acc(
 
 
 def max_box_acc_v2(
-    maps: npt.ArrayLike,
-    boxes: npt.ArrayLike,
-    image_size: int | tuple[int, int],
-    threshold: npt.ArrayLike | None = None,
+    maps: ArrayLike,
+    boxes: ArrayLike,
+    image_size: Size,
+    threshold: ArrayLike | None = None,
     *,
     seed: int = 0,
 ) -> dict:
@@ -166,7 +167,7 @@ class BoxOverlaps:
         }
 
     def max_box_acc_v2(
-        self, threshold: npt.ArrayLike | None = None, *, seed: int = 0
+        self, threshold: ArrayLike | None = None, *, seed: int = 0
     ) -> dict:
         """Compute the report of the function ``max_box_acc_v2``.
 
@@ -188,9 +189,7 @@ class BoxOverlaps:
         return {**report, **means, "per_overlap": per_overlap, **hits, **thresholds}
 
 
-def box_overlaps(
-    maps: npt.ArrayLike, boxes: npt.ArrayLike, image_size: int | tuple[int, int]
-) -> BoxOverlaps:
+def box_overlaps(maps: ArrayLike, boxes: ArrayLike, image_size: Size) -> BoxOverlaps:
     """Compute the IoU of boxes around hot components of maps at all 256 levels.
 
     Args:
@@ -225,7 +224,7 @@ def box_overlaps(
     return BoxOverlaps(without, *overlaps.swapaxes(0, 1))
 
 
-def _at_threshold(reached: np.ndarray, threshold: npt.ArrayLike | None) -> dict:
+def _at_threshold(reached: np.ndarray, threshold: ArrayLike | None) -> dict:
     """Values (pairs, k), threshold (k,), curve (1000, k) of hits (pairs, 256, k)."""
     shares = ratio(reached.sum(axis=0), len(reached))  # (256, k)
     curve = shares[_levels(THRESHOLDS)]
@@ -239,12 +238,12 @@ def _at_threshold(reached: np.ndarray, threshold: npt.ArrayLike | None) -> dict:
     return {"values": values, "threshold": threshold, "curve": curve}
 
 
-def _levels(thresholds: npt.ArrayLike) -> np.ndarray:
+def _levels(thresholds: ArrayLike) -> np.ndarray:
     """Levels of 8 bits above which a pixel is hot; the maximum of a map is 255."""
     return np.floor((LEVELS - 1) * np.asarray(thresholds)).astype(int)
 
 
-def _as_threshold(threshold: npt.ArrayLike, count: int) -> np.ndarray:
+def _as_threshold(threshold: ArrayLike, count: int) -> np.ndarray:
     """Thresholds in [0, 1], (count,)."""
     threshold = np.asarray(threshold, float)
     fits = threshold.shape in ((), (count,))
@@ -283,8 +282,8 @@ def _overlaps(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         order = np.lexsort((-area, index))
         iou = _iou(corners[order], boxes).max(axis=1)
         first = np.flatnonzero(np.diff(index[order], prepend=-1))
-        both = np.stack([iou[first], np.maximum.reduceat(iou, first)])
-        overlaps[:, values[0] : values[-1]] = both.repeat(np.diff(values), axis=1)
+        stacked = np.stack([iou[first], np.maximum.reduceat(iou, first)])
+        overlaps[:, values[0] : values[-1]] = stacked.repeat(np.diff(values), axis=1)
     return overlaps
 
 

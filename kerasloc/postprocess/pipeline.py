@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from kerasloc import checks
 from kerasloc.maps import is_flat
@@ -12,9 +12,9 @@ from kerasloc.postprocess.options import PipelineOptions
 
 
 def pipeline(
-    img: npt.ArrayLike,
-    low: npt.ArrayLike,
-    high: npt.ArrayLike,
+    img: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
     *,
     roi_percentile: float = 85,
     focal_scope: str = "global",
@@ -112,7 +112,7 @@ def pipeline(
     return steps
 
 
-def _as_image(img: npt.ArrayLike, size: tuple[int, ...]) -> np.ndarray:
+def _as_image(img: ArrayLike, size: tuple[int, ...]) -> np.ndarray:
     """The image (rows, cols[, channels]), float32 in [0, 1], of the high CAM's size."""
     image = np.asarray(img)
     if image.ndim > 2 and len(image) == 1 and image.shape[:2] != size:
