@@ -30,14 +30,7 @@ from kerasloc.data.table import Table, only_classes
 
 PATHS = ("data_dir", "image_dir", "image_sets")
 # fields that describe one data_dir and do not apply to another
-OF_DATA_DIR = (
-    "image_dir",
-    "dataset",
-    "image_sets",
-    "protocol",
-    "uncertain",
-    "classes",
-)
+OF_DATA_DIR = (*PATHS[1:], "dataset", "protocol", "uncertain", "classes")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from kerasloc.configs import check_rules
 from kerasloc.data.cache import load_cache
+from kerasloc.data.crf import decode_class_masks
 from kerasloc.data.decode import decode_mask, decode_resized
 from kerasloc.data.table import Table
 
@@ -182,9 +183,8 @@ def _loader(table: Table, config: PipelineConfig) -> Callable:
         if "mask" in config.fields:
             example["mask"] = _mask(tf.gather(masks, index), orientations[index], size)
         if "class_masks" in config.fields:
-            example["class_masks"] = _class_masks(
-                tf.gather(masks, index), size, classes
-            )
+            path = tf.gather(masks, index)
+            example["class_masks"] = decode_class_masks(path, size, classes)
         if config.augment is not None:
             example = config.augment(example, tf.cast(tf.stack(seed), tf.int64))
         if config.mean is not None:
@@ -234,13 +234,6 @@ def _mask(path: tf.Tensor, orientation: tf.Tensor, size: tuple[int, int]) -> tf.
     mask = tf.cond(path == "", lambda: tf.zeros(size, tf.bool), read)
     mask.set_shape(size)
     return mask
-
-
-def _class_masks(path: tf.Tensor, size: tuple[int, int], classes: int) -> tf.Tensor:
-    """Masks of all classes at the size of the image, nearest; empty without a file."""
-    from kerasloc.data.crf import decode_class_masks
-
-    return decode_class_masks(path, size, classes)
 
 
 def _padded_boxes(table: Table) -> tf.Tensor:

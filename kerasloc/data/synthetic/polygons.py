@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasloc.configs import check_rules
 from kerasloc.data.datasets.folders import ANNOTATIONS, FOLDERS
 from kerasloc.data.synthetic.flat import cells_per_side, draw, nested_radius
 from kerasloc.data.synthetic.folder import box_around, make_folder, save_png, with_bar
@@ -114,22 +115,19 @@ class PolygonConfig:
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {n: _pair(getattr(self, n), n) for n in FOLDERS}
-        values |= {
-            "target": parse_star(self.target),
-            "outer": _star_or_none(self.outer),
-            "others": tuple(map(parse_star, self.others)),
-            "other_outers": tuple(map(_star_or_none, self.other_outers)),
-        }
+        outers = (self.outer, *self.other_outers)
+        outers = tuple(s if s is None else parse_star(s) for s in outers)
+        values |= {"target": parse_star(self.target), "outer": outers[0]}
+        values |= {"others": tuple(map(parse_star, self.others))}
+        values |= {"other_outers": outers[1:]}
         for name in ("shapes", "radius", "color", "outer_color", "background"):
             value = getattr(self, name)
-            value = value if value is None or np.iterable(value) else (value,)
-            values[name] = None if value is None else tuple(value)
+            if value is not None:
+                values[name] = tuple(value) if np.iterable(value) else (value,)
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        for rules in (_ranges, _capacity):
-            broken = [rule for rule, kept in rules(self).items() if not kept]
-            if broken:
-                raise ValueError(f"Expected {'; '.join(broken)}. Received: {self}.")
+        check_rules(_ranges(self), self)
+        check_rules(_capacity(self), self)
 
     @classmethod
     def simplified(cls, **changes: Any) -> "PolygonConfig":
@@ -158,11 +156,8 @@ class PolygonConfig:
     def name(self) -> str:
         """Unique name of the data, such as ``polygons-64px-seed0``."""
         size = f"{self.size}px-seed{self.seed}"
-        for kind, config in (
-            ("polygons", PolygonConfig),
-            ("polygons-simplified", PolygonConfig.simplified),
-        ):
-            if self == dataclasses.replace(config(), size=self.size, seed=self.seed):
+        for kind, changes in (("polygons", {}), ("polygons-simplified", SIMPLE)):
+            if self == PolygonConfig(**changes, size=self.size, seed=self.seed):
                 return f"{kind}-{size}"
         code = json.dumps(_settings(self), sort_keys=True).encode()
         target = star_name(self.target).replace("/", "_")
@@ -178,7 +173,7 @@ def default_polygons(
         root: Parent folder.
         config: Settings of the data. None: the defaults.
     """
-    config = PolygonConfig() if config is None else config
+    config = config or PolygonConfig()
     return write_polygons(Path(root) / config.name, config)
 
 
@@ -251,10 +246,6 @@ def _pair(count: Any, name: str) -> tuple[int, ...]:
         )
     first = counts[0] - counts[0] // 2 if len(counts) == 1 else counts[0]
     return int(first), int(counts.sum() - first)
-
-
-def _star_or_none(star: Any) -> Star | None:
-    return None if star is None else parse_star(star)
 
 
 def _within(values: Iterable[Any], low: float, high: float, kind: Any = Real) -> bool:

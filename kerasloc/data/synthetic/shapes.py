@@ -10,18 +10,13 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from kerasloc.configs import check_rules
 from kerasloc.data.datasets.reading import XYWH
-from kerasloc.data.synthetic.folder import (
-    box_around,
-    make_folder,
-    save_png,
-    with_bar,
-)
+from kerasloc.data.synthetic.folder import box_around, make_folder, save_png, with_bar
 from kerasloc.data.synthetic.textured import SHAPES, draw, draw_several
 
 SPLIT_NUMBERS = {"train": 0, "test": 1}
@@ -29,6 +24,7 @@ IN_NAME = ("classes", "size", "seed")
 FORMAT = 1
 MULTI_LABEL = 3  # most objects of the data that is called just "multilabel"
 CSV_NAME = "data.csv"
+Jobs = list[tuple[str, int]]  # split and number of each image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +80,7 @@ class SyntheticConfig:
             "noise in 0..0.5": 0 <= self.noise <= 0.5,
             "most_objects in 1..classes": 1 <= self.most_objects <= self.classes,
         }
-        broken = [rule for rule, kept in rules.items() if not kept]
-        if broken:
-            raise ValueError(f"Expected {', '.join(broken)}. Received: {self}.")
+        check_rules(rules, self)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -123,7 +117,7 @@ def default_folder(
         root: Parent folder.
         config: Settings of the data. None: the defaults.
     """
-    config = SyntheticConfig() if config is None else config
+    config = config or SyntheticConfig()
     return write(Path(root) / config.name, config)
 
 
@@ -147,11 +141,7 @@ def write(folder: str | os.PathLike, config: SyntheticConfig) -> Path:
         for number in range(count)
     ]
     write_images = _write_csv if config.multi_label else _write_folders
-    return make_folder(
-        folder,
-        settings,
-        lambda unfinished: write_images(unfinished, config, with_bar(jobs)),
-    )
+    return make_folder(folder, settings, lambda new: write_images(new, config, jobs))
 
 
 def render(
@@ -201,12 +191,10 @@ def render_several(
     return picture, masks[visible], shapes[visible]
 
 
-def _write_folders(
-    folder: Path, config: SyntheticConfig, jobs: Iterable[tuple[str, int]]
-) -> dict:
+def _write_folders(folder: Path, config: SyntheticConfig, jobs: Jobs) -> dict:
     """Write images and masks of one object each; return their boxes and masks."""
     boxes, masks = {}, {}
-    for split, number in jobs:
+    for split, number in with_bar(jobs):
         picture, mask, shape = render(config, split, number)
         name = SHAPES[shape].name
         image = f"{split}/{name}/{number:04d}.png"
@@ -217,12 +205,10 @@ def _write_folders(
     return {"boxes": boxes, "masks": masks}
 
 
-def _write_csv(
-    folder: Path, config: SyntheticConfig, jobs: Iterable[tuple[str, int]]
-) -> dict:
+def _write_csv(folder: Path, config: SyntheticConfig, jobs: Jobs) -> dict:
     """Write images of several objects, and data.csv with labels and boxes."""
     rows: list[tuple] = [("image", "split", *config.class_names, "box_label", *XYWH)]
-    for split, number in jobs:
+    for split, number in with_bar(jobs):
         picture, masks, shapes = render_several(config, split, number)
         image = f"images/{split}/{number:04d}.png"
         save_png(folder / image, picture)
