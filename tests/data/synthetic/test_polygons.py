@@ -20,6 +20,8 @@ from kerasloc.data.synthetic.stars import parse_star
 SMALL = {"size": 32, "train": (3, 2), "val": 2, "test": (1, 2)}
 CONFIG = PolygonConfig(**SMALL)
 CROWD = {"size": 32, "shapes": (4, 6), "overlap": True}
+NESTED = {"outer": -1, "size": 64, "radius": (0.2, 0.24), "noise": 0}
+SPLITS = ("train", "val", "test")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def render(label, number, **settings):
 
 
 def one_shape(star, size=64, outer=None, **settings):
-    """Whole mask of the target, alone in an image of its own."""
+    """Full mask of the target, alone in an image."""
     others = ("3/1", "circle") if parse_star(star) == (4, 1) else ("4/1",)
     config = PolygonConfig(
         target=star, outer=outer, others=others, size=size, shapes=(1, 1), **settings
@@ -45,45 +47,29 @@ def one_shape(star, size=64, outer=None, **settings):
     return polygons[0].mask(size)
 
 
-def test_the_folder_reads_as_a_table_with_both_classes_in_asked_numbers(folder):
+def test_the_folder_reads_as_a_table_with_boxes_and_masks_of_targets(folder):
     table = read_folders(folder)
     assert table.class_names == ("absent", "present")
-    counts = {
-        split: np.bincount(table.split(split).class_index).tolist()
-        for split in ("train", "val", "test")
-    }
-    assert counts == {"train": [3, 2], "val": [1, 1], "test": [1, 2]}
-
-
-def test_an_image_has_box_and_mask_exactly_where_it_has_the_target(folder):
-    table = read_folders(folder)
-    present = np.flatnonzero(table.class_index == 1)
-    assert table.boxes[:, 0].tolist() == present.tolist()
+    counts = [np.bincount(table.split(name).class_index).tolist() for name in SPLITS]
+    assert counts == [[3, 2], [1, 1], [1, 2]]
+    present = table.class_index == 1
+    assert table.boxes[:, 0].tolist() == np.flatnonzero(present).tolist()
     assert (table.boxes[:, 5] == 1).all()
-    assert (table.masks != "").tolist() == (table.class_index == 1).tolist()
-
-
-def test_boxes_are_around_masks(folder):
-    table = read_folders(folder)
+    assert (table.masks != "").tolist() == present.tolist()
     for box in table.boxes.astype(int):
         assert box[1:5].tolist() == box_around(pixels(table.masks[box[0]]) > 0)
+    settings = json.loads((folder / "annotations.json").read_text())["settings"]
+    assert (settings.pop("format"), settings.pop("kind")) == (1, "polygons")
+    assert PolygonConfig(**settings) == CONFIG
 
 
 def test_every_image_has_a_mask_of_its_other_shapes_apart_from_the_target(folder):
-    table, others = read_folders(folder), other_masks(folder)
-    assert set(others) == set(table.paths)
+    table, masks = read_folders(folder), other_masks(folder)
+    assert set(masks) == set(table.paths)
     for path, mask in zip(table.paths, table.masks, strict=True):
-        other = pixels(others[path]) > 0
-        assert other.any()
-        if mask:
-            assert not (other & (pixels(mask) > 0)).any()
-
-
-def test_settings_are_remembered(folder):
-    settings = json.loads((folder / "annotations.json").read_text())["settings"]
-    assert (settings["kind"], settings["target"]) == ("polygons", [5, 2])
-    del settings["format"], settings["kind"]
-    assert PolygonConfig(**settings) == CONFIG
+        rest = pixels(masks[path]) > 0
+        assert rest.any()
+        assert not mask or not (rest & (pixels(mask) > 0)).any()
 
 
 def test_an_image_depends_on_seed_split_class_and_number_only(folder):
@@ -93,53 +79,53 @@ def test_an_image_depends_on_seed_split_class_and_number_only(folder):
     np.testing.assert_array_equal(
         mask * 255, pixels(folder / "masks/train/present/0001.png")
     )
-    for other in (
+    for different in (
         render_polygons(more, "val", 1, 1),
         render_polygons(more, "train", 0, 1),
         render_polygons(more, "train", 1, 2),
         render_polygons(PolygonConfig(size=32, seed=1), "train", 1, 1),
     ):
-        assert (picture != other[0]).any()
+        assert (picture != different[0]).any()
 
 
-def test_no_overlap_means_that_no_two_shapes_share_a_pixel():
-    config = PolygonConfig(size=48, shapes=(4, 4), radius=(0.1, 0.24))
-    crowded = PolygonConfig(size=48, shapes=(9, 9), radius=(0.14, 0.15))
+@pytest.mark.parametrize(
+    ("count", "radius"),
+    [(4, (0.1, 0.24)), (9, (0.14, 0.15))],  # the latter fit in a grid only
+)
+def test_without_overlap_no_two_shapes_share_a_pixel(count, radius):
+    config = PolygonConfig(size=48, shapes=(count, count), radius=radius)
     for number in range(20):
-        rng = np.random.default_rng(number)
-        for one in (config, crowded):  # the latter has no place but a grid
-            polygons, _ = scene(rng, one, present=True)
-            masks = np.array([polygon.mask(48) for polygon in polygons])
-            assert len(masks) == one.shapes[0]
-            assert masks.any(axis=(1, 2)).all()
-            assert masks.sum(axis=0).max() == 1
+        polygons, _ = scene(np.random.default_rng(number), config, present=True)
+        masks = np.array([polygon.mask(48) for polygon in polygons])
+        assert len(masks) == count
+        assert masks.any(axis=(1, 2)).all()
+        assert masks.sum(axis=0).max() == 1
 
 
-def test_overlap_lets_shapes_share_pixels_but_never_hides_the_target():
-    config = PolygonConfig(**CROWD)
+def visible_and_full_masks(config, number):
+    """Visible masks of the target and all others, and full masks of all shapes."""
+    polygons, _ = scene(np.random.default_rng((0, 0, 1, number)), config, present=True)
+    _, target, rest = render_polygons(config, "train", 1, number)
+    return target, rest, np.array([polygon.mask(32) for polygon in polygons])
+
+
+def test_overlapping_shapes_share_pixels_but_never_hide_the_target():
     shared = 0
     for number in range(8):
-        rng = np.random.default_rng((0, 0, 1, number))
-        polygons, _ = scene(rng, config, present=True)
-        whole = np.array([polygon.mask(32) for polygon in polygons])
-        _, target, others = render_polygons(config, "train", 1, number)
-        np.testing.assert_array_equal(target, whole[0])
-        np.testing.assert_array_equal(target | others, whole.any(axis=0))
-        shared += (whole.sum(axis=0) > 1).sum()
+        target, rest, full = visible_and_full_masks(PolygonConfig(**CROWD), number)
+        np.testing.assert_array_equal(target, full[0])
+        np.testing.assert_array_equal(target | rest, full.any(axis=0))
+        shared += (full.sum(axis=0) > 1).sum()
     assert shared > 0
 
 
-def test_occlusion_hides_a_part_of_some_targets_but_no_more_than_was_said():
-    config = PolygonConfig(**CROWD, occlusion=0.4)
-    hidden = []
+def test_occlusion_hides_some_targets_up_to_its_share():
+    config, hidden = PolygonConfig(**CROWD, occlusion=0.4), []
     for number in range(20):
-        rng = np.random.default_rng((0, 0, 1, number))
-        whole = scene(rng, config, present=True)[0][0].mask(32)
-        _, target, _ = render_polygons(config, "train", 1, number)
-        assert not (target & ~whole).any()
-        hidden.append(1 - target.sum() / whole.sum())
-    assert 0 < max(hidden) <= 0.4
-    assert min(hidden) == 0
+        target, _, full = visible_and_full_masks(config, number)
+        assert not (target & ~full[0]).any()
+        hidden.append(1 - target.sum() / full[0].sum())
+    assert min(hidden) == 0 < max(hidden) <= 0.4
 
 
 def test_noise_changes_pixels_but_not_masks():
@@ -210,13 +196,12 @@ def test_with_an_outer_shape_the_target_outside_it_is_another_shape():
 
 def test_both_classes_have_the_same_number_of_shapes_and_absent_ones_have_some():
     config = PolygonConfig(size=48, shapes=(1, 4), radius=(0.1, 0.2))
-    seeds = range(30)
-    counts = [
-        [len(scene(np.random.default_rng(seed), config, on)[0]) for seed in seeds]
-        for on in (False, True)
-    ]
-    assert counts[0] == counts[1]
-    assert set(counts[0]) == {1, 2, 3, 4}
+    absent, present = (
+        [len(scene(np.random.default_rng(n), config, label)[0]) for n in range(30)]
+        for label in (False, True)
+    )
+    assert absent == present
+    assert set(absent) == {1, 2, 3, 4}
 
 
 def test_radii_may_be_shares_or_pixels():
@@ -226,41 +211,36 @@ def test_radii_may_be_shares_or_pixels():
     np.testing.assert_array_equal(*same)
 
 
-def test_colors_are_those_asked_for():
-    red, blue, grey = (255, 0, 0), (0, 0, 255), (90, 90, 90)
-    settings = {"outer": -1, "size": 64, "radius": (0.2, 0.24), "noise": 0}
-    settings |= {"color": red, "outer_color": blue, "background": grey}
-    picture, _, _ = render(1, 0, **settings, antialias=False)
-    assert {tuple(rgb) for rgb in picture.reshape(-1, 3)} == {red, blue, grey}
+def test_fixed_colors_are_used():
+    colors = [(255, 0, 0), (0, 0, 255), (90, 90, 90)]
+    fixed = dict(zip(("color", "outer_color", "background"), colors, strict=True))
+    picture, _, _ = render(1, 0, **NESTED, **fixed, antialias=False)
+    assert {tuple(rgb) for rgb in picture.reshape(-1, 3)} == set(colors)
 
 
-def test_any_color_differs_from_what_it_lies_on_in_gray_too():
-    settings = {"outer": -1, "size": 64, "radius": (0.2, 0.24), "noise": 0}
-    config = PolygonConfig(**settings)
+def test_random_colors_differ_from_those_beneath_in_gray_too():
+    config = PolygonConfig(**NESTED)
     for number in range(10):
-        rng = np.random.default_rng(number)
-        polygons, ground = scene(rng, config, present=True)
+        polygons, ground = scene(np.random.default_rng(number), config, present=True)
         for polygon in polygons:
             grays = [color.mean() for color in (ground, *polygon.colors)]
             assert np.diff(np.sort(grays)).min() > 0.15
 
 
-def test_shapes_of_one_image_have_one_color_if_asked_for():
+@pytest.mark.parametrize(("same_color", "count"), [(True, 2), (False, 5)])
+def test_shapes_of_an_image_may_have_the_same_color(same_color, count):
     settings = {"size": 48, "noise": 0, "antialias": False, "shapes": (4, 4)}
-    for same, colors in ((True, 2), (False, 5)):
-        picture = render(0, 0, **settings, color=None, same_color=same)[0]
-        assert len(np.unique(picture.reshape(-1, 3), axis=0)) == colors
+    picture = render(0, 0, **settings, color=None, same_color=same_color)[0]
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) == count
 
 
-def test_simplified_is_one_other_shape_on_plain_ground():
+@pytest.mark.parametrize(("present", "star"), [(False, (-1, 1)), (True, (5, 2))])
+def test_simplified_is_a_circle_and_the_target_or_a_circle_on_white(present, star):
     config = PolygonConfig.simplified(size=32, antialias=False)
-    pictures = [render_polygons(config, "train", label, 0)[0] for label in (0, 1)]
-    for picture in pictures:
-        assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 2
-    for present in (False, True):
-        polygons, _ = scene(np.random.default_rng(0), config, present)
-        stars = [polygon.star for polygon in polygons]
-        assert stars == [(5, 2) if present else (-1, 1), (-1, 1)]
+    picture = render_polygons(config, "train", int(present), 0)[0]
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 2
+    polygons, _ = scene(np.random.default_rng(0), config, present)
+    assert [polygon.star for polygon in polygons] == [star, (-1, 1)]
 
 
 def test_the_name_tells_settings_apart(tmp_path):
