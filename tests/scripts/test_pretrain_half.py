@@ -213,7 +213,7 @@ def test_a_mistake_is_one_line_and_a_status_of_one(tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(SCRIPT), run_name="__main__")
     line = end.value.code  # Python prints what is no number, and its status is 1
-    assert line.startswith("error: The root of the images is a folder. Received: ")
+    assert line.startswith("error: Expected a folder of images. Received: ")
     assert str(tmp_path / "nowhere") in line
     assert line.count("error:") == 1
 
@@ -239,7 +239,7 @@ def test_one_class_is_not_enough(failure, folder):
     for path in folder.glob("*/star*"):
         shutil.rmtree(path)
     (folder / "annotations.json").unlink()
-    assert "two or more. Received: one class, 'circle'" in failure("--data-dir", folder)
+    assert "classes. Received: one class, 'circle'" in failure("--data-dir", folder)
 
 
 def test_other_classes_in_train_and_test_are_named(failure, folder):

@@ -138,4 +138,4 @@ def test_hybrid_without_masks_is_told(failure, tmp_path):
 
 def test_one_class_is_told(failure, tmp_path):
     words = ("--data-dir", plain(tmp_path / "one", 1), *SMALL)
-    assert "Telling classes apart needs two or more" in failure(*words)
+    assert "Expected two or more classes. Received" in failure(*words)

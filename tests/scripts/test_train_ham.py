@@ -168,7 +168,7 @@ def test_a_crf_that_is_not_installed_is_told(
             ["--union-weight", "-1"],
             "weights of terms, and weight_decay, are at least 0",
         ),
-        (["--box-share", "2"], "lies in [0, 1]. Received: 2.0"),
+        (["--box-share", "2"], "in [0, 1]. Received: 2.0"),
         (["--downsampling", "12"], "downsampling is 8, 16 or 32"),
         (["--im-size", "33"], "Nearest that fits: 32 x 32"),
         (["--folds", "0"], "--folds takes each fold once, of a --protocol"),
