@@ -32,24 +32,16 @@ def parse(arguments=None):
     )
     add = parser.add_argument
     add("--dataset", required=True, choices=READERS, help="kind of the dataset")
-    add(
-        "--data-dir",
-        required=True,
-        help="folder of the dataset (csv: the file, or the folder of a data.csv)",
-    )
-    add("--image-dir", help="folder of the images (default: the dataset's folder)")
-    add("--channels", type=int, default=3, help="1 (gray) or 3 (default: %(default)s)")
-    add(
-        "--on-error",
-        choices=("raise", "skip"),
-        default="raise",
-        help="errors: stop, or skip and count the images (default: %(default)s)",
-    )
-    add(
-        "--labels",
-        choices=("auto", "entry", "onehot"),
-        help="nih14: csv files of the labels (default: auto, Data_Entry if it exists)",
-    )
+    text = "folder of the dataset (csv: the file, or the folder of a data.csv)"
+    add("--data-dir", required=True, help=text)
+    text = "folder of the images (default: the dataset's folder)"
+    add("--image-dir", help=text)
+    text = "1 (gray) or 3 (default: %(default)s)"
+    add("--channels", type=int, default=3, help=text)
+    text = "errors: stop, or skip and count the images (default: %(default)s)"
+    add("--on-error", choices=("raise", "skip"), default="raise", help=text)
+    text = "nih14: csv files of the labels (default: auto, Data_Entry if it exists)"
+    add("--labels", choices=("auto", "entry", "onehot"), help=text)
     add("--year", help="voc: year of the dataset (default: 2012)")
     return parser.parse_args(arguments)
 

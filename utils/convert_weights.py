@@ -15,6 +15,15 @@ import numpy as np
 LIMIT = 1e-4  # of an output's standard deviation
 TINY = 1e-5  # absolute error that always agrees
 SOFT_LIMIT = 1e-3  # of soft masks, whose slope is steep
+ABOUT = f"""\
+Converts published PyTorch weights to Keras, all of them or none. With --inputs and
+--reference it compares the outputs and ends with 1 when an output differs by more than
+{LIMIT:g} of its standard deviation; nothing is then written."""
+EXAMPLE = """\
+example:
+  python utils/convert_weights.py --family pylon --backbone resnet50 \\
+      --num-classes 14 --channels 1 --im-size 256 net.pt --output pylon_nih \\
+      --inputs in.npy --reference out.npz"""
 ALIASES = {  # names of published outputs
     "pred": "logits",
     "pred_seg": "maps",
@@ -27,48 +36,30 @@ ALIASES = {  # names of published outputs
 }
 
 
-def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+def parse(arguments=None):
     """Create the parser and parse arguments (None: the command line's)."""
-    parser = argparse.ArgumentParser(
-        description="Converts published PyTorch weights to Keras, all of them or none. "
-        "With --inputs and --reference it compares the outputs and ends with 1 when "
-        f"an output differs by more than {LIMIT:g} of its standard deviation; nothing "
-        "is then written.",
-        epilog="example: python utils/convert_weights.py --family pylon --backbone "
-        "resnet50 --num-classes 14 --channels 1 --im-size 256 net.pt --output "
-        "pylon_nih --inputs in.npy --reference out.npz",
-    )
-    add = parser.add_argument
-    path = {"type": pathlib.Path}
+    from kerasloc.training.cli import Parser
+
+    parser = Parser(ABOUT, EXAMPLE)
+    add, path = parser.add_argument, {"type": pathlib.Path}
     add("source", **path, help="file: .pt, .pth, .bin, .ckpt or .safetensors")
     add("--family", required=True, metavar="NAME", help="pylon, baseline, fpn, ...")
     add("--output", required=True, **path, help="folder, or a file *.weights.h5")
-    add("--backbone", metavar="NAME", help="resnet18, resnet50, ... (explainer: vgg)")
-    add("--num-classes", "--num_classes", type=int, required=True, metavar="N")
-    add(
-        "--channels", type=int, default=1, help="1 gray, 3 color (default: %(default)s)"
-    )
-    add(
-        "--im-size",
-        "--im_size",
-        default="256",
-        metavar="PX",
-        help="side, or rows x columns: 512x256 (default: %(default)s)",
-    )
-    add(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="option of the network, such as use_pa=false or n_up=2; repeatable",
-    )
-    add("--inputs", **path, metavar="NPY", help="images as the network takes them")
-    add(
-        "--reference",
-        **path,
-        metavar="NPZ",
-        help="outputs of the published network: logits (or pred), maps (or pred_seg)",
-    )
+    text = "resnet18, resnet50, ...; explainer: vgg, ... (default: that of the family)"
+    add("--backbone", metavar="NAME", help=text)
+    add("--num-classes", type=int, required=True, metavar="N", help="number of classes")
+    text = "1 gray, 3 color (default: %(default)s)"
+    add("--channels", type=int, default=1, metavar="N", help=text)
+    text = "side, or rows x columns: 512x256 (default: %(default)s)"
+    add("--im-size", default="256", metavar="PX", help=text)
+    text = "option of the network, such as use_pa=false or n_up=2; repeatable"
+    text += " (default: none)"
+    add("--option", action="append", default=[], metavar="NAME=VALUE", help=text)
+    text = "images as the network takes them (default: no comparison)"
+    add("--inputs", **path, metavar="NPY", help=text)
+    text = "outputs of the published network: logits (or pred), maps (or pred_seg)"
+    text += " (default: no comparison)"
+    add("--reference", **path, metavar="NPZ", help=text)
     return parser, parser.parse_args(arguments)
 
 

@@ -4,7 +4,6 @@ Example:
     python utils/dicom_to_png.py --input vindr/train --output vindr/train_png
 """
 
-import argparse
 import collections
 import concurrent.futures
 import csv
@@ -18,6 +17,15 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
+ABOUT = """\
+Writes chest X-rays in DICOM files as 8-bit gray PNG files: rescaled and windowed as the
+file says, MONOCHROME1 inverted, stretched from black to white, equalized, made smaller.
+Beside them resize.csv has the columns image_id, ratio, rows, cols: ratio is PNG side /
+DICOM side, rows and cols are the DICOM's. A stopped run is resumed; for different
+settings choose another --output."""
+EXAMPLE = """\
+example:
+  python utils/dicom_to_png.py --input vindr/train --output vindr/train_png"""
 SUFFIXES = (".dcm", ".dicom", ".dic", ".ima", "")
 COLUMNS = ("image_id", "ratio", "rows", "cols")
 TABLE = "resize.csv"
@@ -226,43 +234,25 @@ def _results(paths, work, workers: int):
             yield futures[future], future.result()
 
 
-def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+def parse(arguments=None):
     """Create the parser and parse arguments (None: the command line's)."""
-    parser = argparse.ArgumentParser(
-        description="Writes chest X-rays in DICOM files as 8-bit gray PNG files: "
-        "rescaled and windowed as the file says, MONOCHROME1 inverted, stretched from "
-        f"black to white, equalized, made smaller. Beside them {TABLE} has the columns "
-        f"{', '.join(COLUMNS)}: ratio is PNG side / DICOM side, rows and cols are the "
-        "DICOM's. A stopped run is resumed; for different settings choose another "
-        "--output.",
-        epilog="example: python utils/dicom_to_png.py --input vindr/train --output "
-        "vindr/train_png",
-    )
-    add = parser.add_argument
-    path = {"type": pathlib.Path, "required": True, "metavar": "DIR"}
-    add("--input", **path, help="folder of DICOM files, also in subfolders")
-    add("--output", **path, help="folder for the PNG files")
+    from kerasloc.training.cli import Parser
+
+    parser = Parser(ABOUT, EXAMPLE)
+    add, path = parser.add_argument, {"type": pathlib.Path, "metavar": "DIR"}
+    text = "folder of DICOM files, also in subfolders"
+    add("--input", required=True, **path, help=text)
+    add("--output", required=True, **path, help="folder for the PNG files")
     count = {"type": int, "metavar": "N"}
     text = "longest side of larger images, pixels (default: %(default)s)"
     add("--size", **count, default=1024, help=text)
-    add(
-        "--no-equalize",
-        "--no_equalize",
-        action="store_true",
-        help="keep gray levels (default: equalize)",
-    )
-    cores = os.cpu_count() or 1
-    add(
-        "--workers", **count, default=cores, help="number of processes (default: cores)"
-    )
-    add(
-        "--on-error",
-        "--on_error",
-        choices=("list", "skip"),
-        default="list",
-        help="list broken files at the end and exit with 1, or only count them "
-        "(default: %(default)s)",
-    )
+    text = "keep gray levels (default: equalize)"
+    add("--no-equalize", action="store_true", help=text)
+    text = "number of processes (default: number of cores)"
+    add("--workers", **count, default=os.cpu_count() or 1, help=text)
+    text = "list broken files at the end and exit with 1, or only count them "
+    text += "(default: %(default)s)"
+    add("--on-error", choices=("list", "skip"), default="list", help=text)
     options = parser.parse_args(arguments)
     if min(options.size, options.workers) < 1:
         parser.error(

@@ -17,6 +17,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from tqdm import tqdm
 
+ABOUT = """\
+Makes an image-folder tree (train/CLASS, test/CLASS) from a table of labels: NIH
+ChestX-ray14's Data_Entry_2017.csv, or a csv with the columns image and label (several
+labels joined by |), and, optionally, split and group. An image goes to the single class
+of --classes among its labels; images with none or several of them are left out."""
+EXAMPLE = """\
+example:
+  python utils/make_folders.py --table Data_Entry_2017.csv --images images \\
+      --test-list test_list.txt --classes Cardiomegaly Pneumothorax \\
+      --boxes BBox_List_2017.csv --out data/nih2"""
 # names of columns, those of NIH ChestX-ray14 first
 IMAGE = ("Image Index", "image")
 LABEL = ("Finding Labels", "label")
@@ -24,95 +34,48 @@ GROUP = ("Patient ID", "group")
 MAKERS = {"symlink": os.symlink, "hardlink": os.link, "copy": shutil.copyfile}
 
 
-def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+def parse(arguments=None):
     """Create the parser and parse arguments (None: the command line's)."""
-    parser = argparse.ArgumentParser(
-        description="Makes an image-folder tree (train/CLASS, test/CLASS) from a table "
-        "of labels: NIH ChestX-ray14's Data_Entry_2017.csv, or a csv with the columns "
-        "image and label (several labels joined by |), and, optionally, split and "
-        "group. An image goes to the single class of --classes among its labels; "
-        "images with none or several of them are left out.",
-        epilog="example: python utils/make_folders.py --table Data_Entry_2017.csv "
-        "--images images --test-list test_list.txt --classes Cardiomegaly Pneumothorax "
-        "--boxes BBox_List_2017.csv --out data/nih2",
-    )
+    from kerasloc.training.cli import Parser
+
+    parser = Parser(ABOUT, EXAMPLE)
     path = {"type": pathlib.Path}
     add = parser.add_argument
     add("--table", required=True, **path, metavar="CSV", help="the labels")
-    add(
-        "--images",
-        required=True,
-        **path,
-        metavar="DIR",
-        help="folder of the images, also in subfolders",
-    )
+    text = "folder of the images, also in subfolders"
+    add("--images", required=True, **path, metavar="DIR", help=text)
     add("--out", required=True, **path, metavar="DIR", help="folder to write")
     add("--classes", nargs="+", metavar="A", help="two or more (default: all)")
+    text = "use only images without further labels (default: no)"
+    add("--only", action="store_true", help=text)
+    text = "names of the test images (default: none)"
+    add("--test-list", **path, metavar="FILE", help=text)
     add(
-        "--only",
-        action="store_true",
-        help="use only images without further labels (default: no)",
+        "--test-share",
+        type=float,
+        metavar="S",
+        help="share of the images for testing, by patients "
+        "(default: 0.2 without --test-list or a column split)",
     )
-    _add_split_options(add, path)
-    add(
-        "--link",
-        choices=MAKERS,
-        default="symlink",
-        help="type of the files; copies where links fail (default: %(default)s)",
-    )
-    add(
-        "--boxes",
-        **path,
-        metavar="CSV",
-        help="boxes: rows image, label, x, y, w, h (BBox_List_2017.csv)",
-    )
+    text = "seed of the test share (default: %(default)s)"
+    add("--seed", type=int, default=0, metavar="N", help=text)
+    text = f"column of the patient (default: {' or '.join(GROUP)}, if present)"
+    add("--group-column", metavar="NAME", help=text)
+    text = "type of the files; copies where links fail (default: %(default)s)"
+    add("--link", choices=MAKERS, default="symlink", help=text)
+    text = "rows image, label, x, y, w, h, as in BBox_List_2017.csv (default: no boxes)"
+    add("--boxes", **path, metavar="CSV", help=text)
     add(
         "--box-scale",
-        "--box_scale",
         type=float,
         default=1.0,
         metavar="F",
         help="factor on the boxes: size of your images / of the boxes' images "
         "(NIH at 320 px: 0.3125; default: %(default)s)",
     )
-    add(
-        "--skip-missing",
-        "--skip_missing",
-        action="store_true",
-        help="leave out rows without an image file (default: no)",
-    )
+    text = "leave out rows without an image file (default: no)"
+    add("--skip-missing", action="store_true", help=text)
     return parser, parser.parse_args(arguments)
-
-
-def _add_split_options(add, path) -> None:
-    """Add the options of the test images."""
-    add(
-        "--test-list",
-        "--test_list",
-        **path,
-        metavar="FILE",
-        help="names of test images",
-    )
-    add(
-        "--test-share",
-        "--test_share",
-        type=float,
-        metavar="S",
-        help="share of the images for testing, by patients "
-        "(default: 0.2 without --test-list or a column split)",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of the test share (default: %(default)s)",
-    )
-    add(
-        "--group-column",
-        "--group_column",
-        metavar="NAME",
-        help=f"column of the patient (default: {' or '.join(GROUP)}, if present)",
-    )
 
 
 def main(arguments=None) -> None:

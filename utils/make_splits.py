@@ -48,42 +48,23 @@ def parse(arguments=None):
     )
     add = parser.add_argument
     add("--dataset", required=True, choices=READERS, help="kind of the dataset")
-    add(
-        "--data-dir",
-        required=True,
-        help="folder of the dataset (csv: the file, or the folder of a data.csv)",
-    )
-    add("--image-dir", help="folder of the images (default: the dataset's folder)")
+    text = "folder of the dataset (csv: the file, or the folder of a data.csv)"
+    add("--data-dir", required=True, help=text)
+    text = "folder of the images (default: the dataset's folder)"
+    add("--image-dir", help=text)
     add("--protocol", required=True, choices=PROTOCOLS, help="see below")
     add("--output", required=True, type=pathlib.Path, help="folder of the lists")
-    add(
-        "--folds",
-        type=int,
-        nargs="+",
-        choices=range(FOLDS),
-        metavar="FOLD",
-        help=f"folds to write, of 0 to {FOLDS - 1} (default: all)",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of all random choices (default: %(default)s)",
-    )
-    add(
-        "--val-share",
-        type=float,
-        default=VAL_SHARE,
-        help="share of the training images for validation; for classification, share "
-        "of all images (default: %(default)s)",
-    )
-    add(
-        "--on-error",
-        choices=("raise", "skip"),
-        default="raise",
-        help="rows without an image, boxes outside of it: stop, or skip with a "
-        "warning (default: %(default)s)",
-    )
+    folds = {"choices": range(FOLDS), "metavar": "FOLD", "type": int, "nargs": "+"}
+    text = f"folds to write, of 0 to {FOLDS - 1} (default: all)"
+    add("--folds", **folds, help=text)
+    text = "seed of all random choices (default: %(default)s)"
+    add("--seed", type=int, default=0, help=text)
+    text = "share of the training images for validation; for classification, share of "
+    text += "all images (default: %(default)s)"
+    add("--val-share", type=float, default=VAL_SHARE, help=text)
+    text = "rows without an image, boxes outside of it: stop, or skip with a warning "
+    text += "(default: %(default)s)"
+    add("--on-error", choices=("raise", "skip"), default="raise", help=text)
     return parser.parse_args(arguments)
 
 

@@ -6,44 +6,28 @@ Example:
 
 import argparse
 
+ABOUT = """\
+Memory of a forward pass of an HRCAM model: the activations of a batch and the
+parameters, in GB (2**30 bytes). Training needs more."""
+EXAMPLE = """\
+example:
+  python utils/memory_usage.py full --im-size 224 --num-classes 5 --batch-size 8 16"""
+BATCH_SIZES = [1, 2, 4, 8, 16, 32]
 
-def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+
+def parse(arguments=None):
     """Create the parser and parse arguments (None: the command line's)."""
-    parser = argparse.ArgumentParser(
-        description="Memory of a forward pass of an HRCAM model: the activations of a "
-        "batch and the parameters, in GB (2**30 bytes). Training needs more.",
-        epilog="example: python utils/memory_usage.py full --im-size 224 "
-        "--num-classes 5 --batch-size 8 16",
-    )
-    parser.add_argument("model", choices=("half", "full"), help="network")
-    parser.add_argument(
-        "--im-size",
-        "--im_size",
-        type=int,
-        nargs="+",
-        default=[224],
-        metavar="PX",
-        help="side, or rows and columns, multiples of 32 (default: 224)",
-    )
-    parser.add_argument(
-        "--channels", type=int, default=3, help="1 gray, 3 color (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--num-classes",
-        "--num_classes",
-        type=int,
-        default=5,
-        help="default: %(default)s",
-    )
-    parser.add_argument(
-        "--batch-size",
-        "--batch_size",
-        type=int,
-        nargs="+",
-        default=[1, 2, 4, 8, 16, 32],
-        metavar="N",
-        help="batch sizes, a row each (default: 1 2 4 8 16 32)",
-    )
+    from kerasloc.training.cli import Parser
+
+    parser = Parser(ABOUT, EXAMPLE)
+    add, count = parser.add_argument, {"type": int, "metavar": "N"}
+    add("model", choices=("half", "full"), help="network")
+    text = "side, or rows and columns, multiples of 32 (default: 224)"
+    add("--im-size", type=int, nargs="+", default=[224], metavar="PX", help=text)
+    add("--channels", **count, default=3, help="1 gray, 3 color (default: 3)")
+    add("--num-classes", **count, default=5, help="number of classes (default: 5)")
+    text = f"batch sizes, a row each (default: {' '.join(map(str, BATCH_SIZES))})"
+    add("--batch-size", **count, nargs="+", default=BATCH_SIZES, help=text)
     return parser, parser.parse_args(arguments)
 
 
