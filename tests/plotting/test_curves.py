@@ -6,13 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from kerasloc import plotting
-from kerasloc.metrics import (
-    aopc_by_steps,
-    curve_interval,
-    precision_recall_curve,
-    roc_curve,
-)
+from kerasloc import metrics, plotting
+from kerasloc.metrics import aopc_by_steps, curve_interval, roc_curve
 from kerasloc.plotting.style import FAINT
 
 LABELS = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]])
@@ -47,35 +42,28 @@ def points(ax):
 
 
 @pytest.mark.parametrize(
-    ("draw", "curves", "areas"),
+    ("kind", "areas", "drawstyle"),
     [
-        (plotting.roc_figure, roc_curve, ("0.750", "0.250", "0.500")),
-        (
-            plotting.precision_recall_figure,
-            precision_recall_curve,
-            ("0.833", "0.500", "0.667"),
-        ),
+        ("roc", ["0.750", "0.250", "0.500"], "default"),
+        ("precision_recall", ["0.833", "0.500", "0.667"], "steps-pre"),
     ],
 )
-def test_classes_and_averages_are_named_with_their_areas(draw, curves, areas):
-    output = curves(LABELS, SCORES, NAMES)
+def test_classes_and_averages_are_named_with_their_areas(kind, areas, drawstyle):
+    draw = getattr(plotting, f"{kind}_figure")
+    output = getattr(metrics, f"{kind}_curve")(LABELS, SCORES, NAMES)
     ax = draw(output).axes[0]
+    assert {line.get_drawstyle() for line in ax.lines} == {drawstyle}
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
     shown = [*output["per_class"][:2], output["macro"], output["micro"]]
     names = ("cat", "dog", "macro", "micro")  # no image has an owl
     labels = [f"{n}  {c.area:.3f}" for n, c in zip(names, shown, strict=True)]
     assert texts == labels
-    assert [text.split()[1] for text in texts[:3]] == list(areas)
+    assert [text.split()[1] for text in texts[:3]] == areas
     line = lines_of(ax)[texts[0]]
     np.testing.assert_array_equal(line.get_xdata(), shown[0].x)
     np.testing.assert_array_equal(line.get_ydata(), shown[0].y)
     renamed = draw(output, ["a", "b", "c"]).axes[0].get_legend().get_texts()
     assert renamed[0].get_text().startswith("a ")
-
-
-def test_precision_is_drawn_in_steps():
-    ax = plotting.precision_recall_figure(precision_recall_curve(LABELS, SCORES))
-    assert {line.get_drawstyle() for line in ax.axes[0].lines} == {"steps-pre"}
 
 
 def test_one_class_has_no_averages_and_many_have_no_names():
@@ -101,33 +89,21 @@ def test_without_a_curve_or_a_name_for_it_there_is_no_figure(labels, names, mess
         plotting.roc_figure(roc_curve(labels, SCORES), names)
 
 
-@pytest.fixture
-def morf():
+def test_morf_shows_means_bands_and_dashed_controls():
     rng = np.random.default_rng(0)
-    return {name: rng.random((20, 5)) for name in ("high", "b: low", "b: random")}
-
-
-def test_morf_shows_means_bands_and_a_dashed_control(morf):
+    names = ("high", "b: low", "b: random", "c: random")
+    morf = {name: rng.random((20, 5)) for name in names}
     figure = plotting.morf_figure(morf)
     figure.savefig(io.BytesIO(), format="png")
-    left, right = figure.axes
-    for ax, change in ((left, np.asarray), (right, aopc_by_steps)):
+    for ax, change in zip(figure.axes, (np.asarray, aopc_by_steps), strict=True):
         assert list(lines_of(ax)) == list(morf)
-        bands = zip(ax.collections, morf.items(), strict=True)
-        for band, (name, curves) in bands:
+        for band, (name, curves) in zip(ax.collections, morf.items(), strict=True):
             mean, low, high = curve_interval(change(curves))
             np.testing.assert_allclose(lines_of(ax)[name].get_ydata(), mean)
             box = band.get_datalim(ax.transData)
-            assert box.y0 == pytest.approx(low.min())
-            assert box.y1 == pytest.approx(high.max())
-        styles = [line.get_linestyle() for line in ax.lines]
-        assert styles == ["-", "-", "--"]
-    assert len({line.get_color() for line in left.lines}) == 3
-
-
-def test_morf_dashes_of_several_controls_differ(morf):
-    figure = plotting.morf_figure(morf | {"c: random": morf["high"]})
-    assert [line.get_linestyle() for line in figure.axes[0].lines][2:] == ["--", ":"]
+            assert (box.y0, box.y1) == pytest.approx((low.min(), high.max()))
+        assert [line.get_linestyle() for line in ax.lines] == ["-", "-", "--", ":"]
+        assert len({line.get_color() for line in ax.lines}) == 3
 
 
 def test_morf_of_no_method_is_an_error():
@@ -135,26 +111,21 @@ def test_morf_of_no_method_is_an_error():
         plotting.morf_figure({})
 
 
-def test_epochs_go_on_over_the_phases():
+def test_epochs_continue_over_the_phases_which_are_named_where_they_begin():
     figure = plotting.phases_figure(PHASES)
     figure.savefig(io.BytesIO(), format="png")
     panels = panels_of(figure)
     assert list(panels) == ["Explanation loss", "Loss", "Accuracy"]
-    loss = points(panels["Loss"])
-    assert loss["-"] == {1: 2.0, 2: 1.0, 3: 0.9, 4: 0.7, 5: 0.6}
-    assert loss["--"] == {1: 2.5}
+    ax = panels["Loss"]
+    assert points(ax)["-"] == {1: 2.0, 2: 1.0, 3: 0.9, 4: 0.7, 5: 0.6}
+    assert points(ax)["--"] == {1: 2.5}
     assert points(panels["Explanation loss"])["-"] == {3: 0.8, 4: 0.4}
     assert points(panels["Accuracy"])["-"] == {1: 0.5, 2: 0.6}
-
-
-def test_phases_are_named_where_they_begin():
-    ax = panels_of(plotting.phases_figure(PHASES))["Loss"]
-    assert [text.get_text() for text in ax.texts] == list(PHASES)
-    assert [text.xy[0] for text in ax.texts] == [0.5, 2.5, 3.5]
+    names = {text.get_text(): text.xy[0] for text in ax.texts}
+    assert names == dict(zip(PHASES, (0.5, 2.5, 3.5), strict=True))
     borders = [line for line in ax.lines if line.get_color() == FAINT]
     assert [line.get_xdata()[0] for line in borders] == [2.5, 3.5]
-    labels = ax.get_legend_handles_labels()[1]
-    assert labels == ["training", "validation"]
+    assert ax.get_legend_handles_labels()[1] == ["training", "validation"]
 
 
 def test_four_columns_have_four_panels_and_one_has_one():
@@ -181,24 +152,21 @@ HISTORY = [
 ]
 
 
-def test_curves_are_sorted_into_panels():
+def test_finite_values_are_drawn_by_epoch_in_the_panel_of_their_kind():
     panels = panels_of(plotting.history(HISTORY))
     assert {title: set(lines_of(ax)) for title, ax in panels.items()} == {
         "Loss": {"loss", "val_loss"},
         "Scores": {"accuracy"},
         "Learning rate": {"learning_rate"},
     }
+    lines = lines_of(panels["Loss"])
+    loss, validation = lines["loss"], lines["val_loss"]
+    np.testing.assert_array_equal(loss.get_xydata(), [[1, 2], [2, 1]])
+    np.testing.assert_array_equal(validation.get_xydata(), [[1, 2.5]])
+    assert loss.get_color() == validation.get_color()
+    assert (loss.get_linestyle(), validation.get_linestyle()) == ("-", "--")
 
 
-def test_points_are_the_finite_values_by_epoch():
-    lines = lines_of(plotting.history(HISTORY).axes[0])
-    np.testing.assert_array_equal(lines["loss"].get_xydata(), [[1, 2], [2, 1]])
-    np.testing.assert_array_equal(lines["val_loss"].get_xydata(), [[1, 2.5]])
-    assert lines["loss"].get_color() == lines["val_loss"].get_color()
-    styles = [lines[name].get_linestyle() for name in ("loss", "val_loss")]
-    assert styles == ["-", "--"]
-
-
-def test_epochs_are_counted_where_they_are_not_named():
+def test_epochs_without_a_number_are_counted():
     line = plotting.history([{"auc": 0.5}, {"auc": 0.75}]).axes[0].lines[0]
     np.testing.assert_array_equal(line.get_xydata(), [[1, 0.5], [2, 0.75]])

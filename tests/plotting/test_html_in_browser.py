@@ -24,7 +24,7 @@ FLAGS = (
     *("--enable-logging=stderr", "--v=0", "--window-size=1000,900"),
 )
 
-# What a test says between its lines runs beside the page, which is in a frame.
+# The steps of a test run beside the page, which is in a frame.
 DRIVER = """<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,">
 <iframe id="frame" width="1000" height="800"></iframe><script>
 const frame = document.getElementById("frame");
@@ -76,11 +76,15 @@ const hash = () => decodeURIComponent(frame.contentWindow.location.hash);
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
-    """The browser's command line, with a profile of its own; without an address."""
-    found = [name for name in BROWSERS if shutil.which(name)]
-    if not found:
+    """The browser's command line with a new profile, without an address."""
+    installed = [name for name in BROWSERS if shutil.which(name)]
+    if not installed:
         pytest.skip("no chromium or chrome on PATH")
-    return [found[0], *FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]
+    return [
+        installed[0],
+        *FLAGS,
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ]
 
 
 def problems(log):
@@ -90,7 +94,7 @@ def problems(log):
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Gives files, takes results, and remembers what was asked for."""
+    """Serves files, receives results, and records requests."""
 
     def do_POST(self):
         text = self.rfile.read(int(self.headers["Content-Length"]))
@@ -100,7 +104,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def log_request(self, code="-", size="-"):
         if self.command == "GET":
-            self.server.asked.append((self.path, int(code)))
+            self.server.requests.append((self.path, int(code)))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +116,7 @@ def server(report, report_images, tmp_path_factory):
     write_report(root / "many", many, ReportConfig("many", CLASSES))
     serve = functools.partial(Handler, directory=root)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        server.root, server.results, server.asked = root, queue.Queue(), []
+        server.root, server.results, server.requests = root, queue.Queue(), []
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server
@@ -122,10 +126,10 @@ def server(report, report_images, tmp_path_factory):
 
 @pytest.fixture
 def drive(command, server, tmp_path):
-    """Function from steps to their results and to what the browser asked for."""
+    """Function from steps to their results and to the browser's requests."""
 
     def run(steps):
-        server.asked.clear()
+        server.requests.clear()
         (server.root / "driver.html").write_text(DRIVER % steps)
         address = f"http://127.0.0.1:{server.server_port}/driver.html"
         log = tmp_path / "log"
@@ -138,7 +142,7 @@ def drive(command, server, tmp_path):
                 process.terminate()
                 process.wait()
         assert problems(log) == result.pop("errors") == []
-        return result, list(server.asked)
+        return result, list(server.requests)
 
     return run
 
@@ -147,7 +151,7 @@ ALL = ["a/1.png", "a/2 <i>.png", "b/3.png", "b/4.png", "b/5.png"]
 
 
 @pytest.mark.slow
-def test_filters_show_the_images_that_they_say(drive):
+def test_filters_show_the_matching_images(drive):
     result, _ = drive("""
     await open("");
     result.all = cards();
@@ -159,9 +163,9 @@ def test_filters_show_the_images_that_they_say(drive):
     await choose("hits", "none"); result.cat_none = cards();
     await choose("class", ""); result.none = cards();
     await click($("reset")); result.reset = cards();
-    await choose("class", '<b>"x" & co</b>'); result.odd = cards();
+    await choose("class", '<b>"x" & co</b>'); result.markup = cards();
     result.hash = hash();
-    await choose("hits", "miss"); result.odd_miss = cards();
+    await choose("hits", "miss"); result.markup_miss = cards();
     await choose("class", "dog"); result.nothing = [cards(), shown("nothing")];
     await click($("reset"));
     await choose("answer", "alarm"); result.alarm = cards();
@@ -176,10 +180,10 @@ def test_filters_show_the_images_that_they_say(drive):
     """)
     assert result["all"] == result["reset"] == ALL
     assert result["count"] == "5 of 5 images; 2 of 3 maxima lie in a box of their class"
-    # labeled or boxed, or said where nothing is known
+    # labeled or boxed, or predicted where the label is unknown
     assert result["classes"] == ["all", '<b>"x" & co</b> (2)', "cat (2)", "dog (1)"]
-    assert result["miss"] == result["odd_miss"] == ALL[1:2]
-    assert result["hit"] == result["odd"] == ALL[:2]
+    assert result["miss"] == result["markup_miss"] == ALL[1:2]
+    assert result["hit"] == result["markup"] == ALL[:2]
     assert result["cat_hit"] == ALL[1:2]
     assert result["cat_none"] == ["b/3.png"]
     assert result["none"] == ALL[2:]
@@ -195,7 +199,7 @@ def test_filters_show_the_images_that_they_say(drive):
 
 @pytest.mark.slow
 def test_keys_go_through_the_filtered_images_and_back(drive):
-    result, asked = drive("""
+    result, requests = drive("""
     await open("#hits=none");
     result.grid = [shown("grid"), shown("detail"), cards()];
     await key("ArrowRight", "ArrowRight");
@@ -235,9 +239,9 @@ def test_keys_go_through_the_filtered_images_and_back(drive):
     assert result["help"] is True
     assert result["requests"]
     assert all(name.startswith("/page/images/") for name in result["requests"])
-    paths = {path for path, _ in asked} - {"/driver.html", "/page/index.html"}
+    paths = {path for path, _ in requests} - {"/driver.html", "/page/index.html"}
     assert all(path.startswith("/page/images/") for path in paths)
-    assert {code for _, code in asked} <= {200, 304}
+    assert {code for _, code in requests} <= {200, 304}
 
 
 @pytest.mark.slow
@@ -269,12 +273,12 @@ def test_keys_go_through_the_classes_of_an_image(drive):
     await open("#image=5"); result.unknown = words(".label")[0];
     await open("#image=99&class=nothing"); result.wrong = cards();
     """)
-    odd = '<b>"x" & co</b>'
+    markup = '<b>"x" & co</b>'
     assert result["linked"] == ["cat", "Class attention: cat", "Filter: cat"]
     assert result["down"] == ["dog", "Class attention: dog"]
     assert result["all"][:2] == ["all classes", "Class attention: all classes"]
     assert "all=1" in result["all"][2]
-    assert result["around"] == odd
+    assert result["around"] == markup
     assert result["up"] == "all classes"
     assert result["two"] == result["nine"] == "cat"
     assert result["zero"] == "all classes"
@@ -335,6 +339,6 @@ def test_the_page_shows_its_pictures_without_a_server(command, report, tmp_path,
     assert problems(log) == []
     with Image.open(shot) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
-    # the images of that page are of one gray, which nothing else there has
+    # the images of that page have a gray that nothing else on it has
     gray = (abs(pixels - 128) <= 2).all(axis=-1).mean()
     assert gray > 0.05
