@@ -125,9 +125,8 @@ def test_steps_are_predicted_together_and_never_more_than_allowed(noisy, seen, m
     sizes = [len(images) for images in seen.shown]
     assert sum(sizes) == 3 * 7
     assert sizes == {None: [21], 1: [1] * 21, 3: [3, 3, 1] * 3}.get(most, [7, 7, 7])
-    np.testing.assert_array_equal(
-        curves, morf_curves(seen, noisy, relevance, black((2, 3)))
-    )
+    expected = morf_curves(seen, noisy, relevance, black((2, 3)))
+    np.testing.assert_array_equal(curves, expected)
 
 
 def test_large_images_are_predicted_a_few_steps_at_a_time():
@@ -137,9 +136,8 @@ def test_large_images_are_predicted_a_few_steps_at_a_time():
         counts.append(len(images))
         return images[:, 0, 0]
 
-    morf_curves(
-        predict, np.zeros((2, 2048, 2048, 1), bool), np.zeros((2, 2, 2)), black(2)
-    )
+    images = np.zeros((2, 2048, 2048, 1), bool)
+    morf_curves(predict, images, np.zeros((2, 2, 2)), black(2))
     assert counts == [4, 1, 4, 1]
 
 
@@ -218,15 +216,14 @@ def test_the_class_is_the_predicted_one_unless_chosen(white):
 
 def test_integers_are_images_and_one_image_may_lose_its_axis(white):
     config = black(2, images_at_once=1)
-    curves = morf_curves(
-        lambda images: corner(images)[0], np.uint8(255 * white), CORNER, config
-    )
+    images = np.uint8(255 * white)
+    curves = morf_curves(lambda batch: corner(batch)[0], images, CORNER, config)
     np.testing.assert_array_equal(curves, [[1, 0, 0, 0, 0]])
 
 
 def test_no_images_have_no_curves(seen):
-    images, relevance = np.zeros((0, 9, 9, 1)), np.zeros((0, 3, 3))
-    assert morf_curves(seen, images, relevance).shape == (0, 65)
+    curves = morf_curves(seen, np.zeros((0, 9, 9, 1)), np.zeros((0, 3, 3)))
+    assert curves.shape == (0, 65)
     assert seen.shown == []
 
 
