@@ -57,9 +57,13 @@ class Pairs:
         down, across = (np.arange(side) for side in self.size)
         in_rows = ((y <= down) & (down < y + h))[:, :, None]  # (boxes, rows, 1)
         in_columns = ((x <= across) & (across < x + w))[:, None]  # (boxes, 1, cols)
-        first = np.searchsorted(self.owner[rows], np.arange(chunk.start, chunk.stop))
-        masks = np.logical_or.reduceat(in_rows & in_columns, first)
-        return masks.reshape(len(first), -1)
+        owner = self.owner[rows] - chunk.start
+        turn = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        masks = in_rows[turn == 0] & in_columns[turn == 0]
+        for repeat in range(1, turn.max(initial=0) + 1):  # second, third, ... boxes
+            at = turn == repeat
+            masks[owner[at]] |= in_rows[at] & in_columns[at]
+        return masks.reshape(len(masks), -1)
 
     def summary(self, values: np.ndarray, seed: int) -> dict:
         """Average values (pairs,) or (pairs, k); see ``summarize_pairs``."""
