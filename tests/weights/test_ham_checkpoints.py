@@ -1,4 +1,4 @@
-"""HAM's published checkpoints: they load by name and answer as they did."""
+"""HAM's published checkpoints: they load by name, with the published outputs."""
 
 import numpy as np
 import pytest
@@ -16,10 +16,10 @@ def build(facts, **options):
     return ham(shape, facts["classes"], facts["backbone"], **options)
 
 
-def assert_near(outputs, answers, step):
+def assert_near(outputs, published, step):
     """Within 1e-4 of the published values' deviation, or 1e-5; soft masks 1e-3."""
-    assert sorted(outputs) == sorted(answers)
-    for name, expected in answers.items():
+    assert sorted(outputs) == sorted(published)
+    for name, expected in published.items():
         output, refined = np.asarray(outputs[name]), "refined" in name
         output = output[:, ::step, ::step] if refined else output
         assert output.shape == expected.shape
@@ -37,35 +37,35 @@ def assert_near(outputs, answers, step):
     ],
 )
 def test_all_outputs_equal_the_published_ones(name, ham_golden, published):
-    golden, answers = ham_golden(name)
+    golden, expected = ham_golden(name)
     model = build(golden.facts)
     matched = load_torch(model, published(golden.arrays()))
     assert matched.matched == len(golden.arrays()) == len(model.weights)
     assert all(key.endswith("num_batches_tracked") for key in matched.ignored)
     outputs = model(golden.images, training=False)
-    assert_near(outputs, answers, golden.facts["every"])
+    assert_near(outputs, expected, golden.facts["every"])
 
 
 @pytest.fixture(scope="module")
 def checkpoint(ham_golden, published, torch_writer, tmp_path_factory):
     """A golden network and a file such as the published ones."""
-    golden, answers = ham_golden("ham")
+    golden, expected = ham_golden("ham")
     path = tmp_path_factory.mktemp("published") / "checkpoint.pt"
-    return golden, answers, torch_writer(path, published(golden.arrays()))
+    return golden, expected, torch_writer(path, published(golden.arrays()))
 
 
 def test_a_published_file_makes_its_wrapper(checkpoint):
-    golden, answers, path = checkpoint
+    golden, expected, path = checkpoint
     wrapper = kerasloc.HAM(path, im_size=96)
     assert wrapper.config.options == {"backbone": "resnet18"}
     assert (wrapper.config.num_classes, wrapper.config.channels) == (4, 3)
     assert (wrapper.config.mean, wrapper.config.std) == ((0.5,), (0.5,))
     outputs = wrapper.model(golden.images, training=False)
-    assert_near(outputs, answers, golden.facts["every"])
+    assert_near(outputs, expected, golden.facts["every"])
     assert kerasloc.HAM.default_size == 512
 
 
-def test_strides_that_files_do_not_tell_are_given(checkpoint):
+def test_strides_that_files_do_not_tell_are_options(checkpoint):
     _, _, path = checkpoint
     options = {"downsampling": 16, "using_dilation": False}
     wrapper = kerasloc.HAM(path, im_size=64, class_names=list("abcd"), **options)
@@ -75,15 +75,16 @@ def test_strides_that_files_do_not_tell_are_given(checkpoint):
         kerasloc.HAM(path, im_size=64, downsampling=32, using_pooling=False)
 
 
-def test_the_wrapper_of_another_family_says_whose_file_it_is(checkpoint):
-    with pytest.raises(ValueError, match=r"own architecture.*looks like: ham"):
+def test_the_wrapper_of_another_family_names_the_family_of_the_file(checkpoint):
+    with pytest.raises(ValueError, match=r"Pylon.*like: ham"):
         kerasloc.Pylon(checkpoint[2])
 
 
 def test_files_of_other_networks_are_refused(network_golden, torch_writer, tmp_path):
     path = torch_writer(tmp_path / "net.pt", network_golden("baseline_max").arrays())
-    with pytest.raises(ValueError, match=r"own architecture.*looks like: baseline"):
-        kerasloc.HAM(path)
+    for wrapper in (kerasloc.HAM, kerasloc.ExplainerClassifier):
+        with pytest.raises(ValueError, match=r"like: baseline"):
+            wrapper(path)
 
 
 def test_another_class_count_than_the_files_is_refused(checkpoint):

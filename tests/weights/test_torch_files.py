@@ -117,8 +117,7 @@ def test_dangerous_names_are_refused_by_name(name, archive_writer, tmp_path):
     module, _, function = name.rpartition(".")
     content = f"c{module}\n{function}\n(S'exit 1'\ntR.".encode()
     path = archive_writer(tmp_path / "w.pt", content, {})
-    with pytest.raises(ValueError, match=f"which would run {re.escape(name)}"):
-        read_torch(path)
+    assert f"which would run {name}" in refusal(path)
 
 
 def test_a_stand_in_cannot_be_changed_by_the_file(archive_writer, tmp_path):
@@ -140,12 +139,6 @@ def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
     assert "KeyError" in refusal(archive_writer(path, content, {}))
 
 
-def test_a_pickle_of_something_else_is_refused(tmp_path):
-    path = tmp_path / "w.pt"
-    path.write_bytes(pickle.dumps({"a": [1, 2]}))
-    assert "not a file of torch.save" in refusal(path)
-
-
 @pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.bin", "w.ckpt", "w.safetensors"])
 def test_a_file_that_holds_no_weights_is_refused(name, tmp_path):
     (tmp_path / name).write_text("hello\n" * 20)
@@ -161,10 +154,12 @@ def test_checkpoints_without_tensors_and_missing_files_are_refused(
     assert "missing" in refusal(tmp_path)
 
 
-def test_an_archive_of_something_else_is_refused(tmp_path):
+def test_pickles_and_archives_of_something_else_are_refused(tmp_path):
     path = tmp_path / "w.pt"
-    np.savez(path.with_suffix(".npz"), a=np.ones(3))
-    path.with_suffix(".npz").rename(path)
+    path.write_bytes(pickle.dumps({"a": [1, 2]}))
+    assert "not a file of torch.save" in refusal(path)
+    with path.open("wb") as file:
+        np.savez(file, a=np.ones(3))
     assert "without data.pkl" in refusal(path)
 
 

@@ -13,26 +13,6 @@ from kerasloc.weights.torch_names import (
     to_keras,
 )
 
-
-def outputs_of(layer, images, array, bias=None):
-    """The outputs of a layer with a published kernel."""
-    layer.build(images.shape)
-    layer.kernel.assign(to_keras(layer, layer.kernel, array))
-    if bias is not None:
-        layer.bias.assign(bias)
-    return np.asarray(layer(images))
-
-
-def correlate(window, kernel):
-    """Sum over everything of a window (rows, cols, in) times a kernel (in, r, c)."""
-    return (window.transpose(2, 0, 1) * kernel).sum()
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 # Layers
 
 
@@ -138,47 +118,47 @@ def test_parameters_are_variables_by_the_kind_of_layer(layer, names):
 
 # Axes, by the outputs of a kernel
 
+AXES = {
+    "convolution": (
+        keras.layers.Conv2D(5, (2, 3)),
+        (5, 4, 2, 3),
+        lambda x, kernel: np.einsum("rci,oirc->o", x, kernel),
+    ),
+    "grouped": (
+        keras.layers.Conv2D(6, (2, 3), groups=2),
+        (6, 2, 2, 3),
+        lambda x, kernel: np.einsum(
+            "rcgi,goirc->go", x.reshape(2, 3, 2, 2), kernel.reshape(2, 3, 2, 2, 3)
+        ),
+    ),
+    "depthwise": (
+        keras.layers.DepthwiseConv2D((2, 3)),
+        (4, 1, 2, 3),
+        lambda x, kernel: np.einsum("rci,iorc->i", x, kernel),
+    ),
+    "transposed": (
+        keras.layers.Conv2DTranspose(5, (2, 3), strides=(2, 3)),
+        (4, 5, 2, 3),
+        lambda x, kernel: np.einsum("RCi,iorc->RrCco", x, kernel),
+    ),
+    "dense": (
+        keras.layers.Dense(5),
+        (5, 4),
+        lambda x, kernel: np.einsum("rci,oi->rco", x, kernel),
+    ),
+}
 
-def test_a_convolution_is_in_rows_and_columns_as_published(rng):
+
+@pytest.mark.parametrize("kind", AXES)
+def test_kernels_have_the_published_axes_and_are_not_flipped(kind):
+    layer, shape, formula = AXES[kind]
+    rng = np.random.default_rng(0)
     images = rng.random((1, 2, 3, 4), dtype="float32")
-    kernels = rng.random((5, 4, 2, 3), dtype="float32")
-    outputs = outputs_of(keras.layers.Conv2D(5, (2, 3)), images, kernels, np.arange(5))
-    expected = [correlate(images[0], kernel) + i for i, kernel in enumerate(kernels)]
-    np.testing.assert_allclose(outputs[0, 0, 0], expected, rtol=1e-5)
-
-
-def test_a_grouped_convolution_is_as_published(rng):
-    images = rng.random((1, 2, 3, 4), dtype="float32")
-    kernels = rng.random((6, 2, 2, 3), dtype="float32")
-    outputs = outputs_of(keras.layers.Conv2D(6, (2, 3), groups=2), images, kernels)
-    expected = [
-        correlate(images[0, ..., :2] if i < 3 else images[0, ..., 2:], kernel)
-        for i, kernel in enumerate(kernels)
-    ]
-    np.testing.assert_allclose(outputs[0, 0, 0], expected, rtol=1e-5)
-
-
-def test_a_depthwise_convolution_is_as_published(rng):
-    images = rng.random((1, 2, 3, 4), dtype="float32")
-    kernels = rng.random((4, 1, 2, 3), dtype="float32")
-    outputs = outputs_of(keras.layers.DepthwiseConv2D((2, 3)), images, kernels)
-    expected = [correlate(images[0, ..., i : i + 1], k) for i, k in enumerate(kernels)]
-    np.testing.assert_allclose(outputs[0, 0, 0], expected, rtol=1e-5)
-
-
-def test_a_transposed_convolution_paints_its_kernel_unflipped(rng):
-    images = rng.random((1, 1, 1, 4), dtype="float32")
-    kernels = rng.random((4, 5, 2, 3), dtype="float32")
-    outputs = outputs_of(keras.layers.Conv2DTranspose(5, (2, 3)), images, kernels)
-    expected = np.einsum("i,iorc->rco", images[0, 0, 0], kernels)
-    np.testing.assert_allclose(outputs[0], expected, rtol=1e-5)
-
-
-def test_a_dense_layer_is_transposed(rng):
-    features = rng.random((1, 4), dtype="float32")
-    kernel = rng.random((5, 4), dtype="float32")
-    outputs = outputs_of(keras.layers.Dense(5), features, kernel)
-    np.testing.assert_allclose(outputs[0], kernel @ features[0], rtol=1e-5)
+    kernel = rng.random(shape, dtype="float32")
+    layer.build(images.shape)
+    layer.kernel.assign(to_keras(layer, layer.kernel, kernel))
+    expected = formula(images[0], kernel).ravel()
+    np.testing.assert_allclose(np.ravel(layer(images)), expected, rtol=1e-5)
 
 
 # Arrays
