@@ -24,7 +24,7 @@ def test_validation_images_are_cut_class_by_class():
     assert (table.splits == "train").all()
 
 
-def test_the_seed_decides_which_images_are_cut():
+def test_the_cut_images_depend_on_the_seed():
     table = single_label([0, 1] * 30)
     first = cut_validation(table, 0.3, seed=4).splits
     assert (cut_validation(table, 0.3, seed=4).splits == first).all()
@@ -67,16 +67,13 @@ def test_every_label_of_multi_label_images_is_cut():
     assert positives.min() >= 1
 
 
-def test_only_training_images_are_cut():
+def test_only_training_images_are_cut_and_existing_ones_stay():
     table = single_label([0, 1] * 10, splits=["train", "test"] * 10)
     cut = cut_validation(table, 0.4, seed=0)
     assert (cut.splits == "test").sum() == 10
     assert (cut.splits == "val").sum() == 4
-
-
-def test_validation_images_that_are_there_stay():
     table = single_label([0, 1, 2], splits=["train", "val", "train"])
-    assert cut_validation(table, 0.5) is table
+    assert cut_validation(table, 0.5) is table  # it has validation images
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1])

@@ -1,10 +1,11 @@
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
 
 from kerasloc.data.image_lists import apply_lists, has_boxes, image_names
-from kerasloc.data.splits import FOLDED, FOLDS, PROTOCOLS, make_lists
+from kerasloc.data.splits import FOLDED, FOLDS, PROTOCOLS, cut_validation, make_lists
 from kerasloc.data.table import Table, check_disjoint
 
 CASES = [
@@ -157,6 +158,25 @@ def test_another_seed_gives_other_lists(protocol):
 def test_names_on_the_lists_are_sorted():
     lists = make_lists(made_up(300, 0.3, most=6), "localization")
     assert all(images == sorted(images) for images in lists.values())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "digest"),
+    [
+        ("official", "8c043d21"),
+        ("classification", "15049c24"),
+        ("no-boxes", "3fb25fab"),
+        ("localization", "b3781833"),
+        ("cut", "046d886a"),
+    ],
+)
+def test_the_images_of_a_seed_never_change(protocol, digest):
+    table = made_up(300, 0.3)
+    if protocol == "cut":
+        text = "".join(cut_validation(table, 0.2, seed=7).splits)
+    else:
+        text = repr(sorted(make_lists(table, protocol, seed=7).items()))
+    assert hashlib.md5(text.encode()).hexdigest()[:8] == digest
 
 
 def test_images_without_a_group_are_patients_of_their_own():

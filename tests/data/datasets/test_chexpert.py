@@ -189,7 +189,7 @@ def test_unknown_or_missing_columns_are_errors(root, header, message):
         read_chexpert(root)
 
 
-def test_columns_in_another_spelling_are_known(root, caplog):
+def test_columns_in_another_spelling_are_valid(root, caplog):
     header = HEADER.replace("Edema", "edema").replace("No Finding", "No_Finding")
     write(root / "train.csv", row(TWO, {"No Finding": "1"}), header=header)
     table = read_chexpert(root, blank="unknown")

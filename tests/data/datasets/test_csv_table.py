@@ -73,7 +73,7 @@ def test_a_box_goes_with_the_one_class_column_that_is_1(csv_file):
     assert read_csv(path).boxes[0, 5] == 1
 
 
-def test_the_order_of_the_classes_can_be_given(csv_file):
+def test_the_order_of_the_classes_is_that_of_the_caller(csv_file):
     path = csv_file("image,label", "a.png,cat")
     table = read_csv(path, class_names=("dog", "cat"))
     assert table.labels.tolist() == [[0, 1]]
@@ -81,7 +81,7 @@ def test_the_order_of_the_classes_can_be_given(csv_file):
         read_csv(path, class_names=("dog", "cow"))
 
 
-def test_a_byte_order_mark_is_no_part_of_a_name(csv_file):
+def test_a_byte_order_mark_is_not_in_a_name(csv_file):
     assert len(read_csv(csv_file("\ufeffimage,label", "a.png,x"))) == 1
 
 

@@ -1,11 +1,9 @@
-import numpy as np
 import pandas as pd
 import pytest
 
 from kerasloc.data.datasets.ham_boxes import (
     RAW,
     check_convention,
-    convert_boxes,
     read_boxes,
 )
 
@@ -38,43 +36,13 @@ def frame(*boxes, image="a.png", label="Mass"):
     return pd.DataFrame([(image, "Mass 1", label, *box) for box in boxes], columns=RAW)
 
 
-@pytest.mark.parametrize(
-    ("convention", "size"), [("xyxy", [20, 30]), ("xywh", [30, 50])]
-)
-def test_either_convention_gives_x_y_w_h_of_some_classes(convention, size):
-    raw = pd.concat([frame((10, 20, 30, 50)), frame((0, 0, 1, 1), label="Hernia")])
-    (box,) = convert_boxes(raw, ["Edema", "Mass"], convention).to_numpy().tolist()
-    assert box[:7] == ["a.png", "Mass 1", 10, 20, *size, 1]
-    assert np.isnan(box[7:]).all()  # measured in the file
-
-
-@pytest.mark.parametrize("convention", ["xywh", "xyxy"])
-def test_boxes_of_nih_images_are_measured_in_the_original(convention):
-    raw = frame((1, 2, 3, 4), image="images/00000001_000.png")
-    assert convert_boxes(raw, ["Mass"], convention)[["rows", "cols"]].eq(1024).all(None)
-
-
 @pytest.fixture
 def picture(tmp_path, put):
     """Files of one image of 100 columns and 80 rows."""
     return {"a.png": str(put(tmp_path / "a.png", size=(100, 80)))}
 
 
-SIZES = [(60, 40, 30, 30), (50, 50, 20, 20), (70, 10, 20, 60)]
-CORNERS = [(60, 40, 90, 70), (50, 50, 70, 70), (70, 10, 90, 70)]
-OUTSIDE = (600, 400, 700, 500)
-
-
-@pytest.mark.parametrize(
-    ("boxes", "wrong", "right"), [(CORNERS, "xywh", "xyxy"), (SIZES, "xyxy", "xywh")]
-)
-def test_the_error_of_the_wrong_convention_names_the_right_one(
-    picture, boxes, wrong, right
-):
-    check_convention(frame(*boxes), picture, right, "here", "Take {}.")
-    message = rf"Received: 0 of 3 as {wrong}.*3 of 3 as {right}.*Take {right}\."
-    with pytest.raises(ValueError, match=message):
-        check_convention(frame(*boxes), picture, wrong, "here", "Take {}.")
+CORNERS, OUTSIDE = (60, 40, 90, 70), (600, 400, 700, 500)
 
 
 def test_boxes_of_other_pictures_fit_neither_convention(picture):
@@ -86,7 +54,7 @@ def test_boxes_of_other_pictures_fit_neither_convention(picture):
 @pytest.mark.parametrize(
     ("fit", "misfit", "received"),
     [
-        ([CORNERS[0], OUTSIDE], [CORNERS[0], OUTSIDE, OUTSIDE], "1 of 3"),
+        ([CORNERS, OUTSIDE], [CORNERS, OUTSIDE, OUTSIDE], "1 of 3"),
         ([(-1, -1, 101.5, 81)], [(-1, -1, 103, 81)], "0 of 1"),  # 2 % may stick out
     ],
 )
@@ -97,6 +65,6 @@ def test_half_of_the_boxes_must_be_nearly_inside(picture, fit, misfit, received)
 
 
 def test_boxes_of_images_without_a_file_do_not_count(picture):
-    raw = pd.concat([frame(OUTSIDE, OUTSIDE, image="b.png"), frame(CORNERS[0])])
+    raw = pd.concat([frame(OUTSIDE, OUTSIDE, image="b.png"), frame(CORNERS)])
     for files in (picture, {}):
         assert check_convention(raw, files, "xyxy", "here", "") is None

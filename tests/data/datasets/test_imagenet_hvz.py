@@ -39,7 +39,7 @@ def read_lines(root):
     return (root / "data.csv").read_text(encoding="utf-8").splitlines()
 
 
-def test_images_labels_and_masks_are_found(hvz):
+def test_images_labels_and_masks_are_located(hvz):
     table = read_imagenet_hvz(hvz)
     assert table.class_names == (HORSE, ZEBRA)
     assert np.bincount(table.class_index).tolist() == [20, 10]
