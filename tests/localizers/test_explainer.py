@@ -3,12 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
 
-import kerasloc
-from kerasloc.localizers import base, wrappers
 from kerasloc.metrics import resize_maps
-from kerasloc.models.explainer import multiplied_by
 
 NAMES = ("kein Vieleck", "étoile à cinq", "zèbre")
 SIZE = (32, 48)
@@ -16,42 +12,14 @@ LOW = (8, 6)  # of the deepest features of the network by hand
 MERGED = "merged"
 
 
-def by_hand(input_shape, classes, classifier="resnet18", *, init_bias=3.0):
-    """In the place of the network: the explanation is how bright a pixel is."""
-    image = keras.Input(input_shape)
-    explanation = layers.Activation("linear", name="explanation")(image)
-    features = layers.Conv2D(5, (4, 8), strides=(4, 8), activation="relu")(image)
-    deep = multiplied_by(explanation)(features, "deep")
-    pooled = layers.GlobalAveragePooling2D()(deep)
-    logits = layers.Dense(classes, dtype="float32", name="fc")(pooled)
-    return keras.Model(image, {"explanation": explanation, "logits": logits})
-
-
-def make(**arguments):
-    given = {"class_names": NAMES, "im_size": SIZE, "channels": 1}
-    return kerasloc.ExplainerClassifier(**{**given, **arguments})
-
-
 @pytest.fixture(scope="module")
-def wrapper(registered_as):
-    keras.utils.set_random_seed(1)
-    with registered_as("explainer", by_hand):
-        return make()
-
-
-@pytest.fixture(scope="module")
-def x():
-    return np.random.default_rng(0).random((3, *SIZE, 1), dtype="float32")
+def wrapper(make):
+    return make("explainer", class_names=NAMES)
 
 
 def pooled(images):
     """The means of an image's cells, (n, *LOW)."""
     return images[..., 0].reshape(-1, LOW[0], 4, LOW[1], 8).mean(axis=(2, 4))
-
-
-def test_the_family_is_known():
-    assert wrappers()["explainer"] is kerasloc.ExplainerClassifier
-    assert "ExplainerClassifier" in dir(kerasloc)
 
 
 # Classification
@@ -130,31 +98,6 @@ def test_one_image_gives_maps_without_an_axis(wrapper, x):
     assert (len(high), len(low), prediction.shape) == (1, 1, (1,))
 
 
-def test_the_network_runs_once_for_all_of_it(wrapper, x, monkeypatch):
-    passes = []
-    run = base.run
-
-    def counted(model, *inputs):
-        passes.append(model)
-        return run(model, *inputs)
-
-    monkeypatch.setattr(base, "run", counted)
-    wrapper.generate_cams(x)
-    assert passes == [wrapper.model]
-
-
-def test_uint8_images_are_as_floats(wrapper, x):
-    bytes_ = (255 * x).astype("uint8")
-    floats = bytes_.astype("float32") / 255
-    np.testing.assert_allclose(wrapper.explanations(bytes_), floats[..., 0], atol=1e-6)
-    np.testing.assert_allclose(
-        wrapper.logits(bytes_), wrapper.logits(floats), atol=1e-6
-    )
-
-
-# Grad-CAM
-
-
 @pytest.mark.parametrize(
     ("asked", "classes"),
     [(1, [1, 1, 1]), ("zèbre", [2, 2, 2]), ([2, "étoile à cinq", 0], [2, 1, 0])],
@@ -185,32 +128,6 @@ def test_grad_cam_tells_classes_apart_and_takes_the_predicted_one(wrapper, x):
 
 
 # Refusals
-
-
-@pytest.mark.parametrize("wrong", [3, -1, "zebre", [0, 1]])
-@pytest.mark.parametrize(
-    "call", ["generate_cams", "high_res_cam", "low_res_cam", "grad_cam", "boxes"]
-)
-def test_unknown_classes_are_refused(wrapper, x, call, wrong):
-    with pytest.raises(ValueError, match="class"):
-        getattr(wrapper, call)(x, custom_class=wrong)
-
-
-@pytest.mark.parametrize("wrong", [3, "zebre", [0, 7]])
-@pytest.mark.parametrize("call", ["maps", "heatmaps"])
-def test_maps_of_unknown_classes_are_refused(wrapper, x, call, wrong):
-    with pytest.raises(ValueError, match="class index from 0 to 2"):
-        getattr(wrapper, call)(x, wrong)
-
-
-@pytest.mark.parametrize(
-    "call", ["explanations", "maps", "heatmaps", "generate_cams", "grad_cam", "boxes"]
-)
-def test_no_image_and_another_size_are_refused(wrapper, x, call):
-    with pytest.raises(ValueError, match="at least one image"):
-        getattr(wrapper, call)(x[:0])
-    with pytest.raises(ValueError, match="here 32 x 48 x 1"):
-        getattr(wrapper, call)(x[:, :16])
 
 
 # Boxes and post-processing

@@ -57,16 +57,6 @@ def assert_same(answer, expected, share=1e-4):
         np.testing.assert_allclose(answer[name], values, rtol=0, atol=limit)
 
 
-def test_saved_networks_answer_as_before(wrapper, x, expected, tmp_path):
-    loaded = kerasloc.load(wrapper.save(tmp_path / "run"))
-    assert type(loaded) is kerasloc.HAM
-    assert loaded.config == wrapper.config
-    for name, values in outputs(loaded, x).items():
-        np.testing.assert_array_equal(values, expected[name])
-    with pytest.raises(ValueError, match=r"of the family 'ham'.*kerasloc\.load"):
-        kerasloc.Pylon(tmp_path / "run")
-
-
 def test_lone_weights_tell_what_they_are_of(wrapper, x, expected, tmp_path):
     wrapper.model.save_weights(tmp_path / "lone.weights.h5")
     loaded = kerasloc.HAM(tmp_path / "lone.weights.h5", im_size=SIZE)
