@@ -208,13 +208,7 @@ def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> Figur
     return figure
 
 
-def _draw_classes(
-    ax: Axes,
-    curves: Mapping[str, Any],
-    class_names: Sequence[str] | None,
-    area: str,
-    drawstyle: str,
-) -> None:
+def _draw_classes(ax: Axes, curves, class_names, area: str, drawstyle: str) -> None:
     """Draw the curves of all classes and their averages."""
     per_class = curves["per_class"]
     names = list(curves["class_names"] if class_names is None else class_names)
@@ -245,9 +239,7 @@ def _draw_classes(
     ax.legend(title=area, frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
 
 
-def _draw_interval(
-    ax: Axes, curves: np.ndarray, name: str, color: Any, linestyle: str
-) -> None:
+def _draw_interval(ax: Axes, curves, name: str, color, linestyle: str) -> None:
     """Draw the mean of curves and its interval."""
     mean, low, high = curve_interval(curves)
     steps = np.arange(len(mean))

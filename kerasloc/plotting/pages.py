@@ -228,11 +228,7 @@ def method_page(
     return figure
 
 
-def _picture_size(
-    rows: Sequence[HeatmapRow] | Sequence[ExplanationRow],
-    longest: float,
-    lowest: float,
-) -> tuple[float, float]:
+def _picture_size(rows: list, longest: float, lowest: float) -> tuple[float, float]:
     """Width and height that hold all images, whose longer sides are ``longest``."""
     if not rows:
         raise ValueError("Expected at least one row. Received: rows=[].")
@@ -241,13 +237,7 @@ def _picture_size(
     return max(float(width), 0.5), max(float(height), lowest)
 
 
-def _new_page(
-    count: int,
-    most: int,
-    cell: tuple[float, float],
-    gap: tuple[float, float],
-    footer: float,
-) -> tuple[Figure, list[tuple[float, float]]]:
+def _new_page(count: int, most: int, cell, gap, footer: float) -> tuple[Figure, list]:
     """An empty page, and the corners of its cells; over ``most``, in two columns."""
     columns = 1 if count <= most else 2
     rows = -(-count // columns)
@@ -257,13 +247,7 @@ def _new_page(
     return new_figure(max(width, WIDTH), height), corners
 
 
-def _write(
-    figure: Figure,
-    text: str,
-    left: float,
-    top: float,
-    **style: Any,
-) -> None:
+def _write(figure: Figure, text: str, left: float, top: float, **style: Any) -> None:
     """Write plain text at inches from the upper left, in a style of matplotlib."""
     wide, tall = figure.get_size_inches()
     style = {"color": INK, **style}
@@ -310,14 +294,11 @@ def _describe(ax: Axes, row: HeatmapRow) -> None:
 
 def _wrap(text: str, width: int) -> list[str]:
     """At most three lines of a width in letters; underscores count as spaces."""
-    if len(text) > width:
-        text = text.replace("_", " ")
+    text = text.replace("_", " ") if len(text) > width else text
     return textwrap.wrap(text, width, max_lines=3, placeholder=" ...")
 
 
-def _caption(
-    figure: Figure, left: float, top: float, width: float, row: ExplanationRow
-) -> None:
+def _caption(figure: Figure, left: float, top: float, width: float, row) -> None:
     """Write the label, and the most probable classes under it."""
     likely = sorted(row.probabilities.items(), key=lambda pair: -pair[1])[:CLASSES]
     color = GREEN if row.label == likely[0][0] else RED
@@ -325,15 +306,11 @@ def _caption(
     label = f"label {'unknown' if row.label is None else row.label}"
     predicted = ", ".join(f"{name} {value:.2f}" for name, value in likely)
     letters = max(12, int(width * LETTERS))
-    label = _shortened(label, letters)
-    predicted = _shortened(f"predicted {predicted}", letters)
-    _write(figure, label, left, top + 0.02, size=9.5, weight="bold", va="top")
-    _write(figure, predicted, left, top + 0.2, size=8, color=color, va="top")
-
-
-def _shortened(text: str, letters: int) -> str:
-    """A text of at most so many letters, cut between words where possible."""
-    if len(text) <= letters:
-        return text
-    short = textwrap.shorten(text, letters, placeholder=" ...")
-    return short or text[: letters - 4] + " ..."
+    for text, down, style in (
+        (label, 0.02, {"size": 9.5, "weight": "bold"}),
+        (f"predicted {predicted}", 0.2, {"size": 8, "color": color}),
+    ):
+        if len(text) > letters:  # cut between words where possible
+            short = textwrap.shorten(text, letters, placeholder=" ...")
+            text = short or text[: letters - 4] + " ..."  # noqa: PLW2901
+        _write(figure, text, left, top + down, va="top", **style)

@@ -1,7 +1,6 @@
 """Figure of the post-processing pipeline, every step from image to result."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,21 +61,19 @@ def pipeline(
 ) -> Figure:
     """Figure of every step from an image and its CAMs to the refined map and result.
 
-    The options are those of ``postprocess.pipeline``.
-
     Args:
         img: Image as for ``postprocess.pipeline``, gray or with 3 channels.
         low: Low resolution CAM, raw.
         high: High resolution CAM, raw, of the image's size.
-        roi_percentile: Percentile of the low CAM above which the region of interest
-            lies, [0, 100).
-        focal_scope: "global" for the highest pixels, "local" for local maxima.
-        maxima_areas: "large" or "small" areas of local maxima.
+        roi_percentile: Lower percentile of the region of interest, [0, 100); this and
+            all further options as in ``postprocess.PipelineOptions``.
+        focal_scope: "global" or "local" focal points.
+        maxima_areas: "small" or "large" areas of local maxima.
         merge_type: "blend" or "multiply" the segment and the low CAM.
         merge_alpha: Weight of the segment when blending, [0, 1].
-        filter_type: "percentage" or "threshold" of the refined map to keep.
-        filter_percentage: Share of the image to keep, [0, 100].
-        filter_threshold: Value of the refined map above which to keep, [0, 1].
+        filter_type: "percentage" or "threshold".
+        filter_percentage: Largest share of the image to keep, [0, 100].
+        filter_threshold: Lower limit of the refined map to keep, [0, 1].
         hole_size: Area below which holes are filled, pixels.
         confine_to_roi: Cut the filled segment to the region of interest.
 
@@ -113,14 +110,9 @@ def pipeline(
     return figure
 
 
-def _panels(
-    image: np.ndarray,
-    high: np.ndarray,
-    steps: Mapping[str, Any],
-    options: postprocess.PipelineOptions,
-) -> list[Panel]:
+def _panels(image: np.ndarray, high: np.ndarray, steps: dict, options) -> list[Panel]:
     """The twelve panels in their order."""
-    alpha, points = options.merge_alpha, len(steps["focal_points"])
+    alpha = options.merge_alpha
     bounds = "{:.2f} to {:.2f}".format(*steps["bounds"])
     filled = "strong edges of the region added, holes filled"
     if options.confine_to_roi:
@@ -132,7 +124,7 @@ def _panels(
     if options.filter_type == "percentage":
         kept = f"the highest {options.filter_percentage:g} % of the refined map"
     roi = f"low CAM above its percentile {options.roi_percentile:g}"
-    low = f"bilinear; focal points: {points}"
+    low, points = steps["low"], f"bilinear; focal points: {len(steps['focal_points'])}"
     grown = "edges within the bounds, from the points"
     over = overlay_image(image, steps["merged"])
     mako, rocket, mask = ("mako", UNIT), ("rocket", UNIT), ("Greys_r", UNIT)
@@ -141,10 +133,8 @@ def _panels(
         Panel("High CAM", "fine structure, raw values", high, "mako", bar=True),
         Panel("Blurred", "5 x 5 mean, in [0, 1]", steps["blurred"], *mako),
         Panel("Edges", f"region outlined, bounds {bounds}", steps["edges"], *mako),
-        Panel(
-            "Low CAM", "the class, coarse, raw values", steps["low"], "rocket", bar=True
-        ),
-        Panel("Low CAM resized", low, steps["low_resized"], "rocket"),
+        Panel("Low CAM", "the class, coarse, raw values", low, "rocket", bar=True),
+        Panel("Low CAM resized", points, steps["low_resized"], "rocket"),
         Panel("Region of interest", roi, steps["roi"], *mask),
         Panel("Segment", grown, steps["segmented"], *mask),
         Panel("Full segment", filled, steps["full_segment"], *mask),

@@ -140,11 +140,7 @@ def _as_names(classes: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return (classes,) if isinstance(classes, str) else tuple(map(str, classes))
 
 
-def _as_layers(
-    maps: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None,
-    pictures: list[np.ndarray],
-    names: tuple[str, ...] | None,
-) -> list[_Layer]:
+def _as_layers(maps, pictures: list[np.ndarray], names) -> list[_Layer]:
     """The maps to show over the images."""
     if maps is None:
         return []
@@ -158,10 +154,7 @@ def _as_layers(
                     f"{len(pictures)} images. Use a class, maps[..., 0], or the array "
                     "without a dict."
                 )
-        return [
-            _Layer(name, stack[..., 0], _is_raw(stack))
-            for name, stack in stacks.items()
-        ]
+        return [_Layer(n, stack[..., 0], _is_raw(stack)) for n, stack in stacks.items()]
     stack = _as_stack(maps, pictures)
     raw, count = _is_raw(stack), stack.shape[-1]
     if count == 1:
@@ -206,9 +199,7 @@ def _is_raw(stack: np.ndarray) -> bool:
     return bool(stack.min() < 0 or stack.max() > 1)
 
 
-def _split_boxes(
-    boxes: np.ndarray | Sequence | None, count: int
-) -> Sequence[npt.ArrayLike]:
+def _split_boxes(boxes, count: int) -> Sequence[npt.ArrayLike]:
     """The boxes of each image, unchecked."""
     if boxes is None or not len(boxes):
         return [()] * count
@@ -297,13 +288,12 @@ def _draw(ax: Axes, panel: _Panel, letters: int) -> None:
     ax.annotate(title, (0, 1), (0, up), **bold)
     ax.annotate(panel.note, (0, 1), (0, 4), **RELATIVE, size=7.5, color=SOFT)
     for box, label in zip(panel.boxes, panel.labels, strict=False):
-        _draw_label(ax, box, label, panel.picture.shape)
+        _draw_label(ax, box, label, *panel.picture.shape[:2])
 
 
-def _draw_label(ax: Axes, box: np.ndarray, text: str, shape: tuple[int, ...]) -> None:
+def _draw_label(ax: Axes, box: np.ndarray, text: str, rows: int, cols: int) -> None:
     """Write at the upper edge of a box: over it, or in it at the image's edge."""
     x, y, w = box[:3]
-    rows, cols = shape[:2]
     right, inside = x > 0.6 * cols, y < 0.12 * rows
     ax.annotate(
         text,
