@@ -228,10 +228,7 @@ def _colors(rng, config: PolygonConfig, count: int) -> tuple[np.ndarray, np.ndar
 def _distinct_color(rng, below: Sequence, used: Sequence) -> np.ndarray:
     """Draw RGB in [0, 1], (3,): the first of some that is distinct enough, or the best.
 
-    Args:
-        rng: Random generator.
-        below: Colors (k, 3) to differ from in lightness, to be visible in gray, too.
-        used: Colors (k, 3) to differ from in any way.
+    It differs from the colors ``below`` in lightness, to be visible in gray, too.
     """
     tries = rng.random((COLORS, 3))
     grays = np.reshape(below, (-1, 3)).mean(axis=1)
