@@ -50,10 +50,6 @@ def policy():
     keras.config.set_dtype_policy(before)
 
 
-def test_every_family_is_there():
-    assert families.names() == ("half", "full", *FAMILIES, "explainer")
-
-
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request):
     return request.param
