@@ -6,18 +6,27 @@ import keras
 import numpy as np
 from keras import layers
 
+from kerasloc.cams import graph
+
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
 
 
 def fold(model: keras.Model) -> keras.Model:
-    """A copy of a functional model with fewer steps and the same answers.
+    """Fold a functional model: a copy with fewer steps and the same outputs.
 
-    Every batch normalization whose input is a convolution that nothing else sees is
-    gone: its scale is in the kernel, its shift in the bias. Layer names stay, so that
-    taps are found as before; where a normalization was is a layer that does nothing.
+    Every batch normalization whose input is a convolution without other consumers is
+    removed: its scale is in the kernel, its shift in the bias. Layer names stay, as
+    taps need them; an identity has the name of the normalization.
 
     Args:
-        model: In inference mode it answers as the copy does; it is left as it is.
+        model: Model, left as it is. In inference mode it has the outputs of the copy.
+
+    Examples:
+        >>> image = keras.Input((4, 4, 3))
+        >>> x = layers.Conv2D(2, 3, use_bias=False, name="conv")(image)
+        >>> model = keras.Model(image, layers.BatchNormalization(name="norm")(x))
+        >>> [layer.__class__.__name__ for layer in fold(model).layers]
+        ['InputLayer', 'Conv2D', 'Identity']
     """
     pairs = _pairs(model)
     folded = {convolution.name for convolution in pairs.values()}
@@ -30,39 +39,39 @@ def fold(model: keras.Model) -> keras.Model:
             config["use_bias"] = True
         return type(layer).from_config(config)
 
-    def call(layer, *args, **kwargs):  # an identity knows neither mask nor training
+    def call(layer, *args, **kwargs):  # an identity takes neither mask nor training
         names = set(kwargs) - {"mask", "training"}
         return layer(*args, **{name: kwargs[name] for name in names})
 
-    answer = keras.models.clone_model(model, clone_function=copy, call_function=call)
+    clone = keras.models.clone_model(model, clone_function=copy, call_function=call)
     for layer in model.layers:
         if layer.weights and layer.name not in folded and layer.name not in pairs:
-            answer.get_layer(layer.name).set_weights(layer.get_weights())
+            clone.get_layer(layer.name).set_weights(layer.get_weights())
     for name, convolution in pairs.items():
         weights = _folded(convolution, model.get_layer(name))
-        answer.get_layer(convolution.name).set_weights(weights)
-    return answer
+        clone.get_layer(convolution.name).set_weights(weights)
+    return clone
 
 
 def is_folded(model: keras.Model) -> bool:
-    """Whether a model is an answer of :func:`fold` that had something to fold."""
+    """Test if a model is a result of :func:`fold` that had something to fold."""
     return any(isinstance(layer, layers.Identity) for layer in model.layers)
 
 
 def _pairs(model) -> dict:
-    """The convolution of every batch normalization that can be folded, by name."""
-    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    """Convolution of every batch normalization that can be folded, by its name."""
+    nodes = graph.calls(model)
     calls = collections.Counter(id(node.operation) for node in nodes)
     tensors = [tensor for node in nodes for tensor in node.input_tensors]
     tensors += keras.tree.flatten(model.output)
-    seen = collections.Counter(id(one._keras_history.operation) for one in tensors)
+    uses = collections.Counter(id(graph.producer(tensor)) for tensor in tensors)
     pairs = {}
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
-            before = layer.input._keras_history.operation
+            before = graph.producer(layer.input)
             if (
                 isinstance(before, CONVOLUTIONS)
-                and calls[id(layer)] == calls[id(before)] == seen[id(before)] == 1
+                and calls[id(layer)] == calls[id(before)] == uses[id(before)] == 1
                 and before.activation is keras.activations.linear
                 and layer.axis in (-1, 3)
             ):
@@ -71,7 +80,7 @@ def _pairs(model) -> dict:
 
 
 def _folded(convolution, norm) -> list[np.ndarray]:
-    """Kernel and bias of the convolution and what follows it in one."""
+    """Kernel and bias of a convolution with the normalization in them."""
     kernel, *bias = convolution.get_weights()
     shift = bias[0] if bias else 0.0
     mean, variance = (
