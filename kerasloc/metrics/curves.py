@@ -95,7 +95,13 @@ def precision_recall_curve(
     return _curves(_precision_recall, _mean_of_steps, labels, scores, class_names)
 
 
-def _curves(trace: Callable, average: Callable, labels, scores, class_names) -> dict:
+def _curves(
+    trace: Callable,
+    average: Callable,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    class_names: Sequence[str] | None,
+) -> dict:
     """Dict of ``roc_curve`` for a function that traces, and one that averages."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.ndim == 1 and scores.ndim == 1:

@@ -5,7 +5,8 @@ Reference:
     heatmaps (PYLON), iScience 25(3), 2022: point localization, IoBB accuracy.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,11 +45,11 @@ def peak_points(maps: ArrayLike, image_size: Size | None = None) -> np.ndarray:
     return np.stack([x, y], axis=1)
 
 
-def points_in_boxes(x, y, boxes):
+def points_in_boxes(x: Any, y: Any, boxes: Sequence | np.ndarray) -> Any:
     """Tell whether points lie in boxes, borders included.
 
     Args:
-        x: Columns of the points.
+        x: Columns of the points, numbers, arrays or tensors.
         y: Rows of the points, of the same shape.
         boxes: Sequence x, y, w, h of numbers whose shapes broadcast with the points.
 
@@ -212,7 +213,8 @@ def iobb_accuracy(
         array([1., 1., 0.])
     """
     pairs = as_pairs(maps, boxes, image_size)
-    return _accuracy(pairs, _iobb, thresholds, seed)
+    intersection, predicted, _ = _areas(pairs)
+    return _accuracy(pairs, intersection / np.maximum(predicted, 1), thresholds, seed)
 
 
 def iou_accuracy(
@@ -246,15 +248,16 @@ def iou_accuracy(
         array([0.25])
     """
     pairs = as_pairs(maps, boxes, image_size)
-    return _accuracy(pairs, _iou, thresholds, seed)
+    intersection, predicted, boxed = _areas(pairs)
+    iou = intersection / np.maximum(predicted + boxed - intersection, 1)
+    return _accuracy(pairs, iou, thresholds, seed)
 
 
 def _accuracy(
-    pairs: Pairs, overlap: Callable, thresholds: ArrayLike, seed: int
+    pairs: Pairs, values: np.ndarray, thresholds: ArrayLike, seed: int
 ) -> dict:
-    """Report for an overlap of (intersection, predicted area, boxes' area)."""
+    """Report of the overlaps (pairs,) that exceed each threshold."""
     thresholds = as_thresholds(thresholds, scalar=True)
-    values = overlap(*_areas(pairs))
     hits = values[(..., *[None] * thresholds.ndim)] > thresholds
     return {**pairs.summary(hits, seed), "values": values}
 
@@ -269,16 +272,6 @@ def _areas(pairs: Pairs) -> np.ndarray:
         for row, area in enumerate((predicted & masks, predicted, masks)):
             areas[row, chunk] = np.count_nonzero(area, axis=1)
     return areas
-
-
-def _iobb(intersection: np.ndarray, predicted: np.ndarray, _) -> np.ndarray:
-    return intersection / np.maximum(predicted, 1)
-
-
-def _iou(
-    intersection: np.ndarray, predicted: np.ndarray, boxed: np.ndarray
-) -> np.ndarray:
-    return intersection / np.maximum(predicted + boxed - intersection, 1)
 
 
 def _relative_sigmoid(maps: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ class AopcConfig:
     seed: int = 0
     images_at_once: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the ranges."""
         object.__setattr__(self, "grid", as_size(self.grid))
         if self.perturbation not in PERTURBATIONS:

@@ -44,7 +44,8 @@ def edge_bounds(edges: np.ndarray, roi: np.ndarray) -> tuple[float, float]:
         roi: Boolean mask of the same shape, not empty.
 
     Examples:
-        >>> edge_bounds(np.array([0.0, 0.1, 0.2, 0.3, 0.4]), np.ones(5, bool))
+        >>> edges = np.array([[0.0, 0.1, 0.2], [0.3, 0.4, 1.0]])
+        >>> edge_bounds(edges, roi=edges < 1)
         (0.1, 0.3)
     """
     low, high = np.percentile(edges[roi], [25, 75])

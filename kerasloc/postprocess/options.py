@@ -59,7 +59,7 @@ class PipelineOptions:
     hole_size: int = 256
     confine_to_roi: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check every value."""
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:

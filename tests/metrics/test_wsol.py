@@ -151,10 +151,10 @@ def test_a_flat_map_has_no_box(metric):
         assert not report["curve"].any()
 
 
-def assert_overlaps(found, expected):
+def assert_overlaps(computed, expected):
     levels = np.floor(np.array(THRESHOLDS) * 255).astype(int)
-    np.testing.assert_allclose(found.largest[:, levels], expected[..., 0])
-    np.testing.assert_allclose(found.best[:, levels], expected[..., 1])
+    np.testing.assert_allclose(computed.largest[:, levels], expected[..., 0])
+    np.testing.assert_allclose(computed.best[:, levels], expected[..., 1])
 
 
 def test_agrees_with_a_loop_in_chunks(random):
@@ -162,13 +162,13 @@ def test_agrees_with_a_loop_in_chunks(random):
     size = 120, 130  # eight pairs in a chunk
     boxes = boxes * [1, 10, 10, 10, 10, 1]
     expected = by_hand(maps, boxes, size)
-    found = box_overlaps(maps, boxes, size)
-    assert_overlaps(found, expected)
+    computed = box_overlaps(maps, boxes, size)
+    assert_overlaps(computed, expected)
     assert len(np.unique(expected)) > 20
     assert (expected[..., 0] < expected[..., 1]).any()
-    curve = found.max_box_acc()["curve"][::29]
+    curve = computed.max_box_acc()["curve"][::29]
     np.testing.assert_allclose(curve, (expected[..., 0] >= 0.5).mean(axis=0))
-    curve = found.max_box_acc_v2()["curve"][::29]
+    curve = computed.max_box_acc_v2()["curve"][::29]
     for column, delta in enumerate((0.3, 0.5, 0.7)):
         shares = (expected[..., 1] >= delta).mean(axis=0)
         np.testing.assert_allclose(curve[:, column], shares)
@@ -177,8 +177,8 @@ def test_agrees_with_a_loop_in_chunks(random):
 def test_agrees_with_a_loop_on_maps_of_many_components():
     maps = np.random.default_rng(3).standard_normal((2, 12, 13, 1))
     boxes = np.array([[0, 3, 2, 5, 6, 0], [1, 0, 0, 3, 3, 0], [1, 6, 6, 4, 4, 0]])
-    found = box_overlaps(maps, boxes, (12, 13))
-    assert_overlaps(found, by_hand(maps, boxes, (12, 13)))
+    computed = box_overlaps(maps, boxes, (12, 13))
+    assert_overlaps(computed, by_hand(maps, boxes, (12, 13)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -217,15 +217,15 @@ def test_the_report_is_the_mean_of_those_per_overlap(overlaps):
 
 @pytest.mark.parametrize("metric", BOTH)
 def test_the_functions_are_the_methods(random, overlaps, metric):
-    found = metric(*random, threshold=0.3, seed=5)
+    computed = metric(*random, threshold=0.3, seed=5)
     expected = getattr(overlaps, metric.__name__)(0.3, seed=5)
-    np.testing.assert_equal(found, expected)
+    np.testing.assert_equal(computed, expected)
 
 
 def test_scaled_maps_have_the_same_overlaps(random, overlaps):
     maps, boxes, size = random
-    found = box_overlaps(4 * maps, boxes, size)
-    np.testing.assert_array_equal(found.best, overlaps.best)
+    computed = box_overlaps(4 * maps, boxes, size)
+    np.testing.assert_array_equal(computed.best, overlaps.best)
 
 
 @pytest.mark.parametrize("metric", BOTH)
@@ -239,8 +239,8 @@ def test_without_boxes_there_is_no_best_threshold(metric):
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, np.nan, [0.1, 0.2]])
 def test_wrong_thresholds_are_refused(threshold):
-    found = box_overlaps(painted(), BOX, SIZE)
+    computed = box_overlaps(painted(), BOX, SIZE)
     with pytest.raises(ValueError, match=r"threshold in \[0, 1\]\. Received"):
-        found.max_box_acc(threshold)
+        computed.max_box_acc(threshold)
     with pytest.raises(ValueError, match=r"or 3 of them.*threshold="):
-        found.max_box_acc_v2(threshold)
+        computed.max_box_acc_v2(threshold)

@@ -3,7 +3,7 @@
 import numpy as np
 from skimage.filters import sobel
 
-from kerasloc.postprocess.edges import blur, edge_bounds, edge_strength
+from kerasloc.postprocess.edges import blur, edge_strength
 
 
 def test_blur_is_the_mean_of_a_window_with_the_border_repeated():
@@ -24,11 +24,3 @@ def test_edges_are_the_sobel_magnitude_in_the_unit_range():
 
 def test_a_flat_map_has_no_edges():
     assert not edge_strength(np.full((6, 6), 0.4)).any()
-
-
-def test_bounds_are_the_quartiles_inside_the_region():
-    edges = np.array([[0.0, 0.1, 0.2], [0.3, 0.4, 1.0]])
-    roi = np.array([[1, 1, 1], [1, 1, 0]], bool)
-    bounds = edge_bounds(edges, roi)
-    np.testing.assert_allclose(bounds, (0.1, 0.3))
-    assert [type(bound) for bound in bounds] == [float, float]

@@ -5,7 +5,6 @@ import pytest
 from scipy import ndimage
 
 from kerasloc.postprocess.segment import (
-    above_threshold,
     crop,
     fill_holes,
     grow,
@@ -48,6 +47,7 @@ def test_filling_equals_counting_the_parts_of_the_background(hole_size):
     small = np.bincount(holes.ravel()) < hole_size
     small[0] = False
     np.testing.assert_array_equal(fill_holes(mask, hole_size), mask | small[holes])
+    assert fill_holes(np.ones((3, 3), bool), hole_size).all()
 
 
 def test_only_holes_of_fewer_pixels_are_filled():
@@ -58,16 +58,9 @@ def test_only_holes_of_fewer_pixels_are_filled():
     assert not filled[5:7, 4:6].any()
 
 
-def test_a_full_mask_stays_full():
-    assert fill_holes(np.ones((3, 3), bool), 256).all()
-
-
-def test_blend_weighs_the_segment_by_alpha():
+def test_maps_are_blended_by_alpha_or_multiplied():
     expected = 0.2 * SEGMENT + 0.8 * UNIT
     np.testing.assert_allclose(merge(SEGMENT, LOW, "blend", 0.2), expected)
-
-
-def test_multiply_keeps_the_low_map_inside_the_segment():
     np.testing.assert_allclose(merge(SEGMENT, LOW, "multiply", 0.5), SEGMENT * UNIT)
 
 
@@ -89,9 +82,6 @@ def test_the_highest_pixels_are_kept_up_to_the_percentage(percentage, count):
     values = np.random.default_rng(0).permutation(100.0 - np.arange(100)).reshape(5, 20)
     kept = top_percentage(values, percentage)
     np.testing.assert_array_equal(kept, values > 100 - count)
-
-
-def test_a_hundred_percent_keep_all():
     assert top_percentage(np.zeros((3, 4)), 100).all()
 
 
@@ -102,11 +92,6 @@ def test_ties_that_do_not_all_fit_are_left_out():
     assert top_percentage(values, 10).sum() == 1
     assert top_percentage(values, 11).sum() == 11
     assert top_percentage(values, 50).sum() == 11
-
-
-def test_threshold_is_of_the_normalized_map_and_excluded():
-    values = np.array([[-4.0, -3.0, -2.0, 0.0]])
-    np.testing.assert_array_equal(above_threshold(values, 0.5), [[0, 0, 0, 1]])
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1), (2, 2, 3)])
