@@ -12,19 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kerasloc.metrics import Curve, aopc_by_steps, curve_interval
-from kerasloc.plotting.style import (
-    BLUE,
-    FAINT,
-    INK,
-    RELATIVE,
-    SOFT,
-    new_axes,
-    set_title,
-)
+from kerasloc.plotting import style
 
 NAMED = 12  # curves of more classes are gray, without names
 DASHES = ("--", ":", "-.")
-SUBSETS = {"": ("training", "-", BLUE), "val_": ("validation", "--", "#c0504d")}
+SUBSETS = {"": ("training", "-", style.BLUE), "val_": ("validation", "--", "#c0504d")}
 PHASE_PANELS = {
     "classification_loss": "Classification loss",
     "explanation_loss": "Explanation loss",
@@ -55,11 +47,11 @@ def roc_figure(
         >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
         ['cat  0.750']
     """
-    figure, (ax,) = new_axes(7.5, 5)
-    ax.plot([0, 1], [0, 1], ":", color=SOFT, lw=1)
+    figure, (ax,) = style.new_axes(7.5, 5)
+    ax.plot([0, 1], [0, 1], ":", color=style.SOFT, lw=1)
     _draw_classes(ax, curves, class_names, "AUROC", "default")
     ax.set(xlabel="false positive rate", ylabel="true positive rate")
-    set_title(ax, "ROC")
+    style.set_title(ax, "ROC")
     return figure
 
 
@@ -78,10 +70,10 @@ def precision_recall_figure(
     Raises:
         ValueError: If there is no curve, or the number of names is not that of classes.
     """
-    figure, (ax,) = new_axes(7.5, 5)
+    figure, (ax,) = style.new_axes(7.5, 5)
     _draw_classes(ax, curves, class_names, "average precision", "steps-pre")
     ax.set(xlabel="recall", ylabel="precision")
-    set_title(ax, "Precision and recall")
+    style.set_title(ax, "Precision and recall")
     return figure
 
 
@@ -103,18 +95,18 @@ def morf_figure(methods: Mapping[str, np.ndarray]) -> Figure:
             "Expected MoRF curves of at least one method. Received: methods={}. "
             "Use a dict of names and curves."
         )
-    figure, (left, right) = new_axes(12.5, 4.2, (1, 2))
+    figure, (left, right) = style.new_axes(12.5, 4.2, (1, 2))
     controls = [name for name in methods if name.endswith("random")]
     colored = [name for name in methods if name not in controls]
     palette = sns.color_palette("deep" if len(colored) <= 10 else "husl", len(colored))
     styles = {name: (color, "-") for name, color in zip(colored, palette, strict=True)}
     dashes = zip(controls, itertools.cycle(DASHES), strict=False)
-    styles |= {name: (SOFT, dash) for name, dash in dashes}
+    styles |= {name: (style.SOFT, dash) for name, dash in dashes}
     for name, curves in methods.items():
         _draw_interval(left, curves, name, *styles[name])
         _draw_interval(right, aopc_by_steps(curves), name, *styles[name])
-    set_title(left, "MoRF: probability of the class")
-    set_title(right, "AOPC: area over the curve")
+    style.set_title(left, "MoRF: probability of the class")
+    style.set_title(right, "AOPC: area over the curve")
     for ax in (left, right):
         ax.set(xlabel="tiles perturbed, most relevant first")
         sns.despine(ax=ax)
@@ -154,11 +146,11 @@ def history(rows: Iterable[Mapping[str, Any]]) -> Figure:
             "Expected a history of one dict per epoch, column to number. "
             f"Received: rows={rows!r:.80}. Train at least one epoch."
         )
-    figure, axes = new_axes(5 * len(panels), 3.8, (1, len(panels)))
+    figure, axes = style.new_axes(5 * len(panels), 3.8, (1, len(panels)))
     for ax, title in zip(axes, panels, strict=True):
         shown = {n: curves[n] for n in curves if _panel_title(n) == title}
         _draw_history(ax, shown)
-        set_title(ax, title)
+        style.set_title(ax, title)
         sns.despine(ax=ax)
         if title == "Learning rate":
             ax.set_yscale("log")
@@ -196,10 +188,10 @@ def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> Figur
             "Train at least one epoch."
         )
     down, across = (1, len(columns)) if len(columns) < 3 else (2, 2)
-    figure, axes = new_axes(5.5 * across, 3.6 * down, (down, across))
+    figure, axes = style.new_axes(5.5 * across, 3.6 * down, (down, across))
     for ax, name in zip(axes, columns, strict=False):
         _draw_phases(ax, phases, name)
-        set_title(ax, PHASE_PANELS[name], pad=10)
+        style.set_title(ax, PHASE_PANELS[name], pad=10)
         sns.despine(ax=ax)
     for ax in axes[len(columns) :]:
         ax.set_axis_off()
@@ -220,20 +212,21 @@ def _draw_classes(ax: Axes, curves, class_names, area: str, drawstyle: str) -> N
             "without the class."
         )
 
-    gray = len(per_class) > NAMED
     colors = sns.color_palette("husl", len(per_class))
+    if len(per_class) > NAMED:
+        names, colors = [""] * len(names), [style.FAINT] * len(names)
     lines: list[tuple[Curve | None, str, dict[str, Any]]] = [
-        (curve, "" if gray else name, {"color": FAINT if gray else color, "lw": 1})
+        (curve, name, {"color": color, "lw": 1})
         for curve, name, color in zip(per_class, names, colors, strict=True)
     ]
     if len(per_class) > 1:
-        strong = {"color": INK, "lw": 2.2}
+        strong = {"color": style.INK, "lw": 2.2}
         lines += [(curves["macro"], "macro", strong)]
         lines += [(curves["micro"], "micro", {**strong, "ls": "--"})]
-    for curve, name, style in lines:
+    for curve, name, font in lines:
         if curve is not None:
             label = f"{name}  {curve.area:.3f}" if name != "" else None
-            ax.plot(curve.x, curve.y, drawstyle=drawstyle, label=label, **style)
+            ax.plot(curve.x, curve.y, drawstyle=drawstyle, label=label, **font)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     sns.despine(ax=ax)
     ax.legend(title=area, frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
@@ -289,13 +282,13 @@ def _draw_phases(ax: Axes, phases: Mapping[str, list], name: str) -> None:
                 first = label not in ax.get_legend_handles_labels()[1]
                 (line,) = ax.plot(x + start, y, dash, color=color, marker="o", ms=3)
                 line.set_label(label if first else "")
-    style = RELATIVE | {"xycoords": ("data", "axes fraction"), "parse_math": None}
-    style |= {"rotation": 90, "ha": "left", "va": "top", "color": SOFT, "size": 8}
+    font = style.RELATIVE | {"xycoords": ("data", "axes fraction"), "parse_math": None}
+    font |= {"rotation": 90, "ha": "left", "va": "top", "color": style.SOFT, "size": 8}
     for (phase, rows), start in zip(phases.items(), starts, strict=True):
         if start:
-            ax.axvline(start + 0.5, color=FAINT, lw=1, zorder=0)
+            ax.axvline(start + 0.5, color=style.FAINT, lw=1, zorder=0)
         if rows:
-            ax.annotate(phase, (start + 0.5, 1), (2, 0), **style)
+            ax.annotate(phase, (start + 0.5, 1), (2, 0), **font)
     ax.set_xlim(0.5, ends[-1] + 0.5)
     _count_epochs(ax)
 

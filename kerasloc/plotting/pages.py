@@ -13,24 +13,15 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 
 from kerasloc.metrics import resize_maps
+from kerasloc.plotting import style
 from kerasloc.plotting.panels import as_rgb, overlay_image
-from kerasloc.plotting.style import (
-    BOX_COLOR,
-    FAINT,
-    GREEN,
-    HEAT,
-    INK,
-    RED,
-    RELATIVE,
-    SOFT,
-    Grid,
-    add_axes,
-    draw_boxes,
-    new_figure,
-)
 
 MARGIN, HEADER, WIDTH = 0.25, 0.5, 5.5  # inches: margins, least width of a page
-VERDICTS = {True: ("hit", GREEN), False: ("miss", RED), None: ("-", SOFT)}
+VERDICTS = {
+    True: ("hit", style.GREEN),
+    False: ("miss", style.RED),
+    None: ("-", style.SOFT),
+}
 CLASSES = 3  # number of probabilities that are written over an explanation
 LETTERS = 15.2  # per inch, in small print
 METHOD_BOX_COLOR = "#e4572e"
@@ -116,24 +107,24 @@ def heatmap_page(rows: Iterable[HeatmapRow], title: str = "") -> Figure:
     for row, (left, top) in zip(rows, corners, strict=True):
         picture = as_rgb(row.image)
         for shown in (picture, overlay_image(picture, row.heat)):
-            ax = add_axes(figure, left, top, width, height)
+            ax = style.add_axes(figure, left, top, width, height)
             ax.imshow(shown)
             ax.set_axis_off()
-            draw_boxes(ax, row.boxes, width=1.5, shadow=True)
+            style.draw_boxes(ax, row.boxes, width=1.5, shadow=True)
             left += width + gap  # noqa: PLW2901
         _draw_maximum(ax, row, picture.shape[:2])
-        _describe(add_axes(figure, left, top, text, height), row)
+        _describe(style.add_axes(figure, left, top, text, height), row)
     _write(figure, title, MARGIN, 0.55 * HEADER, size=13, weight="bold", va="center")
     _color_bar(figure, "heat", MARGIN).outline.set_visible(False)
     foot = figure.get_size_inches()[1] - 0.37
     for left, words, color, weight in (
-        (2.3, "\N{WHITE SQUARE}", BOX_COLOR, "bold"),
-        (2.5, "box of the class", SOFT, "normal"),
-        (3.6, "+", INK, "bold"),
-        (3.8, "maximum of the map", SOFT, "normal"),
+        (2.3, "\N{WHITE SQUARE}", style.BOX_COLOR, "bold"),
+        (2.5, "box of the class", style.SOFT, "normal"),
+        (3.6, "+", style.INK, "bold"),
+        (3.8, "maximum of the map", style.SOFT, "normal"),
     ):
-        style = {"color": color, "weight": weight, "va": "center"}
-        _write(figure, words, left, foot, size=9, **style)
+        font = {"color": color, "weight": weight, "va": "center"}
+        _write(figure, words, left, foot, size=9, **font)
     return figure
 
 
@@ -172,18 +163,18 @@ def explanation_page(rows: Iterable[ExplanationRow], title: str = "") -> Figure:
         over = overlay_image(picture, heat)  # checks the range
         for number, shown in enumerate((picture, heat, over)):
             x = left + number * (width + gap)
-            ax = add_axes(figure, x, top + text, width, height)
+            ax = style.add_axes(figure, x, top + text, width, height)
             ax.imshow(shown, cmap="gray", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
-            ax.spines[:].set(color=FAINT, linewidth=0.6)
+            ax.spines[:].set(color=style.FAINT, linewidth=0.6)
     room = (figure.get_size_inches()[0] - 2 * MARGIN) * 72 / 0.64  # points per letter
     size = min(13, room / max(len(title), 1))
     _write(figure, title, MARGIN, 0.5 * HEADER, size=size, weight="bold", va="center")
     for bar in (
         _color_bar(figure, "explanation", MARGIN + 0.05, "gray"),
-        _color_bar(figure, "over the image", MARGIN + 2.35, HEAT),
+        _color_bar(figure, "over the image", MARGIN + 2.35, style.HEAT),
     ):
-        bar.outline.set(linewidth=0.4, edgecolor=SOFT)
+        bar.outline.set(linewidth=0.4, edgecolor=style.SOFT)
     return figure
 
 
@@ -211,20 +202,20 @@ def method_page(
         ['image', 'cam', '', '']
     """
     rows, columns = len(images), len(maps) + 1
-    figure = new_figure(1.5 * columns, 1.55 * rows, layout="constrained")
+    figure = style.new_figure(1.5 * columns, 1.55 * rows, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for index, (axes, image) in enumerate(zip(grid, images, strict=True)):
         over = [overlay_image(image, heat[index]) for heat in maps.values()]
         for ax, picture in zip(axes, (as_rgb(image), *over), strict=True):
             ax.imshow(picture)
-            draw_boxes(ax, boxes[index], color=METHOD_BOX_COLOR, width=1)
+            style.draw_boxes(ax, boxes[index], color=METHOD_BOX_COLOR, width=1)
             ax.set_axis_off()
     for ax, name in zip(grid[0], ("image", *maps), strict=True):
         lines = (textwrap.fill(line, METHOD_LETTERS) for line in name.split(": "))
         ax.set_title("\n".join(lines), fontsize=8)
     for ax, name in zip(grid[:, 0], names or (), strict=False):
-        style = {"ha": "right", "va": "center", "fontsize": 8}
-        ax.text(-0.04, 0.5, name, transform=ax.transAxes, rotation=90, **style)
+        font = {"ha": "right", "va": "center", "fontsize": 8}
+        ax.text(-0.04, 0.5, name, transform=ax.transAxes, rotation=90, **font)
     return figure
 
 
@@ -241,27 +232,30 @@ def _new_page(count: int, most: int, cell, gap, footer: float) -> tuple[Figure, 
     """An empty page, and the corners of its cells; over ``most``, in two columns."""
     columns = 1 if count <= most else 2
     rows = -(-count // columns)
-    grid = Grid(columns, rows, cell, gap, (MARGIN, HEADER, MARGIN, gap[1] + footer))
+    margins = (MARGIN, HEADER, MARGIN, gap[1] + footer)
+    grid = style.Grid(columns, rows, cell, gap, margins)
     width, height = grid.size
     corners = [grid.corner(*divmod(index, rows)) for index in range(count)]
-    return new_figure(max(width, WIDTH), height), corners
+    return style.new_figure(max(width, WIDTH), height), corners
 
 
-def _write(figure: Figure, text: str, left: float, top: float, **style: Any) -> None:
+def _write(figure: Figure, text: str, left: float, top: float, **font: Any) -> None:
     """Write plain text at inches from the upper left, in a style of matplotlib."""
     wide, tall = figure.get_size_inches()
-    style = {"color": INK, **style}
-    figure.text(left / wide, 1 - top / tall, text, parse_math=False, **style)
+    font = {"color": style.INK, **font}
+    figure.text(left / wide, 1 - top / tall, text, parse_math=False, **font)
 
 
-def _color_bar(figure: Figure, label: str, left: float, colors: str = HEAT) -> Colorbar:
+def _color_bar(
+    figure: Figure, label: str, left: float, colors: str = style.HEAT
+) -> Colorbar:
     """Draw a color bar from 0 to 1 at the foot of a page."""
     scale = ScalarMappable(cmap=colors)
     scale.set_clim(0, 1)
-    axes = add_axes(figure, left, figure.get_size_inches()[1] - 0.42, 1.6, 0.1)
+    axes = style.add_axes(figure, left, figure.get_size_inches()[1] - 0.42, 1.6, 0.1)
     bar = figure.colorbar(scale, cax=axes, orientation="horizontal", ticks=[0, 1])
-    axes.tick_params(length=0, labelsize=8, labelcolor=SOFT, pad=2)
-    axes.set_xlabel(label, size=8, color=SOFT, labelpad=-9)
+    axes.tick_params(length=0, labelsize=8, labelcolor=style.SOFT, pad=2)
+    axes.set_xlabel(label, size=8, color=style.SOFT, labelpad=-9)
     return bar
 
 
@@ -280,15 +274,15 @@ def _draw_maximum(ax: Axes, row: HeatmapRow, size: tuple[int, int]) -> None:
 def _describe(ax: Axes, row: HeatmapRow) -> None:
     """Write class, probability, verdict and note, one under the other."""
     verdict, color = VERDICTS[row.hit if row.hit is None else bool(row.hit)]
-    lines = [(line, 11.0, "bold", INK) for line in _wrap(row.title, 16)]
-    lines.append((f"probability {row.probability:.3f}", 9.5, "normal", INK))
+    lines = [(line, 11.0, "bold", style.INK) for line in _wrap(row.title, 16)]
+    lines.append((f"probability {row.probability:.3f}", 9.5, "normal", style.INK))
     lines.append((verdict, 12, "bold", color))
-    lines += [(line, 7.5, "normal", SOFT) for line in _wrap(row.note, 24)]
+    lines += [(line, 7.5, "normal", style.SOFT) for line in _wrap(row.note, 24)]
     ax.set_axis_off()
     down = 0.0
     for text, size, weight, ink in lines:
-        style = RELATIVE | {"size": size, "color": ink, "weight": weight, "va": "top"}
-        ax.annotate(text, (0, 1), (5, -down), **style)
+        font = style.RELATIVE | {"size": size, "color": ink, "weight": weight}
+        ax.annotate(text, (0, 1), (5, -down), va="top", **font)
         down += 1.4 * size
 
 
@@ -301,16 +295,16 @@ def _wrap(text: str, width: int) -> list[str]:
 def _caption(figure: Figure, left: float, top: float, width: float, row) -> None:
     """Write the label, and the most probable classes under it."""
     likely = sorted(row.probabilities.items(), key=lambda pair: -pair[1])[:CLASSES]
-    color = GREEN if row.label == likely[0][0] else RED
-    color = SOFT if row.label is None else color
+    color = style.GREEN if row.label == likely[0][0] else style.RED
+    color = style.SOFT if row.label is None else color
     label = f"label {'unknown' if row.label is None else row.label}"
     predicted = ", ".join(f"{name} {value:.2f}" for name, value in likely)
     letters = max(12, int(width * LETTERS))
-    for text, down, style in (
+    for text, down, font in (
         (label, 0.02, {"size": 9.5, "weight": "bold"}),
         (f"predicted {predicted}", 0.2, {"size": 8, "color": color}),
     ):
         if len(text) > letters:  # cut between words where possible
             short = textwrap.shorten(text, letters, placeholder=" ...")
             text = short or text[: letters - 4] + " ..."  # noqa: PLW2901
-        _write(figure, text, left, top + down, va="top", **style)
+        _write(figure, text, left, top + down, va="top", **font)

@@ -13,16 +13,8 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
 
 from kerasloc import postprocess
+from kerasloc.plotting import style
 from kerasloc.plotting.panels import as_rgb, overlay_image
-from kerasloc.plotting.style import (
-    BOX_COLOR,
-    INK,
-    RELATIVE,
-    SOFT,
-    Grid,
-    add_axes,
-    new_figure,
-)
 
 COLUMNS, ROWS, WIDTH = 4, 3, 3.0  # panels, panels, inches
 MARGIN, GUTTER, HEADER, ABOVE, BELOW = 0.35, 0.55, 0.5, 0.85, 0.35  # inches
@@ -148,17 +140,17 @@ def _empty_panels(rows: int, cols: int) -> tuple[Figure, list[Axes]]:
     """Figure and its axes row by row, in the proportions of an image."""
     height = float(np.clip(WIDTH * rows / cols, 1, 6))
     cell, margins = (WIDTH, ABOVE + height + BELOW), (MARGIN, HEADER, MARGIN, 0)
-    grid = Grid(COLUMNS, ROWS, cell, (GUTTER, 0), margins)
-    figure = new_figure(*grid.size)
+    grid = style.Grid(COLUMNS, ROWS, cell, (GUTTER, 0), margins)
+    figure = style.new_figure(*grid.size)
     wide, tall = grid.size
     title = "From the image to the refined class activation map"
-    style: dict[str, Any] = {"va": "center", "weight": "bold", "color": INK}
-    figure.text(MARGIN / wide, 1 - 0.6 * HEADER / tall, title, size=17, **style)
+    font: dict[str, Any] = {"va": "center", "weight": "bold", "color": style.INK}
+    figure.text(MARGIN / wide, 1 - 0.6 * HEADER / tall, title, size=17, **font)
     axes = []
     with sns.axes_style("white"):
         for index in range(ROWS * COLUMNS):
             left, top = grid.corner(index % COLUMNS, index // COLUMNS)
-            axes.append(add_axes(figure, left, top + ABOVE, WIDTH, height))
+            axes.append(style.add_axes(figure, left, top + ABOVE, WIDTH, height))
     return figure, axes
 
 
@@ -175,8 +167,10 @@ def _draw(ax: Axes, number: int, panel: Panel, size: tuple[int, int]) -> AxesIma
     ax.set(xticks=[], yticks=[])
     sns.despine(ax=ax, left=True, bottom=True)
     title = f"{number}  {panel.title}"
-    ax.set_title(title, loc="left", pad=20, size=12.5, weight="bold", color=INK)
-    ax.annotate(panel.note, (0, 1), (0, 6), **RELATIVE, size=9.5, color=SOFT)
+    ax.set_title(title, loc="left", pad=20, size=12.5, weight="bold", color=style.INK)
+    ax.annotate(
+        panel.note, (0, 1), (0, 6), **style.RELATIVE, size=9.5, color=style.SOFT
+    )
     return image
 
 
@@ -186,16 +180,16 @@ def _draw_bar(figure: Figure, ax: Axes, image: AxesImage) -> None:
     inset = ax.inset_axes((0, -0.12 * inch, 1, 0.06 * inch))
     bar = figure.colorbar(image, cax=inset, orientation="horizontal", ticks=[])
     bar.outline.set_visible(False)
-    style = RELATIVE | {"size": 8.5, "color": SOFT, "va": "top"}
+    font = style.RELATIVE | {"size": 8.5, "color": style.SOFT, "va": "top"}
     for x, (side, end) in enumerate(zip(SIDES, image.get_clim(), strict=True)):
-        inset.annotate(f"{end:.2g}", (x, 0), (0, -2), ha=side, **style)
+        inset.annotate(f"{end:.2g}", (x, 0), (0, -2), ha=side, **font)
 
 
 def _draw_roi(ax: Axes, roi: np.ndarray) -> None:
     """Draw the region's outline, closed where it meets the border of the image."""
     limits = ax.get_xlim(), ax.get_ylim()
     x, y = (np.arange(-1, side + 1) for side in roi.shape[::-1])
-    ax.contour(x, y, np.pad(roi, 1), [0.5], colors=BOX_COLOR, linewidths=1.6)
+    ax.contour(x, y, np.pad(roi, 1), [0.5], colors=style.BOX_COLOR, linewidths=1.6)
     ax.set(xlim=limits[0], ylim=limits[1])
 
 
@@ -203,7 +197,7 @@ def _draw_points(ax: Axes, points: np.ndarray) -> None:
     few = len(points) < 50
     size, edge = (22, 0.6) if few else (2, 0)
     x, y = points.T
-    ax.scatter(x, y, s=size, color=BOX_COLOR, edgecolors=INK, linewidths=edge)
+    ax.scatter(x, y, size, style.BOX_COLOR, edgecolors=style.INK, linewidths=edge)
 
 
 def _draw_arrows(figure: Figure, axes: list[Axes]) -> None:
@@ -226,7 +220,7 @@ def _draw_arrows(figure: Figure, axes: list[Axes]) -> None:
             transform=figure.transFigure,
             arrowstyle="-|>",
             mutation_scale=14,
-            color=SOFT,
+            color=style.SOFT,
             linewidth=1.4,
         )
         figure.add_artist(arrow)

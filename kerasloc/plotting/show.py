@@ -10,17 +10,8 @@ from matplotlib.figure import Figure
 
 from kerasloc.boxes import as_rows
 from kerasloc.maps import is_flat, scale_to_unit
+from kerasloc.plotting import style
 from kerasloc.plotting.panels import as_rgb, overlay_image
-from kerasloc.plotting.style import (
-    BOX_COLOR,
-    INK,
-    RELATIVE,
-    SOFT,
-    Grid,
-    add_axes,
-    draw_boxes,
-    new_figure,
-)
 
 LARGE, SMALL, LOWEST = 3.6, 2.2, 0.8  # inches: longer side of a picture, any side
 FEW, ACROSS, MOST = 3, 6, 120  # pictures: large ones, side by side, in total
@@ -106,8 +97,8 @@ def show(
     height, width = np.maximum(LOWEST, longer * size / size.max()).tolist()
     head = 0.4 if any(layer.raw for layer in layers) else 0.26
     cell = (width, head + height)
-    grid = Grid(columns, len(pictures) * lines, cell, (GAP, GAP), (MARGIN,) * 4)
-    figure = new_figure(*grid.size)
+    grid = style.Grid(columns, len(pictures) * lines, cell, (GAP, GAP), (MARGIN,) * 4)
+    figure = style.new_figure(*grid.size)
     for number, picture in enumerate(pictures):
         title = "image" if len(pictures) == 1 else f"image {number}"
         panels = [_Panel(title, picture, rows[number], _labels(rows[number], names))]
@@ -115,7 +106,7 @@ def show(
         for index, panel in enumerate(panels):
             down, across = divmod(index, columns)
             left, top = grid.corner(across, number * lines + down)
-            ax = add_axes(figure, left, top + head, width, height)
+            ax = style.add_axes(figure, left, top + head, width, height)
             _draw(ax, panel, letters=max(8, int(12.5 * width)))
     return figure
 
@@ -280,13 +271,15 @@ def _draw(ax: Axes, panel: _Panel, letters: int) -> None:
     """Draw a picture with its boxes; title and note over it."""
     ax.imshow(panel.picture)
     ax.set_axis_off()
-    draw_boxes(ax, panel.boxes)
+    style.draw_boxes(ax, panel.boxes)
     title = panel.title
     title = title if len(title) <= letters else title[: letters - 3] + "..."
     up = 15 if panel.note else 4
-    bold = RELATIVE | {"size": 9.5, "weight": "bold", "color": INK}
+    bold = style.RELATIVE | {"size": 9.5, "weight": "bold", "color": style.INK}
     ax.annotate(title, (0, 1), (0, up), **bold)
-    ax.annotate(panel.note, (0, 1), (0, 4), **RELATIVE, size=7.5, color=SOFT)
+    ax.annotate(
+        panel.note, (0, 1), (0, 4), **style.RELATIVE, size=7.5, color=style.SOFT
+    )
     for box, label in zip(panel.boxes, panel.labels, strict=False):
         _draw_label(ax, box, label, *panel.picture.shape[:2])
 
@@ -303,8 +296,8 @@ def _draw_label(ax: Axes, box: np.ndarray, text: str, rows: int, cols: int) -> N
         annotation_clip=False,
         parse_math=False,
         size=7.5,
-        color=INK,
-        bbox={"facecolor": BOX_COLOR, "edgecolor": "none", "pad": 1.2},
+        color=style.INK,
+        bbox={"facecolor": style.BOX_COLOR, "edgecolor": "none", "pad": 1.2},
         ha="right" if right else "left",
         va="top" if inside else "bottom",
     )
