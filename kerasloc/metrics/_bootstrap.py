@@ -93,7 +93,8 @@ class Estimate:
                 index of a threshold, or both (threshold, class).
 
         Returns:
-            The count is that of the class for ``per_class``, else that of all classes.
+            The count is that of the class for ``per_class`` and ``mean_per_class``, else
+            that of all classes.
 
         Examples:
             >>> from kerasloc.metrics import auroc
@@ -101,13 +102,15 @@ class Estimate:
             >>> print(Estimate.from_report(report, "per_class", 1))
             1.000 [1.000, 1.000]
         """
-        count, last = np.asarray(report["count"]), np.atleast_1d(index)[-1:]
+        count = np.asarray(report["count"])
+        if name.endswith("per_class"):
+            count = count[np.atleast_1d(index)[-1]]
         low, high = np.asarray(report["intervals"][name])[index]
         return cls(
             float(np.asarray(report[name])[index]),
             float(low),
             float(high),
-            int(count[last[0]] if name == "per_class" else count.sum()),
+            int(count.sum()),
         )
 
 

@@ -70,7 +70,7 @@ class AopcConfig:
             value = getattr(self, name)
             if value is None and name != "seed":
                 continue
-            if not isinstance(value, numbers.Integral) or not low <= value <= high:
+            if not isinstance(value, numbers.Integral) or not low <= int(value) <= high:
                 raise ValueError(
                     f"Expected {name} as an integer from {low} to {high}. "
                     f"Received: {name}={value!r}. Use the default."

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kerasloc.metrics import Estimate, auroc, interval, iobb_accuracy, paired_difference
+from kerasloc.metrics import (
+    Estimate,
+    auroc,
+    interval,
+    iobb_accuracy,
+    overlap_accuracy,
+    paired_difference,
+)
 from kerasloc.metrics._bootstrap import (
     macro_mean,
     percentile_interval,
@@ -81,6 +88,10 @@ def test_estimates_of_thresholds_come_from_the_report_of_a_metric():
     assert (estimate.value, estimate.count) == (report["per_class"][0, 1], 1)
     estimate = Estimate.from_report(report, "weighted", 1)
     assert (estimate.value, estimate.count) == (report["weighted"][1], 3)
+    report = overlap_accuracy([[0.2, 0.4], [0.6, NAN]], [0.3, 0.5])
+    estimate = Estimate.from_report(report, "mean_per_class", 0)
+    assert (estimate.value, estimate.count) == (0.5, 2)
+    assert Estimate.from_report(report, "mean").count == 3
 
 
 def test_a_difference_that_every_image_shows_has_no_width():
