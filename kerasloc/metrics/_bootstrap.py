@@ -93,8 +93,8 @@ class Estimate:
                 index of a threshold, or both (threshold, class).
 
         Returns:
-            The count is that of the class for ``per_class`` and ``mean_per_class``, else
-            that of all classes.
+            The count is that of the class for values per class, else that of all
+            classes.
 
         Examples:
             >>> from kerasloc.metrics import auroc
