@@ -18,8 +18,8 @@ def option(
         default: Default value.
         help: Noun phrase that says what the option is, with its range and unit.
         choices: Allowed values.
-        **metadata: Further entries of the field's metadata, such as ``flags``: other
-            spellings on the command line.
+        **metadata: Further entries of the field's metadata, such as ``low``: the
+            smallest allowed value, and ``flags``: other spellings on a command line.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,32 @@ def check_rules(rules: Mapping[str, bool], received: object) -> None:
     broken = [rule for rule, followed in rules.items() if not followed]
     if broken:
         raise ValueError(f"Expected {'; '.join(broken)}. Received: {received}.")
+
+
+def field_rules(config: Any) -> dict[str, bool]:
+    """Check the fields of a dataclass made with :func:`option` by their metadata.
+
+    Returns:
+        Rules for :func:`check_rules`: whole numbers, ``low`` and ``choices``.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Options:
+        ...     size: int = option(3, "Size.", low=1)
+        >>> field_rules(Options(0))
+        {'size of a whole number': True, 'size of at least 1': False}
+    """
+    rules = {}
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
+        low, choices = field.metadata.get("low"), field.metadata.get("choices")
+        if choices is not None:
+            rules[f"{name} of {', '.join(map(str, choices))}"] = value in choices
+        elif field.type is int:
+            rules[f"{name} of a whole number"] = int(value) == value
+        if low is not None:
+            rules[f"{name} of at least {low}"] = value >= low
+    return rules
 
 
 def select_fields(config: type, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from kerasloc.configs import check_rules, option
+from kerasloc.configs import check_rules, field_rules, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,43 +101,24 @@ class ResNetConfig:
 class DenseNetConfig:
     """Sizes of a DenseNet-FCN; the defaults are the published ones.
 
-    Attributes:
-        growth: Number of channels that a dense layer adds.
-        blocks: Number of dense blocks that are followed by pooling.
-        layers_per_block: Number of dense layers of a block.
-        initial_filters: Number of channels of the first convolution.
-        momentum: Momentum of batch normalization's moving averages, in [0, 1). Use
-            0.9 for a few hundred training steps: 0.99 has not settled by then.
-        weight_decay: L2 penalty on the initial, transition and transposed
-            convolutions and the final Dense kernel.
+    Use a momentum of 0.9 for a few hundred training steps: 0.99 has not settled by
+    then.
     """
 
-    growth: int = option(16, "Number of channels that a dense layer adds.")
-    blocks: int = option(4, "Number of dense blocks that are followed by pooling.")
-    layers_per_block: int = option(4, "Number of dense layers of a block.")
-    initial_filters: int = option(48, "Number of channels of the first convolution.")
+    growth: int = option(16, "Number of channels that a dense layer adds.", low=1)
+    blocks: int = option(4, "Number of dense blocks followed by pooling.", low=1)
+    layers_per_block: int = option(4, "Number of dense layers of a block.", low=1)
+    initial_filters: int = option(48, "Channels of the first convolution.", low=1)
     momentum: float = option(
         0.99, "Momentum of batch normalization's moving averages, in [0, 1)."
     )
     weight_decay: float = option(
-        1e-4, "L2 penalty on the kernels of convolutions and classifier."
+        1e-4, "L2 penalty on the kernels of convolutions and classifier.", low=0
     )
 
     def __post_init__(self):
-        sizes = {
-            f"{name} of a whole number from 1": int(size) == size >= 1
-            for name, size in (
-                ("growth", self.growth),
-                ("blocks", self.blocks),
-                ("layers_per_block", self.layers_per_block),
-                ("initial_filters", self.initial_filters),
-            )
-        }
-        rates = {
-            "momentum in [0, 1)": 0 <= self.momentum < 1,
-            "weight_decay of at least 0": self.weight_decay >= 0,
-        }
-        check_rules(sizes | rates, self)
+        rules = {"momentum in [0, 1)": 0 <= self.momentum < 1}
+        check_rules(field_rules(self) | rules, self)
 
     @property
     def up_filters(self) -> int:

@@ -51,9 +51,9 @@ def test_published_options_are_the_defaults():
     [
         ({"norm": "layernorm"}, "norm.*layernorm"),
         ({"norm": "groupnorm", "groups": 7}, "groups that divide decoder_channels"),
-        ({"norm": "groupnorm", "groups": 0}, "groups that divide decoder_channels"),
-        ({"pyramid_channels": 0}, "widths.*channels=0"),
-        ({"decoder_channels": 0}, "widths.*channels=0"),
+        ({"norm": "groupnorm", "groups": 0}, r"groups of.*groups=0"),
+        ({"pyramid_channels": 0}, r"channels of at least 1.*channels=0"),
+        ({"decoder_channels": 0}, r"channels of at least 1.*channels=0"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

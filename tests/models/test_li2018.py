@@ -33,8 +33,8 @@ def test_published_options_are_the_defaults():
     ("options", "message"),
     [
         ({"decoder_channels": 0}, "decoder_channels"),
-        ({"out_size": 0}, "whole numbers from 1"),
-        ({"out_size": 4.5}, "whole numbers from 1"),
+        ({"out_size": 0}, "out_size of"),
+        ({"out_size": 4.5}, "out_size of"),
         ({"min_val": 1.0}, "min_val.*1.0"),
     ],
 )
