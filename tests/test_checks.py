@@ -167,7 +167,8 @@ NAMES = ["cat", "dog", "all"]
     ("classes", "indices", "nested"),
     [
         (None, [[-1], [-1]], False),
-        (np.int64(1), [[1], [1]], False),
+        *[(kind(1), [[1], [1]], False) for kind in (float, np.int64, np.uint8)],
+        (np.array(1), [[1], [1]], False),
         ("all", [[2], [2]], False),  # a class of that name
         (["dog", 0.0], [[1], [0]], False),
         ([["dog"], [0]], [[1], [0]], True),

@@ -116,7 +116,11 @@ class ImageNetFiles:
             urllib.request.urlopen(url, timeout=TIMEOUT).close()  # reachable?
             with io.atomic_write(path) as partial:
                 keras.utils.get_file(
-                    partial.name, url, cache_dir=partial.parent, cache_subdir=""
+                    partial.name,
+                    url,
+                    cache_dir=partial.parent,
+                    cache_subdir="",
+                    force_download=True,
                 )
                 _check_hash(partial, name)
         except (OSError, http.client.HTTPException) as error:

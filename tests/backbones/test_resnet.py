@@ -146,7 +146,7 @@ def test_a_shortcut_has_a_convolution_only_where_size_or_width_changes():
 
 
 def dilated(name, dilate):
-    """Dilations other than 1, by layer name."""
+    """Dilations above 1, by layer name."""
     config = ResNetConfig((1, 2, 1, 1), (1, 1, 2, 4), dilate)
     return {
         layer.name: layer.dilation_rate[0]

@@ -62,6 +62,6 @@ def test_a_module_is_two_convolutions_with_relu():
     first[1, 1, 0] = [1, -1]  # the image, and what is below 0
     second[1, 1] = [[1, 2], [3, -4]]
     model.set_weights([first, np.zeros(2), second, np.array([0.5, 0])])
-    answer = np.asarray(model(np.array([[[[1.0], [-2.0]], [[0.0], [3.0]]]])))
+    outputs = np.asarray(model(np.array([[[[1.0], [-2.0]], [[0.0], [3.0]]]])))
     expected = [[[1.5, 2], [6.5, 0]], [[0.5, 0], [3.5, 6]]]
-    np.testing.assert_allclose(answer[0], expected)
+    np.testing.assert_allclose(outputs[0], expected)

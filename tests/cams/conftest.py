@@ -51,7 +51,7 @@ def explain():
 
 @pytest.fixture(scope="session")
 def network():
-    """Function that builds convolution, ReLU, mean, Dense, with weights if given."""
+    """Function that builds convolution, ReLU, mean, Dense, optionally with weights."""
 
     def build(end="linear", units=3, size=(12, 10), weights=None):
         keras.utils.set_random_seed(3)

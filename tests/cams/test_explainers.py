@@ -88,15 +88,9 @@ def test_a_single_logit_is_class_zero(network, x, explain):
     single = network("sigmoid", units=1)
     maps = explain(single, x, classes=0)
     np.testing.assert_array_equal(explain(single, x), maps)
-    assert explain(single, x, classes="all").shape == (4, *SIZE, 1)
+    np.testing.assert_array_equal(explain(single, x, classes="all")[..., 0], maps)
     with pytest.raises(ValueError, match=r"one logit has one class.*Received: 1"):
         kerasloc.cam(single, x, classes=1)
-
-
-def test_whole_numbers_of_any_type_are_classes(model, x, explain):
-    expected = explain(model, x, classes=2)
-    for number in (2.0, np.int64(2), np.uint8(2), np.array(2)):
-        np.testing.assert_array_equal(explain(model, x, classes=number), expected)
 
 
 def test_sizes_and_layers_can_be_chosen(model, x, explain):
@@ -275,10 +269,12 @@ def test_mixed_precision_works(network, x, explain):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_maps_without_a_maximum_are_zero_and_named(model, network, x, method):
+    *rest, kernel, bias = arrays_of(model)
     zero = network(weights=[0 * array for array in model.get_weights()])
-    with pytest.warns(UserWarning, match=r"heat map is 0. Images: \[0, 1, 2, 3\]"):
-        maps = kerasloc.cam(zero, x, method, classes=0)
-    assert not maps.any()
+    against = network(weights=[*rest, -np.abs(kernel), bias])
+    for empty in (zero, against) if method == "cam" else (zero,):
+        with pytest.warns(UserWarning, match=r"heat map is 0. Images: \[0, 1, 2, 3\]"):
+            assert not kerasloc.cam(empty, x, method, classes=0).any()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -292,13 +288,6 @@ def test_a_bad_pixel_harms_the_map_of_its_image_alone(model, x, explain, method,
     rest = [0, 2, 3]
     expected = explain(model, x, method, classes=1)
     np.testing.assert_allclose(maps[rest], expected[rest], atol=1e-5)
-
-
-def test_evidence_against_the_class_everywhere_gives_zeros(model, network, x):
-    *rest, kernel, bias = model.get_weights()
-    against = network(weights=[*rest, -np.abs(kernel), bias])
-    with pytest.warns(UserWarning, match="Nothing speaks for the class"):
-        assert not kerasloc.cam(against, x, "cam", classes=1).any()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,4 +1,4 @@
-"""Networks that other people build: their ends, layers, nested models and heads."""
+"""Networks of users: their ends, layers, nested models and heads."""
 
 import re
 

@@ -19,23 +19,23 @@ def values(tensor):
 
 
 def test_a_new_branch_adds_nothing_and_later_gamma_times_itself():
-    x, others = noise(2, 3, 4, 5), noise(2, 3, 4, 1)
+    x, branch = noise(2, 3, 4, 5), noise(2, 3, 4, 1)
     layer = ScaledAdd()
-    np.testing.assert_array_equal(values(layer(x, others)), x)
+    np.testing.assert_array_equal(values(layer(x, branch)), x)
     assert [tuple(weight.shape) for weight in layer.trainable_weights] == [(1,)]
     layer.gamma.assign([-0.5])
-    np.testing.assert_allclose(values(layer(x, others)), x - 0.5 * others, rtol=1e-6)
+    np.testing.assert_allclose(values(layer(x, branch)), x - 0.5 * branch, rtol=1e-6)
     wide = noise(2, 3, 4, 5)
     np.testing.assert_allclose(values(layer(x, wide)), x - 0.5 * wide, rtol=1e-6)
 
 
 def test_gamma_is_learned_although_it_starts_at_0(tf):
-    x, others = noise(2, 3, 4, 5), noise(2, 3, 4, 1)
+    x, branch = noise(2, 3, 4, 5), noise(2, 3, 4, 1)
     layer = ScaledAdd()
     with tf.GradientTape() as tape:
-        total = tf.reduce_sum(layer(x, others))
+        total = tf.reduce_sum(layer(x, branch))
     (slope,) = tape.gradient(total, layer.trainable_weights)
-    np.testing.assert_allclose(slope, [5 * others.sum()], rtol=1e-5)
+    np.testing.assert_allclose(slope, [5 * branch.sum()], rtol=1e-5)
 
 
 def test_the_sum_has_the_precision_of_its_features(half_precision):

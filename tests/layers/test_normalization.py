@@ -1,4 +1,4 @@
-"""The fused batch normalization against Keras' own."""
+"""The fused batch normalization against Keras."""
 
 import keras
 import numpy as np
@@ -17,45 +17,47 @@ def pair(shape, **options):
 
 @pytest.mark.parametrize("shape", [(4, 5, 6, 7), (1, 1, 2, 3), (8, 3)])
 def test_training_answers_and_moving_statistics_equal_keras(shape):
-    x, ours, theirs = pair(shape, momentum=0.9)
+    x, fused, reference = pair(shape, momentum=0.9)
     for _ in range(2):
-        a, b = ours(x, training=True), theirs(x, training=True)
+        a, b = fused(x, training=True), reference(x, training=True)
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=2e-5)
-    for mine, reference in zip(ours.weights, theirs.weights, strict=True):
+    for array, expected in zip(fused.weights, reference.weights, strict=True):
         np.testing.assert_allclose(
-            np.asarray(mine.value), np.asarray(reference.value), rtol=1e-5, atol=1e-5
+            np.asarray(array.value), np.asarray(expected.value), rtol=1e-5, atol=1e-5
         )
 
 
 def test_inference_answers_equal_keras():
-    x, ours, theirs = pair((4, 5, 6, 7))
+    x, fused, reference = pair((4, 5, 6, 7))
     rng = np.random.default_rng(1)
     values = [rng.uniform(0.5, 1.5, 7) for _ in range(4)]
-    ours.set_weights(values)
-    theirs.set_weights(values)
-    np.testing.assert_allclose(np.asarray(ours(x)), np.asarray(theirs(x)), atol=1e-5)
+    fused.set_weights(values)
+    reference.set_weights(values)
+    np.testing.assert_allclose(
+        np.asarray(fused(x)), np.asarray(reference(x)), atol=1e-5
+    )
 
 
 def test_frozen_layer_stays_in_inference_mode():
-    x, ours, _ = pair((4, 5, 6, 7))
-    ours.trainable = False
+    x, fused, _ = pair((4, 5, 6, 7))
+    fused.trainable = False
     np.testing.assert_allclose(
-        np.asarray(ours(x, training=True)), np.asarray(ours(x)), atol=1e-6
+        np.asarray(fused(x, training=True)), np.asarray(fused(x)), atol=1e-6
     )
-    assert np.all(ours.get_weights()[2] == 0)
+    assert np.all(fused.get_weights()[2] == 0)
 
 
 def test_gradients_equal_keras(tf):
-    x, ours, theirs = pair((4, 5, 6, 7))
+    x, fused, reference = pair((4, 5, 6, 7))
     gradients = []
-    for layer in (ours, theirs):
+    for layer in (fused, reference):
         image = tf.constant(x)
         with tf.GradientTape() as tape:
             tape.watch(image)
             loss = tf.reduce_sum(layer(image, training=True) ** 3)
         gradients.append(tape.gradient(loss, [image, layer.gamma.value]))
-    for mine, reference in zip(*gradients, strict=True):
-        np.testing.assert_allclose(mine, reference, rtol=1e-3, atol=1e-3)
+    for array, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(array, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

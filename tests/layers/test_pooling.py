@@ -39,7 +39,7 @@ def test_logits_pass_between_the_formulas_without_a_step():
     levels = np.linspace(-14, -11, 301).astype("float32")
     maps = np.broadcast_to(levels[:, None, None, None], (301, 2, 2, 1))
     logits = np.asarray(MultipleInstancePooling()(maps))[:, 0]
-    # so small a probability adds up: 4 places of 0.02 sigmoid(level)
+    # so small a probability adds up: 4 positions of 0.02 sigmoid(level)
     sums = np.log(4 * 0.02) - np.log1p(np.exp(-levels.astype(float)))
     np.testing.assert_allclose(logits, sums, atol=1e-4)
 
@@ -105,8 +105,8 @@ def test_a_min_val_out_of_range_is_refused(min_val):
 def smooth_maximum(maps, r):
     """The formula in float64."""
     maps = maps.astype(float)
-    places = maps.shape[1] * maps.shape[2]
-    return (logsumexp(r * maps, axis=(1, 2)) - np.log(places)) / r
+    positions = maps.shape[1] * maps.shape[2]
+    return (logsumexp(r * maps, axis=(1, 2)) - np.log(positions)) / r
 
 
 @pytest.mark.parametrize("r", [0.1, 1, 6.0, 50])

@@ -51,7 +51,7 @@ def test_a_ramp_stays_a_ramp_between_the_same_ends():
 WAYS = pytest.mark.parametrize(
     "way",
     [lambda x, size: AlignedResize(size=size)(x), resizing._with_matrices],
-    ids=["layer", "matrices of other backends"],
+    ids=["layer", "matrices"],
 )
 
 

@@ -125,11 +125,11 @@ def ham_golden(network_golden):
     """Function from a name to a golden network of HAM and its outputs by name."""
     kind = type(network_golden("baseline_max"))
     facts = json.loads((GOLDENS / "ham.json").read_text())
-    answers = np.load(GOLDENS / "ham.npz")
+    arrays = np.load(GOLDENS / "ham.npz")
 
     def load(name):
-        keys = [key for key in answers if key.startswith(f"{name}/")]
-        outputs = {key.partition("/")[2]: answers[key] for key in keys}
-        return kind(name, facts[name], answers), outputs
+        keys = [key for key in arrays if key.startswith(f"{name}/")]
+        outputs = {key.partition("/")[2]: arrays[key] for key in keys}
+        return kind(name, facts[name], arrays), outputs
 
     return load

@@ -1,4 +1,4 @@
-"""The explainer-classifier's published checkpoints: by name, and outputs as theirs."""
+"""Published checkpoints of the explainer-classifier: names, outputs, refusals."""
 
 import json
 import pathlib

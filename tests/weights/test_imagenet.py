@@ -66,9 +66,9 @@ def test_the_users_folder_comes_before_the_cache(model, files, origin):
 
 def test_folders_are_those_of_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("KERASLOC_WEIGHTS", "mine")
+    monkeypatch.setenv("KERASLOC_WEIGHTS", "folder")
     files = ImageNetFiles()
-    assert (str(files.folder), files.cache) == ("mine", tmp_path / "kerasloc")
+    assert (str(files.folder), files.cache) == ("folder", tmp_path / "kerasloc")
 
 
 def test_a_simply_named_file_is_taken_as_it_is(model, files, torch_writer):

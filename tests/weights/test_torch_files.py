@@ -1,4 +1,4 @@
-"""Reading of PyTorch's weight files; goldens/torch_*.pt are PyTorch's own."""
+"""Reading of PyTorch's weight files; goldens/torch_*.pt are of PyTorch."""
 
 import os
 import pathlib
@@ -39,7 +39,7 @@ class Command:
         return (os.mkdir, (str(self.target),))
 
 
-# PyTorch's own files
+# Files of PyTorch
 
 
 def test_tensors_under_net_are_read_and_all_else_is_ignored(arrays):
