@@ -168,17 +168,6 @@ def test_only_images_with_one_of_the_classes_are_used(data):
     assert {t.class_names for t in training_tables(config).values()} == {NAMES[:2]}
 
 
-def test_a_run_of_some_classes_is_evaluated_on_these(shapes):
-    config = DataConfig(str(shapes), classes=NAMES[1:])
-    for names in (NAMES[1:], NAMES[:0:-1]):  # in the order of the network
-        table = evaluation_table(config, "test", names)
-        assert table.class_names == names
-        folders = [path.split("/")[-2] for path in table.paths]
-        assert [table.class_names[i] for i in table.class_index] == folders
-    with pytest.raises(ValueError, match=r"the network, circle.*Received: star_3_1,"):
-        evaluation_table(config, "test", NAMES)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -265,13 +254,16 @@ def test_validation_images_are_those_held_out_in_training(shapes):
     assert all("/test/" in path for path in test.paths)
 
 
-def test_classes_have_the_order_of_the_run(shapes, tmp_path):
-    for config in (DataConfig(str(shapes)), csv_of(shapes, tmp_path / "a.csv")):
-        for split, names in (("val", NAMES), ("test", NAMES[::-1])):
-            table = evaluation_table(config, split, names)
-            assert table.class_names == names
-            folders = [path.split("/")[-2] for path in table.paths]
-            assert [table.class_names[i] for i in table.class_index] == folders
+@pytest.mark.parametrize("kind", ["folders", "csv", "classes"])
+def test_classes_have_the_order_of_the_run(shapes, tmp_path, kind):
+    config = DataConfig(str(shapes), classes=NAMES[1:] if kind == "classes" else None)
+    config = csv_of(shapes, tmp_path / "a.csv") if kind == "csv" else config
+    names = config.classes or NAMES
+    for split, order in (("val", names), ("test", names), ("test", names[::-1])):
+        table = evaluation_table(config, split, order)
+        assert table.class_names == order
+        folders = [path.split("/")[-2] for path in table.paths]
+        assert [table.class_names[i] for i in table.class_index] == folders
 
 
 def test_a_csv_about_some_of_the_classes_with_images_elsewhere(shapes, tmp_path):
@@ -290,6 +282,9 @@ def test_other_classes_than_the_runs_are_an_error(shapes, tmp_path):
         evaluation_table(DataConfig(str(shapes)), "test", (*NAMES, "cat"))
     with pytest.raises(ValueError, match="star_5_2"):
         evaluation_table(csv_of(shapes, tmp_path / "a.csv"), "test", NAMES[:2])
+    config = DataConfig(str(shapes), classes=NAMES[1:])
+    with pytest.raises(ValueError, match=r"the network, circle.*Received: star_3_1,"):
+        evaluation_table(config, "test", NAMES)
 
 
 def test_validation_images_come_from_val_or_else_from_train(folder):

@@ -83,21 +83,17 @@ def test_a_jpeg_has_its_colors(mode, pixels, saved):
 
 @pytest.mark.parametrize("name", ["x.png", "x.tif"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_all_levels_of_16_bits_survive(name, channels, saved):
+def test_all_levels_of_16_bits_survive(name, channels, saved, tmp_path):
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     image = decode(saved(Image.fromarray(values), name), 1, channels).numpy()
     assert image.shape == (256, 256, channels)
     assert image[-1, -1, 0] == 1
-    step = image[1, :, 0]  # 256 levels between two 8-bit ones
-    assert len(np.unique(step)) == 256
+    assert len(np.unique(image[1, :, 0])) == 256  # levels between two 8-bit ones
     np.testing.assert_allclose(image[..., -1], values / 65535, rtol=0, atol=1e-7)
-
-
-def test_16_bits_of_rgb_survive(tmp_path):
-    values = np.array([[[65535, 1, 300], [257, 256, 255]]], np.uint16)
-    path = tmp_path / "x.png"
-    path.write_bytes(tf.io.encode_png(values).numpy())
-    np.testing.assert_allclose(decode(str(path), 1, 3), values / 65535, atol=1e-7)
+    colors = np.array([[[65535, 1, 300], [257, 256, 255]]], np.uint16)
+    (tmp_path / "rgb.png").write_bytes(tf.io.encode_png(colors).numpy())
+    decoded = decode(str(tmp_path / "rgb.png"), 1, 3)
+    np.testing.assert_allclose(decoded, colors / 65535, atol=1e-7)
 
 
 def test_an_animated_gif_is_its_first_frame_and_white_is_1(saved):
@@ -248,7 +244,7 @@ def test_resizing_while_reading_equals_resizing_afterwards(
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 def test_16_bits_survive_resizing_while_reading(interpolation, saved):
     values = np.arange(4096, dtype=np.uint16).reshape(64, 64)  # below 16 of 255
-    path = saved(Image.fromarray(values), "x.png")
+    path = saved(Image.fromarray(values))
     image, _ = decode_resized(path, 1, 1, (32, 32), interpolation)
     expected = resize(decode(path, 1, 1), (32, 32), interpolation)
     np.testing.assert_allclose(image, expected, atol=1e-6)
