@@ -186,10 +186,10 @@ def _lock(file: IO, folder: pathlib.Path) -> None:
 
 
 def save_weights(model: "keras.Model", path: str | os.PathLike) -> None:
-    """Save weights so that a killed process leaves the old file or the new one.
+    """Save weights crash-safe; compiled models save their optimizer, too.
 
     Args:
-        model: Network. Compiled models save their optimizer, too.
+        model: Network.
         path: File that ends in ``.weights.h5``.
     """
     with io.atomic_write(path) as partial:
@@ -201,8 +201,7 @@ def weights_of_run(folder: str | os.PathLike, checkpoint: str = "best") -> pathl
 
     Args:
         folder: Run folder, or one that a wrapper has saved.
-        checkpoint: Name of the checkpoint: ``best``, ``last``, or another that the
-            family keeps, such as ``best-tiou``.
+        checkpoint: ``best``, ``last``, or another that the family keeps.
 
     Raises:
         ValueError: If the folder holds no weights.
@@ -253,9 +252,8 @@ def newest_run(
 
     Args:
         family: Name of the family, such as ``pylon``.
-        results_dir: Folder of the runs. Without a run there, ``results/`` of the
-            current folder and of its parents.
-        hint: Sentence for the error: the commands that train the family.
+        results_dir: Folder of the runs; then ``results/`` of all parent folders.
+        hint: Last sentence of the error: the commands that train the family.
 
     Raises:
         ValueError: If there is no run.
@@ -318,7 +316,7 @@ def write_network(folder: str | os.PathLike, network: NetworkConfig) -> None:
 
 
 def read_config(folder: str | os.PathLike) -> dict:
-    """Read the configuration of a run: sections network, data, training.
+    """Read the sections network, data, training of a run's configuration.
 
     The last two are empty for a folder that a wrapper has saved.
 

@@ -102,22 +102,32 @@ def _preset_file(name: str) -> dict:
     return tomllib.loads((PRESETS / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _over_resnet(
-    name: str, options: type, wrapper: str, description: str, command: str = ""
-) -> Family:
+def _over_resnet(name: str, options: type, wrapper: str, description: str) -> Family:
     """Return the record of PYLON or a model that it was compared with."""
+    script = (
+        "train_pylon.py" if name == "pylon" else f"train_baseline.py --model {name}"
+    )
     return Family(
         name,
         f"kerasloc.models.{name}:{name}",
         options,
         f"kerasloc.localizers.maps:{wrapper}",
         presets=_preset_file("maps"),
-        description=description,
+        description=f"{description}.",
         describe=f"kerasloc.models.{name}:describe",
-        commands=(command or f"python scripts/train_baseline.py --model {name}",),
+        commands=(f"python scripts/{script}",),
     )
 
 
+_OVER_RESNET = (
+    ("pylon", options.PylonOptions, "Pylon", "PYLON: logits are maxima of sharp maps"),
+    ("baseline", options.BaselineOptions, "Baseline", "Plain classifier with a CAM"),
+    ("li2018", options.Li2018Options, "Li2018", "Li 2018: multiple-instance learning"),
+    ("fpn", options.FPNOptions, "FPN", "Feature pyramid network, max-pooled"),
+    ("unet", options.UNetOptions, "UNet", "U-Net over a ResNet, max-pooled"),
+    ("deeplabv3plus", options.DeepLabV3PlusOptions, "DeepLabV3Plus", "DeepLabV3+"),
+    ("pan", options.PANOptions, "PAN", "Pyramid attention network, max-pooled"),
+)
 _HALF = "python scripts/pretrain_half.py"
 _FAMILIES = {
     family.name: family
@@ -150,46 +160,7 @@ _FAMILIES = {
             (_HALF, "python scripts/train_full.py"),
             unnormalized,
         ),
-        _over_resnet(
-            "pylon",
-            options.PylonOptions,
-            "Pylon",
-            "PYLON: logits are the maxima of accurate, high-resolution maps.",
-            "python scripts/train_pylon.py",
-        ),
-        _over_resnet(
-            "baseline",
-            options.BaselineOptions,
-            "Baseline",
-            "Plain classifier: a 1 x 1 convolution on the deepest features, pooled.",
-        ),
-        _over_resnet(
-            "li2018",
-            options.Li2018Options,
-            "Li2018",
-            "Li 2018: multiple-instance learning on a grid of patches.",
-        ),
-        _over_resnet(
-            "fpn",
-            options.FPNOptions,
-            "FPN",
-            "Feature pyramid network for segmentation, max-pooled.",
-        ),
-        _over_resnet(
-            "unet", options.UNetOptions, "UNet", "U-Net over a ResNet, max-pooled."
-        ),
-        _over_resnet(
-            "deeplabv3plus",
-            options.DeepLabV3PlusOptions,
-            "DeepLabV3Plus",
-            "DeepLabV3+ over a dilated ResNet, max-pooled.",
-        ),
-        _over_resnet(
-            "pan",
-            options.PANOptions,
-            "PAN",
-            "Pyramid attention network with gated skips, max-pooled.",
-        ),
+        *(_over_resnet(*row) for row in _OVER_RESNET),
         Family(
             "ham",
             "kerasloc.models.ham:ham",
