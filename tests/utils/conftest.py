@@ -3,6 +3,8 @@
 import functools
 import importlib.util
 import pathlib
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -23,6 +25,19 @@ def load_tool():
         return module
 
     return load
+
+
+@pytest.fixture(scope="session")
+def run_tool():
+    """Function that runs a tool in a new process, optionally without some modules."""
+
+    def run(name, arguments, without=()):
+        code = f"import runpy, sys; sys.modules.update(dict.fromkeys({without!r})); "
+        code += f"runpy.run_path({str(UTILS / name)!r} + '.py', run_name='__main__')"
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run
 
 
 @pytest.fixture

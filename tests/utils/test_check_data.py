@@ -1,16 +1,11 @@
 """Reports of datasets."""
 
 import logging
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from kerasloc.data import NIH_CLASSES
 from kerasloc.data.synthetic import SyntheticConfig, write
-
-SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "check_data.py"
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +76,9 @@ def test_a_csv_of_several_labels_without_patients(tool, tmp_path, capsys):
     assert "Warnings of the reader" not in out
 
 
-def test_errors_end_with_status_1_and_a_line(nih):
+def test_errors_end_with_status_1_and_a_line(run_tool, nih):
     (nih / "00000001_000.png").unlink()
-    command = [sys.executable, str(SCRIPT), *words(nih)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_tool("check_data", words(nih))
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")

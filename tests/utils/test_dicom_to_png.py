@@ -1,7 +1,6 @@
 """X-rays from DICOM files: gray levels, sizes in the table, broken files."""
 
 import csv
-import pathlib
 import subprocess
 import sys
 
@@ -10,8 +9,6 @@ import pytest
 from PIL import Image
 
 pydicom = pytest.importorskip("pydicom")
-
-SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "dicom_to_png.py"
 
 
 @pytest.fixture(scope="module")
@@ -221,16 +218,9 @@ def test_a_table_with_different_columns_is_not_overwritten(
     assert (out / "resize.csv").read_text() == "name,size\n"
 
 
-def run(code, arguments):
-    """Run code in a new process, with arguments of a command line."""
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_without_pydicom_the_package_to_install_is_named(folder, tmp_path):
-    code = "import runpy, sys; sys.modules['pydicom'] = None; "
-    code += f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
-    done = run(code, words(folder, tmp_path / "out"))
+def test_without_pydicom_the_package_to_install_is_named(run_tool, folder, tmp_path):
+    line = words(folder, tmp_path / "out")
+    done = run_tool("dicom_to_png", line, without=["pydicom"])
     assert done.returncode == 2
     assert "kerasloc[dicom]" in done.stderr
 
@@ -238,7 +228,7 @@ def test_without_pydicom_the_package_to_install_is_named(folder, tmp_path):
 def test_several_processes_write_the_same(tool, folder, tmp_path):
     tool.main(words(folder, tmp_path / "1"))
     line = words(folder, tmp_path / "2", "--workers", "2")
-    command = [sys.executable, str(SCRIPT), *line]
+    command = [sys.executable, tool.__file__, *line]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert rows(tmp_path / "1") == rows(tmp_path / "2")

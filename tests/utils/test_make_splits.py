@@ -1,16 +1,10 @@
 """Lists of images by protocol."""
 
-import pathlib
-import subprocess
-import sys
-
 import pytest
 from PIL import Image
 
 from kerasloc.data import check_disjoint, read_nih
 from kerasloc.data.splits import apply_lists, make_lists, read_lists
-
-SCRIPT = pathlib.Path(__file__).parents[2] / "utils" / "make_splits.py"
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +113,9 @@ def test_wrong_choices_are_an_error(tool, nih, usage_error, change, message):
     assert message in usage_error(tool, words(nih, "localization", *change))
 
 
-def test_errors_end_with_status_1_and_a_line(nih):
+def test_errors_end_with_status_1_and_a_line(run_tool, nih):
     (nih / "BBox_List_2017.csv").unlink()
-    command = [sys.executable, str(SCRIPT), *words(nih, "localization")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_tool("make_splits", words(nih, "localization"))
     assert done.returncode == 1
     assert done.stdout == ""
     error = "error: Expected images with boxes to test on by the protocol localization"
