@@ -1,27 +1,30 @@
 """Compares heat maps: which method, or which model, finds the object?
 
-For one trained model: its own maps, ten methods of class activation (Grad-CAM,
-Score-CAM, ...) on its features, and a Gaussian in the middle of every image, which a
+For one trained model: its heat maps, ten methods of class activation (Grad-CAM,
+Score-CAM, ...) on its features, and a Gaussian at the center of every image, which a
 map has to beat. For several models: the maps of each. All are measured by the same
 code against the boxes of the images: point accuracy, IoBB, MaxBoxAccV2, PxAP, the share
-of the map's mass in the boxes, AOPC, and seconds an image.
+of the map's mass in the boxes, AOPC, and seconds per image.
 """
 
 import dataclasses
 import logging
-import pathlib
 
-from kerasloc.training import arguments
+from kerasloc.configs import option, select_fields
+from kerasloc.evaluation.configs import CamComparison, ComparedRuns, DrawnSamples
+from kerasloc.training import cli
+
+FAMILY = "baseline"
 
 EXAMPLE = """\
 examples:
   python scripts/compare_cams.py
-      the newest run of the baseline: its maps, the ten methods, and the middle
+      the newest run of the baseline: its maps, the ten methods, and the center
   python scripts/compare_cams.py --type pylon --methods own gradcam layercam center
       the newest run of another family, some methods
   python scripts/compare_cams.py --weights results/pylon/a results/ham/b results/full/c
-      the maps of several models, each on the test images of its own data (another data
-      set is another question: compare rows of one data set only)
+      the maps of several models, each on the test images of its own data (another
+      dataset is another question: compare rows of one dataset only)
   python scripts/compare_cams.py --data-dir photos --dataset voc --tune --limit 500
       other images; the thresholds of MaxBoxAccV2 are chosen on the validation images
 
@@ -31,115 +34,85 @@ channel and image: leave it out with --methods where that is too long.
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class TuningOptions:
+    """Images that thresholds are chosen on."""
+
+    tune: bool = option(
+        False,
+        "Thresholds of MaxBoxAccV2 chosen on validation images (default: on the "
+        "measured images, as published).",
+    )
+
+
 def parse(words=None):
-    """The options of the command line."""
-    parser = arguments.Parser(__doc__, EXAMPLE)
-    arguments.add_compared_options(parser, "baseline")
-    what = parser.add_argument_group("methods")
-    what.add_argument(
-        "--methods",
-        nargs="+",
-        default=(),
-        metavar="METHOD",
-        help="own (the model's heat maps), cam, gradcam, gradcampp, xgradcam, "
-        "hirescam, layercam, eigencam, eigengradcam, scorecam, ablationcam, center "
-        "(default: all for one model, own and center for several)",
-    )
-    what.add_argument("--layer", help="that the methods look at (default: the deepest)")
-    what.add_argument(
-        "--tune",
-        action="store_true",
-        help="choose MaxBoxAccV2's thresholds on validation images (default: on the "
-        "measured ones, as published)",
-    )
-    what.add_argument(
-        "--aopc-images",
-        type=int,
-        default=32,
-        help="images with boxes for AOPC, 21 predictions each (default 32; 0: none)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
-    parser.add_argument("--batch-size", type=int, default=8, help="images at a time")
-    parser.add_argument("--output", help="folder (default: RUN/cams)")
-    return parser.parse_args(words)
-
-
-def measure(path: pathlib.Path, wrapper, options, config) -> tuple:
-    """What the methods of one model are worth, by name, and the images.
-
-    Raises:
-        ValueError: If there are no images with boxes.
-    """
-    from kerasloc.evaluation import compare as cam_comparison
-    from kerasloc.evaluation import run_data
-    from kerasloc.evaluation import samples as looked
-
-    folder = path if path.is_dir() else path.parent
-    given = arguments.given(options)
-
-    def images_of(split):
-        table = run_data.table_of_run(folder, wrapper.config, given, split)
-        some = run_data.drawn(table, options.limit, options.seed)
-        logging.info("%d of %d %s images", len(some), len(table), split)
-        return looked.look(wrapper, some, config.batch_size)
-
-    images = images_of(options.split)
-    tuning = images_of("val") if options.tune else None
-    return cam_comparison.compare(wrapper, images, config, tuning), images
+    """Parse the command line."""
+    parser = cli.Parser(__doc__, EXAMPLE)
+    family = {"default": {"type": FAMILY}}
+    cli.add_options(parser, ComparedRuns, "models", presets=family)
+    cli.add_options(parser, DrawnSamples, "data (default: that of each run)")
+    cli.add_options(parser, CamComparison, "methods")
+    cli.add_options(parser, TuningOptions, "methods")
+    return cli.overrides(parser.parse_args(words))
 
 
 def main(words=None):
-    """Compares the methods of one model, or several models."""
+    """Compare the methods of one model, or several models."""
     options = parse(words)
-    from kerasloc.evaluation import cam_report, run_data
-    from kerasloc.evaluation import compare as cam_comparison
-    from kerasloc.localizers import loading as trained
+    from kerasloc.evaluation.compare import open_models
+    from kerasloc.evaluation.compare_cams import compare_cams, write_cams
+    from kerasloc.evaluation.samples import read_boxed_images
 
-    run_data.check_limit(options.limit)
-    if options.tune and options.split == "val":
+    chosen = ComparedRuns(**select_fields(ComparedRuns, options))
+    tune = options.get("tune", False)
+    drawn = DrawnSamples(**select_fields(DrawnSamples, options))
+    if tune and drawn.split == "val":
         raise ValueError(
-            "--tune chooses thresholds on other images than the measured ones. "
-            "Received: --tune with --split val. Leave one out."
+            "Expected --tune to choose thresholds on other images than the measured "
+            "ones. Received: --tune with --split val. Leave one out."
         )
-    paths = [pathlib.Path(one) for one in options.weights or ()]
-    if not paths:
-        paths = [trained.newest_run(options.type or "baseline", options.results_dir)]
-    several = ("own", "center") if len(paths) > 1 else ()
-    methods = tuple(options.methods) or several
-    config = arguments.make(
-        cam_comparison.CamComparison, vars(options) | {"methods": methods}
-    )
-    wrappers = [trained.load_wrapper(path, options.type) for path in paths]
-    found, first, data = {}, None, {}
-    for name, path, wrapper in zip(
-        run_data.model_names(paths, wrappers), paths, wrappers, strict=True
-    ):
-        logging.info("%s", name)
-        each, images = measure(path, wrapper, options, config)
-        start = f"{name}: " if len(paths) > 1 else ""
-        found |= {f"{start}{method}": one for method, one in each.items()}
-        first = first or images
-        data[name] = {"run": str(path), "images": images.paths}
-    folder = paths[0] if paths[0].is_dir() else paths[0].parent
-    place = "cams" if options.split == "test" else f"cams-{options.split}"
-    place = pathlib.Path(options.output or folder / place)
-    known = {
-        "models": data,
-        "split": options.split,
-        "data_dir": options.data_dir,
-        "limit": options.limit,
-        "tuned": options.tune,
+    if len(chosen.weights) > 1:
+        options = {"methods": ("own", "center"), **options}
+    config = CamComparison(**select_fields(CamComparison, options))
+    family = chosen.type or ("" if chosen.weights else FAMILY)
+    models = open_models(chosen.weights, family, chosen.results_dir)
+
+    def read(model, split):
+        samples = dataclasses.replace(drawn, split=split)
+        table, count = model.samples(samples)
+        logging.info("%d of %d %s images", len(table), count, split)
+        return read_boxed_images(model.wrapper.config, table, config.batch_size)
+
+    scores, images = {}, {}
+    for model in models:
+        logging.info("%s", model.name)
+        images[model.name] = read(model, drawn.split)
+        tuning = read(model, "val") if tune else None
+        results = compare_cams(model.wrapper, images[model.name], config, tuning)
+        start = f"{model.name}: " if len(models) > 1 else ""
+        scores |= {f"{start}{method}": score for method, score in results.items()}
+    settings = {
+        "models": {
+            model.name: {"run": str(model.path), "images": images[model.name].paths}
+            for model in models
+        },
+        "split": drawn.split,
+        "data_dir": drawn.data_dir,
+        "limit": drawn.limit,
+        "tuned": tune,
         "settings": dataclasses.asdict(config),
     }
-    rows = cam_report.write(place, found, first, known, config.seed)
+    target = models[0].output_folder("cams", drawn.split, chosen.output)
+    samples = images[models[0].name]
+    table = write_cams(target, scores, samples, settings, config.seed)
     logging.info(
         "%s\n95 %% intervals over images. AOPC is of %d images or fewer. "
         "Everything is in %s",
-        cam_report.text(rows),
+        table,
         config.aopc_images,
-        place,
+        target,
     )
 
 
 if __name__ == "__main__":
-    arguments.run_main(main)
+    cli.run_main(main)

@@ -1,13 +1,23 @@
-"""Evaluation of trained models: classes, maps, explanations, galleries."""
+"""Evaluation of trained models: classes, maps, explanations, galleries, comparisons.
 
-from kerasloc.evaluation.figures import draw_history, draw_phase
-from kerasloc.evaluation.results import ResultTable, collect_runs, evaluate_run
-from kerasloc.evaluation.samples import (
-    EvaluationConfig,
-    SampleConfig,
-    first_of_each_class,
-    table_of_run,
-)
+The names below are imported when first used, so that command lines are read without
+loading Keras.
+"""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "EvaluationConfig": "configs",
+    "ResultTable": "results",
+    "SampleConfig": "configs",
+    "collect_runs": "results",
+    "draw_history": "figures",
+    "draw_phase": "figures",
+    "evaluate_run": "results",
+    "first_of_each_class": "samples",
+    "table_of_run": "samples",
+}
 
 __all__ = [
     "EvaluationConfig",
@@ -20,3 +30,9 @@ __all__ = [
     "first_of_each_class",
     "table_of_run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

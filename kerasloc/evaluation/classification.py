@@ -1,76 +1,169 @@
-"""Evaluation of HRCAM's models: classes, and with the full model its refined maps."""
+"""Evaluation of HRCAM's models: classes, and the maps of the true classes."""
 
 import dataclasses
 import logging
 import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from kerasloc.data import config as data_config
-from kerasloc.evaluation import figures, refinement
-from kerasloc.evaluation import results_old as report
+from kerasloc.data.table import Table
+from kerasloc.evaluation.configs import EvaluationConfig
+from kerasloc.evaluation.figures import draw_confusion, draw_pipelines
+from kerasloc.evaluation.quantities import quantity_table
+from kerasloc.evaluation.refinement import (
+    REFINEMENTS,
+    localization_table,
+    localize,
+)
 from kerasloc.evaluation.results import ResultTable
-from kerasloc.evaluation.samples import EvaluationConfig, table_of_run
-from kerasloc.localizers import load
+from kerasloc.evaluation.samples import read_batches, table_of_run
+from kerasloc.io import write_csv, write_json
+from kerasloc.localizers import Localizer, load
+from kerasloc.metrics import Estimate, classification_report, multi_label_report
 from kerasloc.runs import read_config
 
 logger = logging.getLogger(__name__)
 
+SCORES = (
+    "accuracy",
+    "precision_macro",
+    "precision_micro",
+    "recall_macro",
+    "recall_micro",
+    "f1_macro",
+    "f1_micro",
+    "top_5",
+    "auroc_macro",
+    "auroc_micro",
+    "auroc_weighted",
+    "average_precision_macro",
+)
+
 
 def evaluate_hrcam(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable:
-    """Measure a run of a half or full model.
+    """Evaluate a run of a half or full model.
+
+    Writes metrics.csv, per_class.csv, evaluation.json, confusion.png; localization.csv
+    where images have masks or boxes; pictures of the refinement of a full model.
 
     Args:
         folder: Run folder.
         config: Options.
 
     Returns:
-        A table of quantities; the detail ``localization`` has a row per kind of map.
+        A row for every score; the detail ``localization`` has a row for every kind of
+        map.
 
     Raises:
-        ValueError: If the checkpoint is not ``best``.
+        ValueError: If the checkpoint is not ``best``, or the data does not fit.
     """
     if config.checkpoint != "best":
         raise ValueError(
-            f"--checkpoint is for networks of maps. Received: {config.checkpoint}. "
-            "Leave it out."
+            "Expected the checkpoint best; others are for networks of maps. Received: "
+            f"checkpoint {config.checkpoint} for {folder}. Leave it out."
         )
     wrapper = load(folder)
-    names = wrapper.config.class_names
-    data = data_config.data_of_run(read_config(folder)["data"], config.overrides)
-    table = table_of_run(folder, wrapper.config, config)
-    answers = refinement.classify(wrapper, table, config.batch_size)
-    logger.info("\n%s, %s images of %s", folder, config.split, data.name)
-    logger.info("%s", report.classification_text(answers))
-    measured = refinement.localize(
-        wrapper, table, refinement.REFINEMENTS, config.batch_size
+    network = wrapper.config
+    table = table_of_run(folder, network, config)
+    report = classify(wrapper, table, config.batch_size)
+    localization = _localization(wrapper, folder, table, config)
+    results = score_table(report, localization)
+    logger.info("%s: %d %s images\n%s", folder, len(table), config.split, results)
+    target = folder / config.folder
+    write_results(target, report, localization)
+    draw_confusion(target, report, network.class_names)
+    if network.family == "full":
+        options = REFINEMENTS["refined, confined"]
+        draw_pipelines(target, wrapper, table, config.figures, options)
+    logger.info("Tables and figures are in %s", target)
+    return results
+
+
+def classify(wrapper: Localizer, table: Table, batch_size: int = 32) -> dict[str, Any]:
+    """Compute the classification report of a wrapper on a table.
+
+    Args:
+        wrapper: Wrapper of any family.
+        table: Images whose classes are those of the wrapper, in its order.
+        batch_size: Number of images in a batch.
+    """
+    network = wrapper.config
+    data = read_batches(network, table, ("image",), batch_size, "Classifying")
+    probabilities = np.concatenate(
+        [wrapper.predict_proba(batch["image"], squeeze=False) for batch in data]
     )
-    rows = []
-    if measured:
-        tuning = {}
-        if data_config.has_validation(data, names):
-            val = table_of_run(
-                folder, wrapper.config, dataclasses.replace(config, split="val")
-            )
-            tuning = refinement.localize(
-                wrapper, val, refinement.REFINEMENTS, config.batch_size
-            )
-        rows = refinement.localization_rows(measured, tuning)
-        logger.info("%s", report.localization_text(rows))
-    place = folder / config.folder
-    place.mkdir(exist_ok=True)
-    report.write_evaluation(place, answers, rows)
-    figures.draw_confusion(place, answers, names)
-    if wrapper.config.family == "full":
-        drawn = refinement.REFINEMENTS["refined, confined"]
-        figures.draw_pipelines(place, wrapper, table, config.figures, **drawn)
-    logger.info("Tables and figures are in %s", place)
-    scores = [
-        {"quantity": name, "images": answers["count"], "value": float(answers[name])}
-        for name in report.SCORES
-        if name in answers
-    ]
-    details = {}
-    if rows:
-        shown = ("point", "iou", "gain")
-        titles = {"point": "point accuracy", "iou": "IoU", "gain": "gain on low"}
-        details["localization"] = ResultTable.from_rows(rows, titles, shown)
-    return ResultTable.from_rows(scores, {"value": "value"}, details=details)
+    if network.multi_label:
+        return multi_label_report(table.labels, probabilities, network.class_names)
+    return classification_report(table.class_index, probabilities, network.class_names)
+
+
+def _localization(
+    wrapper: Localizer, folder: pathlib.Path, table: Table, config: EvaluationConfig
+) -> ResultTable | None:
+    """Measure the maps of images with masks or boxes; None without any."""
+    scores = localize(wrapper, table, REFINEMENTS, config.batch_size)
+    if not scores:
+        return None
+    network, tuning = wrapper.config, {}
+    recorded = read_config(folder)["data"]
+    data = data_config.data_of_run(recorded, config.overrides)
+    if data_config.has_validation(data, network.class_names):
+        changed = dataclasses.replace(config, split="val")
+        val = table_of_run(folder, network, changed)
+        tuning = localize(wrapper, val, REFINEMENTS, config.batch_size)
+    localization = localization_table(scores, tuning)
+    logger.info(
+        "%d pairs of image and class; maps of the true class; thresholds: %s\n%s",
+        localization.rows[0]["count"],
+        "the best of validation"
+        if localization.frame["tuned"].all()
+        else "0.5, as the validation images have no masks or boxes",
+        localization,
+    )
+    return localization
+
+
+def score_table(
+    report: Mapping[str, Any], localization: ResultTable | None = None
+) -> ResultTable:
+    """Tabulate the scores of a classification report, one row each.
+
+    Args:
+        report: Report of :func:`classify`.
+        localization: Table of maps, kept as a detail.
+    """
+    count = report["count"]
+    estimates = {
+        name: Estimate(report[name], np.nan, np.nan, count)
+        for name in SCORES
+        if name in report
+    }
+    bounds = report["accuracy_interval"]
+    estimates["accuracy"] = Estimate(report["accuracy"], *bounds, count)
+    details = {} if localization is None else {"localization": localization}
+    return quantity_table(estimates, details)
+
+
+def write_results(
+    folder: pathlib.Path, report: Mapping[str, Any], localization: ResultTable | None
+) -> None:
+    """Write metrics.csv, per_class.csv, localization.csv and evaluation.json.
+
+    Args:
+        folder: Folder, made when absent.
+        report: Report of :func:`classify`.
+        localization: Table of maps; None removes that of other data.
+    """
+    scores = {name: report[name] for name in SCORES if name in report}
+    write_csv(folder / "metrics.csv", [{"images": report["count"], **scores}])
+    rows = [{"class": name, **row} for name, row in report["per_class"].items()]
+    write_csv(folder / "per_class.csv", rows)
+    (folder / "localization.csv").unlink(missing_ok=True)
+    if localization is not None:
+        localization.write_csv(folder / "localization.csv")
+    rows = [] if localization is None else localization.rows
+    content = {"classification": report, "localization": rows}
+    write_json(folder / "evaluation.json", content)

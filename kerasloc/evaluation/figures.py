@@ -1,6 +1,7 @@
 """Pictures of a run: its history, its confusion matrix, its maps and explanations."""
 
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.table import Table
 from kerasloc.evaluation.samples import first_of_each_class
+from kerasloc.localizers import FullModel
 from kerasloc.runs import Run, read_history
 
 DPI = 110
@@ -78,7 +80,9 @@ def _explanation_rows(model, network: NetworkConfig, val: Table) -> list:
     ]
 
 
-def draw_confusion(folder: pathlib.Path, report: dict, class_names) -> None:
+def draw_confusion(
+    folder: pathlib.Path, report: Mapping[str, Any], class_names: Sequence[str]
+) -> None:
     """Draw confusion.png, for data with one class per image."""
     from kerasloc.plotting import confusion_matrix
 
@@ -87,15 +91,21 @@ def draw_confusion(folder: pathlib.Path, report: dict, class_names) -> None:
         figure.savefig(folder / "confusion.png", dpi=DPI)
 
 
-def draw_pipelines(folder, wrapper, table, count: int, **options):
-    """Writes pipeline-CLASS-NUMBER.png: every step to the refined map of some images.
+def draw_pipelines(
+    folder: pathlib.Path,
+    wrapper: FullModel,
+    table: Table,
+    count: int,
+    options: Mapping[str, Any],
+) -> None:
+    """Draw pipeline-CLASS-NUMBER.png: every step to the refined map of some images.
 
     Args:
-        folder: An existing folder.
-        wrapper: A FullModel.
+        folder: Existing folder.
+        wrapper: Full model.
         table: Images; the first of every class come first.
-        count: How many to draw.
-        **options: Of :func:`kerasloc.postprocess.pipeline`.
+        count: Number of images.
+        options: Options of :func:`kerasloc.postprocess.pipeline`.
     """
     from kerasloc.data import load_image
     from kerasloc.plotting import pipeline

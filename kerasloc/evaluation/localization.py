@@ -1,7 +1,7 @@
-"""AUROC and localization of networks that answer with logits and maps.
+"""Evaluation of networks with logits and maps: AUROC, point localization, overlaps.
 
-Every figure has a bootstrap interval over images, and the maps stand next to a
-control that knows nothing of the image: a bump in the middle.
+Every estimate has a bootstrap interval over images. The control of the maps is a
+Gaussian at the center of every image, which does not depend on the image.
 """
 
 import contextlib
@@ -9,219 +9,45 @@ import dataclasses
 import logging
 import pathlib
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.special import expit
-from tqdm import tqdm
 
-from kerasloc.data.pipeline import PipelineConfig, batches
-from kerasloc.evaluation.attention import (
-    OVERLAPS,
-    Overlaps,
-    overlap_figures,
-    overlap_row,
-)
-from kerasloc.evaluation.results import ResultTable
-from kerasloc.evaluation.samples import EvaluationConfig, table_of_run
-from kerasloc.io import write_csv, write_json
-from kerasloc.localizers import load
+from kerasloc.cams import run
+from kerasloc.configs import NetworkConfig
+from kerasloc.data.masks import box_masks
+from kerasloc.data.table import Table
+from kerasloc.evaluation.configs import EvaluationConfig
+from kerasloc.evaluation.results import ResultTable, columns_of
+from kerasloc.evaluation.samples import read_batches, table_of_run
+from kerasloc.io import write_json
+from kerasloc.localizers import Localizer, load
 from kerasloc.metrics import (
+    Estimate,
+    attention_overlaps,
     auroc,
     average_precision,
     center_gaussian,
     iobb_accuracy,
     iou_accuracy,
     multi_label_report,
+    overlap_accuracy,
     point_localization,
 )
+from kerasloc.metrics.overlap import ATTENDED, TIOR, TIOU
 from kerasloc.runs import weights_of_run
 
 logger = logging.getLogger(__name__)
 
 THRESHOLDS = (0.1, 0.25, 0.5)
 IN_MEMORY = 2**28  # numbers; more maps than this are kept in a temporary file
-
-
-@dataclasses.dataclass(frozen=True)
-class Answers:
-    """What a network says of a table.
-
-    Attributes:
-        logits: (n, classes).
-        maps: Raw maps of the images with boxes, (k, rows, cols, classes).
-        boxes: Rows image (0 to k - 1), x, y, w, h, class, in pixels of the network's
-            images.
-        overlaps: Of networks with refined maps: ``tiou`` and ``tior``, the overlaps
-            that these are made of, (k, classes), NaN without a box; and those of a
-            bump in the middle, ``center_tiou`` and ``center_tior``.
-    """
-
-    logits: np.ndarray
-    maps: np.ndarray
-    boxes: np.ndarray
-    overlaps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-
-
-@contextlib.contextmanager
-def answers(model, network, table, batch_size: int = 16):
-    """A network's :class:`Answers`; its maps may lie in a file while it is open.
-
-    Args:
-        model: With outputs ``logits`` and ``maps``.
-        network: Its :class:`~kerasloc.configs.NetworkConfig`.
-        table: Images.
-        batch_size: Images at a time.
-    """
-    config = PipelineConfig(
-        size=network.im_size,
-        channels=network.channels,
-        batch_size=batch_size,
-        fields=("image", "boxes", "index"),
-        **normalization(network),
-    )
-    boxed = np.unique(table.boxes[:, 0].astype(int))
-    number = {image: k for k, image in enumerate(boxed)}
-    shape = (len(boxed), *model.output["maps"].shape[1:])
-    logits, rows, overlaps = [], [], Overlaps(network)
-    with contextlib.ExitStack() as stack:
-        maps = _array(stack, shape)
-        data = tqdm(
-            batches(table, config),
-            "Answering",
-            -(-len(table) // batch_size),
-            unit="batch",
-            leave=False,
-        )
-        for element in data:
-            outputs = model.predict_on_batch(element["image"])
-            logits.append(np.asarray(outputs["logits"]))
-            indices = element["index"].numpy()
-            places = np.flatnonzero(np.isin(indices, boxed))
-            if "refined_maps" in outputs and len(places):
-                overlaps.add(outputs["refined_maps"], element["boxes"], places)
-            for place in places:
-                image = number[int(indices[place])]
-                maps[image] = outputs["maps"][place]
-                own = element["boxes"].numpy()[place]
-                own = own[own[:, 4] >= 0]
-                rows.append(np.column_stack([np.full(len(own), image), own]))
-        boxes = np.concatenate(rows) if rows else np.empty((0, 6))
-        yield Answers(np.concatenate(logits), maps, boxes, overlaps.found())
-
-
-def _array(stack, shape) -> np.ndarray:
-    if np.prod(shape) <= IN_MEMORY:
-        return np.empty(shape, np.float32)
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    path = pathlib.Path(folder) / "maps.npy"
-    return np.lib.format.open_memmap(path, "w+", np.float32, shape)
-
-
-def measure(found: Answers, network, table) -> dict:
-    """Every figure of a network on a table.
-
-    Args:
-        found: Its answers.
-        network: Its classes, size and thresholds.
-        table: The same images.
-
-    Returns:
-        ``classification`` (at the network's thresholds), ``auroc``,
-        ``average_precision``; with boxes also ``point``, ``iobb``, ``iou`` and
-        ``center_point``, the control, and of refined maps ``tiou``, ``tior``,
-        ``center_tiou`` and ``center_tior``. See :mod:`kerasloc.metrics`.
-    """
-    labels, size = table.labels, network.im_size
-    probabilities = expit(found.logits.astype(float))
-    thresholds = np.broadcast_to(network.thresholds, network.num_classes)
-    figures = {
-        "classification": multi_label_report(
-            labels, probabilities, network.class_names, thresholds
-        ),
-        "auroc": auroc(labels, found.logits, network.class_names),
-        "average_precision": average_precision(
-            labels, found.logits, network.class_names
-        ),
-    }
-    if len(found.boxes):
-        middle = center_gaussian(size)[None, :, :, None]
-        middle = np.broadcast_to(middle, (len(found.maps), *size, network.num_classes))
-        figures |= {
-            "point": point_localization(found.maps, found.boxes, size),
-            "iobb": iobb_accuracy(found.maps, found.boxes, size, THRESHOLDS),
-            "iou": iou_accuracy(found.maps, found.boxes, size, THRESHOLDS),
-            "center_point": point_localization(middle, found.boxes, size),
-        }
-    return figures | overlap_figures(found.overlaps)
-
-
-def rows(figures: dict, class_names) -> list[dict]:
-    """The table of all figures: a row per class, then macro, micro and weighted.
-
-    For localization, micro and weighted are the mean over all pairs of an image and
-    a class with boxes.
-
-    Args:
-        figures: As from :func:`measure`.
-        class_names: In their order.
-    """
-    answer = []
-    for place, name in [*enumerate(class_names), *zip(AVERAGES, AVERAGES, strict=True)]:
-        row = {"class": name, **_support(figures, place)}
-        for key in ("auroc", "average_precision", "point", "center_point"):
-            if key in figures:
-                row |= _figure(key, figures[key], place)
-        for key in OVERLAPS:
-            if key in figures:
-                row |= overlap_row(key, figures[key], place)
-        for key in ("iobb", "iou"):
-            if key in figures:
-                values = _pick(figures[key], place)
-                row |= {
-                    f"{key}_{threshold:g}": float(value)
-                    for threshold, value in zip(THRESHOLDS, values, strict=True)
-                }
-        answer.append(row)
-    return answer
-
-
+CENTER_ATTENDED = 0.47  # value of a Gaussian in [0, 1] whose soft mask is attended
 AVERAGES = ("macro", "micro", "weighted")
-
-
-def _pick(figure: dict, place):
-    """The value of a class (by number) or of an average (by name)."""
-    if isinstance(place, str):
-        known = place if place in figure else "weighted"
-        return figure[known]
-    return figure["per_class"][..., place]
-
-
-def _figure(key: str, figure: dict, place) -> dict:
-    around = figure["intervals"]
-    if isinstance(place, str):
-        low, high = around[place if place in around else "weighted"]
-    else:
-        low, high = around["per_class"][place]
-    names = (key, f"{key}_low", f"{key}_high")
-    values = (_pick(figure, place), low, high)
-    return dict(zip(names, map(float, values), strict=True))
-
-
-def _support(figures: dict, place) -> dict:
-    """How many images, positives and pairs a row rests on."""
-    counts = {
-        "images": figures["auroc"]["count"],
-        "positives": figures["auroc"]["positives"],
-    }
-    if "point" in figures:
-        counts["pairs"] = figures["point"]["count"]
-    if isinstance(place, str):
-        totals = {name: int(np.sum(count)) for name, count in counts.items()}
-        return totals | {"images": figures["classification"]["count"]}
-    return {name: int(count[place]) for name, count in counts.items()}
-
-
+RANKINGS = ("auroc", "average_precision", "point", "center_point")
+OVERLAPS = {"tiou": TIOU, "center_tiou": TIOU, "tior": TIOR, "center_tior": TIOR}
 TITLES = {
+    "positives": "positives",
     "auroc": "AUROC",
     "tiou": "TIoU",
     "center_tiou": "center",
@@ -229,83 +55,229 @@ TITLES = {
     "center_tior": "center",
     "point": "point accuracy",
     "center_point": "center",
+    **{
+        f"{name}_{t:g}": f"{name}_{t:g}" for name in ("iobb", "iou") for t in THRESHOLDS
+    },
 }
 
 
-def text(table: list[dict]) -> str:
-    """The table for a terminal, with 95 % bootstrap intervals over images."""
-    width = max(len(row["class"]) for row in table)
-    columns = [k for k in TITLES if k in table[0]]
-    shares = [k for k in table[0] if k.startswith(("iobb_", "iou_"))]
-    head = f"{'':{width}s} positives  " + "  ".join(
-        f"{TITLES[key]:20s}" for key in columns
-    )
-    lines = [head + "  ".join(f"{key:>9s}" for key in shares)]
-    for row in table:
-        cells = [
-            f"{row[key]:.3f} [{row[f'{key}_low']:.3f}, {row[f'{key}_high']:.3f}]"
-            for key in columns
-        ]
-        line = f"{row['class']:{width}s} {row['positives']:9d}  "
-        line += "  ".join(f"{cell:20s}" for cell in cells)
-        lines.append(line + "  ".join(f"{row[key]:9.3f}" for key in shares))
-    return "\n".join(lines)
+@dataclasses.dataclass(frozen=True)
+class MapPredictions:
+    """Outputs of a network for the images of a table.
 
-
-def write(
-    folder, figures: dict, class_names, title=("evaluation", "test")
-) -> list[dict]:
-    """Writes the tables of a run; the rows.
-
-    Args:
-        folder: Of the run.
-        figures: As from :func:`measure`.
-        class_names: In their order.
-        title: Name of the folder in it that the tables go to, and split of the images.
+    Attributes:
+        logits: Logits (n, classes).
+        maps: Raw maps of the k images with boxes, (k, rows, cols, classes).
+        boxes: Rows image (0 to k - 1), x, y, w, h, class in pixels of the network's
+            images.
+        overlaps: ``tiou`` and ``tior``, the overlaps (k, classes) of refined maps, NaN
+            without a box, and ``center_tiou`` and ``center_tior`` of the control;
+            empty for networks without refined maps.
     """
-    measured = rows(figures, class_names)
-    name, split = title
-    place = pathlib.Path(folder) / name
-    place.mkdir(parents=True, exist_ok=True)
-    write_csv(place / "metrics.csv", measured)
-    count = figures["classification"]["count"]
-    everything = {"split": split, "images": count, "rows": measured, **figures}
-    write_json(place / "evaluation.json", everything)
-    logger.info("%s: %d %s images\n%s", folder, count, split, text(measured))
-    return measured
+
+    logits: np.ndarray
+    maps: np.ndarray
+    boxes: np.ndarray
+    overlaps: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def evaluate_maps(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable:
-    """Measure a run of a network with logits and maps.
+    """Evaluate a run of a network with logits and maps.
+
+    Writes metrics.csv and evaluation.json.
 
     Args:
         folder: Run folder.
         config: Options.
 
     Returns:
-        A table of classes and their averages.
+        A row for every class and every average; see :func:`class_table`.
+
+    Raises:
+        ValueError: If the run has no such checkpoint, or the data does not fit.
     """
-    wrapper = load(
-        folder
-        if config.checkpoint == "best"
-        else weights_of_run(folder, config.checkpoint)
-    )
-    model, network = wrapper.model, wrapper.config
+    best = config.checkpoint == "best"
+    wrapper = load(folder if best else weights_of_run(folder, config.checkpoint))
+    network = wrapper.config
     table = table_of_run(folder, network, config)
-    with answers(model, network, table, config.batch_size) as found:
-        figures = measure(found, network, table)
-    title = config.folder, config.split
-    measured = write(folder, figures, network.class_names, title)
-    shares = [k for k in measured[0] if k.startswith(("iobb_", "iou_"))]
-    titles = {"positives": "positives", **TITLES, **{key: key for key in shares}}
-    return ResultTable.from_rows(measured, titles)
+    with predict_maps(wrapper, table, config.batch_size) as predictions:
+        reports = measure(predictions, network, table)
+    results = class_table(reports, network.class_names)
+    target = folder / config.folder
+    results.write_csv(target / "metrics.csv")
+    count = reports["classification"]["count"]
+    content = {"split": config.split, "images": count, "rows": results.rows}
+    write_json(target / "evaluation.json", content | reports)
+    logger.info("%s: %d %s images\n%s", folder, count, config.split, results)
+    return results
 
 
-def normalization(network) -> dict:
-    """Mean and deviation of a pipeline."""
-    if set(network.mean) == {0.0} and set(network.std) == {1.0}:
-        return {"mean": None, "std": None}
-    return {
-        name: tuple(np.broadcast_to(getattr(network, name), network.channels).tolist())
-        for name in ("mean", "std")
+@contextlib.contextmanager
+def predict_maps(
+    wrapper: Localizer, table: Table, batch_size: int = 16
+) -> Iterator[MapPredictions]:
+    """Predict the images of a table; many maps are kept in a file inside the block.
+
+    Args:
+        wrapper: Wrapper of a network with the outputs ``logits`` and ``maps``.
+        table: Images.
+        batch_size: Number of images in a batch.
+    """
+    network = wrapper.config
+    boxed = np.unique(table.boxes[:, 0].astype(int))
+    shape = (len(boxed), *wrapper.model.output["maps"].shape[1:])
+    logits, rows, overlaps = [], [np.empty((0, 6))], []
+    fields = ("image", "boxes", "index")
+    with contextlib.ExitStack() as stack:
+        maps = _allocate(stack, shape)
+        for batch in read_batches(network, table, fields, batch_size, "Predicting"):
+            outputs = run(wrapper.model, wrapper.prepare(batch["image"]))
+            logits.append(outputs["logits"])
+            chosen = np.flatnonzero(np.isin(batch["index"], boxed))
+            if not len(chosen):
+                continue
+            numbers = np.searchsorted(boxed, batch["index"][chosen])
+            maps[numbers] = outputs["maps"][chosen]
+            padded = batch["boxes"][chosen]
+            image, box = np.nonzero(padded[..., 4] >= 0)
+            rows.append(np.column_stack([numbers[image], padded[image, box]]))
+            if "refined_maps" in outputs:
+                refined = outputs["refined_maps"][chosen]
+                overlaps.append(_overlaps(refined, padded, network))
+        yield MapPredictions(
+            np.concatenate(logits),
+            maps,
+            np.concatenate(rows),
+            {
+                name: np.concatenate([batch[name] for batch in overlaps])
+                for name in (OVERLAPS if overlaps else ())
+            },
+        )
+
+
+def _allocate(stack: contextlib.ExitStack, shape: tuple[int, ...]) -> np.ndarray:
+    if np.prod(shape) <= IN_MEMORY:
+        return np.empty(shape, np.float32)
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    path = pathlib.Path(folder) / "maps.npy"
+    return np.lib.format.open_memmap(path, "w+", np.float32, shape)
+
+
+def _overlaps(
+    refined: np.ndarray, padded: np.ndarray, network: NetworkConfig
+) -> dict[str, np.ndarray]:
+    """Compute the overlaps (n, classes) of refined maps and of the control."""
+    masks = box_masks(padded, network.im_size, network.num_classes).numpy()
+    center = center_gaussian(network.im_size)[None, :, :, None] >= CENTER_ATTENDED
+    tiou, tior = attention_overlaps(refined >= ATTENDED, masks)
+    center_tiou, center_tior = attention_overlaps(
+        np.broadcast_to(center, masks.shape), masks
+    )
+    values = (tiou, center_tiou, tior, center_tior)
+    return dict(zip(OVERLAPS, values, strict=True))
+
+
+def measure(
+    predictions: MapPredictions, network: NetworkConfig, table: Table
+) -> dict[str, dict]:
+    """Compute every metric of a network on a table.
+
+    Args:
+        predictions: Outputs for the images of the table.
+        network: Network with its classes, image size and thresholds.
+        table: Images.
+
+    Returns:
+        Reports of :mod:`kerasloc.metrics`: ``classification`` (at the network's
+        thresholds), ``auroc``, ``average_precision``; with boxes ``point``, ``iobb``,
+        ``iou`` and ``center_point``, the control; with refined maps ``tiou``, ``tior``,
+        ``center_tiou`` and ``center_tior``.
+    """
+    labels, logits, names = table.labels, predictions.logits, network.class_names
+    thresholds = np.broadcast_to(network.thresholds, network.num_classes)
+    probabilities = expit(logits.astype(float))
+    reports = {
+        "classification": multi_label_report(labels, probabilities, names, thresholds),
+        "auroc": auroc(labels, logits, names),
+        "average_precision": average_precision(labels, logits, names),
     }
+    maps, boxes, size = predictions.maps, predictions.boxes, network.im_size
+    if len(boxes):
+        center = center_gaussian(size)[None, :, :, None]
+        center = np.broadcast_to(center, (len(maps), *size, network.num_classes))
+        reports |= {
+            "point": point_localization(maps, boxes, size),
+            "iobb": iobb_accuracy(maps, boxes, size, THRESHOLDS),
+            "iou": iou_accuracy(maps, boxes, size, THRESHOLDS),
+            "center_point": point_localization(center, boxes, size),
+        }
+    return reports | {
+        name: overlap_accuracy(values, OVERLAPS[name])
+        for name, values in predictions.overlaps.items()
+    }
+
+
+def class_table(reports: Mapping[str, dict], class_names: Sequence[str]) -> ResultTable:
+    """Tabulate the reports: a row per class, then macro, micro and weighted.
+
+    For localization, micro and weighted are the mean over all pairs of an image and a
+    class with boxes.
+
+    Args:
+        reports: Reports of :func:`measure`.
+        class_names: Names of the classes in their order.
+    """
+    rows = [
+        {"class": name} | _support(reports, index) | _metrics(reports, index)
+        for index, name in enumerate(class_names)
+    ]
+    for name in AVERAGES:
+        support = _support(reports, slice(None))
+        support["images"] = reports["classification"]["count"]
+        rows.append({"class": name} | support | _metrics(reports, name))
+    return ResultTable.from_rows(rows, TITLES)
+
+
+def _support(reports: Mapping[str, dict], index: int | slice) -> dict[str, int]:
+    """Count the images, positives and pairs that a row rests on."""
+    counts = {
+        "images": reports["auroc"]["count"],
+        "positives": reports["auroc"]["positives"],
+    }
+    if "point" in reports:
+        counts["pairs"] = reports["point"]["count"]
+    return {name: int(np.sum(count[index])) for name, count in counts.items()}
+
+
+def _metrics(reports: Mapping[str, dict], row: int | str) -> dict[str, float]:
+    """Return the columns of a class (by index) or of an average (by name)."""
+    columns = {}
+    for name in RANKINGS:
+        if name in reports:
+            columns |= columns_of(name, _estimate(reports[name], row))
+    for name in OVERLAPS:
+        if name in reports:
+            columns |= columns_of(name, _mean_estimate(reports[name], row))
+    for name in ("iobb", "iou"):
+        for number, threshold in enumerate(THRESHOLDS if name in reports else ()):
+            estimate = _estimate(reports[name], row, (number,))
+            columns[f"{name}_{threshold:g}"] = estimate.value
+    return columns
+
+
+def _estimate(
+    report: dict, row: int | str, threshold: tuple[int, ...] = ()
+) -> Estimate:
+    """Return the estimate of a class or of an average, weighted where it has none."""
+    if isinstance(row, str):
+        name = row if row in report else "weighted"
+        return Estimate.from_report(report, name, threshold)
+    return Estimate.from_report(report, "per_class", (*threshold, row))
+
+
+def _mean_estimate(report: dict, row: int | str) -> Estimate:
+    """Return the estimate of a mean over thresholds."""
+    if isinstance(row, str):
+        name = "mean" if row == "macro" else "weighted_mean"
+        return Estimate.from_report(report, name)
+    return Estimate.from_report(report, "mean_per_class", row)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kerasloc import io
-from kerasloc.evaluation.samples import EvaluationConfig
+from kerasloc.evaluation.configs import EvaluationConfig
 from kerasloc.metrics import Estimate
 from kerasloc.models import families
 from kerasloc.runs import read_network

@@ -2,111 +2,18 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
+from tqdm import tqdm
 
 from kerasloc import boxes as box_tools
-from kerasloc.configs import NetworkConfig, check_rules, option
+from kerasloc.configs import NetworkConfig
 from kerasloc.data import config as data_config
-from kerasloc.data.datasets import READERS
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.table import Table
-from kerasloc.evaluation.choice import positive_classes
+from kerasloc.evaluation.configs import SampleConfig
 from kerasloc.runs import has_config, read_config
-
-SPLITS = ("test", "val")
-CHECKPOINTS = ("best", "best-auroc", "best-tiou", "best-tior", "last")
-
-
-@dataclasses.dataclass(frozen=True)
-class SampleConfig:
-    """Images of a run's data, or of other data in its place.
-
-    The help texts of the fields (``metadata``) describe them.
-
-    Raises:
-        ValueError: If the split is unknown.
-    """
-
-    data_dir: str | None = option(
-        None,
-        "Folder of the images, or csv file (default: data of the run, from its "
-        "config.json).",
-    )
-    dataset: str | None = option(
-        None,
-        "Kind of the data in --data-dir (default: csv for a file, folders for a "
-        "folder).",
-        choices=tuple(READERS),
-    )
-    image_dir: str | None = option(
-        None, "Folder of the csv's images (default: the csv's)."
-    )
-    split: str = option("test", "Split of the data.", choices=SPLITS)
-    on_error: str | None = option(
-        None,
-        "Treatment of broken images: stop, or leave out and count (default: as in "
-        "training).",
-        choices=("raise", "skip"),
-    )
-
-    def __post_init__(self) -> None:
-        check_rules(
-            {f"a split of {', '.join(SPLITS)}": self.split in SPLITS}, self.split
-        )
-
-    @property
-    def overrides(self) -> Mapping[str, Any]:
-        """Options that replace those of the run; see ``data_of_run``."""
-        return {key: value for key, value in vars(self).items() if value is not None}
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluationConfig(SampleConfig):
-    """Options of the evaluation of a run.
-
-    The help texts of the fields (``metadata``) describe them.
-
-    Raises:
-        ValueError: If a value is out of its range.
-
-    Examples:
-        >>> EvaluationConfig(split="val", checkpoint="last").folder
-        'evaluation-val-last'
-    """
-
-    checkpoint: str = option(
-        "best",
-        "Weights of the run; HAM keeps one checkpoint for each score.",
-        choices=CHECKPOINTS,
-    )
-    batch_size: int = option(16, "Number of images in a batch.")
-    aopc_images: int = option(
-        32, "Number of images that AOPC of an explainer-classifier is measured on."
-    )
-    figures: int = option(
-        2, "Number of images whose refinement is drawn (HRCAM's full model)."
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rules = {
-            "aopc_images of at least 0": self.aopc_images >= 0,
-            "batch_size of at least 1": self.batch_size >= 1,
-        }
-        check_rules(
-            rules, f"aopc_images={self.aopc_images}, batch_size={self.batch_size}"
-        )
-
-    @property
-    def folder(self) -> str:
-        """Name of the folder in the run that the results are written to."""
-        names = ["evaluation"]
-        names += [] if self.split == "test" else [self.split]
-        names += [] if self.checkpoint == "best" else [self.checkpoint]
-        return "-".join(names)
 
 
 def table_of_run(
@@ -128,112 +35,179 @@ def table_of_run(
     return data_config.evaluation_table(data, config.split, names, channels)
 
 
+def draw_samples(table: Table, limit: int, seed: int) -> Table:
+    """Draw at most ``limit`` images of a table; they stay in their order.
+
+    Args:
+        table: Images.
+        limit: Largest number of images.
+        seed: Seed of the draw.
+    """
+    order = np.random.default_rng(seed).permutation(len(table))
+    return table.subset(np.sort(order[:limit]))
+
+
+def first_of_each_class(labels: np.ndarray) -> np.ndarray:
+    """Order images so that the classes take turns, (n,).
+
+    Args:
+        labels: Labels (n, classes), 0 or 1; the first class of an image counts.
+
+    Examples:
+        >>> first_of_each_class(np.eye(3)[[0, 0, 2, 1]])
+        array([0, 2, 3, 1])
+    """
+    index = labels.argmax(axis=1)
+    before = np.cumsum(np.eye(labels.shape[1])[index], axis=0) - 1
+    return np.argsort(before[np.arange(len(index)), index], kind="stable")
+
+
+def positive_classes(table: Table) -> list[list[int]]:
+    """List the classes of each image: those with boxes, or else the true ones."""
+    boxed: list[set[int]] = [set() for _ in range(len(table))]
+    for row in table.boxes:
+        boxed[int(row[0])].add(int(row[5]))
+    labels = np.nan_to_num(table.labels) == 1
+    true = (np.flatnonzero(row).tolist() for row in labels)
+    return [sorted(classes) or rest for classes, rest in zip(boxed, true, strict=True)]
+
+
+def read_batches(
+    network: NetworkConfig,
+    table: Table,
+    fields: tuple[str, ...],
+    batch_size: int,
+    title: str,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Read images in [0, 1] and their annotations batch by batch, with a progress bar.
+
+    Args:
+        network: Network that the size and channels of the images are those of.
+        table: Images.
+        fields: Entries of a batch; see :class:`kerasloc.data.pipeline.PipelineConfig`.
+        batch_size: Number of images in a batch.
+        title: Title of the bar.
+    """
+    config = PipelineConfig(network.im_size, network.channels, batch_size, fields)
+    count = -(-len(table) // batch_size)
+    data = batches(table, config)
+    for tensors in tqdm(data, title, count, unit="batch", leave=False):
+        yield {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def boxes_of(padded: np.ndarray, index: int | None = None) -> np.ndarray:
+    """Select the boxes x, y, w, h of an image, (k, 4), all or those of a class.
+
+    Args:
+        padded: Rows x, y, w, h, class in pixels, class -1 for padding.
+        index: Class index.
+
+    Examples:
+        >>> boxes_of(np.array([[0, 1, 2, 3, 0], [4, 5, 6, 7, 1], [0, 0, 0, 0, -1]]), 1)
+        array([[4, 5, 6, 7]])
+    """
+    chosen = padded[:, 4] >= 0 if index is None else padded[:, 4] == index
+    return padded[chosen, :4]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class Looked:
-    """Images that maps are measured on.
+class BoxedImages:
+    """Images in memory, with the boxes that maps are compared with.
 
     Attributes:
-        images: (n, rows, cols, channels) in [0, 1].
+        images: Images (n, rows, cols, channels) in [0, 1].
         boxes: Rows image, x, y, w, h, class in pixels of these images.
-        classes: Those of each image with boxes, or else its true ones.
-        names: Of the classes that there are.
-        paths: Of the images.
+        classes: Class indices of each image: those with boxes, or else the true ones.
+        class_names: Names of the classes.
+        paths: Paths of the images.
     """
 
     images: np.ndarray
     boxes: np.ndarray
     classes: list[list[int]]
-    names: tuple[str, ...]
+    class_names: tuple[str, ...]
     paths: list[str]
 
     @property
-    def count(self) -> int:
-        """Classes that there are."""
-        return len(self.names)
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the images."""
+        return self.images.shape[1], self.images.shape[2]
 
     @property
     def pairs(self) -> set[tuple[int, int]]:
-        """Every image and class with a box."""
+        """Indices of every image and class with a box."""
         return {(int(row[0]), int(row[5])) for row in self.boxes}
 
-    def boxes_of(self, place: int, index: int) -> np.ndarray:
-        """Boxes x, y, w, h of a class in an image, (k, 4)."""
-        own = (self.boxes[:, 0] == place) & (self.boxes[:, 5] == index)
-        return self.boxes[own, 1:5]
+    def boxes_of(self, image: int, index: int) -> np.ndarray:
+        """Select the boxes x, y, w, h of a class in an image, (k, 4)."""
+        chosen = (self.boxes[:, 0] == image) & (self.boxes[:, 5] == index)
+        return self.boxes[chosen, 1:5]
 
-    def spread(self, most: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Images with boxes, drawn, and a class of each; the classes take turns.
+    def draw(self, limit: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Draw images with boxes and a class of each, so that the classes take turns.
 
         Args:
-            most: Images at most.
-            seed: Of the draw.
+            limit: Largest number of images.
+            seed: Seed of the draw.
 
         Returns:
-            Places (k,) and classes (k,).
+            Image indices (k,) and class indices (k,).
         """
         pairs = self.pairs
         order = np.random.default_rng(seed).permutation(len(self.images)).tolist()
         queues = {
-            index: [place for place in order if (place, index) in pairs]
+            index: [image for image in order if (image, index) in pairs]
             for index in sorted({index for _, index in pairs})
         }
-        taken = {}
-        while len(taken) < most and any(queues.values()):
+        drawn: dict[int, int] = {}
+        while len(drawn) < limit and any(queues.values()):
             for index, queue in queues.items():
-                queue[:] = [place for place in queue if place not in taken]
-                if queue and len(taken) < most:
-                    taken[queue.pop(0)] = index
-        return np.array(list(taken), int), np.array(list(taken.values()), int)
+                queue[:] = [image for image in queue if image not in drawn]
+                if queue and len(drawn) < limit:
+                    drawn[queue.pop(0)] = index
+        return np.array(list(drawn), int), np.array(list(drawn.values()), int)
 
     @property
     def masks(self) -> np.ndarray:
-        """What boxes cover, boolean (n, rows, cols, classes)."""
-        size = self.images.shape[1:3]
-        masks = np.zeros((len(self.images), *size, self.count), bool)
+        """Areas of the boxes, boolean (n, rows, cols, classes)."""
+        masks = np.zeros((len(self.images), *self.size, len(self.class_names)), bool)
         for image, index in self.pairs:
-            own = self.boxes_of(image, index)
-            masks[image, :, :, index] = box_tools.to_mask(own, size)
+            boxes = self.boxes_of(image, index)
+            masks[image, :, :, index] = box_tools.to_mask(boxes, self.size)
         return masks
 
 
-def look(wrapper, table: Table, batch_size: int = 8) -> Looked:
-    """The images of a table as a wrapper takes them.
+def read_boxed_images(
+    network: NetworkConfig, table: Table, batch_size: int = 8
+) -> BoxedImages:
+    """Read the images of a table and their boxes at the size of a network.
 
     Args:
-        wrapper: Of any family.
-        table: Its classes in the wrapper's order.
-        batch_size: Images read at a time.
+        network: Network that the size and channels of the images are those of.
+        table: Images whose classes are those of the network, in its order.
+        batch_size: Number of images in a batch.
 
     Raises:
         ValueError: If no image has a box.
     """
-    network = wrapper.config
-    settings = PipelineConfig(
-        network.im_size, network.channels, batch_size, ("image", "boxes")
-    )
     images, rows = [], []
-    for element in batches(table, settings):
-        for padded in element["boxes"].numpy():
-            own = padded[padded[:, 4] >= 0]
-            rows.append(np.column_stack([np.full(len(own), len(rows)), own]))
-        images.append(element["image"].numpy())
+    fields = ("image", "boxes", "index")
+    for batch in read_batches(network, table, fields, batch_size, "Reading"):
+        images.append(batch["image"])
+        for index, padded in zip(batch["index"], batch["boxes"], strict=True):
+            boxes = padded[padded[:, 4] >= 0]
+            rows.append(np.column_stack([np.full(len(boxes), index), boxes]))
     boxes = np.concatenate(rows)
     if not len(boxes):
         raise ValueError(
-            f"Maps are measured against boxes. Received: {len(table)} images without "
-            "any. Give others with --data-dir, or compare AOPC alone: python "
-            "scripts/compare_explanations.py."
+            f"Expected images with boxes to compare maps with. Received: {len(table)} "
+            "images without any. Use other images with --data-dir, or compare AOPC "
+            "alone: python scripts/compare_explanations.py."
         )
-    classes, names = positive_classes(table), tuple(network.class_names)
-    return Looked(np.concatenate(images), boxes, classes, names, table.paths.tolist())
-
-
-def first_of_each_class(labels) -> np.ndarray:
-    """Rows in an order in which the classes take turns.
-
-    Args:
-        labels: (n, classes), 0 or 1; the first class of a row counts.
-    """
-    index = labels.argmax(axis=1)
-    before = np.cumsum(np.eye(labels.shape[1])[index], axis=0) - 1
-    return np.argsort(before[np.arange(len(index)), index], kind="stable")
+    return BoxedImages(
+        np.concatenate(images),
+        boxes,
+        positive_classes(table),
+        tuple(network.class_names),
+        table.paths.tolist(),
+    )

@@ -12,11 +12,13 @@ from kerasloc.data import config as data_config
 from kerasloc.data.samples import load_image
 from kerasloc.data.synthetic import PolygonConfig, other_masks, write_polygons
 from kerasloc.evaluation import EvaluationConfig
-from kerasloc.evaluation import explanations as explainer_evaluation
-from kerasloc.evaluation.explanations import evaluate_explainer, masks_of_others
+from kerasloc.evaluation.explanations import (
+    LossTerm,
+    evaluate_explainer,
+    masks_of_others,
+)
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import AopcConfig, aopc, morf_curves
-from kerasloc.training.configs import ExplainerTraining
 
 NAMES = ("absent", "present")
 TRAINING = {"loss": "hybrid", "beta": 0.8, "gamma": 0.5, "budget": 0.1}
@@ -49,7 +51,7 @@ def polygons(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(polygons, tmp_path_factory):
+def run(polygons, tmp_path_factory, registered_as):
     """Function that leaves a run whose explanations are shifted."""
 
     def leave(bias=0.0):
@@ -64,8 +66,7 @@ def run(polygons, tmp_path_factory):
         model.save_weights(folder / "best.weights.h5")
         return folder, model
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explainer_evaluation, "explainer_classifier", small_explainer)
+    with registered_as("explainer", small_explainer):
         yield leave
 
 
@@ -171,10 +172,8 @@ def test_the_explanation_loss_is_that_of_training(evaluated):
         ({"loss": "unsupervised"}, plain),
         ({"weak_everywhere": True}, np.asarray(hybrid)),
     ):
-        training = ExplainerTraining(**{**TRAINING, **changes})
-        losses = explainer_evaluation._losses(
-            evaluated.explanations, evaluated.target, training
-        )
+        loss = LossTerm(**{**TRAINING, **changes})
+        losses = loss.compute(evaluated.explanations, evaluated.target)
         np.testing.assert_array_equal(losses, values)
 
 
@@ -238,7 +237,7 @@ def test_black_explanations_are_warned_of_and_have_numbers(run, caplog):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"checkpoint": "last"}, "Received: checkpoint last. Leave it out"),
+        ({"checkpoint": "last"}, "checkpoint last.*Leave it out"),
         ({"aopc_images": -1}, "aopc_images.*-1"),
         ({"data_dir": "/nowhere"}, "/nowhere"),
     ],
@@ -253,12 +252,3 @@ def test_only_polygons_know_the_other_objects(evaluated, shapes, polygons):
     assert masks_of_others(table, shapes) is None
     known = other_masks(polygons)
     assert masks_of_others(table, polygons) == [known[path] for path in table.paths]
-
-
-def test_boxes_are_the_target_where_there_is_no_mask():
-    masks = np.zeros((2, 4, 4), bool)
-    masks[0, 0, 0] = True
-    boxes = [np.array([[1, 1, 2, 2]]), np.array([[1.0, 0, 2, 1], [0, 3, 1, 1]])]
-    first, second = explainer_evaluation._targets(masks, boxes)
-    np.testing.assert_array_equal(first, masks[0])
-    assert np.argwhere(second).tolist() == [[0, 1], [0, 2], [3, 0]]

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kerasloc import FullModel
 from kerasloc.configs import NetworkConfig
-from kerasloc.data import Table
-from kerasloc.evaluation import draw_phase
+from kerasloc.data import Table, read_folders
+from kerasloc.evaluation import draw_history, draw_phase
+from kerasloc.evaluation.figures import draw_confusion, draw_pipelines
+from kerasloc.metrics import classification_report, multi_label_report
 from kerasloc.runs import Run
 
 NETWORK = NetworkConfig("explainer", ("cat", "dog"), (16, 16), mean=0.1, std=0.5)
@@ -87,3 +90,30 @@ def test_before_the_first_epoch_there_are_no_curves(val, pages, tmp_path):
     run = Run(tmp_path / "run", {})
     draw_phase(run, "phase1-classifier", StandIn(), NETWORK, val)
     assert list(pages) == ["explanation_page"]
+
+
+def test_history_is_drawn_after_the_first_epoch(tmp_path):
+    with Run(tmp_path, {}) as run:
+        draw_history(run)
+        assert not (tmp_path / "figures").exists()
+        run.write_history([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
+        draw_history(run)
+    assert (tmp_path / "figures" / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_confusion_matrix_is_drawn_of_one_class_per_image(tmp_path):
+    report = multi_label_report([[1, 0], [0, 1]], np.eye(2), ["a", "b"])
+    draw_confusion(tmp_path, report, ["a", "b"])
+    assert not list(tmp_path.iterdir())
+    report = classification_report([0, 1], np.eye(2), ["a", "b/c"])
+    draw_confusion(tmp_path, report, ["a", "b/c"])
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("count", "names"), [(4, ["a", "b-c", "d", "a"]), (0, [])])
+def test_pipelines_are_drawn_class_by_class(trained, shapes, tmp_path, count, names):
+    table = read_folders(shapes).split("test")
+    full = FullModel(trained / "full" / "shapes", class_names=["a", "b/c", "d"])
+    draw_pipelines(tmp_path, full, table, count, {})
+    drawn = [path.name.split("-") for path in tmp_path.iterdir()]
+    assert sorted("-".join(parts[1:-1]) for parts in drawn) == sorted(names)

@@ -8,14 +8,14 @@ import pytest
 
 from kerasloc import FullModel, HalfModel
 from kerasloc.data import Table, read_folders
-from kerasloc.evaluation import refinement as evaluation
+from kerasloc.evaluation.classification import classify
 from kerasloc.evaluation.refinement import (
+    REFINEMENTS,
     THRESHOLDS,
-    Measured,
+    PairScores,
     annotated_pairs,
-    classify,
     heat_maps,
-    localization_rows,
+    localization_table,
     localize,
     refine,
 )
@@ -72,6 +72,9 @@ class Painter:
             multi_label=multi_label,
             class_names=tuple("abc"[:classes]),
         )
+
+    def prepare(self, images):
+        return images
 
     def answer(self, images):
         low = np.zeros((len(images), *SIZE, 3))
@@ -268,15 +271,19 @@ def test_multi_label_wrappers_get_the_report_of_known_labels(tmp_path):
 # Rows
 
 
+def rows_of(test, val):
+    return localization_table(test, val).rows
+
+
 def curve(best, height=0.8):
     """IoU that peaks at a threshold."""
     return height - np.abs(THRESHOLDS - best)
 
 
 def test_the_threshold_is_the_best_of_validation_and_not_of_test():
-    test = {"low": Measured(np.array([1.0, 0.0]), np.stack([curve(0.7), curve(0.7)]))}
-    val = {"low": Measured(np.array([1.0]), curve(0.25)[None])}
-    (row,) = localization_rows(test, val)
+    test = {"low": PairScores(np.array([1.0, 0.0]), np.stack([curve(0.7), curve(0.7)]))}
+    val = {"low": PairScores(np.array([1.0]), curve(0.25)[None])}
+    (row,) = rows_of(test, val)
     assert (row["threshold"], row["tuned"], row["count"]) == (0.25, True, 2)
     assert row["iou"] == pytest.approx(0.8 - 0.45)
     assert row["point"] == 0.5
@@ -285,10 +292,10 @@ def test_the_threshold_is_the_best_of_validation_and_not_of_test():
 def test_every_kind_of_map_has_its_own_threshold():
     hits = np.ones(2)
     test = {
-        "low": Measured(hits, np.stack([curve(0.3), curve(0.3)])),
-        "high": Measured(hits, np.stack([curve(0.6, 0.9), curve(0.6, 0.7)])),
+        "low": PairScores(hits, np.stack([curve(0.3), curve(0.3)])),
+        "high": PairScores(hits, np.stack([curve(0.6, 0.9), curve(0.6, 0.7)])),
     }
-    low, high = localization_rows(test, test)
+    low, high = rows_of(test, test)
     assert (low["threshold"], high["threshold"]) == (0.3, 0.6)
     assert low["gain"] == 0
     assert high["gain"] == pytest.approx(0)  # 0.9 and 0.7 against 0.8 twice
@@ -296,32 +303,32 @@ def test_every_kind_of_map_has_its_own_threshold():
 
 
 def test_without_validation_masks_the_threshold_is_a_half():
-    test = {"low": Measured(np.ones(1), curve(0.7)[None])}
-    nothing = Measured(np.array([NAN]), np.full((1, len(THRESHOLDS)), NAN))
+    test = {"low": PairScores(np.ones(1), curve(0.7)[None])}
+    nothing = PairScores(np.array([NAN]), np.full((1, len(THRESHOLDS)), NAN))
     for val in ({}, {"low": nothing}):
-        (row,) = localization_rows(test, val)
+        (row,) = rows_of(test, val)
         assert (row["threshold"], row["tuned"]) == (0.5, False)
         assert row["iou"] == pytest.approx(0.6)
 
 
 def test_pairs_without_a_truth_do_not_count():
     nothing = np.full(len(THRESHOLDS), NAN)
-    measured = Measured(np.array([1.0, NAN]), np.stack([curve(0.4), nothing]))
-    (row,) = localization_rows({"low": measured}, {"low": measured})
+    measured = PairScores(np.array([1.0, NAN]), np.stack([curve(0.4), nothing]))
+    (row,) = rows_of({"low": measured}, {"low": measured})
     assert (row["count"], row["point"], row["threshold"]) == (1, 1, 0.4)
     assert row["iou"] == pytest.approx(0.8)
 
 
 def test_numbers_of_a_row_lie_in_their_intervals():
     rng = np.random.default_rng(0)
-    measured = Measured(
+    measured = PairScores(
         rng.integers(0, 2, 30).astype(float), rng.random((30, len(THRESHOLDS)))
     )
-    (row,) = localization_rows({"low": measured}, {})
+    (row,) = rows_of({"low": measured}, {})
     for key in ("point", "iou", "gain"):
         assert row[f"{key}_low"] <= row[key] <= row[f"{key}_high"]
     assert all(type(v) in (str, float, int, bool) for v in row.values())
 
 
 def test_published_refinement_is_among_the_measured_ones():
-    assert evaluation.REFINEMENTS["refined"] == {}
+    assert REFINEMENTS["refined"] == {}

@@ -1,188 +1,105 @@
-"""What a run leaves behind."""
-
-import csv
-import json
+"""The table of results: text, csv, mean and deviation over runs."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from kerasloc import FullModel
-from kerasloc.data import read_folders
-from kerasloc.evaluation import figures, first_of_each_class
-from kerasloc.evaluation import results_old as report
-from kerasloc.metrics import classification_report, multi_label_report
-from kerasloc.runs import Run
+from kerasloc.evaluation import ResultTable, collect_runs
+from kerasloc.evaluation.results import collect
 
-ROW = {
-    "map": "low",
-    "threshold": 0.25,
-    "tuned": True,
-    "count": 4,
-    **{f"point{end}": 0.5 for end in ("", "_low", "_high")},
-    **{f"iou{end}": 0.3 for end in ("", "_low", "_high")},
-    **{f"gain{end}": 0.0 for end in ("", "_low", "_high")},
-}
+TITLES = {"count": "images", "iou": "IoU", "point": "point accuracy", "none": "none"}
 
 
-@pytest.fixture
-def answers():
-    probabilities = np.eye(3)[[0, 1, 1, 2]]
-    return classification_report([0, 1, 2, 2], probabilities, ["a", "b/c", "d"])
-
-
-def read(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-# Tables
-
-
-def test_tables_parse_back(tmp_path, answers):
-    report.write_evaluation(tmp_path, answers, [ROW, {**ROW, "map": "high, blurred"}])
-    (scores,) = read(tmp_path / "metrics.csv")
-    assert (scores["images"], float(scores["accuracy"])) == ("4", 0.75)
-    per_class = {row["class"]: row for row in read(tmp_path / "per_class.csv")}
-    assert float(per_class["d"]["recall"]) == 0.5
-    assert per_class["b/c"]["support"] == "1"
-    rows = read(tmp_path / "localization.csv")
-    assert [row["map"] for row in rows] == ["low", "high, blurred"]
-    assert float(rows[0]["iou"]) == 0.3
-    everything = json.loads((tmp_path / "evaluation.json").read_text())
-    assert everything["classification"]["confusion"] == [
-        [1, 0, 0],
-        [0, 1, 0],
-        [0, 1, 1],
+def table_of(iou, point=0.5, **details):
+    rows = [
+        {"map": name, "count": 4, "tuned": True, "iou": iou + more, "point": point}
+        | {"iou_low": 0.1, "iou_high": 0.9}
+        for name, more in (("low", 0.0), ("high, blurred", 0.5))
     ]
-    assert everything["localization"][0] == ROW
+    return ResultTable.from_rows(rows, TITLES, details=details)
 
 
-def test_without_localization_there_is_no_table_of_it(tmp_path, answers):
-    report.write_evaluation(tmp_path, answers, [ROW])
-    report.write_evaluation(tmp_path, answers, [])
-    assert not (tmp_path / "localization.csv").exists()
-    assert json.loads((tmp_path / "evaluation.json").read_text())["localization"] == []
+def test_text_has_titles_intervals_and_columns_that_line_up():
+    head, low, high = str(table_of(0.2)).splitlines()
+    assert head.split() == ["images", "IoU", "point", "accuracy"]
+    assert low.split() == ["low", "4", "0.200", "[0.100,", "0.900]", "0.5000"]
+    assert high.startswith("high, blurred")
+    assert len(head) == len(low) == len(high)
 
 
-def test_a_multi_label_report_is_written_and_told(tmp_path):
-    labels = [[1, np.nan], [0, 1], [1, 0]]
-    answers = multi_label_report(labels, np.full((3, 2), 0.9), ["a", "b"])
-    report.write_evaluation(tmp_path, answers, [])
-    figures.draw_confusion(tmp_path, answers, ["a", "b"])
-    assert not (tmp_path / "confusion.png").exists()
-    assert "top_5" not in read(tmp_path / "metrics.csv")[0]
-    text = report.classification_text(answers)
-    assert text.startswith("3 images\n  accuracy ")
-    assert "top 5" not in text
+def test_columns_that_are_nan_everywhere_are_not_shown():
+    assert "IoU" not in str(table_of(np.nan))
+    table = ResultTable.from_rows(
+        [{"class": name, "iou": value} for name, value in (("a", np.nan), ("b", 1.0))],
+        TITLES,
+    )
+    assert str(table).splitlines()[1].split() == ["a", "nan"]
 
 
-def test_the_text_has_every_score_with_the_interval_of_accuracy(answers):
-    lines = report.classification_text(answers).splitlines()
-    assert lines[0] == "4 images"
-    assert lines[1].split()[:2] == ["accuracy", "0.7500"]
-    assert "95 % bootstrap" in lines[1]
-    assert len(lines) == 1 + sum(name in answers for name in report.SCORES)
-    assert len(lines) == 9
+def test_rows_are_python_values_in_the_order_of_the_csv(tmp_path, read):
+    table = table_of(np.nan)
+    assert {type(value) for row in table.rows for value in row.values()} == {
+        *(str, int, bool, float)
+    }
+    table.write_csv(tmp_path / "new" / "metrics.csv")
+    first, _ = read(tmp_path / "new" / "metrics.csv")
+    assert list(first) == list(table.rows[0])
+    assert (first["count"], first["tuned"], first["iou"]) == ("4", "True", "nan")
+    assert pd.read_csv(tmp_path / "new" / "metrics.csv")["point"].tolist() == [0.5, 0.5]
 
 
-@pytest.mark.parametrize(
-    ("tuned", "said"), [(True, "best of validation"), (False, "0.5, as the valid")]
-)
-def test_the_text_says_where_the_threshold_comes_from(tuned, said):
-    row = {**ROW, "tuned": tuned}
-    text = report.localization_text([row, {**row, "map": "high, of another class"}])
-    assert said in text
-    lines = text.splitlines()
-    assert lines[-1].startswith("high, of another class  0.500 [0.500, 0.500]  0.300")
-    assert lines[-1].endswith("0.25")
-    assert len({len(line) for line in lines[-2:]}) == 1  # columns line up
-
-
-# Several runs
-
-
-def test_collected_rows_have_mean_and_deviation():
-    runs = [
-        [
-            {"map": "low", "iou": 0.2, "point": 1},
-            {"map": "high", "iou": 0.5, "point": 0},
-        ],
-        [
-            {"map": "low", "iou": 0.4, "point": 1},
-            {"map": "high", "iou": 0.5, "point": 1},
-        ],
-    ]
-    low, high = report.collect(runs, "map", ("iou", "point"))
+def test_numbers_of_several_runs_have_mean_and_deviation():
+    low, high = collect([table_of(0.2, 0.0), table_of(0.4, 1.0)]).rows
     assert low == {
         "map": "low",
         "runs": 2,
         "iou_mean": pytest.approx(0.3),
         "iou_std": pytest.approx(np.sqrt(0.02)),  # ((0.1)^2 + (0.1)^2) / (2 - 1)
-        "point_mean": 1.0,
-        "point_std": 0.0,
+        "point_mean": 0.5,
+        "point_std": pytest.approx(np.sqrt(0.5)),
     }
-    assert high["iou_std"] == 0
-    assert high["point_std"] == pytest.approx(np.sqrt(0.5))
+    assert high["iou_mean"] == pytest.approx(0.8)
 
 
-def test_one_run_has_no_deviation():
-    (row,) = report.collect([[{"map": "low", "iou": 0.2}]], "map", ("iou",))
-    assert row == {"map": "low", "runs": 1, "iou_mean": 0.2, "iou_std": 0.0}
+def test_a_single_run_has_no_deviation_and_an_undefined_one_no_mean():
+    assert collect([table_of(0.2)]).rows[0]["iou_std"] == 0
+    assert np.isnan(collect([table_of(0.2), table_of(np.nan)]).rows[0]["iou_mean"])
 
 
-def test_collected_text_shows_mean_and_deviation():
-    runs = [[{"map": "low", "iou": value}] for value in (0.2, 0.4)]
-    text = report.collected_text(report.collect(runs, "map", ("iou",)))
-    assert text.startswith("mean and standard deviation over 2 runs\n")
-    assert "0.3000 +- 0.1414" in text
+def test_a_row_that_a_run_lacks_is_averaged_over_the_others():
+    short = table_of(0.4)
+    short = ResultTable(short.frame.iloc[:1], TITLES)
+    low, high = collect([table_of(0.2), short]).rows
+    assert (low["runs"], high["runs"]) == (2, 1)
 
 
-# Figures
+def test_named_columns_are_the_only_ones_that_are_averaged():
+    rows = [{"map": "low", "threshold": 0.5, "iou": 0.3}]
+    table = ResultTable.from_rows(rows, averaged=("iou",))
+    assert list(collect([table]).rows[0]) == ["map", "runs", "iou_mean", "iou_std"]
 
 
-def test_classes_take_turns():
-    labels = np.eye(3)[[0, 0, 0, 2, 1, 2]]
-    assert first_of_each_class(labels).tolist() == [0, 3, 4, 1, 5, 2]
+def test_runs_are_collected_in_files_and_logged(tmp_path, read, caplog):
+    tables = [table_of(iou, localization=table_of(iou, 1.0)) for iou in (0.2, 0.4)]
+    folder = tmp_path / "new" / "collected"
+    with caplog.at_level("INFO"):
+        collected = collect_runs(tables, folder, ["s0", "s1"])
+    assert [float(row["iou_mean"]) for row in read(folder / "collected.csv")] == (
+        pytest.approx([0.3, 0.8])
+    )
+    rows = read(folder / "runs.csv")
+    assert list(rows[0]) == ["run", *tables[0].rows[0]]
+    assert [row["run"] for row in rows] == ["s0", "s0", "s1", "s1"]
+    assert [float(row["iou"]) for row in rows] == pytest.approx([0.2, 0.7, 0.4, 0.9])
+    maps = read(folder / "localization_collected.csv")
+    assert [float(row["point_mean"]) for row in maps] == [1, 1]
+    assert collected.details["localization"].rows[0]["runs"] == 2
+    assert "over 2 runs" in caplog.text
+    assert "0.3000 +- 0.1414" in caplog.text
 
 
-def test_of_several_labels_the_first_counts():
-    labels = np.array([[1, 1], [0, 1], [0, 0]])
-    assert first_of_each_class(labels).tolist() == [0, 1, 2]
-
-
-def test_history_is_drawn_once_there_is_one(tmp_path):
-    with Run(tmp_path, {}) as run:
-        figures.draw_history(run)
-        assert not (tmp_path / "figures").exists()
-        run.write_history([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}])
-        figures.draw_history(run)
-    assert (tmp_path / "figures" / "history.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_confusion_matrix_is_a_picture(tmp_path, answers):
-    figures.draw_confusion(tmp_path, answers, ["a", "b/c", "d"])
-    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_pipelines_are_drawn_class_by_class(trained, shapes, tmp_path, monkeypatch):
-    drawn = []
-
-    class Figure:
-        def savefig(self, path, dpi):
-            drawn.append(path.name)
-
-    monkeypatch.setattr("kerasloc.plotting.pipeline", lambda *_: Figure())
-    table = read_folders(shapes).split("test")
-    full = FullModel(trained / "full" / "shapes", class_names=["a", "b/c", "d"])
-    figures.draw_pipelines(tmp_path, full, table, 4)
-    starts = [name.rsplit("-", 1)[0] for name in drawn]
-    assert starts == ["pipeline-a", "pipeline-b-c", "pipeline-d", "pipeline-a"]
-    figures.draw_pipelines(tmp_path, full, table, 0)
-    assert len(drawn) == 4
-
-
-def test_what_is_undefined_is_null_in_json(tmp_path, answers):
-    report.write_evaluation(tmp_path, answers, [ROW | {"iou": float("nan")}])
-    text = (tmp_path / "evaluation.json").read_text()
-    assert "NaN" not in text
-    assert json.loads(text)["localization"][0]["iou"] is None
+def test_a_detail_that_a_run_lacks_is_not_collected(tmp_path):
+    tables = [table_of(0.2, localization=table_of(0.2)), table_of(0.4)]
+    assert collect_runs(tables, tmp_path, ["a", "b"]).details == {}
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["collected.csv", "runs.csv"]

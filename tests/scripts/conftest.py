@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerasloc.training import arguments
+from kerasloc.training import cli
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def failure(main):
 
     def fail(*words):
         with pytest.raises(SystemExit) as end:
-            arguments.run_main(lambda: main([str(word) for word in words]))
+            cli.run_main(lambda: main([str(word) for word in words]))
         assert end.value.code.startswith("error: ")
         return end.value.code
 

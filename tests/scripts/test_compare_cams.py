@@ -70,11 +70,11 @@ def test_the_newest_run_of_a_type_is_taken(main, runs):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--methods", "magic"), "Methods are among own, cam"),
-        (("--limit", "0"), "--limit is a positive number. Received: 0"),
-        (("--tune", "--split", "val"), "on other images than the measured"),
+        (("--methods", "magic"), "methods.*magic"),
+        (("--limit", "0"), "limit=0"),
+        (("--tune", "--split", "val"), "--tune with --split val"),
         (("--layer", "nowhere", "--methods", "gradcam"), "Received: 'nowhere'"),
-        (("--type", "pylon"), "--type is the family of --weights"),
+        (("--type", "pylon"), "pylon.*half"),
     ],
 )
 def test_wrong_options_are_refused(main, runs, words, message):
@@ -91,5 +91,5 @@ def test_images_without_boxes_are_refused(main, runs, shapes, tmp_path):
     if len(read_folders(bare).boxes):
         pytest.fail("the copy has boxes still")
     words = ["--weights", str(runs / "half" / "shapes"), "--data-dir", str(bare)]
-    with pytest.raises(ValueError, match="Maps are measured against boxes"):
+    with pytest.raises(ValueError, match=r"boxes.*images without"):
         main([*words, *FEW])

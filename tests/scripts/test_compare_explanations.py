@@ -11,7 +11,7 @@ import pytest
 from kerasloc import HalfModel
 from kerasloc.data import read_folders
 from kerasloc.data.synthetic import SyntheticConfig, write
-from kerasloc.localizers import loading as trained_models
+from kerasloc.evaluation import compare as compared
 
 FAST = ("--grid", "2", "--limit", "2")
 
@@ -48,7 +48,7 @@ def stand_in(monkeypatch, unseen):
     def load(path, family=None):
         return Model()
 
-    monkeypatch.setattr(trained_models, "load_wrapper", load)
+    monkeypatch.setattr(compared, "load_wrapper", load)
 
 
 def read(place):
@@ -127,13 +127,13 @@ def test_models_of_one_name_are_told_apart_by_their_paths(main, runs, stand_in):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--limit", "0"), "--limit is a positive number"),
+        (("--limit", "0"), "limit=0"),
         (("--grid", "64"), "a grid of 64 x 64 over images of 32 x 32"),
-        (("--grid", "2", "--steps", "5"), "1 to the 4 tiles of the grid"),
-        (("--perturbation", "blur"), "one of noise, mean, black"),
-        (("--methods", "lime"), "Methods are among high, low"),
-        (("--methods", "gradcam"), "Model, which has no grad_cam"),
-        (("--of", "best"), "one of predicted, true"),
+        (("--grid", "2", "--steps", "5"), "steps=5"),
+        (("--perturbation", "blur"), "perturbation='blur'"),
+        (("--methods", "lime"), "methods=['lime']"),
+        (("--methods", "gradcam"), "gradcam for Model"),
+        (("--of", "best"), "of='best'"),
         (("--data-dir", "nowhere"), "nowhere"),
     ],
 )
@@ -152,7 +152,7 @@ def test_models_that_saw_other_images_are_refused(failure, runs, stand_in, tmp_p
     config["data"]["data_dir"] = str(data)
     (other / "config.json").write_text(json.dumps(config))
     said = failure("--weights", runs / "half" / "shapes", other, *FAST)
-    assert "other ones for model 2 than for the first" in said
+    assert "other images for model 2" in said
 
 
 def test_without_a_run_it_says_what_to_train(failure):

@@ -1,18 +1,13 @@
 """Experiments: seeds, phases, starts, and the table of them all."""
 
 import csv
-import json
 import pathlib
-import shutil
 
 import numpy as np
 import pytest
 
-import kerasloc
 from kerasloc.data import config as data_config
-from kerasloc.data import load_image
-from kerasloc.evaluation import EvaluationConfig, evaluate_run
-from kerasloc.metrics import auroc, iobb_accuracy, point_localization
+from kerasloc.evaluation import evaluate_run
 from kerasloc.runs import read_config, read_history
 from kerasloc.training import experiments, maps
 from kerasloc.weights import read_arrays
@@ -248,67 +243,6 @@ def source():
 
 
 # Measuring
-
-
-def test_what_is_measured_is_what_the_wrapper_answers(
-    trained_pylon, small_pylon, tmp_path
-):
-    folder = shutil.copytree(trained_pylon, tmp_path / "run")
-    rows = evaluate_run(folder).rows
-    wrapper = kerasloc.load(folder)
-    data = data_config.data_of_run(read_config(folder)["data"], {})
-    names = wrapper.config.class_names
-    table = data_config.evaluation_table(data, "test", names)
-    images = np.stack([load_image(path, (32, 32), 3) for path in table.paths])
-    logits, raw = wrapper.logits(images), wrapper.maps(images)
-    expected = {
-        "auroc": auroc(table.labels, logits),
-        "point": point_localization(raw, table.boxes, 32),
-    }
-    iobb = iobb_accuracy(raw, table.boxes, 32, 0.1)
-    averages = {"macro": "macro", "micro": "weighted", "weighted": "weighted"}
-    for place, row in enumerate(rows[:3]):
-        assert row["class"] == names[place]
-        for name, answer in expected.items():
-            assert row[name] == pytest.approx(answer["per_class"][place], abs=1e-6)
-        low, high = expected["auroc"]["intervals"]["per_class"][place]
-        assert (row["auroc_low"], row["auroc_high"]) == pytest.approx((low, high))
-        assert row["iobb_0.1"] == pytest.approx(iobb["per_class"][place], abs=1e-6)
-        assert row["positives"] == table.labels[:, place].sum()
-        assert row["pairs"] == expected["point"]["count"][place]
-    for row in rows[3:]:
-        known = expected["auroc"]
-        assert row["auroc"] == pytest.approx(known[row["class"]], abs=1e-6)
-        found = expected["point"][averages[row["class"]]]
-        assert row["point"] == pytest.approx(found, abs=1e-6)
-    text = (folder / "evaluation" / "evaluation.json").read_text()
-    report = json.loads(text)["classification"]
-    assert report["count"] == 12
-    right = wrapper.predict(images) == table.labels
-    assert report["accuracy"] == pytest.approx(right.mean())
-
-
-def test_validation_images_may_be_measured(trained_pylon, small_pylon, tmp_path):
-    folder = shutil.copytree(trained_pylon, tmp_path / "run")
-    rows = evaluate_run(folder, EvaluationConfig(split="val", batch_size=3)).rows
-    data = data_config.data_of_run(read_config(folder)["data"], {})
-    val = data_config.training_tables(data)["val"]
-    positives = [row["positives"] for row in rows[:3]]
-    assert positives == val.labels.sum(axis=0).tolist()
-
-
-def test_an_optimized_model_is_measured_as_the_one_it_was(
-    trained_pylon, small_pylon, several, tmp_path
-):
-    from kerasloc import load
-
-    folder = load(trained_pylon).optimize().save(tmp_path / "fast")
-    data = EvaluationConfig(data_dir=str(several), dataset="csv")
-    fast = evaluate_run(folder, data).rows
-    plain = evaluate_run(shutil.copytree(trained_pylon, tmp_path / "run"), data).rows
-    for one, other in zip(fast, plain, strict=True):
-        assert one["class"] == other["class"]
-        assert one["auroc"] == pytest.approx(other["auroc"], abs=0.05, nan_ok=True)
 
 
 def test_a_run_is_measured_in_full_precision_however_it_was_trained(

@@ -2,12 +2,11 @@
 
 import csv
 import pathlib
-import shutil
 
 import pytest
 
 from kerasloc.data import config as data_config
-from kerasloc.evaluation import EvaluationConfig, ResultTable, evaluate_run
+from kerasloc.evaluation import ResultTable
 from kerasloc.runs import read_config
 from kerasloc.training import experiments
 from kerasloc.training.configs import HamTraining
@@ -179,31 +178,3 @@ def test_folds_of_nothing_or_twice_are_refused(main, asked, ham_words, words):
 def test_a_fold_that_there_is_not_is_refused(main, asked, ham_words):
     with pytest.raises(ValueError, match=r"from 0 to 4. Received: 5"):
         main([*ham_words, "--protocol", "localization", "--folds", "5"])
-
-
-# Measuring
-
-
-def test_another_checkpoint_is_measured_in_a_folder_of_its_own(
-    trained_ham, small_ham, tmp_path
-):
-    folder = shutil.copytree(trained_ham, tmp_path / "run")
-    before = (folder / "evaluation" / "metrics.csv").read_bytes()
-    (folder / "best-tiou.weights.h5").unlink()
-    shutil.copy(folder / "best-tior.weights.h5", folder / "best-tiou.weights.h5")
-    first, second = (
-        evaluate_run(folder, EvaluationConfig(checkpoint=f"best-{name}")).rows
-        for name in ("tiou", "tior")
-    )
-    assert first == second
-    for name in ("tiou", "tior"):
-        assert (folder / f"evaluation-best-{name}" / "evaluation.json").is_file()
-    assert (folder / "evaluation" / "metrics.csv").read_bytes() == before
-    assert not (folder / "evaluation-val").exists()
-
-
-def test_a_checkpoint_that_a_run_has_not_is_told(trained_ham, small_ham, tmp_path):
-    folder = shutil.copytree(trained_ham, tmp_path / "run")
-    (folder / "best-tiou.weights.h5").unlink()
-    with pytest.raises((ValueError, OSError), match=r"best-tiou\.weights\.h5"):
-        evaluate_run(folder, EvaluationConfig(checkpoint="best-tiou"))

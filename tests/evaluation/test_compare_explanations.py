@@ -1,6 +1,5 @@
 """What explanations are worth: the right numbers for the right images."""
 
-import csv
 import json
 import types
 
@@ -9,8 +8,14 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import load_image, read_folders
-from kerasloc.evaluation import comparison
-from kerasloc.evaluation.comparison import Comparison, Explained, compare
+from kerasloc.evaluation import compare_explanations as comparison
+from kerasloc.evaluation.compare_explanations import (
+    ExplanationScores,
+    compare_explanations,
+    explanation_table,
+    write_explanations,
+)
+from kerasloc.evaluation.configs import EXPLANATIONS, ExplanationComparison
 from kerasloc.metrics import (
     AopcConfig,
     aopc,
@@ -61,7 +66,7 @@ def images(unseen):
 
 def config(**options):
     settings = AopcConfig(grid=4, steps=3, perturbation="black")
-    return Comparison(aopc=settings, batch_size=5, **options)
+    return ExplanationComparison(aopc=settings, batch_size=5, **options)
 
 
 def masks_of(table):
@@ -69,7 +74,7 @@ def masks_of(table):
 
 
 def test_methods_are_measured_on_the_true_class_of_every_image(unseen, images):
-    found = compare(Model(), unseen, config(of="true"))
+    found = compare_explanations(Model(), unseen, config(of="true"))
     assert list(found) == ["high", "low", "random", "center"]
     model, classes, settings = Model(), unseen.class_index, config().aopc
     heat = model.heatmaps(images, range(3))[np.arange(12), :, :, classes]
@@ -86,7 +91,7 @@ def test_methods_are_measured_on_the_true_class_of_every_image(unseen, images):
 
 
 def test_the_likeliest_class_has_a_target_where_the_image_has_it(unseen, images):
-    found = compare(Model(), unseen, config(methods=("high",)))
+    found = compare_explanations(Model(), unseen, config(methods=("high",)))
     likeliest = Model().predict_proba(images).argmax(axis=1)
     chances = Model().predict_proba(images).max(axis=1)
     np.testing.assert_allclose(found["high"].curves[:, 0], chances, rtol=1e-5)
@@ -98,19 +103,19 @@ def test_the_likeliest_class_has_a_target_where_the_image_has_it(unseen, images)
 def test_random_orders_are_seeded_and_of_their_own(unseen):
     def curves(seed):
         settings = AopcConfig(grid=4, steps=5, perturbation="black", seed=seed)
-        how = Comparison(("random",), aopc=settings, batch_size=5)
-        return compare(Model(), unseen, how)["random"].curves
+        how = ExplanationComparison(("random",), aopc=settings, batch_size=5)
+        return compare_explanations(Model(), unseen, how)["random"].curves
 
     np.testing.assert_array_equal(curves(0), curves(0))
     assert (curves(0) != curves(1)).any()
 
 
 def test_gradcam_is_for_models_that_have_it(unseen):
-    assert comparison.methods_of(GradientModel()) == comparison.METHODS
-    found = compare(GradientModel(), unseen, config(methods=("gradcam",)))
+    assert comparison.methods_of(GradientModel()) == EXPLANATIONS
+    found = compare_explanations(GradientModel(), unseen, config(methods=("gradcam",)))
     assert not np.nan_to_num(found["gradcam"].pompom).any()
-    with pytest.raises(ValueError, match="gradcam of Model, which has no grad_cam"):
-        compare(Model(), unseen, config(methods=("high", "gradcam")))
+    with pytest.raises(ValueError, match="gradcam for Model"):
+        compare_explanations(Model(), unseen, config(methods=("high", "gradcam")))
 
 
 @pytest.fixture
@@ -118,17 +123,17 @@ def found():
     rng = np.random.default_rng(0)
     none = np.full(8, np.nan)
     return {
-        "high": Explained(rng.random((8, 4)), np.append(none[1:], 0.25)),
-        "random": Explained(rng.random((8, 4)), none),
+        "high": ExplanationScores(rng.random((8, 4)), np.append(none[1:], 0.25)),
+        "random": ExplanationScores(rng.random((8, 4)), none),
     }
 
 
 def test_rows_have_intervals_and_the_difference_to_the_random_order(found):
-    high, chance = comparison.rows(found)
-    first, second = (aopc(one.curves) for one in found.values())
-    around = [high[name] for name in ("aopc", "aopc_low", "aopc_high")]
-    assert around == pytest.approx(interval(first))
-    names = ("over_random", "over_random_low", "over_random_high")
+    high, chance = explanation_table(found).rows
+    first, second = (aopc(score.curves) for score in found.values())
+    names = [f"aopc{end}" for end in ("", "_low", "_high")]
+    assert [high[name] for name in names] == pytest.approx(interval(first))
+    names = [f"over_random{end}" for end in ("", "_low", "_high")]
     expected = paired_difference(first, second)
     assert [high[name] for name in names] == pytest.approx(expected)
     assert [chance[name] for name in names] == [0, 0, 0]
@@ -138,50 +143,42 @@ def test_rows_have_intervals_and_the_difference_to_the_random_order(found):
 
 def test_every_model_is_compared_with_its_own_random_order(found):
     names = {"a/1: high": "high", "a/1: random": "random", "b/2: high": "high"}
-    table = comparison.rows({name: found[one] for name, one in names.items()})
-    single = comparison.rows(found)
-    assert table[0]["over_random"] == single[0]["over_random"]
+    table = explanation_table({name: found[key] for name, key in names.items()}).rows
+    assert table[0]["over_random"] == explanation_table(found).rows[0]["over_random"]
     assert np.isnan(table[2]["over_random"])
 
 
 def test_columns_without_numbers_are_left_out(found):
-    only = {"high": Explained(found["high"].curves, np.full(8, np.nan))}
-    (row,) = comparison.rows(only)
+    only = {"high": ExplanationScores(found["high"].curves, np.full(8, np.nan))}
+    (row,) = explanation_table(only).rows
     assert list(row) == ["method", "images", "aopc", "aopc_low", "aopc_high"]
-    lines = comparison.text([row]).split("\n")
-    assert len(lines) == 2
-    assert f"{row['aopc']:.3f}" in lines[1]
-    assert "1 images with a mask" in comparison.text(comparison.rows(found))
 
 
-def test_tables_and_curves_are_written(found, tmp_path):
-    place = tmp_path / "new" / "comparison"
-    rows = comparison.write(place, found, {"split": "test"})
-    assert sorted(path.name for path in place.iterdir()) == [
-        "comparison.csv",
-        "comparison.json",
-        "morf.png",
-    ]
-    with open(place / "comparison.csv", newline="") as file:
-        lines = list(csv.DictReader(file))
+def test_tables_and_curves_are_written(found, tmp_path, read):
+    target = tmp_path / "new" / "comparison"
+    table = write_explanations(target, found, {"split": "test"})
+    names = ["comparison.csv", "comparison.json", "morf.png"]
+    assert sorted(path.name for path in target.iterdir()) == names
+    lines = read(target / "comparison.csv")
     assert [line["method"] for line in lines] == ["high", "random"]
-    assert float(lines[0]["aopc"]) == rows[0]["aopc"]
-    known = json.loads((place / "comparison.json").read_text())
-    assert known["split"] == "test"
-    assert known["rows"][1]["pompom"] is None
+    assert float(lines[0]["aopc"]) == table.rows[0]["aopc"]
+    content = json.loads((target / "comparison.json").read_text())
+    assert content["split"] == "test"
+    assert content["rows"][1]["pompom"] is None
     means = found["high"].curves.mean(axis=0)
-    assert known["curves"]["high"]["mean"] == pytest.approx(means)
-    assert known["images"]["high"]["aopc"] == pytest.approx(aopc(found["high"].curves))
+    assert content["curves"]["high"]["mean"] == pytest.approx(means)
+    expected = pytest.approx(aopc(found["high"].curves))
+    assert content["images"]["high"]["aopc"] == expected
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"methods": ("low", "lime")}, r"Methods are among .* Received: \['lime'\]"),
-        ({"of": "best"}, "one of predicted, true. Received: 'best'"),
-        ({"batch_size": 0}, "batch_size is positive"),
+        ({"methods": ("low", "lime")}, r"methods=\['lime'\]"),
+        ({"of": "best"}, "of='best'"),
+        ({"batch_size": 0}, "batch_size=0"),
     ],
 )
 def test_settings_out_of_range_are_an_error(options, message):
     with pytest.raises(ValueError, match=message):
-        Comparison(**options)
+        ExplanationComparison(**options)

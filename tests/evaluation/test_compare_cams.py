@@ -11,10 +11,14 @@ import pytest
 from keras import layers
 
 from kerasloc.data import read_folders
-from kerasloc.evaluation import cam_report
-from kerasloc.evaluation import compare as cam_comparison
-from kerasloc.evaluation.compare import CamComparison, compare, maps_of, methods_of
-from kerasloc.evaluation.samples import look
+from kerasloc.evaluation.compare_cams import (
+    compare_cams,
+    maps_of,
+    methods_of,
+    write_cams,
+)
+from kerasloc.evaluation.configs import CAMS, CamComparison
+from kerasloc.evaluation.samples import read_boxed_images
 from kerasloc.metrics import (
     AopcConfig,
     aopc,
@@ -72,39 +76,39 @@ def table(shapes):
 
 
 @pytest.fixture(scope="module")
-def looked(model, table):
-    return look(model, table, batch_size=5)
+def samples(model, table):
+    return read_boxed_images(model.config, table, batch_size=5)
 
 
 @pytest.fixture(scope="module")
-def found(model, looked):
-    return compare(model, looked, QUICK)
+def found(model, samples):
+    return compare_cams(model, samples, QUICK)
 
 
-def test_images_come_with_their_boxes_and_classes(looked, table):
-    assert looked.images.shape == (12, 32, 32, 3)
-    np.testing.assert_allclose(looked.boxes, table.boxes, atol=1e-4)
-    assert looked.classes == [[int(row.argmax())] for row in table.labels]
-    image, x, y, w, h, index = (int(value) for value in looked.boxes[3])
-    mask = looked.masks[image, :, :, index]
+def test_images_come_with_their_boxes_and_classes(samples, table):
+    assert samples.images.shape == (12, 32, 32, 3)
+    np.testing.assert_allclose(samples.boxes, table.boxes, atol=1e-4)
+    assert samples.classes == [[int(row.argmax())] for row in table.labels]
+    image, x, y, w, h, index = (int(value) for value in samples.boxes[3])
+    mask = samples.masks[image, :, :, index]
     assert mask[y : y + h, x : x + w].all()
     assert mask.sum() == w * h
 
 
-def test_maps_are_of_the_classes_that_each_image_has(model, looked):
-    maps, seconds = maps_of(methods_of(model, QUICK)["own"], looked, batch_size=5)
-    for image, own in enumerate(looked.classes):
-        expected = model.heatmaps(looked.images[:1], own)[0]
+def test_maps_are_of_the_classes_that_each_image_has(model, samples):
+    maps, seconds = maps_of(methods_of(model, QUICK)["own"], samples, batch_size=5)
+    for image, own in enumerate(samples.classes):
+        expected = model.heatmaps(samples.images[:1], own)[0]
         np.testing.assert_array_equal(maps[image][:, :, own], expected)
         others = [index for index in range(3) if index not in own]
         assert not maps[image][:, :, others].any()
     assert seconds > 0
 
 
-def test_images_may_have_different_numbers_of_classes(model, looked):
+def test_images_may_have_different_numbers_of_classes(model, samples):
     method = methods_of(model, QUICK)["own"]
-    lists = [[0], [2, 1], [], *looked.classes[3:]]
-    maps, _ = maps_of(method, dataclasses.replace(looked, classes=lists), 5)
+    lists = [[0], [2, 1], [], *samples.classes[3:]]
+    maps, _ = maps_of(method, dataclasses.replace(samples, classes=lists), 5)
     assert maps[0, :, 0:10, 0].all()
     assert maps[1, :, 20:30, 2].all()
     assert maps[1, :, 10:20, 1].all()
@@ -112,20 +116,23 @@ def test_images_may_have_different_numbers_of_classes(model, looked):
     assert not maps[2].any()
 
 
-def test_figures_are_those_of_the_metrics(model, looked, found):
-    maps, _ = maps_of(methods_of(model, QUICK)["own"], looked, 8)
-    point = point_localization(maps, looked.boxes, 32)
-    boxed = max_box_acc_v2(maps, looked.boxes, 32)
+def test_figures_are_those_of_the_metrics(model, samples, found):
+    maps, _ = maps_of(methods_of(model, QUICK)["own"], samples, 8)
+    point = point_localization(maps, samples.boxes, 32)
+    boxed = max_box_acc_v2(maps, samples.boxes, 32)
     own = found["own"]
-    assert own.figures["point"][0] == pytest.approx(point["weighted"])
-    assert own.figures["point"][1:] == pytest.approx(point["intervals"]["weighted"])
-    assert own.figures["max_box_acc_v2"][0] == pytest.approx(boxed["weighted"])
-    assert own.figures["pxap"][0] == pytest.approx(pxap(maps, looked.masks)["pooled"])
+    assert own.estimates["point"].value == pytest.approx(point["weighted"])
+    bounds = own.estimates["point"].low, own.estimates["point"].high
+    assert bounds == pytest.approx(tuple(point["intervals"]["weighted"]))
+    assert own.estimates["max_box_acc_v2"].value == pytest.approx(boxed["weighted"])
+    assert own.estimates["pxap"].value == pytest.approx(
+        pxap(maps, samples.masks)["pooled"]
+    )
     np.testing.assert_array_equal(own.threshold, boxed["threshold"])
-    assert own.pairs == len(looked.boxes) == 12
+    assert own.pairs == len(samples.boxes) == 12
 
 
-def test_the_highest_place_of_saturated_heat_is_that_of_the_raw_maps(looked):
+def test_the_highest_place_of_saturated_heat_is_that_of_the_raw_maps(samples):
     class Saturated(Model):
         outputs = frozenset({"logits", "maps"})
 
@@ -139,50 +146,50 @@ def test_the_highest_place_of_saturated_heat_is_that_of_the_raw_maps(looked):
             return np.ones((len(images), 32, 32, len(classes)), np.float32)
 
     model = Saturated()
-    found = compare(model, looked, CamComparison(("own",), aopc_images=0))["own"]
-    raw = model.maps(looked.images)
-    expected = point_localization(raw, looked.boxes, 32)["weighted"]
+    found = compare_cams(model, samples, CamComparison(("own",), aopc_images=0))["own"]
+    raw = model.maps(samples.images)
+    expected = point_localization(raw, samples.boxes, 32)["weighted"]
     flat = np.ones((len(raw), 32, 32, 3))
-    assert expected != point_localization(flat, looked.boxes, 32)["weighted"]
-    assert found.figures["point"][0] == pytest.approx(expected)
+    assert expected != point_localization(flat, samples.boxes, 32)["weighted"]
+    assert found.estimates["point"].value == pytest.approx(expected)
 
 
-def test_aopc_is_of_drawn_images_one_class_of_each(model, looked, found):
-    places, classes = looked.spread(4)
-    relevance = model.heatmaps(looked.images[places], [0, 1, 2])
+def test_aopc_is_of_drawn_images_one_class_of_each(model, samples, found):
+    places, classes = samples.draw(4)
+    relevance = model.heatmaps(samples.images[places], [0, 1, 2])
     curves = morf_curves(
         model.predict_proba,
-        looked.images[places],
+        samples.images[places],
         relevance[np.arange(4), :, :, classes],
         QUICK.aopc,
         classes,
     )
-    assert found["own"].figures["aopc"][0] == pytest.approx(aopc(curves).mean())
+    assert found["own"].estimates["aopc"].value == pytest.approx(aopc(curves).mean())
     assert found["own"].aopc_images == 4
 
 
-def test_images_are_spread_over_the_classes(looked):
-    places, classes = looked.spread(4)
+def test_images_are_spread_over_the_classes(samples):
+    places, classes = samples.draw(4)
     assert len(set(places)) == 4
     assert set(classes) == {0, 1, 2}  # folders are in the order of the classes
     for place, index in zip(places, classes, strict=True):
-        assert len(looked.boxes_of(place, index)) == 1
-    np.testing.assert_array_equal(looked.spread(4)[0], places)
-    assert any(looked.spread(4, seed)[0].tolist() != places.tolist() for seed in (1, 2))
-    assert sorted(looked.spread(99)[0]) == list(range(12))
-    boxed = dataclasses.replace(looked, boxes=looked.boxes[3:5])
-    assert sorted(boxed.spread(99)[0]) == [3, 4]
+        assert len(samples.boxes_of(place, index)) == 1
+    np.testing.assert_array_equal(samples.draw(4)[0], places)
+    assert any(samples.draw(4, seed)[0].tolist() != places.tolist() for seed in (1, 2))
+    assert sorted(samples.draw(99)[0]) == list(range(12))
+    boxed = dataclasses.replace(samples, boxes=samples.boxes[3:5])
+    assert sorted(boxed.draw(99)[0]) == [3, 4]
 
 
-def test_a_seed_decides_the_images_of_aopc_and_the_intervals(model, looked, found):
-    other = compare(model, looked, dataclasses.replace(QUICK, seed=5))["own"]
-    mine = found["own"].figures
-    assert other.figures["energy"][0] == mine["energy"][0]
-    assert other.figures["energy"][1:] != mine["energy"][1:]
-    assert other.figures["aopc"] != mine["aopc"]
+def test_a_seed_decides_the_images_of_aopc_and_the_intervals(model, samples, found):
+    other = compare_cams(model, samples, dataclasses.replace(QUICK, seed=5))["own"]
+    mine = found["own"].estimates
+    assert other.estimates["energy"].value == mine["energy"].value
+    assert other.estimates["energy"] != mine["energy"]
+    assert other.estimates["aopc"] != mine["aopc"]
 
 
-def test_maps_of_nothing_are_counted(model, looked, found):
+def test_maps_of_nothing_are_counted(model, samples, found):
     assert found["own"].empty == 0
 
     class Blind(Model):
@@ -190,67 +197,73 @@ def test_maps_of_nothing_are_counted(model, looked, found):
             return np.zeros((len(images), 32, 32, len(classes)), np.float32)
 
     config = CamComparison(("own",), aopc_images=0)
-    assert compare(Blind(), looked, config)["own"].empty == 12
+    assert compare_cams(Blind(), samples, config)["own"].empty == 12
 
 
-def test_the_only_batch_is_not_timed_while_it_compiles(looked):
+def test_the_only_batch_is_not_timed_while_it_compiles(samples):
     calls = []
 
     def method(images, lists):
         calls.append(len(images))
         return np.zeros((*images.shape[:3], len(lists[0])))
 
-    maps_of(method, looked, 99)
+    maps_of(method, samples, 99)
     assert calls == [12, 12]
 
 
-def test_without_images_for_aopc_there_is_none(model, looked):
+def test_without_images_for_aopc_there_is_none(model, samples):
     config = CamComparison(("center",), aopc_images=0)
-    assert np.isnan(compare(model, looked, config)["center"].figures["aopc"][0])
+    assert np.isnan(
+        compare_cams(model, samples, config)["center"].estimates["aopc"].value
+    )
 
 
-def test_the_row_to_beat_knows_nothing_of_the_image(found, looked):
+def test_the_row_to_beat_knows_nothing_of_the_image(found, samples):
     for heat in found["center"].maps:
         np.testing.assert_array_equal(heat, center_gaussian(32))
 
 
-def test_thresholds_can_come_from_other_images(model, looked):
+def test_thresholds_can_come_from_other_images(model, samples):
     first = dataclasses.replace(
-        looked,
-        images=looked.images[:6],
-        boxes=looked.boxes[looked.boxes[:, 0] < 6],
-        classes=looked.classes[:6],
+        samples,
+        images=samples.images[:6],
+        boxes=samples.boxes[samples.boxes[:, 0] < 6],
+        classes=samples.classes[:6],
     )
     config = CamComparison(("gradcam",), aopc_images=0)
-    tuned = compare(model, looked, config, first)["gradcam"]
-    on_others = compare(model, first, config)["gradcam"].threshold
+    tuned = compare_cams(model, samples, config, first)["gradcam"]
+    on_others = compare_cams(model, first, config)["gradcam"].threshold
     np.testing.assert_array_equal(tuned.threshold, on_others)
-    best = compare(model, looked, config)["gradcam"].figures["max_box_acc_v2"][0]
-    assert tuned.figures["max_box_acc_v2"][0] <= best
+    best = (
+        compare_cams(model, samples, config)["gradcam"]
+        .estimates["max_box_acc_v2"]
+        .value
+    )
+    assert tuned.estimates["max_box_acc_v2"].value <= best
 
 
 def test_everything_that_goes_with_the_model_is_compared(model):
-    assert set(methods_of(model, CamComparison())) == set(cam_comparison.NAMES)
+    assert set(methods_of(model, CamComparison())) == set(CAMS)
 
 
-def test_what_is_written_says_what_was_measured(found, looked, tmp_path):
-    rows = cam_report.write(tmp_path, found, looked, {"split": "test"})
-    assert [row["method"] for row in rows] == ["own", "gradcam", "center"]
+def test_what_is_written_says_what_was_measured(found, samples, tmp_path):
+    table = write_cams(tmp_path, found, samples, {"split": "test"})
+    assert [row["method"] for row in table.rows] == ["own", "gradcam", "center"]
     with (tmp_path / "cams.csv").open() as file:
         first = next(csv.DictReader(file))
-    assert float(first["point"]) == pytest.approx(found["own"].figures["point"][0])
+    assert float(first["point"]) == pytest.approx(found["own"].estimates["point"].value)
     written = json.loads((tmp_path / "cams.json").read_text())
     assert written["split"] == "test"
     assert len(written["max_box_acc_v2_thresholds"]["gradcam"]) == 3
     for name in ("cams.png", "maps.png"):
         assert (tmp_path / name).stat().st_size > 5000
-    shown = cam_report.text(rows)
+    shown = str(table)
     assert "MaxBoxAccV2" in shown
     assert "center" in shown
 
 
 def test_the_page_has_the_same_images_of_all_and_the_middle_once(
-    found, looked, tmp_path, monkeypatch, caplog
+    found, samples, tmp_path, monkeypatch, caplog
 ):
     drawn = {}
 
@@ -262,24 +275,24 @@ def test_the_page_has_the_same_images_of_all_and_the_middle_once(
     other = dataclasses.replace(found["own"], images=1 - found["own"].images)
     several = {f"{name}: {key}": one for name in "ab" for key, one in found.items()}
     with caplog.at_level("INFO"):
-        cam_report.write(tmp_path, several | {"c: own": other}, looked, {})
+        write_cams(tmp_path, several | {"c: own": other}, samples, {})
     assert "not on the page of maps: c: own" in caplog.text
     names = ["a: own", "a: gradcam", "center", "b: own", "b: gradcam"]
     assert list(drawn["maps"]) == names
-    places, classes = looked.spread(6)
-    np.testing.assert_array_equal(drawn["images"], looked.images[places])
-    assert drawn["names"] == [looked.names[index] for index in classes]
+    places, classes = samples.draw(6)
+    np.testing.assert_array_equal(drawn["images"], samples.images[places])
+    assert drawn["names"] == [samples.class_names[index] for index in classes]
     np.testing.assert_array_equal(
-        drawn["boxes"][0], looked.boxes[looked.boxes[:, 0] == places[0], 1:5]
+        drawn["boxes"][0], samples.boxes[samples.boxes[:, 0] == places[0], 1:5]
     )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"methods": ("grad-cam",)}, "Methods are among own, cam, gradcam"),
-        ({"batch_size": 0}, "batch_size is positive"),
-        ({"aopc_images": -1}, "aopc_images not negative"),
+        ({"methods": ("grad-cam",)}, "methods.*grad-cam"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"aopc_images": -1}, "aopc_images=-1"),
     ],
 )
 def test_wrong_settings_are_refused(options, message):
@@ -289,5 +302,5 @@ def test_wrong_settings_are_refused(options, message):
 
 def test_images_without_boxes_are_refused(model, table):
     bare = dataclasses.replace(table, boxes=np.zeros((0, 6), np.float32))
-    with pytest.raises(ValueError, match=r"measured against boxes.*12 images"):
-        look(model, bare)
+    with pytest.raises(ValueError, match=r"boxes.*12 images"):
+        read_boxed_images(model.config, bare)

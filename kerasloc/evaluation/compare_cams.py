@@ -1,0 +1,308 @@
+"""Comparison of maps with boxes: every method and model, measured by the same code."""
+
+import dataclasses
+import logging
+import pathlib
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+from tqdm import tqdm
+
+from kerasloc.cams import METHODS
+from kerasloc.evaluation.configs import CENTER, OWN, CamComparison
+from kerasloc.evaluation.results import ResultTable, columns_of
+from kerasloc.evaluation.samples import BoxedImages
+from kerasloc.io import write_json
+from kerasloc.localizers import Localizer
+from kerasloc.metrics import (
+    Estimate,
+    aopc,
+    box_overlaps,
+    center_gaussian,
+    energy_in_boxes,
+    iobb_accuracy,
+    morf_curves,
+    point_localization,
+    pxap,
+)
+
+logger = logging.getLogger(__name__)
+
+# Function from images and lists of classes, one list per image, to heat maps.
+Method = Callable[[np.ndarray, list[list[int]]], np.ndarray]
+
+NAMES = (OWN, *METHODS, CENTER)
+IOBB = 0.25
+SHOWN = 6  # images on the page of maps
+MARGIN = 1e-6  # heat of exactly 0 or 1 has no logit
+TITLES = {
+    "point": "point accuracy",
+    "iobb": f"IoBB > {IOBB}",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "pxap": "PxAP in boxes",
+    "energy": "energy in boxes",
+    "aopc": "AOPC",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapScores:
+    """Metrics of the maps of a method.
+
+    Attributes:
+        estimates: Estimates by the names of :data:`TITLES`.
+        seconds: Seconds per image, the median over batches.
+        pairs: Number of pairs of an image and a class with boxes.
+        empty: Number of these pairs whose map is 0 everywhere.
+        aopc_images: Number of images behind AOPC.
+        threshold: Threshold of MaxBoxAccV2 for each IoU.
+        images: The first drawn images, (k, rows, cols, channels).
+        maps: Heat maps of these, of one class each, (k, rows, cols).
+    """
+
+    estimates: dict[str, Estimate]
+    seconds: float
+    pairs: int
+    empty: int
+    aopc_images: int
+    threshold: np.ndarray
+    images: np.ndarray
+    maps: np.ndarray
+
+
+def compare_cams(
+    wrapper: Localizer,
+    samples: BoxedImages,
+    config: CamComparison,
+    tuning: BoxedImages | None = None,
+) -> dict[str, MapScores]:
+    """Measure every method on the same images, by name.
+
+    Args:
+        wrapper: Wrapper of any family.
+        samples: Images with boxes.
+        config: Methods and options.
+        tuning: Other images, on which the thresholds of MaxBoxAccV2 are chosen; when
+            None they are the best on the measured images, as published.
+    """
+    scores = {}
+    for name, method in methods_of(wrapper, config).items():
+        logger.info("%s: %d images", name, len(samples.images))
+        threshold = None
+        if tuning is not None:
+            maps, _ = maps_of(method, tuning, config.batch_size)
+            overlaps = box_overlaps(maps, tuning.boxes, tuning.size)
+            threshold = overlaps.max_box_acc_v2()["threshold"]
+        maps, seconds = maps_of(method, samples, config.batch_size)
+        peaks = maps
+        if name == OWN and "maps" in getattr(wrapper, "outputs", ()):
+            peaks = _raw_maps(wrapper, samples, config.batch_size)
+        curves = _aopc(wrapper, samples, maps, config)
+        boxed = box_overlaps(maps, samples.boxes, samples.size)
+        accuracy = boxed.max_box_acc_v2(threshold, seed=config.seed)
+        estimates = _estimates(samples, maps, peaks, config.seed)
+        estimates["max_box_acc_v2"] = Estimate.from_report(accuracy)
+        estimates["aopc"] = Estimate.of_mean(curves, seed=config.seed)
+        drawn = samples.draw(SHOWN, config.seed)
+        scores[name] = MapScores(
+            {key: estimates[key] for key in TITLES},
+            seconds,
+            len(accuracy["pairs"]),
+            sum(not maps[image, :, :, index].any() for image, index in samples.pairs),
+            len(curves),
+            accuracy["threshold"],
+            samples.images[drawn[0]],
+            maps[drawn[0], :, :, drawn[1]],
+        )
+    return scores
+
+
+def methods_of(wrapper: Localizer, config: CamComparison) -> dict[str, Method]:
+    """Return the methods of a wrapper by name.
+
+    Args:
+        wrapper: Wrapper of any family.
+        config: Methods and their layer.
+
+    Raises:
+        ValueError: If a named method does not apply to the model.
+    """
+    methods: dict[str, Method] = {}
+    for name in config.methods or NAMES:
+        if name == OWN:
+            methods[name] = lambda images, classes: _heatmaps(wrapper, images, classes)
+        elif name == CENTER:
+            methods[name] = _center
+        else:
+            try:
+                methods[name] = METHODS[name](wrapper, config.layer)
+            except ValueError as error:
+                if config.methods or name != "cam":
+                    raise
+                logger.info("Without cam: %s", error)
+    return methods
+
+
+def maps_of(
+    method: Method, samples: BoxedImages, batch_size: int
+) -> tuple[np.ndarray, float]:
+    """Compute heat maps (n, rows, cols, classes), 0 for classes not of an image.
+
+    Args:
+        method: Function of :func:`methods_of`.
+        samples: Images and their classes.
+        batch_size: Number of images in a batch.
+
+    Returns:
+        The maps, and the seconds per image, the median over batches. The first batch,
+        which compiles, does not count; it is repeated when it is the only one.
+    """
+    shape = (*samples.images.shape[:3], len(samples.class_names))
+    maps, seconds = np.zeros(shape, np.float32), []
+    starts = list(range(0, len(samples.images), batch_size))
+    starts = [0, *starts] if len(starts) == 1 else starts
+    for start in tqdm(starts, "Explaining", unit="batch", leave=False):
+        images = samples.images[start : start + batch_size]
+        classes = samples.classes[start : start + batch_size]
+        count = max(1, *map(len, classes))
+        filled = [(row or [0]) + (row or [0])[:1] * count for row in classes]
+        began = time.perf_counter()
+        with warnings.catch_warnings():  # maps that are 0 are counted
+            warnings.filterwarnings("ignore", message=".*heat map is 0")
+            heat = method(images, [row[:count] for row in filled])
+        seconds.append((time.perf_counter() - began) / len(images))
+        for image, row in enumerate(classes):
+            maps[start + image][:, :, row] = heat[image][:, :, : len(row)]
+    return maps, float(np.median(seconds[1:]))
+
+
+def _heatmaps(
+    wrapper: Localizer, images: np.ndarray, classes: list[list[int]]
+) -> np.ndarray:
+    """Compute a wrapper's heat maps (n, rows, cols, k) of lists of k classes."""
+    needed, columns = np.unique(classes, return_inverse=True)
+    heat = wrapper.heatmaps(images, needed.tolist(), squeeze=False)
+    columns = columns.reshape(np.shape(classes))
+    return np.take_along_axis(heat, columns[:, None, None], axis=-1)
+
+
+def _raw_maps(wrapper: Localizer, samples: BoxedImages, batch_size: int) -> np.ndarray:
+    """Compute raw maps (n, rows, cols, classes), whose maximum is unique.
+
+    Heat maps of these networks, probabilities or soft masks, are 1 at many pixels.
+    """
+    starts = range(0, len(samples.images), batch_size)
+    batches = [samples.images[start : start + batch_size] for start in starts]
+    return np.concatenate([wrapper.maps(batch, squeeze=False) for batch in batches])
+
+
+def _center(images: np.ndarray, classes: list[list[int]]) -> np.ndarray:
+    """Return a Gaussian at the center for every class."""
+    shape = (*images.shape[:3], len(classes[0]))
+    return np.broadcast_to(center_gaussian(images.shape[1:3])[..., None], shape)
+
+
+def _estimates(
+    samples: BoxedImages, maps: np.ndarray, peaks: np.ndarray, seed: int
+) -> dict[str, Estimate]:
+    """Compute the metrics of heat maps that have no options."""
+    boxes, size = samples.boxes, samples.size
+    raw = logit(np.clip(maps, MARGIN, 1 - MARGIN))  # its sigmoid is the heat
+    reports = {
+        "point": point_localization(peaks, boxes, size, seed=seed),
+        "iobb": iobb_accuracy(raw, boxes, size, IOBB, seed=seed),
+        "energy": energy_in_boxes(maps, boxes, size, seed=seed),
+    }
+    pixels = pxap(maps, samples.masks, seed=seed)
+    bounds = pixels["intervals"]["pooled"]
+    estimates = {name: Estimate.from_report(report) for name, report in reports.items()}
+    return estimates | {"pxap": Estimate(pixels["pooled"], *bounds, len(maps))}
+
+
+def _aopc(
+    wrapper: Localizer, samples: BoxedImages, maps: np.ndarray, config: CamComparison
+) -> np.ndarray:
+    """Compute AOPC (k,) of drawn images, one class each."""
+    drawn, classes = samples.draw(config.aopc_images, config.seed)
+    if not len(drawn):
+        return np.empty(0)
+    curves = morf_curves(
+        lambda images: wrapper.predict_proba(images, squeeze=False),
+        samples.images[drawn],
+        maps[drawn, :, :, classes],
+        dataclasses.replace(config.aopc, seed=config.seed),
+        classes,
+    )
+    return aopc(curves)
+
+
+def cam_table(scores: Mapping[str, MapScores]) -> ResultTable:
+    """Tabulate methods, with 95 % bootstrap intervals over images.
+
+    Args:
+        scores: Scores by method; of several models by ``MODEL: METHOD``.
+    """
+    rows = []
+    for name, score in scores.items():
+        row = {
+            "method": name,
+            "pairs": score.pairs,
+            "empty": score.empty,
+            "aopc_images": score.aopc_images,
+            "seconds": score.seconds,
+        }
+        for key, estimate in score.estimates.items():
+            row |= columns_of(key, estimate)
+        rows.append(row)
+    titles = {"pairs": "pairs", **TITLES, "seconds": "seconds per image"}
+    return ResultTable.from_rows(rows, titles)
+
+
+def write_cams(
+    folder: pathlib.Path,
+    scores: Mapping[str, MapScores],
+    samples: BoxedImages,
+    settings: Mapping[str, Any],
+    seed: int = 0,
+) -> ResultTable:
+    """Write cams.csv, cams.json, cams.png (bars) and maps.png (maps side by side).
+
+    Args:
+        folder: Folder, made when absent.
+        scores: Scores by method; of several models by ``MODEL: METHOD``.
+        samples: Images of the first model. The page of maps has the methods that were
+            measured on the same images, and the control once.
+        settings: Further entries of cams.json.
+        seed: Seed of the comparison.
+    """
+    from kerasloc.plotting import method_bars, method_page
+
+    table = cam_table(scores)
+    table.write_csv(folder / "cams.csv")
+    thresholds = {name: score.threshold for name, score in scores.items()}
+    content = {"rows": table.rows, "max_box_acc_v2_thresholds": thresholds}
+    write_json(folder / "cams.json", {**settings, **content})
+    method_bars(table.rows, TITLES).savefig(folder / "cams.png", dpi=110)
+    drawn, classes = samples.draw(SHOWN, seed)
+    images, maps, skipped = samples.images[drawn], {}, []
+    for name, score in scores.items():
+        if np.array_equal(score.images, images):
+            title = CENTER if name.endswith(f": {CENTER}") else name
+            maps.setdefault(title, score.maps)
+        else:
+            skipped.append(name)
+    if skipped:
+        logger.info(
+            "Other images than those of the first model, so compare within a dataset "
+            "only, and not on the page of maps: %s",
+            ", ".join(skipped),
+        )
+    boxes = [samples.boxes_of(*pair) for pair in zip(drawn, classes, strict=True)]
+    names = [samples.class_names[index] for index in classes]
+    page = method_page(images, boxes, maps, names)
+    page.savefig(folder / "maps.png", dpi=90)
+    return table

@@ -1,0 +1,303 @@
+"""Options of evaluation: images, runs, galleries, comparisons; loads no Keras."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kerasloc.configs import check_rules, option
+from kerasloc.data.datasets import READERS
+from kerasloc.metrics import AopcConfig
+
+SPLITS = ("test", "val")
+CHECKPOINTS = ("best", "best-auroc", "best-tiou", "best-tior", "last")
+OWN, CENTER = "own", "center"
+CAMS = (
+    OWN,
+    "cam",
+    "gradcam",
+    "gradcampp",
+    "xgradcam",
+    "hirescam",
+    "layercam",
+    "eigencam",
+    "eigengradcam",
+    "scorecam",
+    "ablationcam",
+    CENTER,
+)
+STEPS = 20  # tiles that AOPC perturbs
+EXPLANATIONS = ("high", "low", "gradcam", "random", "center")
+EXPLAINED = ("predicted", "true")
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleConfig:
+    """Images of a run's data, or of other data in its place.
+
+    The help texts of the fields (``metadata``) describe them.
+
+    Raises:
+        ValueError: If the split is unknown.
+    """
+
+    data_dir: str | None = option(
+        None,
+        "Folder of the images, or csv file (default: data of the run, from its "
+        "config.json).",
+    )
+    dataset: str | None = option(
+        None,
+        "Kind of the data in --data-dir (default: csv for a file, folders for a "
+        "folder).",
+        choices=tuple(READERS),
+    )
+    image_dir: str | None = option(
+        None, "Folder of the csv's images (default: the csv's)."
+    )
+    split: str = option("test", "Split of the data.", choices=SPLITS)
+    on_error: str | None = option(
+        None,
+        "Treatment of broken images: stop, or leave out and count (default: as in "
+        "training).",
+        choices=("raise", "skip"),
+    )
+
+    def __post_init__(self) -> None:
+        check_rules(
+            {f"a split of {', '.join(SPLITS)}": self.split in SPLITS}, self.split
+        )
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """Options that replace those of the run; see ``data_of_run``."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig(SampleConfig):
+    """Options of the evaluation of a run.
+
+    The help texts of the fields (``metadata``) describe them.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Examples:
+        >>> EvaluationConfig(split="val", checkpoint="last").folder
+        'evaluation-val-last'
+    """
+
+    checkpoint: str = option(
+        "best",
+        "Weights of the run; HAM keeps one checkpoint for each score.",
+        choices=CHECKPOINTS,
+    )
+    batch_size: int = option(16, "Number of images in a batch.")
+    aopc_images: int = option(
+        32, "Number of images that AOPC of an explainer-classifier is measured on."
+    )
+    figures: int = option(
+        2, "Number of images whose refinement is drawn (HRCAM's full model)."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rules = {
+            "aopc_images of at least 0": self.aopc_images >= 0,
+            "batch_size of at least 1": self.batch_size >= 1,
+        }
+        check_rules(
+            rules, f"aopc_images={self.aopc_images}, batch_size={self.batch_size}"
+        )
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder in the run that the results are written to."""
+        names = ["evaluation"]
+        names += [] if self.split == "test" else [self.split]
+        names += [] if self.checkpoint == "best" else [self.checkpoint]
+        return "-".join(names)
+
+
+@dataclasses.dataclass(frozen=True)
+class GalleryConfig:
+    """Images and classes that a gallery shows.
+
+    Raises:
+        ValueError: If a number is below 1.
+    """
+
+    images: tuple[str, ...] = option(
+        (),
+        "File names (also without folder or extension, or with more of the path), or "
+        "indices, in the order of the rows (default: all, those with boxes first).",
+        metavar="IMAGE",
+    )
+    classes: tuple[str, ...] = option(
+        (),
+        "Names of classes, shown for every image (default: those with boxes in the "
+        "image, else the true ones, else the likeliest; the true one of an "
+        "explainer-classifier).",
+        metavar="CLASS",
+    )
+    limit: int | None = option(
+        None,
+        "Largest number of rows, with --html of images (default: no limit).",
+    )
+    rows_per_page: int = option(10, "Number of rows on a page.")
+    batch_size: int = option(16, "Number of images in a batch.")
+
+    def __post_init__(self) -> None:
+        rules = {
+            "limit of at least 1": self.limit is None or self.limit >= 1,
+            "rows_per_page of at least 1": self.rows_per_page >= 1,
+            "batch_size of at least 1": self.batch_size >= 1,
+        }
+        check_rules(
+            rules,
+            f"limit={self.limit}, rows_per_page={self.rows_per_page}, "
+            f"batch_size={self.batch_size}",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedRuns:
+    """Models that are compared, and the folder of the results."""
+
+    weights: tuple[str, ...] = option(
+        (),
+        "Run folders or weight files (default: newest run of --type).",
+        metavar="RUN",
+    )
+    type: str = option(
+        "", "Family of the newest run, or of weight files outside a run folder."
+    )
+    results_dir: str = option("results", "Folder of the runs.")
+    output: str | None = option(
+        None, "Folder of the results (default: a folder in the first run)."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnSamples(SampleConfig):
+    """Images that are drawn from a run's data, or from other data in its place.
+
+    Raises:
+        ValueError: If the limit is below 1.
+    """
+
+    limit: int = option(100, "Largest number of images; they are drawn.")
+    seed: int = option(0, "Seed of everything that is drawn.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rules({"a limit of at least 1": self.limit >= 1}, f"limit={self.limit}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CamComparison:
+    """Methods that are compared, and options of their metrics.
+
+    Attributes:
+        methods: Names of methods: ``own``, the model's heat maps; the methods of
+            :func:`kerasloc.cam`; ``center``, a Gaussian at the center of every image.
+            All that the model has when empty.
+        layer: Layer that the methods explain; the wrapper's default when None.
+        aopc: Options of the perturbation.
+        aopc_images: Number of the images with boxes that AOPC is measured on, drawn,
+            one class of each; 0 for none.
+        batch_size: Number of images in a batch.
+        seed: Seed of what is drawn: these images, and those of the bootstrap.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    methods: tuple[str, ...] = option(
+        (),
+        "Methods: own (the model's heat maps), cam, gradcam, gradcampp, xgradcam, "
+        "hirescam, layercam, eigencam, eigengradcam, scorecam, ablationcam, center "
+        "(default: all for one model, own and center for several).",
+        metavar="METHOD",
+    )
+    layer: str | None = option(
+        None, "Layer that the methods explain (default: the deepest)."
+    )
+    aopc: AopcConfig = dataclasses.field(
+        default_factory=lambda: AopcConfig(steps=STEPS)
+    )
+    aopc_images: int = option(
+        32, "Number of images with boxes for AOPC, 21 predictions each; 0 for none."
+    )
+    batch_size: int = option(8, "Number of images in a batch.")
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "methods", check_methods(self.methods, CAMS))
+        check_rules(
+            {
+                "batch_size of at least 1": self.batch_size >= 1,
+                "aopc_images of at least 0": self.aopc_images >= 0,
+            },
+            f"batch_size={self.batch_size}, aopc_images={self.aopc_images}",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplanationComparison:
+    """Methods that are compared, and options of their metrics.
+
+    Attributes:
+        methods: Names of methods: ``high``, the wrapper's heat map; ``low``, its
+            ``low_res_cam``; ``gradcam``, its ``grad_cam``; and the controls ``random``,
+            a random order of tiles for every image, and ``center``, a Gaussian at the
+            center. All that the wrapper has when empty.
+        of: Explained class: ``predicted``, the likeliest, or ``true``, the first class
+            with boxes or else the first true one; the likeliest where an image has
+            neither.
+        aopc: Options of the perturbation.
+        batch_size: Number of images in a batch.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    methods: tuple[str, ...] = option(
+        (),
+        "Methods: high (the model's heat map), low, gradcam, random, center (default: "
+        "all that the model has).",
+        metavar="METHOD",
+    )
+    of: str = option("predicted", "Explained class: predicted or true.")
+    aopc: AopcConfig = dataclasses.field(default_factory=AopcConfig)
+    batch_size: int = option(8, "Number of images in a batch.")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "methods", check_methods(self.methods, EXPLANATIONS))
+        rules = {
+            f"of to be one of {', '.join(EXPLAINED)}": self.of in EXPLAINED,
+            "batch_size of at least 1": self.batch_size >= 1,
+        }
+        check_rules(rules, f"of={self.of!r}, batch_size={self.batch_size}")
+
+
+def check_methods(methods: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods, each once.
+
+    Args:
+        methods: Names of methods.
+        names: Names that exist.
+
+    Raises:
+        ValueError: If a method does not exist.
+
+    Examples:
+        >>> check_methods(["low", "high", "low"], ["high", "low"])
+        ('low', 'high')
+    """
+    unknown = [name for name in methods if name not in names]
+    if unknown:
+        raise ValueError(
+            f"Expected methods among {', '.join(names)}. Received: methods={unknown}."
+        )
+    return tuple(dict.fromkeys(methods))
