@@ -1,8 +1,12 @@
-"""Measures a trained model on test images: classes, maps and controls, side by side."""
+"""Evaluates a trained model on test images: classes, maps and their controls."""
 
+import dataclasses
 import pathlib
 
-from kerasloc.training import arguments
+from kerasloc.configs import option, select_fields
+from kerasloc.evaluation.configs import EvaluationConfig
+from kerasloc.models import families
+from kerasloc.training import cli
 
 EXAMPLE = """\
 examples:
@@ -27,119 +31,76 @@ and json tables, the confusion matrix, and the pictures of some test images from
 to refined heat map.
 """
 
+DEFAULTS = {"batch_size": 32}
 
-HRCAM = ("half", "full")
-FAMILIES = (
-    *HRCAM,
-    "pylon",
-    "baseline",
-    "li2018",
-    "fpn",
-    "unet",
-    "deeplabv3plus",
-    "pan",
-    "ham",
-    "explainer",
-)
-CHECKPOINTS = ("best", "best-auroc", "best-tiou", "best-tior", "last")
-BASELINE = ("python scripts/train_baseline.py --model NAME",)
-HALF = "python scripts/pretrain_half.py"
-COMMANDS = {
-    "half": (HALF,),
-    "full": (HALF, "python scripts/train_full.py"),
-    "pylon": ("python scripts/train_pylon.py",),
-    "ham": ("python scripts/train_ham.py",),
-    "explainer": ("python scripts/train_explainer.py",),
-}
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedRuns:
+    """Runs that are evaluated together."""
+
+    type: str | None = option(
+        None,
+        f"Family: {', '.join(families.names())} (default: that of --weights).",
+    )
+    weights: tuple[str, ...] = option(
+        (), "Run folders (default: newest run of --type).", metavar="RUN"
+    )
+    results_name: str | None = option(
+        None, "Name of the run, instead of --weights (default: newest run)."
+    )
+    results_dir: str = option("results", "Folder of the runs.")
+
+    def folders(self) -> list[pathlib.Path]:
+        """Return the run folders.
+
+        Raises:
+            ValueError: If there is no run of the family.
+        """
+        from kerasloc.localizers.loading import newest_run
+
+        if self.weights:
+            return [pathlib.Path(folder) for folder in self.weights]
+        if self.results_name:
+            return [pathlib.Path(self.results_dir) / self.type / self.results_name]
+        return [newest_run(self.type, self.results_dir)]
 
 
 def parse(words=None):
-    """The options of the command line."""
-    parser = arguments.Parser(__doc__, EXAMPLE)
-    parser.add_argument(
-        "--type", choices=FAMILIES, help="family (default: that of --weights)"
-    )
-    parser.add_argument(
-        "--weights", nargs="+", help="run folders (default: the newest run)"
-    )
-    parser.add_argument("--results-name", help="name of one run, instead of --weights")
-    parser.add_argument("--results-dir", default="results", help="where runs lie")
-    parser.add_argument(
-        "--data-dir", help="data (default: that of the run, from its config.json)"
-    )
-    parser.add_argument("--dataset", choices=arguments.DATASETS, help="what it is")
-    parser.add_argument("--image-dir", help="where a csv's images lie")
-    parser.add_argument("--split", choices=("test", "val"), default="test")
-    parser.add_argument(
-        "--checkpoint",
-        choices=CHECKPOINTS,
-        help="which weights of the run (default best; HAM keeps one for each score)",
-    )
-    parser.add_argument(
-        "--on-error", choices=("raise", "skip"), help="default: as in training"
-    )
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument(
-        "--aopc-images",
-        type=int,
-        help="images that AOPC of an explainer-classifier is measured on (default 32)",
-    )
-    parser.add_argument(
-        "--figures", type=int, default=2, help="test images to draw (default 2)"
-    )
-    options = parser.parse_args(words)
-    if options.type is None and not options.weights:
-        parser.error("give --type, or --weights")
+    """Parse the command line."""
+    parser = cli.Parser(__doc__, EXAMPLE)
+    cli.add_options(parser, EvaluatedRuns, "runs")
+    presets = {"default": DEFAULTS}
+    cli.add_options(parser, EvaluationConfig, "evaluation", presets=presets)
+    options = cli.overrides(parser.parse_args(words))
+    if not options.keys() & {"type", "weights"}:
+        parser.error("expected --type or --weights")
     return options
 
 
-def run_folders(options) -> list[pathlib.Path]:
-    """The runs to evaluate."""
-    from kerasloc.weights import find_runs, runs_in
-
-    if options.weights:
-        return [pathlib.Path(one) for one in options.weights]
-    place = pathlib.Path(options.results_dir) / options.type
-    if options.results_name:
-        return [place / options.results_name]
-    runs = runs_in(place) or find_runs(options.type)
-    if not runs:
-        raise ValueError(
-            f"Evaluation needs a trained model. Received: no run in {place}. Run "
-            f"{' and then '.join(COMMANDS.get(options.type, BASELINE))}."
-        )
-    return runs[:1]
-
-
 def main(words=None):
-    """Evaluates one run, or several and their mean and deviation."""
+    """Evaluate one run, or several and their mean and deviation."""
     options = parse(words)
-    from kerasloc.configs import select_fields
-    from kerasloc.evaluation import EvaluationConfig, collect_runs, evaluate_run
+    from kerasloc.evaluation import collect_runs, evaluate_run
     from kerasloc.runs import read_network
 
-    folders = run_folders(options)
-    families = {read_network(folder).family for folder in folders}
-    if options.type is not None:
-        families.add(options.type)
-    if len(families) > 1:
+    runs = EvaluatedRuns(**select_fields(EvaluatedRuns, options))
+    config = EvaluationConfig(**DEFAULTS | select_fields(EvaluationConfig, options))
+    folders = runs.folders()
+    names = {read_network(folder).family for folder in folders}
+    names |= {runs.type} if runs.type else set()
+    if len(names) > 1:
         raise ValueError(
-            "Runs of one family are evaluated together. Received: "
-            f"{', '.join(sorted(families))}. Call the script once for each."
+            f"Expected runs of one family. Received: {', '.join(sorted(names))}. Call "
+            "the script once for each."
         )
-    family = families.pop()
-    place = pathlib.Path(options.results_dir) / family
-    config = EvaluationConfig(
-        **select_fields(EvaluationConfig, arguments.given(options))
-    )
     tables = [evaluate_run(folder, config) for folder in folders]
     if len(tables) > 1:
-        names = [folder.name for folder in folders]
-        collected = collect_runs(tables, place / "collected", names)
-        if "localization" in collected.details:
-            path = place / "localization_collected.csv"
-            collected.details["localization"].write_csv(path)
+        target = pathlib.Path(runs.results_dir) / names.pop()
+        run_names = [folder.name for folder in folders]
+        collected = collect_runs(tables, target / "collected", run_names)
+        for name, table in collected.details.items():  # where they have always been
+            table.write_csv(target / f"{name}_collected.csv")
 
 
 if __name__ == "__main__":
-    arguments.run_main(main)
+    cli.run_main(main)

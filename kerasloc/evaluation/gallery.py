@@ -1,38 +1,75 @@
-"""What a model shows and answers, batch by batch: by image and class, or by image."""
+"""Galleries of heat maps: rows of an image and a class, and images with all classes."""
 
 import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-from tqdm import tqdm
+from scipy.special import expit
 
-from kerasloc.data.pipeline import PipelineConfig, batches
+from kerasloc.checks import class_index
+from kerasloc.configs import NetworkConfig
 from kerasloc.data.table import Table
-from kerasloc.evaluation.choice import (
-    Choice,
-    class_indices,
-    picked,
+from kerasloc.evaluation.configs import GalleryConfig
+from kerasloc.evaluation.samples import (
+    boxes_of,
+    pick_samples,
     positive_classes,
+    read_batches,
     true_classes,
 )
-from kerasloc.metrics import locate_point, min_max
+from kerasloc.localizers import Localizer
+from kerasloc.metrics import locate_point, min_max, resize_maps
 from kerasloc.plotting import HeatmapRow, ReportClass, ReportImage
 
 FIELDS = ("image", "labels", "boxes", "index")
-MANY_CLASSES = 16  # of more classes an image has only the likeliest on a report
+MANY_CLASSES = 16  # with more classes, html shows the likeliest only
 LIKELIEST = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Answer:
+class Example:
+    """An image with its annotations and the outputs of a model.
+
+    Attributes:
+        image: Image (rows, cols, channels) in [0, 1].
+        path: Path of the image.
+        labels: Labels (classes,): 1, 0 or NaN (unknown).
+        boxes: Rows x, y, w, h, class in pixels, class -1 for padding.
+        probabilities: Probabilities (classes,).
+        maps: Raw maps by class index.
+        heat: Heat maps by class index, in [0, 1].
+        mask: Mask of the object of the label; None when unknown.
+        abnormality: Heat map of "any class", of models that have one.
+        abnormality_probability: Probability of "any class".
+    """
+
+    image: np.ndarray
+    path: str
+    labels: np.ndarray
+    boxes: np.ndarray
+    probabilities: np.ndarray
+    maps: dict[int, np.ndarray]
+    heat: dict[int, np.ndarray]
+    mask: np.ndarray | None = None
+    abnormality: np.ndarray | None = None
+    abnormality_probability: float | None = None
+
+    def locate(self, index: int) -> tuple[tuple[int, int], bool | None]:
+        """Locate the maximum x, y of a class's raw map; tell whether it is in a box."""
+        boxes = boxes_of(self.boxes, index)
+        return locate_point(self.maps[index], boxes, self.image.shape[:2])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GalleryRow:
     """One class of one image.
 
     Attributes:
-        shown: What a page or a report draws.
-        path: Of the image.
+        shown: Row of a page.
+        path: Path of the image.
         label: 1, 0 or NaN (unknown).
     """
 
@@ -40,217 +77,219 @@ class Answer:
     path: str
     label: float
 
-    def record(self) -> dict:
-        """The line of a table: image, class, label, probability, hit, x, y.
+    def record(self) -> dict[str, str | int | float]:
+        """Return image, class, label, probability, hit, x and y as a line of a table.
 
-        Hit is 1, 0 or "-" (no box), an unknown label is "".
+        Hit is 1, 0 or "-" (no box); an unknown label is "".
         """
-        hit = self.shown.hit
+        hit, (x, y) = self.shown.hit, self.shown.point
         return {
             "image": self.path,
             "class": self.shown.title,
             "label": "" if np.isnan(self.label) else int(self.label),
             "probability": self.shown.probability,
             "hit": "-" if hit is None else int(hit),
-            "x": self.shown.point[0],
-            "y": self.shown.point[1],
+            "x": x,
+            "y": y,
         }
 
 
-def rows_of(wrapper, table: Table, choice: Choice | None = None) -> Iterator[Answer]:
-    """The rows of a model on a table, one after the other.
+def rows_of(
+    wrapper: Localizer, table: Table, config: GalleryConfig | None = None
+) -> Iterator[GalleryRow]:
+    """Yield the rows of a model on a table, image by image.
 
-    Images are read, and maps made, batch by batch while the rows are taken; a bar
-    shows how far they are. The maximum is that of the raw map, resized bilinearly
-    (half-pixel centers) to the image's size; what is shown is the family's heat map,
-    scaled by its own minimum and maximum.
+    Images are read and predicted batch by batch. The maximum is that of the raw map,
+    resized bilinearly (half-pixel centers) to the image; shown is the family's heat
+    map, scaled by its own minimum and maximum.
 
     A wrapper with ``explanations`` has one map for all classes of an image: there is
-    one row per image, of its true class, and the explanation is shown as it is.
+    one row per image, of its true class, and the explanation is not scaled.
 
     Args:
-        wrapper: Of any family: ``config``, ``predict_proba``, ``maps`` and
-            ``heatmaps`` are used.
-        table: Images whose classes are the wrapper's, in its order.
-        choice: Which; everything by default.
+        wrapper: Wrapper of any family.
+        table: Images whose classes are those of the wrapper, in its order.
+        config: Images and classes; all by default.
 
     Raises:
         ValueError: If there is no such image or class.
     """
-    choice = choice or Choice()
-    chosen = class_indices(choice.classes, table)
-    table = picked(table, choice.images)
-    classes = [chosen] * len(table) if chosen else _own_classes(wrapper, table)
-    if choice.limit is not None:
-        enough = np.cumsum([max(1, len(each)) for each in classes])
-        count = int(np.searchsorted(enough, choice.limit)) + 1
+    config = config or GalleryConfig()
+    table, classes, _ = _choose(wrapper, table, config)
+    if config.limit is not None:
+        rows = np.cumsum([max(1, len(indices)) for indices in classes])
+        count = int(np.searchsorted(rows, config.limit)) + 1
         table, classes = table.subset(np.arange(len(table))[:count]), classes[:count]
-    answers = _rows(_answered(wrapper, table, classes, choice), wrapper.config)
-    return itertools.islice(answers, choice.limit)
+    examples = _examples(wrapper, table, classes, config.batch_size, FIELDS)
+    rows = (
+        _row(example, index, wrapper) for example in examples for index in example.maps
+    )
+    return itertools.islice(rows, config.limit)
 
 
 def images_of(
-    wrapper, table: Table, choice: Choice | None = None
+    wrapper: Localizer, table: Table, config: GalleryConfig | None = None
 ) -> Iterator[ReportImage]:
-    """The images of a report with what a model shows and answers, one after the other.
+    """Yield the images of an html page with their annotations and outputs.
 
-    Images and classes are chosen as for :func:`rows_of`; without ``choice.classes``
-    the other classes follow, likeliest first, all of up to 16, five of more. Heat maps
-    are the model's own, in [0, 1], not scaled by their minimum and maximum. A wrapper
-    with ``abnormality_heatmaps`` shows these, a table with masks its masks.
+    Images and classes are chosen as for :func:`rows_of`; without ``config.classes`` the
+    other classes follow, likeliest first, all of up to 16, five of more. Heat maps are
+    not scaled by their minimum and maximum. Networks with abnormality maps show these,
+    tables with masks their masks.
 
     Args:
-        wrapper: As for :func:`rows_of`.
-        table: Images whose classes are the wrapper's, in its order.
-        choice: Which; everything by default.
-
-    Returns:
-        Iterator of :class:`kerasloc.plotting.ReportImage`.
+        wrapper: Wrapper of any family.
+        table: Images whose classes are those of the wrapper, in its order.
+        config: Images and classes; all by default.
 
     Raises:
         ValueError: If there is no such image or class.
     """
-    choice = choice or Choice()
-    chosen = class_indices(choice.classes, table)
-    table = picked(table, choice.images)
-    table = table.subset(np.arange(len(table))[: choice.limit])
-    classes = [chosen] * len(table) if chosen else _own_classes(wrapper, table)
+    config = config or GalleryConfig()
+    table, classes, named = _choose(wrapper, table, config)
+    table = table.subset(np.arange(len(table))[: config.limit])
     count = len(table.class_names)
-    more = 0 if chosen else count if count <= MANY_CLASSES else LIKELIEST
-    examples = _answered(wrapper, table, classes, choice, more)
+    more = 0 if named else count if count <= MANY_CLASSES else LIKELIEST
+    fields = (*FIELDS, "mask") if (table.masks != "").any() else FIELDS
+    examples = _examples(wrapper, table, classes, config.batch_size, fields, more)
     start = _shared_folders(table.paths)
     return (_report_image(example, wrapper.config, start) for example in examples)
 
 
-def _answered(wrapper, table, classes, choice, more: int | None = None):
-    """Every image, its labels and boxes, the answers, and the maps of its classes.
-
-    Args:
-        wrapper: Of any family.
-        table: The images.
-        classes: Of each image; where there is none, the likeliest.
-        choice: How many at a time.
-        more: How many of the likeliest are asked for besides, for a report, which has
-            masks and abnormality, too; None for rows, which have neither.
-    """
-    network, fields = wrapper.config, FIELDS
-    if more is not None and (table.masks != "").any():
-        fields = (*FIELDS, "mask")
-    config = PipelineConfig(
-        network.im_size, network.channels, choice.batch_size, fields
-    )
-    count = -(-len(table) // choice.batch_size)
-    data = batches(table, config)
-    for tensors in tqdm(data, "Drawing heat maps", count, unit="batch", leave=False):
-        batch = {key: value.numpy() for key, value in tensors.items()}
-        batch["chances"] = wrapper.predict_proba(batch["image"], squeeze=False)
-        if more is not None:
-            batch |= _abnormality(wrapper, batch["image"])
-        wanted = [
-            _wanted(classes[index], chances, more or 0)
-            for index, chances in zip(batch["index"], batch["chances"], strict=True)
-        ]
-        needed = sorted({one for some in wanted for one in some})
-        maps = wrapper.maps(batch["image"], needed, squeeze=False)
-        heatmaps = wrapper.heatmaps(batch["image"], needed, squeeze=False)
-        for place, index in enumerate(batch["index"]):
-            example = {key: value[place] for key, value in batch.items()}
-            columns = [(one, needed.index(one)) for one in wanted[place]]
-            example["maps"] = {one: maps[place, ..., at] for one, at in columns}
-            example["heat"] = {one: heatmaps[place, ..., at] for one, at in columns}
-            example["explained"] = _explains(wrapper)
-            yield example | {"path": str(table.paths[index])}
+def _choose(
+    wrapper: Localizer, table: Table, config: GalleryConfig
+) -> tuple[Table, list[list[int]], bool]:
+    """Choose images, the classes of each, and tell whether the classes were named."""
+    names = dict.fromkeys(config.classes)
+    named = [class_index(name, table.class_names) for name in names]
+    table = pick_samples(table, config.images)
+    if named:
+        return table, [named] * len(table), True
+    choose = true_classes if _explains(wrapper) else positive_classes
+    return table, choose(table), False
 
 
-def _own_classes(wrapper, table) -> list[list[int]]:
-    """The classes of each image that are shown when none is asked for."""
-    return true_classes(table) if _explains(wrapper) else positive_classes(table)
-
-
-def _explains(wrapper) -> bool:
+def _explains(wrapper: Localizer) -> bool:
     """Whether an image has one map for all of its classes."""
     return hasattr(wrapper, "explanations")
 
 
-def _wanted(own: list[int], chances, most: int) -> list[int]:
-    """The classes of an image and then the likeliest ones; at least one."""
-    likely = np.argsort(-chances, kind="stable")[: most or int(not own)]
-    return [*own, *(int(one) for one in likely if one not in own)]
+def _examples(
+    wrapper: Localizer,
+    table: Table,
+    classes: list[list[int]],
+    batch_size: int,
+    fields: tuple[str, ...],
+    more: int = 0,
+) -> Iterator[Example]:
+    """Yield every image with its outputs, one forward pass per batch.
+
+    Args:
+        wrapper: Wrapper of any family.
+        table: Images.
+        classes: Class indices of each image; the likeliest where there are none.
+        batch_size: Number of images in a batch.
+        fields: Annotations to read.
+        more: Number of the likeliest classes to add.
+    """
+    network = wrapper.config
+    for batch in read_batches(network, table, fields, batch_size, "Drawing heat maps"):
+        outputs = wrapper.forward(batch["image"])
+        probabilities = outputs["probabilities"]
+        chosen = [
+            _with_likeliest(classes[index], row, more)
+            for index, row in zip(batch["index"], probabilities, strict=True)
+        ]
+        needed = sorted(set(itertools.chain(*chosen)))
+        maps = wrapper.maps_of(outputs, needed)
+        heat = wrapper.heatmaps_of(outputs, needed)
+        abnormality = _abnormality(outputs, network)
+        for number, index in enumerate(batch["index"]):
+            columns = {c: needed.index(c) for c in chosen[number]}
+            yield Example(
+                batch["image"][number],
+                str(table.paths[index]),
+                batch["labels"][number],
+                batch["boxes"][number],
+                probabilities[number],
+                {c: maps[number, ..., column] for c, column in columns.items()},
+                {c: heat[number, ..., column] for c, column in columns.items()},
+                batch["mask"][number] if "mask" in batch else None,
+                **{name: values[number] for name, values in abnormality.items()},
+            )
 
 
-def _abnormality(wrapper, images) -> dict:
-    """Heat maps (n, rows, cols) and probabilities (n,) of a wrapper that has them."""
-    if not hasattr(wrapper, "abnormality_heatmaps"):
+def _with_likeliest(
+    classes: list[int], probabilities: np.ndarray, more: int
+) -> list[int]:
+    """Return the classes of an image and then the likeliest; at least one."""
+    order = np.argsort(-probabilities, kind="stable")[: more or int(not classes)]
+    return [*classes, *(int(index) for index in order if index not in classes)]
+
+
+def _abnormality(
+    outputs: Mapping[str, np.ndarray], network: NetworkConfig
+) -> dict[str, np.ndarray]:
+    """Return heat maps and probabilities of "any class", of networks that have them."""
+    if "abnormality_refined_maps" not in outputs:
         return {}
-    answer = {"abnormality": wrapper.abnormality_heatmaps(images, squeeze=False)}
-    if hasattr(wrapper, "predict_abnormality"):
-        chances = wrapper.predict_abnormality(images)
-        answer["abnormality_chance"] = np.reshape(chances, len(images))
-    return answer
+    maps = outputs["abnormality_refined_maps"][..., 0]
+    return {
+        "abnormality": resize_maps(maps, network.im_size),
+        "abnormality_probability": expit(outputs["abnormality_logits"][:, 0]),
+    }
 
 
-def _located(example: dict, index: int):
-    """Boxes of a class, where its raw map is highest, and whether it is in one."""
-    boxes = example["boxes"][example["boxes"][:, 4] == index, :4]
-    size = example["image"].shape[:2]
-    return boxes, *locate_point(example["maps"][index], boxes, size)
-
-
-def _rows(examples, network) -> Iterator[Answer]:
-    """The rows of all images."""
-    for example in examples:
-        for index in example["maps"]:
-            yield _answer(example, index, network.class_names)
-
-
-def _answer(example: dict, index: int, names) -> Answer:
-    """The row of one class."""
-    boxes, point, hit = _located(example, index)
-    path, heat = example["path"], example["heat"][index]
-    note, likeliest = os.path.basename(path), int(example["chances"].argmax())
-    if example["explained"] and likeliest != index:
+def _row(example: Example, index: int, wrapper: Localizer) -> GalleryRow:
+    """Return the row of a class."""
+    names, heat = wrapper.config.class_names, example.heat[index]
+    point, hit = example.locate(index)
+    note, likeliest = os.path.basename(example.path), example.probabilities.argmax()
+    if not _explains(wrapper):
+        heat = min_max([heat])[0]
+    elif likeliest != index:
         note = f"predicted: {names[likeliest]}; {note}"
     shown = HeatmapRow(
-        image=example["image"],
-        heat=heat if example["explained"] else min_max([heat])[0],
-        boxes=boxes,
+        image=example.image,
+        heat=heat,
+        boxes=boxes_of(example.boxes, index),
         title=names[index],
-        probability=float(example["chances"][index]),
+        probability=float(example.probabilities[index]),
         hit=hit,
         point=point,
         note=note,
     )
-    return Answer(shown, path, float(example["labels"][index]))
+    return GalleryRow(shown, example.path, float(example.labels[index]))
+
+
+def _report_image(example: Example, network: NetworkConfig, start: int) -> ReportImage:
+    """Return an image of an html page, named by its path from a level of folders."""
+    probabilities = example.probabilities
+    if network.multi_label:
+        predicted = probabilities > network.thresholds
+    else:
+        predicted = np.arange(len(probabilities)) == probabilities.argmax()
+    classes = []
+    for index, heat in example.heat.items():
+        point, hit = example.locate(index)
+        probability, label = float(probabilities[index]), float(example.labels[index])
+        likely = bool(predicted[index])
+        classes.append(ReportClass(index, heat, probability, label, likely, hit, point))
+    abnormality = example.abnormality_probability
+    return ReportImage(
+        image=example.image,
+        name="/".join(pathlib.PurePath(example.path).parts[start:]),
+        classes=tuple(classes),
+        boxes=example.boxes[example.boxes[:, 4] >= 0],
+        abnormality=example.abnormality,
+        abnormality_probability=None if abnormality is None else float(abnormality),
+        mask=example.mask,
+    )
 
 
 def _shared_folders(paths) -> int:
-    """How many folders all paths begin with."""
+    """Count the folders that all paths begin with."""
     folders = [pathlib.PurePath(path).parts[:-1] for path in paths]
     levels = zip(*folders, strict=False)  # as deep as the shortest
     same = itertools.takewhile(lambda names: len(set(names)) == 1, levels)
     return len(list(same))
-
-
-def _report_image(example: dict, network, start: int) -> ReportImage:
-    """An image of a report with all of its classes, called by its path from start."""
-    chances, boxes = example["chances"], example["boxes"]
-    if network.multi_label:
-        predicted = chances > network.thresholds
-    else:
-        predicted = np.arange(len(chances)) == chances.argmax()
-    classes = []
-    for index, heat in example["heat"].items():
-        _, point, hit = _located(example, index)
-        answer = float(chances[index]), float(example["labels"][index])
-        said = bool(predicted[index])
-        classes.append(ReportClass(index, heat, *answer, said, hit, point))
-    chance = example.get("abnormality_chance")
-    return ReportImage(
-        image=example["image"],
-        name="/".join(pathlib.PurePath(example["path"]).parts[start:]),
-        classes=tuple(classes),
-        boxes=boxes[boxes[:, 4] >= 0],
-        abnormality=example.get("abnormality"),
-        abnormality_probability=None if chance is None else float(chance),
-        mask=example.get("mask"),
-    )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -11,6 +11,7 @@ from kerasloc import boxes as box_tools
 from kerasloc.configs import NetworkConfig
 from kerasloc.data import config as data_config
 from kerasloc.data.pipeline import PipelineConfig, batches
+from kerasloc.data.problems import listing
 from kerasloc.data.table import Table
 from kerasloc.evaluation.configs import SampleConfig
 from kerasloc.runs import has_config, read_config
@@ -70,6 +71,71 @@ def positive_classes(table: Table) -> list[list[int]]:
     labels = np.nan_to_num(table.labels) == 1
     true = (np.flatnonzero(row).tolist() for row in labels)
     return [sorted(classes) or rest for classes, rest in zip(boxed, true, strict=True)]
+
+
+def true_classes(table: Table) -> list[list[int]]:
+    """List the class of each image, for models with one map for all classes.
+
+    The first true class, or else the first with a box; empty where neither is known.
+    """
+    labels = np.nan_to_num(table.labels) == 1
+    true = (np.flatnonzero(row).tolist() for row in labels)
+    pairs = zip(true, positive_classes(table), strict=True)
+    return [(classes or boxed)[:1] for classes, boxed in pairs]
+
+
+def pick_samples(table: Table, names: Sequence[str | int] = ()) -> Table:
+    """Pick images by name or index, in this order; else all, those with boxes first.
+
+    Args:
+        table: Images.
+        names: File names (also without folder or extension, or with more of the path),
+            or indices in the table.
+
+    Raises:
+        ValueError: If an image does not exist, or several have the name.
+    """
+    if not names:
+        boxed = np.isin(np.arange(len(table)), table.boxes[:, 0])
+        return table.subset(np.argsort(~boxed, kind="stable"))
+    wanted = {_posix(name) for name in names}
+    matches: dict[str, list[int]] = {}
+    for row, path in enumerate(table.paths):
+        for name in _names(str(path)) & wanted:
+            matches.setdefault(name, []).append(row)
+    rows, problems = [], []
+    for name in names:
+        matched = matches.get(_posix(name), _as_index(name, len(table)))
+        rows += matched[:1]
+        if not matched:
+            problems.append(f"{name}: no image has this name or index")
+        elif len(matched) > 1:
+            shown = ", ".join(table.paths[matched[:3]])
+            problems.append(f"{name}: {len(matched)} images have this name: {shown}")
+    if problems:
+        raise ValueError(
+            "Expected file names, ends of paths, or indices from 0 to "
+            f"{len(table) - 1}. Received:\n{listing(problems)}\nThe first image is "
+            f"{table.paths[0]}."
+        )
+    return table.subset(rows)
+
+
+def _posix(name: str | int) -> str:
+    return str(name).replace("\\", "/").removeprefix("./")
+
+
+def _names(path: str) -> set[str]:
+    """Names of an image: every end of its path, with and without the extension."""
+    parts = _posix(path).split("/")
+    ends = ["/".join(parts[start:]) for start in range(len(parts))]
+    return {*ends, *(os.path.splitext(end)[0] for end in ends)}
+
+
+def _as_index(name: str | int, count: int) -> list[int]:
+    """Return the row of an index; no row for a text that is not an index."""
+    text = str(name)
+    return [int(text)] if text.isdecimal() and int(text) < count else []
 
 
 def read_batches(

@@ -1,7 +1,7 @@
 """Base class of the wrappers: maps, heat maps, boxes and their refinement."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -98,7 +98,50 @@ class Localizer(Classifier):
             maps are pooled to logits it is the probability at every pixel; HRCAM's maps
             are scaled by their own minimum and maximum, a flat one to 0.
         """
-        maps = self._maps_to_show(x, classes)
+        heat = self._as_heatmaps(self._maps_to_show(x, classes), size)
+        return heat[0] if len(heat) == 1 and squeeze else heat
+
+    def forward(self, x: npt.ArrayLike) -> dict[str, np.ndarray]:
+        """Compute all outputs of the network in one forward pass.
+
+        :meth:`maps_of` and :meth:`heatmaps_of` take maps out of them.
+
+        Args:
+            x: Images.
+
+        Returns:
+            The network's outputs by name, and ``probabilities`` (n, classes).
+        """
+        images, _ = as_images(x, self.config.input_shape)
+        outputs = self._run(self.model, images)
+        return {**outputs, "probabilities": self._probabilities(outputs["logits"])}
+
+    def maps_of(
+        self, outputs: Mapping[str, np.ndarray], classes: Classes = None
+    ) -> np.ndarray:
+        """Return the raw maps in the outputs of :meth:`forward`, as :meth:`maps` does.
+
+        Args:
+            outputs: Outputs of the network.
+            classes: One class, index or name (no last axis), several, or None for all.
+        """
+        return outputs["maps"][..., self._columns(classes)]
+
+    def heatmaps_of(
+        self, outputs: Mapping[str, np.ndarray], classes: Classes = None
+    ) -> np.ndarray:
+        """Return the heat maps in the outputs of :meth:`forward`; see :meth:`heatmaps`.
+
+        Args:
+            outputs: Outputs of the network.
+            classes: One class, index or name (no last axis), several, or None for all.
+        """
+        return self._as_heatmaps(self._maps_to_show_of(outputs, classes))
+
+    def _as_heatmaps(
+        self, maps: np.ndarray, size: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Scale maps (n, rows, cols[, classes]) to [0, 1] and to a size."""
         one_class = maps.ndim == 3
         stack = maps[..., None] if one_class else maps
         count, rows, cols, channels = stack.shape
@@ -107,8 +150,7 @@ class Localizer(Classifier):
         heat = self._heat(flat, size)
         _warn_flat(heat, channels)
         heat = np.moveaxis(heat.reshape(count, channels, *size), 1, -1)
-        heat = heat[..., 0] if one_class else heat
-        return heat[0] if count == 1 and squeeze else heat
+        return heat[..., 0] if one_class else heat
 
     def boxes(
         self,
@@ -173,6 +215,10 @@ class Localizer(Classifier):
         """Compute the maps that heat maps are made of, (n, rows, cols[, classes])."""
         return self.maps(x, classes, squeeze=False)
 
+    def _maps_to_show_of(self, outputs, classes: Classes) -> np.ndarray:
+        """Return the maps that heat maps are made of, (n, rows, cols[, classes])."""
+        return self.maps_of(outputs, classes)
+
     def _chosen_maps(self, images, classes) -> tuple[np.ndarray, np.ndarray]:
         """Compute one map per image for boxes, (n, rows, cols), and its class, (n,)."""
         raise NotImplementedError
@@ -212,7 +258,7 @@ def _warn_flat(heat: np.ndarray, channels: int) -> None:
         images = sorted(set((flat // channels).tolist()))
         warnings.warn(
             f"A flat map has no maximum; its heat map is 0. Images: {images}.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -61,11 +61,18 @@ class ExplainerClassifier(Localizer):
             classes: One class, index or name (no last axis), several, or None for all.
             squeeze: Whether one image loses its axis.
         """
-        explanations = self.explanations(x, squeeze=squeeze)
+        images, single = as_images(x, self.config.input_shape)
+        outputs = {"explanation": self._run(self._explainer, images)}
+        maps = self.maps_of(outputs, classes)
+        return maps[0] if single and squeeze else maps
+
+    def maps_of(self, outputs, classes=None):
+        """Repeat the explanation in the outputs of ``forward`` for every class."""
+        explanations = outputs["explanation"]
         columns = np.arange(self.config.num_classes)[self._columns(classes)]
         if columns.ndim == 0:
-            return explanations
-        return np.repeat(explanations[..., None], len(columns), axis=-1)
+            return explanations[..., 0]
+        return np.repeat(explanations, len(columns), axis=-1)
 
     def high_res_cam(
         self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True

@@ -98,6 +98,9 @@ class HAM(MapLocalizer):
     def _maps_to_show(self, x, classes):
         return self.refined_maps(x, classes, squeeze=False)
 
+    def _maps_to_show_of(self, outputs, classes):
+        return outputs["refined_maps"][..., self._columns(classes)]
+
     def _heat(self, maps, size):
         """Resize: soft masks are heat maps already."""
         return resize_maps(maps, size)

@@ -50,9 +50,14 @@ class _ClassActivation(Localizer):
             squeeze: Whether one image loses its axis.
         """
         images, single = as_images(x, self.config.input_shape)
-        kernel, _ = self.model.get_layer(hrcam.CLASSIFIER).get_weights()
-        maps = self._run(self._fine, images) @ kernel[:, self._columns(classes)]
+        features = {self.features[-1]: self._run(self._fine, images)}
+        maps = self.maps_of(features, classes)
         return maps[0] if single and squeeze else maps
+
+    def maps_of(self, outputs, classes=None):
+        """Weigh the finest features in the outputs of ``forward`` by the classifier."""
+        kernel, _ = self.model.get_layer(hrcam.CLASSIFIER).get_weights()
+        return outputs[self.features[-1]] @ kernel[:, self._columns(classes)]
 
     def _all(self, x, custom_class: Classes, squeeze: bool) -> dict[str, Any]:
         """Compute CAMs by feature name and predictions in one forward pass."""

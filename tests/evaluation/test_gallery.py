@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import Table
-from kerasloc.evaluation.choice import Choice
+from kerasloc.evaluation.configs import GalleryConfig
 from kerasloc.evaluation.gallery import images_of, rows_of
 from kerasloc.metrics import resize_maps
 
@@ -17,7 +17,9 @@ PROBABILITIES = (0.1, 0.7, 0.2)
 
 
 class StandIn:
-    """Answers everything alike; the map of class c is highest in its cell (c, c)."""
+    """Model of constant outputs; the map of class c is highest in its cell (c, c)."""
+
+    probabilities = PROBABILITIES
 
     def __init__(self, size=(16, 16), channels=3, **config):
         self.config = types.SimpleNamespace(
@@ -25,21 +27,23 @@ class StandIn:
             channels=channels,
             **{"class_names": NAMES, "multi_label": True, "thresholds": 0.5, **config},
         )
-        self.asked = []
+        self.calls = []
 
-    def predict_proba(self, x, *, squeeze=True):
-        return np.tile(PROBABILITIES, (len(x), 1))
+    def forward(self, x):
+        maps = np.zeros((4, 4, 3), np.float32)
+        maps[range(3), range(3), range(3)] = 8
+        return {
+            "probabilities": np.tile(self.probabilities, (len(x), 1)),
+            "maps": np.stack([maps - 4] * len(x)),
+        }
 
-    def maps(self, x, classes=None, *, squeeze=True):
-        self.asked.append((len(x), list(classes)))
-        every = np.zeros((4, 4, 3), np.float32)
-        every[range(3), range(3), range(3)] = 8
-        return np.stack([every[..., classes] - 4] * len(x))
+    def maps_of(self, outputs, classes):
+        self.calls.append((len(outputs["maps"]), list(classes)))
+        return outputs["maps"][..., classes]
 
-    def heatmaps(self, x, classes=None, size=None, *, squeeze=True):
-        """All low, as of what is unlikely, and mirrored, to be told from the maps."""
-        maps = np.moveaxis(self.maps(x, classes)[:, :, ::-1], -1, 1)
-        self.asked.pop()
+    def heatmaps_of(self, outputs, classes):
+        """All low, as of what is unlikely, and mirrored, to differ from the maps."""
+        maps = np.moveaxis(outputs["maps"][..., classes][:, :, ::-1], -1, 1)
         return np.moveaxis(resize_maps(maps, self.config.im_size), 1, -1) / 1000 + 0.1
 
 
@@ -70,16 +74,16 @@ def rows(table):
     return list(rows_of(StandIn(), table))
 
 
-def told(answers):
+def names_of(rows):
     """Image and class of every row."""
-    return [(answer.shown.note, answer.shown.title) for answer in answers]
+    return [(row.shown.note, row.shown.title) for row in rows]
 
 
 # Which rows
 
 
 def test_an_image_has_rows_of_its_boxes_or_labels_or_its_likeliest_class(rows):
-    assert told(rows) == [
+    assert names_of(rows) == [
         ("0.png", "cat"),
         ("0.png", "fox"),
         ("4.png", "dog"),
@@ -91,7 +95,8 @@ def test_an_image_has_rows_of_its_boxes_or_labels_or_its_likeliest_class(rows):
 
 
 def test_named_classes_are_shown_of_every_image_in_that_order(table):
-    rows = told(rows_of(StandIn(), table, Choice(("3", "1"), ("fox", "cat", "fox"))))
+    config = GalleryConfig(("3", "1"), ("fox", "cat", "fox"))
+    rows = names_of(rows_of(StandIn(), table, config))
     assert rows == [
         ("3.png", "fox"),
         ("3.png", "cat"),
@@ -103,24 +108,24 @@ def test_named_classes_are_shown_of_every_image_in_that_order(table):
 @pytest.mark.parametrize(("limit", "images"), [(1, 1), (2, 1), (3, 2), (5, 3), (99, 5)])
 def test_a_limit_reads_no_more_images_than_it_needs(table, limit, images):
     wrapper = StandIn()
-    rows = list(rows_of(wrapper, table, Choice(limit=limit)))
+    rows = list(rows_of(wrapper, table, GalleryConfig(limit=limit)))
     assert len(rows) == min(limit, 7)
-    assert [count for count, _ in wrapper.asked] == [images]
+    assert [count for count, _ in wrapper.calls] == [images]
 
 
 def test_maps_are_made_batch_by_batch_and_only_of_classes_that_are_shown(table):
     wrapper = StandIn()
-    rows = rows_of(wrapper, table, Choice(batch_size=2))
-    assert wrapper.asked == []
+    rows = rows_of(wrapper, table, GalleryConfig(batch_size=2))
+    assert wrapper.calls == []
     next(rows)
-    assert wrapper.asked == [(2, [0, 1, 2])]
+    assert wrapper.calls == [(2, [0, 1, 2])]
     list(rows)
-    assert wrapper.asked[1:] == [(2, [0, 1, 2]), (1, [1])]
+    assert wrapper.calls[1:] == [(2, [0, 1, 2]), (1, [1])]
 
 
 def test_the_size_of_a_batch_alters_nothing(table, rows):
-    small = list(rows_of(StandIn(), table, Choice(batch_size=1)))
-    assert told(small) == told(rows)
+    small = list(rows_of(StandIn(), table, GalleryConfig(batch_size=1)))
+    assert names_of(small) == names_of(rows)
     for a, b in zip(small, rows, strict=True):
         np.testing.assert_array_equal(a.shown.heat, b.shown.heat)
 
@@ -182,14 +187,13 @@ def test_records_are_lines_of_a_table(table, rows):
 
 
 class Attentive(StandIn):
-    """Says also where anything is, and how sure it is."""
+    """Model with maps and probabilities of "any class", too."""
 
-    def abnormality_heatmaps(self, x, size=None, *, squeeze=True):
-        assert not squeeze
-        return np.linspace(0, 1, len(x) * 256).reshape(len(x), 16, 16)
-
-    def predict_abnormality(self, x, *, squeeze=True):
-        return np.full(len(x), 0.25) if len(x) > 1 else 0.25
+    def forward(self, x):
+        maps = np.linspace(0, 1, len(x) * 256).reshape(len(x), 16, 16, 1)
+        logits = np.full((len(x), 1), np.log(1 / 3))
+        more = {"abnormality_refined_maps": maps, "abnormality_logits": logits}
+        return {**super().forward(x), **more}
 
 
 @pytest.fixture(scope="module")
@@ -214,25 +218,24 @@ def test_an_image_has_its_own_classes_and_then_the_likeliest(images):
 
 
 def test_named_classes_are_the_only_ones_and_one_image_has_the_name_of_its_file(table):
-    choice = Choice(("3",), ("fox", "cat"))
+    choice = GalleryConfig(("3",), ("fox", "cat"))
     assert seen(images_of(StandIn(), table, choice)) == [("3.png", [2, 0])]
 
 
 def test_a_limit_counts_images(table):
     wrapper = StandIn()
-    images = list(images_of(wrapper, table, Choice(limit=3, batch_size=2)))
+    images = list(images_of(wrapper, table, GalleryConfig(limit=3, batch_size=2)))
     assert [one.name for one in images] == ["a/0.png", "d/4.png", "b/1.png"]
-    assert [count for count, _ in wrapper.asked] == [2, 1]
+    assert [count for count, _ in wrapper.calls] == [2, 1]
 
 
 def test_of_many_classes_an_image_has_its_own_and_five_more(table):
     class Many(StandIn):
-        def predict_proba(self, x, *, squeeze=True):
-            return np.tile(np.arange(40) / 40, (len(x), 1))
+        probabilities = np.arange(40) / 40
 
-        def maps(self, x, classes=None, *, squeeze=True):
-            self.asked.append((len(x), list(classes)))
-            return np.random.default_rng(0).random((len(x), 4, 4, len(classes)))
+        def forward(self, x):
+            maps = np.random.default_rng(0).random((len(x), 4, 4, 40))
+            return {**super().forward(x), "maps": maps}
 
     names = tuple(f"class{i}" for i in range(40))
     labels = np.zeros((5, 40))
@@ -279,12 +282,13 @@ def test_predicted_is_the_likeliest_where_an_image_has_one_class(table):
 def test_only_some_models_say_where_anything_is(table, images):
     plain = images[0]
     assert (plain.abnormality, plain.abnormality_probability) == (None, None)
-    first, *_, last = images_of(Attentive(), table, Choice(batch_size=2))
+    first, *_, last = images_of(Attentive(), table, GalleryConfig(batch_size=2))
     np.testing.assert_allclose(
         first.abnormality, np.linspace(0, 1, 512)[:256].reshape(16, 16)
     )
     np.testing.assert_allclose(last.abnormality.max(), 1)
-    assert (first.abnormality_probability, last.abnormality_probability) == (0.25, 0.25)
+    chances = first.abnormality_probability, last.abnormality_probability
+    assert chances == pytest.approx((0.25, 0.25))
     assert len(list(rows_of(Attentive(), table))) == 7
 
 
@@ -307,13 +311,13 @@ def test_pixel_masks_are_read_where_there_are_some(table, images, tmp_path):
     ("choice", "message"),
     [
         ({"images": ("7.png", "0")}, r"7.png: no image has this name or index"),
-        ({"images": ("5",)}, r"from 0 to 4. Received:\n  5: no image"),
-        ({"classes": ("cat", "cow")}, "among cat, dog, fox. Received: 'cow'"),
+        ({"images": ("5",)}, r"from 0 to 4.*\n  5: no image"),
+        ({"classes": ("cat", "cow")}, "'cow'"),
     ],
 )
 def test_a_wrong_choice_is_an_error_that_says_so(table, choice, message):
     wrapper = StandIn()
     for function in (rows_of, images_of):
         with pytest.raises(ValueError, match=message):
-            function(wrapper, table, Choice(**choice))
-    assert wrapper.asked == []
+            function(wrapper, table, GalleryConfig(**choice))
+    assert wrapper.calls == []

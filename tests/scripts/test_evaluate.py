@@ -10,8 +10,8 @@ import pytest
 
 from kerasloc.data import config as data_config
 from kerasloc.data import read_folders
-from kerasloc.evaluation import explanation_tables, refinement
-from kerasloc.evaluation.refinement import THRESHOLDS, Measured
+from kerasloc.evaluation import classification, quantities
+from kerasloc.evaluation.refinement import THRESHOLDS, PairScores
 from kerasloc.models import families
 from kerasloc.runs import read_config
 
@@ -35,9 +35,9 @@ def measured(monkeypatch):
     def localize(wrapper, table, options, batch_size):
         tables.append(table)
         curve = 1 - np.abs(THRESHOLDS - (0.2 if len(tables) == 1 else 0.6))
-        return {"low": Measured(np.ones(2), np.stack([curve, curve]))}
+        return {"low": PairScores(np.ones(2), np.stack([curve, curve]))}
 
-    monkeypatch.setattr(refinement, "localize", localize)
+    monkeypatch.setattr(classification, "localize", localize)
     return tables
 
 
@@ -72,7 +72,7 @@ def test_a_full_model_is_measured_with_tables_and_figures(main, results, caplog)
     assert len(pictures) == 3
     assert pictures[0] == "confusion.png"
     assert all(name.startswith("pipeline-") for name in pictures[1:])
-    for text in ("12 images", "threshold: the best of validation", "refined"):
+    for text in ("12 test images", "thresholds: the best of validation", "refined"):
         assert text in caplog.text
 
 
@@ -94,6 +94,14 @@ def test_several_runs_are_collected(main, results, measured, caplog):
     assert float(row["iou_mean"]) == pytest.approx((0.6 + 1.0) / 2)
     assert float(row["iou_std"]) == pytest.approx(0.4 / np.sqrt(2))
     assert "over 2 runs" in caplog.text
+    collected = results / "half" / "collected"
+    rows = read(collected / "runs.csv")
+    assert {row["run"] for row in rows} == {"again", "shapes"}
+    scores = {row["quantity"]: row for row in read(collected / "collected.csv")}
+    accuracy = [float(r["value"]) for r in rows if r["quantity"] == "accuracy"]
+    mean = float(scores["accuracy"]["value_mean"])
+    assert mean == pytest.approx(np.mean(accuracy))
+    assert "auroc_macro" in scores
 
 
 # On which images
@@ -198,7 +206,7 @@ def test_a_run_that_is_not_there_is_named(failure, results):
 
 def test_a_run_of_the_other_family_is_refused(failure, results):
     said = failure("--type", "half", "--weights", "results/full/shapes")
-    assert "Runs of one family are evaluated together. Received: full, half" in said
+    assert "Expected runs of one family. Received: full, half" in said
 
 
 def test_a_checkpoint_of_a_half_model_is_refused(failure, results):
@@ -302,7 +310,7 @@ def test_several_runs_of_maps_are_collected(main, map_run):
 def test_runs_of_different_families_are_refused(failure, map_run):
     folders = [map_run("a"), map_run("a", family="fpn")]
     said = failure("--weights", *folders)
-    assert "of one family are evaluated together. Received: fpn, pylon" in said
+    assert "Expected runs of one family. Received: fpn, pylon" in said
     said = failure("--type", "pylon", "--weights", folders[1])
     assert "Received: fpn, pylon" in said
     assert not (folders[1] / "evaluation").exists()
@@ -374,11 +382,11 @@ def test_a_checkpoint_that_is_not_there_is_named(failure, map_run):
     assert "best-tior.weights.h5" in said
 
 
-def test_the_families_are_those_that_there_are(script):
-
-    evaluate = script("evaluate")
-    assert set(evaluate.FAMILIES) == set(families.names())
-    assert set(evaluate.COMMANDS) <= set(evaluate.FAMILIES)
+def test_the_help_names_the_families(main, capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(families.names()) in text
 
 
 # The explainer-classifier
@@ -407,7 +415,7 @@ def explainer_run(shapes, tmp_path):
 def test_explainer_classifiers_and_their_phases_are_measured_and_collected(
     main, failure, explainer_run, caplog, monkeypatch
 ):
-    monkeypatch.setattr(explanation_tables, "_draw", lambda *_: None)
+    monkeypatch.setattr(quantities, "_draw", lambda *_: None)
     phase = explainer_run / "phase1-classifier"
     words = ["--weights", str(explainer_run), str(phase), "--aopc-images", "1"]
     with caplog.at_level("INFO"):
