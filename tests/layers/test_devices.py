@@ -2,12 +2,16 @@
 
 import keras
 import numpy as np
+import pytest
 
 from kerasloc.layers import has_accelerator, replicas, sum_over_replicas
 
 
-def test_the_accelerator_is_that_of_the_backend(tf):
+@pytest.mark.parametrize("devices", [[], ["GPU:0"]])
+def test_the_accelerator_is_that_of_the_backend(tf, monkeypatch, devices):
     assert has_accelerator() is bool(tf.config.list_logical_devices("GPU"))
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: devices)
+    assert has_accelerator() is bool(devices)
     assert has_accelerator("numpy") is False
 
 

@@ -1,6 +1,9 @@
 """ImageNet weights from folders, and fetched from an origin on this machine."""
 
+import functools
 import hashlib
+import http.server
+import threading
 
 import keras
 import numpy as np
@@ -79,10 +82,29 @@ def test_a_simply_named_file_is_taken_as_it_is(model, files, torch_writer):
     assert is_filled(model)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", None])
+@pytest.fixture
+def empty_server(tmp_path):
+    """Address of a server that answers 404."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    (tmp_path / "empty").mkdir()
+    make = functools.partial(Handler, directory=tmp_path / "empty")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), make) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("origin_url", ["http://127.0.0.1:9/", "missing file", "404"])
 def test_without_the_origin_the_error_says_where_to_copy_the_file(
-    model, files, origin, unchanged, url
+    model, files, origin, unchanged, empty_server, origin_url
 ):
+    url = {"missing file": None, "404": empty_server}.get(origin_url, origin_url)
     origin.unlink()
     files = ImageNetFiles(files.names, url or files.url, None, files.cache)
     with unchanged(model), pytest.raises(ValueError, match="Received: ") as error:
