@@ -92,6 +92,16 @@ class ClassMapper:
         )
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Split names with ", " between them.
+
+    Examples:
+        >>> split_names("cat, wild dog")
+        ('cat', 'wild dog')
+    """
+    return tuple(text.split(", "))
+
+
 def spelling(name: str) -> str:
     """Reduce a name to what counts: no case, blanks, underscores or typical slips.
 

@@ -36,21 +36,16 @@ CSV_NAME = "data.csv"
 
 
 def read_dataset(
-    name: str,
-    root: PathLike,
-    class_names: Iterable[str] | None = None,
-    **options: Any,
+    name: str, root: PathLike, class_names: Iterable[str] | None = None, **options: Any
 ) -> Table:
     """Read a dataset by its name.
 
     Args:
-        name: Key of ``READERS``: "nih14", "ham", "chexpert", "vindr", "voc",
-            "imagenet-hvz", "nih-nci", "csv" or "folders".
+        name: Key of ``READERS``, such as "nih14", "csv" or "folders".
         root: Its folder; for "csv" the file, or the folder of a ``data.csv``.
         class_names: Some of its classes, in the order of the labels; boxes of others
             are left out. None: all.
-        **options: Options of its reader, defaults if None. ``on_error`` is valid for
-            all of them (``kerasloc.data.check`` uses it, too).
+        **options: Options of its reader, defaults if None; ``on_error`` for any.
 
     Raises:
         ValueError: If there is no such dataset, option or class, or from the reader.

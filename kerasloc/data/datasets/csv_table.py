@@ -37,14 +37,12 @@ def read_csv(
 
     Args:
         path: Comma-separated file with a header.
-        image_dir: Folder that ``image`` and ``mask`` are relative to. None: the folder
-            of the csv file.
+        image_dir: Folder of ``image`` and ``mask``. None: that of the csv file.
         class_names: Classes in the order of the labels. None: the names in ``label``,
             sorted, or the class columns in their order.
 
     Raises:
-        ValueError: If a column is missing or rows are invalid; names each row by its
-            line in the file.
+        ValueError: If a column is missing or rows are invalid; names their lines.
     """
     path = Path(path)
     folder = path.parent if image_dir is None else Path(image_dir)
@@ -55,12 +53,13 @@ def read_csv(
             f"columns {', '.join(frame.columns.tolist())}. Add the missing ones."
         )
     names = _class_names(path, frame, class_names)
+    several = "label" in frame and "box_label" not in frame  # labels, one per box
     images: dict[str, _Row] = {}
     problems = []
     for location, cells in zip(frame.index, frame.to_dict("records"), strict=True):
         try:
             row = _parse(cells, names, folder)
-            _merge(images.setdefault(row.path, row), row)
+            _merge(images.setdefault(row.path, row), row, several)
         except ValueError as error:
             problems.append(f"{location} ({cells['image']}): {error}")
     report_problems(problems, f"Expected valid rows in {path}", remedy="Fix them.")
@@ -85,8 +84,7 @@ class _Row:
     mask: str
     split: str
     group: str
-    boxes: list[tuple[float, float, float, float, int]]
-    labels_by_box: bool  # the rows of an image may have different labels
+    boxes: list[tuple[float, ...]]
 
 
 def _class_names(
@@ -102,13 +100,13 @@ def _class_names(
     if class_names is not None and not set(names) <= set(class_names):
         unknown = ", ".join(sorted(set(names) - set(class_names)))
         raise ValueError(
-            f"Expected the classes of {path} among {', '.join(class_names)}. Received: "
-            f"{unknown} besides. Use other class_names."
+            f"Expected the classes of {path} among class_names, {list(class_names)}. "
+            f"Received: {unknown} besides."
         )
     if not names:
         raise ValueError(
-            f"Expected classes in {path}: in the column label, or one column per class."
-            f" Received: the columns {', '.join(columns)} and no class. Add labels."
+            f"Expected labels, or one column per class, in {path}. Received: the "
+            f"columns {', '.join(columns)} and no class. Add labels."
         )
     return tuple(names if class_names is None else class_names)
 
@@ -124,16 +122,10 @@ def _parse(cells: dict[Hashable, str], names: Sequence[str], folder: Path) -> _R
         raise ValueError(f"there is no such image in {folder}")
     split = cells.get("split", "")
     check_choice("split", split, SPLITS)
+    mask = str(folder / cells["mask"]) if cells.get("mask") else ""
     labels = _labels(cells, names)
-    return _Row(
-        path=str(path),
-        labels=labels,
-        mask=str(folder / cells["mask"]) if cells.get("mask") else "",
-        split=split,
-        group=cells.get("group", ""),
-        boxes=_boxes(cells, labels, names),
-        labels_by_box="label" in cells and "box_label" not in cells,
-    )
+    boxes = _boxes(cells, labels, names)
+    return _Row(str(path), labels, mask, split, cells.get("group", ""), boxes)
 
 
 def _labels(cells: dict[Hashable, str], names: Sequence[str]) -> np.ndarray:
@@ -149,7 +141,7 @@ def _labels(cells: dict[Hashable, str], names: Sequence[str]) -> np.ndarray:
 
 def _boxes(
     cells: dict[Hashable, str], labels: np.ndarray, names: Sequence[str]
-) -> list[tuple[float, float, float, float, int]]:
+) -> list[tuple[float, ...]]:
     """No box or one: x, y, w, h and class index."""
     if not any(cells.get(name) for name in XYWH):
         return []
@@ -164,23 +156,20 @@ def _boxes(
     else:
         classes = np.flatnonzero(labels == 1).tolist()
     if len(classes) != 1:
-        raise ValueError(
-            "a box belongs to one class: the only label of its row or, if a row has "
-            "several, the one in the column box_label"
-        )
+        raise ValueError("a box has one class: the only label of its row or box_label")
     (index,) = classes
     if labels[index] == 0:
         raise ValueError(f"contradictory: a box of {names[index]}, which is not there")
     return [(x, y, w, h, index)]
 
 
-def _merge(image: _Row, row: _Row) -> None:
+def _merge(image: _Row, row: _Row, several: bool) -> None:
     """Add another row of an image to its earlier ones."""
     if image is row:
         return
     with_boxes = bool(image.boxes and row.boxes)
     same_labels = np.array_equal(image.labels, row.labels, equal_nan=True)
-    if not same_labels and not (with_boxes and row.labels_by_box):
+    if not same_labels and not (with_boxes and several):
         raise ValueError("contradictory labels: an earlier row has others")
     for name in ("mask", "split", "group"):
         if getattr(image, name) != getattr(row, name):

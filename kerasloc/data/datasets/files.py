@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import dataclasses
 import itertools
 import os
 import unicodedata
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from kerasloc.data.table import Table
 
 EXTENSIONS = (".jpeg", ".jpg", ".png", ".bmp", ".gif")
 MASK_SUFFIX = "_mask"
@@ -18,10 +21,7 @@ PathLike = str | os.PathLike[str]
 
 
 def is_image(name: str) -> bool:
-    """Tell by its name if a file is a visible image.
-
-    Args:
-        name: Name of the file, in any case.
+    """Tell by its name, in any case, if a file is a visible image.
 
     Examples:
         >>> is_image("a.PNG"), is_image(".a.png"), is_image("notes.txt")
@@ -31,11 +31,7 @@ def is_image(name: str) -> bool:
 
 
 def normalize(name: str) -> str:
-    """Compose the accents of a name, which file systems and tables write in two ways.
-
-    Args:
-        name: Name from a file system or a table.
-    """
+    """Compose the accents of a name: file systems and tables write them in two ways."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -45,10 +41,6 @@ class FileIndex:
     Args:
         folder: Folder to walk; an absent one holds no images.
         skip: Name of a folder inside it that is not walked.
-
-    Attributes:
-        folder: The folder.
-        paths: All images, sorted within each folder.
     """
 
     def __init__(self, folder: PathLike, skip: str = "masks"):
@@ -57,9 +49,7 @@ class FileIndex:
         self._paths_by_key: dict[str, set[Path]] = collections.defaultdict(set)
         for parent, folders, names in os.walk(folder):
             folders[:] = sorted(name for name in folders if name != skip)
-            self.paths += [
-                Path(parent, name) for name in sorted(names) if is_image(name)
-            ]
+            self.paths += [Path(parent, n) for n in sorted(names) if is_image(n)]
         for path in self.paths:
             relative = path.relative_to(folder)
             for key in (relative, relative.with_suffix(""), path.name, path.stem):
@@ -67,9 +57,6 @@ class FileIndex:
 
     def find(self, name: str) -> Path | None:
         """Return the image of that name, or None without one.
-
-        Args:
-            name: Relative path or file name, with or without extension.
 
         Raises:
             ValueError: If several images match.
@@ -82,28 +69,6 @@ class FileIndex:
                 " Write more of the path, or remove the others."
             )
         return next(iter(paths), None)
-
-
-class MaskIndex:
-    """Masks of a folder by the name of their image: ``NAME_mask`` or ``NAME``.
-
-    Args:
-        folder: Folder to walk; an absent one holds no masks.
-    """
-
-    def __init__(self, folder: PathLike):
-        paths = FileIndex(folder, skip="").paths
-        self._paths = {
-            normalize(path.stem.removesuffix(MASK_SUFFIX)): str(path) for path in paths
-        }
-
-    def find(self, image: PathLike) -> str:
-        """Return the path of the mask of an image, or "" without one.
-
-        Args:
-            image: Path of the image.
-        """
-        return self._paths.get(normalize(Path(image).stem), "")
 
 
 def locate(
@@ -129,6 +94,25 @@ def locate(
     return names, files
 
 
+def add_masks(table: Table, folders: Sequence[PathLike]) -> Table:
+    """Add the masks of a table's images: ``NAME_mask`` or ``NAME`` with any extension.
+
+    Args:
+        table: The data; its masks are replaced.
+        folders: Folder of the mask of each image; an absent one holds none.
+    """
+    masks = {
+        folder: {
+            normalize(path.stem.removesuffix(MASK_SUFFIX)): str(path)
+            for path in FileIndex(folder, skip="").paths
+        }
+        for folder in set(folders)
+    }
+    stems = [normalize(Path(path).stem) for path in table.paths]
+    column = [masks[f].get(stem, "") for f, stem in zip(folders, stems, strict=True)]
+    return dataclasses.replace(table, masks=np.array(column, str))
+
+
 def image_files(
     root: PathLike, image_dir: PathLike | None, patterns: Sequence[str]
 ) -> dict[str, str]:
@@ -149,16 +133,13 @@ def image_files(
         paths: dict[str, str] = {}
         for folder in filter(Path.is_dir, folders):
             with os.scandir(folder) as entries:
-                images = {
-                    entry.name: entry.path for entry in entries if is_image(entry.name)
-                }
-            paths = images | paths
+                paths = {e.name: e.path for e in entries if is_image(e.name)} | paths
         if paths:
             return dict(sorted(paths.items()))
     candidates = ", ".join(str(base / pattern) for pattern in ("", *patterns))
     raise ValueError(
         f"Expected images ({', '.join(EXTENSIONS)}) in one of {candidates}. Received: "
-        "folders without an image. Use image_dir to name their folder."
+        "none. Use image_dir to name their folder."
     )
 
 
@@ -167,10 +148,6 @@ def files_below(folders: Iterable[PathLike], names: Iterable[str]) -> dict[str, 
 
     Only these files are queried, in threads: CheXpert has nearly as many folders as
     images, so that listing all of them takes longer.
-
-    Args:
-        folders: Folders in the order of the search.
-        names: Relative paths with forward slashes.
     """
     paths: dict[str, str] = {}
     missing = list(names)
@@ -186,11 +163,7 @@ def files_below(folders: Iterable[PathLike], names: Iterable[str]) -> dict[str, 
 def image_sizes(paths: Sequence[str]) -> np.ndarray:
     """Read rows and columns of image files from their headers, (n, 2).
 
-    Args:
-        paths: Image files, (n,).
-
-    Returns:
-        Sizes before any EXIF rotation; NaN where a file cannot be read.
+    Before any EXIF rotation; NaN where a file cannot be read.
     """
     with concurrent.futures.ThreadPoolExecutor() as pool:
         return np.array(list(pool.map(_image_size, paths)), float).reshape(-1, 2)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasloc.data.datasets.files import EXTENSIONS, PathLike, is_image
-from kerasloc.data.problems import listing
+from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import Table
 
 FOLDERS = ("train", "val", "test")
@@ -46,15 +46,11 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
 
     Raises:
         ValueError: If the root is not such a tree, a class folder holds no image, there
-            is one class only, or train, val and test (or ``class_names``) hold
-            different classes.
+            is one class only, or the folders or ``class_names`` hold different ones.
     """
     root = Path(root)
-    images = {
-        split: _images_by_class(root / split)
-        for split in FOLDERS
-        if (root / split).is_dir()
-    }
+    existing = [split for split in FOLDERS if (root / split).is_dir()]
+    images = {split: _images_by_class(root / split) for split in existing}
     if not images:
         raise ValueError(f"{_describe(root)} Use the layout:\n{SCHEME}")
     names = _common_classes(root, images, class_names)
@@ -66,13 +62,9 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
     ]
     paths, splits, indices = zip(*rows, strict=True)
     boxes, masks = _read_annotations(root, paths, names)
+    labels = np.eye(len(names))[list(indices)]
     return Table(
-        paths=[str(path) for path in paths],
-        class_names=names,
-        labels=np.eye(len(names), dtype=np.float32)[list(indices)],
-        boxes=boxes,
-        masks=masks,
-        splits=splits,
+        list(map(str, paths)), names, labels, boxes, masks=masks, splits=splits
     )
 
 
@@ -133,9 +125,7 @@ def _common_classes(
     return tuple(sorted(union)) if class_names is None else class_names
 
 
-def _read_annotations(
-    root: Path, paths: Sequence[Path], names: Sequence[str]
-) -> tuple[list | None, list[str] | None]:
+def _read_annotations(root: Path, paths: Sequence[Path], names: Sequence[str]):
     """Box rows (m, 6) and mask paths (n,) of ``annotations.json``, None without it."""
     file = root / ANNOTATIONS
     if not file.is_file():
@@ -151,22 +141,13 @@ def _read_annotations(
     rows = {path.relative_to(root).as_posix(): row for row, path in enumerate(paths)}
     absent = sorted((set(boxes) | set(masks)) - set(rows))
     if absent:
-        logger.warning(
-            "%s has %d images without a file:\n%s", file, len(absent), listing(absent)
-        )
-    box_rows = [
-        (row, *_parse_box(file, image, box, names))
-        for image, row in rows.items()
-        for box in boxes.get(image, ())
-    ]
+        message = "%s has %d images without a file:\n%s"
+        logger.warning(message, file, len(absent), listing(absent))
+    pairs = [(image, box) for image in rows for box in boxes.get(image, ())]
+    report_problems(
+        [f"{i}: {box}" for i, box in pairs if len(box) != 5 or box[4] not in names],
+        f"Expected boxes [x, y, w, h, class of {', '.join(names)}] in {file}",
+        remedy="Fix them.",
+    )
+    box_rows = [(rows[i], *box[:4], names.index(box[4])) for i, box in pairs]
     return box_rows, [str(root / masks[i]) if i in masks else "" for i in rows]
-
-
-def _parse_box(file: Path, image: str, box: Sequence, names: Sequence[str]) -> tuple:
-    """x, y, w, h and the class index of a box ``[x, y, w, h, class name]``."""
-    if len(box) != 5 or box[4] not in names:
-        raise ValueError(
-            f"Expected boxes [x, y, w, h, class name] in {file} with a class of the "
-            f"folders ({', '.join(names)}). Received: {box} for {image}. Fix it."
-        )
-    return (*box[:4], names.index(box[4]))

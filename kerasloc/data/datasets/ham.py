@@ -11,32 +11,20 @@ Reference:
 
 import collections
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from kerasloc.data.class_names import (
-    choose_names,
-    match_names,
-    spelling,
-    with_nearest,
-)
-from kerasloc.data.datasets.chexpert import CHEXPERT_CLASSES, chexpert_patients
+from kerasloc.data.class_names import choose_names, match_names, spelling, with_nearest
+from kerasloc.data.datasets import ham_boxes
+from kerasloc.data.datasets.chexpert import CHEXPERT_CLASSES
 from kerasloc.data.datasets.files import PathLike, files_below, image_files
-from kerasloc.data.datasets.ham_boxes import (
-    CHEXPERT_IMAGE,
-    CONVENTIONS,
-    NIH_IMAGE,
-    abbreviate,
-    check_convention,
-    convert_boxes,
-    read_boxes,
-)
+from kerasloc.data.datasets.ham_boxes import CHEXPERT_IMAGE, CONVENTIONS, NIH_IMAGE
 from kerasloc.data.datasets.nih14 import FOLDERS, NIH_CLASSES
-from kerasloc.data.datasets.reading import Annotations, build_table, read_json
+from kerasloc.data.datasets.reading import build_table, read_json
 from kerasloc.data.image_lists import apply_lists, read_lists
 from kerasloc.data.problems import check_choice, check_on_error, report_problems
 from kerasloc.data.table import Table
@@ -47,26 +35,10 @@ NO_FINDING = "No Finding"
 TYPO = 0.85  # similarity from which one of two names is a misspelling
 
 
-class _Source(NamedTuple):
-    """Dataset that the names of the images identify."""
+CLASSES = {NIH_IMAGE: NIH_CLASSES, CHEXPERT_IMAGE: CHEXPERT_CLASSES}
+PUBLISHED = {NIH_IMAGE: "xywh", CHEXPERT_IMAGE: "xyxy"}
 
-    classes: tuple[str, ...]
-    convention: str
-
-
-SOURCES = {
-    NIH_IMAGE: _Source(NIH_CLASSES, "xywh"),
-    CHEXPERT_IMAGE: _Source(CHEXPERT_CLASSES, "xyxy"),
-}
-
-
-class _Tags(NamedTuple):
-    """Contents of ``Tags.json``: the valid names of the classes by image."""
-
-    source: Path
-    images: dict[str, set[str]]
-    valid: tuple[str, ...]  # all classes that may occur, in their order
-    present: tuple[str, ...]  # those that do
+Tags = Mapping[str, set[str]]  # names of the classes by image
 
 
 def read_ham(
@@ -97,9 +69,8 @@ def read_ham(
             CheXpert, an error for others that have boxes.
         class_names: Some of the classes, in the order of the labels. None: those that
             occur, in the order of the dataset, or sorted.
-        on_error: "raise", or "skip" to leave out, with a warning, tags and lines of
-            lists without an image, boxes of classes that the image's tags lack, and
-            boxes that are empty or outside their image.
+        on_error: "raise", or "skip" (with a warning) missing images, invalid boxes, and
+            boxes of classes that the image's tags lack.
 
     Raises:
         ValueError: If files are missing or invalid, or most boxes do not fit their
@@ -108,18 +79,31 @@ def read_ham(
     check_on_error(on_error)
     check_choice("convention", convention, ("auto", *CONVENTIONS))
     root = Path(root)
-    tags = _read_tags(root)
-    names = tags.present
-    if class_names is not None:
-        names = choose_names(class_names, tags.valid)
-    files = _files(root, image_dir, tags.images)
-    annotations = _annotations(tags, names)
+    tags, valid = _read_tags(root)
+    if class_names is None:
+        present = (
+            set[str]().union(*tags.values()) or valid
+        )  # of normal images only: all
+        names = tuple(name for name in valid if name in present)
+    else:
+        names = choose_names(class_names, valid)
+    files = _files(root, image_dir, tags)
     path = _find(root, BOXES)
+    boxes = None
     if path is not None:
-        raw, convention = _read_boxes(path, tags, files, convention)
-        raw = _tagged(raw, tags, path, on_error)
-        annotations.boxes = convert_boxes(raw, names, convention)
-    table = build_table(annotations, files, on_error)
+        raw, convention = _read_boxes(path, tags, valid, files, convention)
+        boxes = ham_boxes.convert_boxes(_tagged(raw, tags, on_error), names, convention)
+    matches = (NIH_IMAGE.fullmatch(n) or CHEXPERT_IMAGE.fullmatch(n) for n in tags)
+    groups = [match[1] if match else "" for match in matches]
+    table = build_table(
+        pd.DataFrame({"name": list(tags), "group": groups}, [TAGS] * len(tags)),
+        names,
+        np.array([[name in found for name in names] for found in tags.values()]),
+        files,
+        boxes,
+        source=root,
+        on_error=on_error,
+    )
     lists = root / LISTS if image_sets is None else Path(image_sets)
     if image_sets is None and not lists.is_dir():
         return table
@@ -132,14 +116,23 @@ def _find(root: Path, name: str) -> Path | None:
     return next(filter(Path.is_file, candidates), None)
 
 
-def _identify(images: Collection[str]) -> _Source | None:
-    """The dataset that all images belong to by their names; None: another."""
-    matches = (s for name, s in SOURCES.items() if all(map(name.fullmatch, images)))
+def _files(root: Path, image_dir: PathLike | None, images: Tags) -> dict[str, str]:
+    """Path of each image by name: a bare file name or a relative path."""
+    if not any("/" in name for name in images):
+        return image_files(root, image_dir, FOLDERS)
+    base = [root / "images", root] if image_dir is None else [image_dir]
+    return files_below(base, images)
+
+
+def _identify(images: Iterable[str]) -> re.Pattern | None:
+    """The pattern that the names of all images match; None: another dataset."""
+    images = list(images)
+    matches = (name for name in CLASSES if all(map(name.fullmatch, images)))
     return next(matches, None) if images else None
 
 
-def _read_tags(root: Path) -> _Tags:
-    """The tags in their valid spelling."""
+def _read_tags(root: Path) -> tuple[Tags, tuple[str, ...]]:
+    """The tags in their valid spelling, and all classes that may occur, in order."""
     path = _find(root, TAGS)
     if path is None:
         raise ValueError(
@@ -149,21 +142,19 @@ def _read_tags(root: Path) -> _Tags:
         )
     findings = _read_findings(path)
     counts = collections.Counter(tag for tags in findings.values() for tag in tags)
-    valid = _valid_classes(counts, _identify(findings), path)
+    valid = _valid_classes(counts, findings, path)
     matches = match_names(counts, valid, path)
-    images = {image: {matches[tag] for tag in tags} for image, tags in findings.items()}
-    present = set(matches.values()) or set(valid)  # of normal images only: all
-    return _Tags(path, images, valid, tuple(n for n in valid if n in present))
+    return {i: {matches[tag] for tag in tags} for i, tags in findings.items()}, valid
 
 
-def _read_findings(path: Path) -> dict[str, set[str]]:
+def _read_findings(path: Path) -> Tags:
     """The class names of each image as written, without "No Finding"."""
     content = read_json(path)
     report_problems(
         [
-            f"{i}: {abbreviate(tags)}"
-            for i, tags in content.items()
-            if not _is_tags(tags)
+            f"{image}: {ham_boxes.abbreviate(tags)}"
+            for image, tags in content.items()
+            if not isinstance(tags, list) or {*map(type, tags)} - {str}
         ],
         f"Expected tags as {{image: [class names]}} in {path}",
         remedy="Fix or remove these.",
@@ -173,26 +164,21 @@ def _read_findings(path: Path) -> dict[str, set[str]]:
         image: {tag for tag in tags if spelling(tag) not in normal}
         for image, tags in content.items()
     }
-    contradictory = [
-        i for i, tags in findings.items() if tags and tags != set(content[i])
-    ]
+    mixed = [i for i, tags in findings.items() if tags and tags != set(content[i])]
     rule = f"Expected classes or {NO_FINDING} for an image in {path}"
-    report_problems(contradictory, rule, remedy="Remove one of the two.")
+    report_problems(mixed, rule, remedy="Remove one of the two.")
     return findings
 
 
-def _is_tags(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
 def _valid_classes(
-    counts: Mapping[str, int], source: _Source | None, path: Path
+    counts: Mapping[str, int], images: Iterable[str], path: Path
 ) -> tuple[str, ...]:
     """The classes that a dataset may have, in their order."""
+    source = _identify(images)
     if source is not None:
-        return source.classes
+        return CLASSES[source]
     spellings = {spelling(name) for name in counts}
-    for classes in (NIH_CLASSES, CHEXPERT_CLASSES):
+    for classes in CLASSES.values():
         if spellings and spellings <= {spelling(name) for name in classes}:
             return classes
     if not counts:
@@ -200,7 +186,7 @@ def _valid_classes(
             f"Expected classes in {path}. Received: no class for any of its images. "
             "Label some of them."
         )
-    for classes in (NIH_CLASSES, CHEXPERT_CLASSES):
+    for classes in CLASSES.values():
         _check_typos(counts, classes, path)
     names: dict[str, str] = {}  # of each spelling the most frequent
     for name in sorted(counts, key=lambda name: (-counts[name], name)):
@@ -222,56 +208,22 @@ def _check_typos(counts: Mapping[str, int], classes, path: Path) -> None:
         report_problems(typos, rule, remedy="Rename or remove them.")
 
 
-def _annotations(tags: _Tags, names: tuple[str, ...]) -> Annotations:
-    """The images with their labels and patients."""
-    images = list(tags.images)
-    labels = [[name in tags.images[image] for name in names] for image in images]
-    nih = map(NIH_IMAGE.fullmatch, images)
-    return Annotations(
-        source=str(tags.source),
-        class_names=names,
-        names=images,
-        locations=[TAGS] * len(images),
-        labels=np.array(labels, np.float32).reshape(len(images), len(names)),
-        splits=[""] * len(images),
-        groups=[
-            match[1] if match else patient
-            for match, patient in zip(nih, chexpert_patients(images), strict=True)
-        ],
-    )
-
-
-def _files(
-    root: Path, image_dir: PathLike | None, images: Iterable[str]
-) -> dict[str, str]:
-    """Path of each image by name: a bare file name or a relative path."""
-    if not any("/" in name for name in images):
-        return image_files(root, image_dir, FOLDERS)
-    base = [root / "images", root] if image_dir is None else [image_dir]
-    return files_below(base, images)
-
-
 def _read_boxes(
-    path: Path, tags: _Tags, files: Mapping[str, str], convention: str
+    path: Path,
+    tags: Tags,
+    valid: Sequence[str],
+    files: Mapping[str, str],
+    convention: str,
 ) -> tuple[pd.DataFrame, str]:
     """Boxes with valid labels, and their convention."""
-    raw = read_boxes(path)
-    _check_same_images(raw, tags, path)
-    matches = match_names(collections.Counter(raw["label"]), tags.valid, path)
+    raw = ham_boxes.read_boxes(path)
+    _check_same_images(set(raw["image"]), set(tags), path)
+    matches = match_names(collections.Counter(raw["label"]), valid, path)
     raw["label"] = raw["label"].map(matches)
-    if len(raw):
-        convention = _convention(convention, raw, path)
-        remedy = 'Read the file with convention="{}".'
-        check_convention(raw, files, convention, path, remedy)
-    return raw, convention
-
-
-def _convention(convention: str, raw: pd.DataFrame, path: Path) -> str:
-    """The selected convention, or that of the dataset."""
-    if convention != "auto":
-        return convention
-    source = _identify(set(raw["image"]))
-    if source is None:
+    source = _identify(raw["image"])
+    if raw.empty:
+        return raw, convention
+    if convention == "auto" and source is None:
         choices = [f'"{name}" ({numbers})' for name, numbers in CONVENTIONS.items()]
         raise ValueError(
             'convention="auto" expects images named like 00000001_000.png '
@@ -279,46 +231,42 @@ def _convention(convention: str, raw: pd.DataFrame, path: Path) -> str:
             f"Received: {raw['image'].iat[0]!r} in {path}. Use convention="
             f"{' or '.join(choices)}."
         )
-    return source.convention
+    if convention == "auto" and source is not None:
+        convention = PUBLISHED[source]
+    remedy = 'Read the file with convention="{}".'
+    ham_boxes.check_convention(raw, files, convention, path, remedy)
+    return raw, convention
 
 
-def _tagged(raw: pd.DataFrame, tags: _Tags, path: Path, on_error: str) -> pd.DataFrame:
+def _tagged(raw: pd.DataFrame, tags: Tags, on_error: str) -> pd.DataFrame:
     """Boxes whose classes are tags of their images; reports the others.
 
     Boxes of images without any tags stay: they go, with a warning, with the images.
     """
-    tagged = np.array(
-        [
-            label in tags.images.get(image, {label})
-            for image, label in zip(raw["image"], raw["label"], strict=True)
-        ],
-        bool,
-    )
+    pairs = zip(raw["image"], raw["label"], strict=True)
+    tagged = np.array([label in tags.get(i, {label}) for i, label in pairs], bool)
     report_problems(
         [
-            f"{image} ({location}), tags: "
-            f"{', '.join(sorted(tags.images[image])) or NO_FINDING}"
-            for image, location in raw.loc[~tagged, ["image", "location"]].to_numpy()
+            f"{i} ({location}), tags: {', '.join(sorted(tags[i])) or NO_FINDING}"
+            for i, location in raw.loc[~tagged, ["image", "location"]].to_numpy()
         ],
-        f"Expected boxes in {path} of classes that the image has in {TAGS}",
+        f"Expected boxes of {BOXES} to be of classes that the image has in {TAGS}",
         on_error,
-        f"Add the tags to {tags.source}, remove the boxes, or skip such boxes with "
-        'on_error="skip".',
+        'Add the tags, remove the boxes, or skip such boxes with on_error="skip".',
     )
     return raw[tagged]
 
 
-def _check_same_images(raw: pd.DataFrame, tags: _Tags, path: Path) -> None:
+def _check_same_images(boxed: set[str], tagged: set[str], path: Path) -> None:
     """Raise if one of the files has folders before the same images and one has not."""
-    boxed, tagged = set(raw["image"]), set(tags.images)
     if not boxed or boxed & tagged:
         return
     common = (boxed & _path_ends(tagged)) or (_path_ends(boxed) & tagged)
     if common:
         raise ValueError(
-            f"Expected the same names of images in {path} and {tags.source}. Received: "
-            f"no common name, but {min(common)!r} in one, with folders before it in "
-            "the other. Write the same names in both."
+            f"Expected the same names of images in {path} and {TAGS}. Received: no "
+            f"common name, but {min(common)!r} in one, with folders before it in the "
+            "other. Write the same names in both."
         )
 
 

@@ -28,9 +28,6 @@ RAW = ["image", "location", "label", "a", "b", "c", "d"]
 def read_boxes(path: PathLike) -> pd.DataFrame:
     """Read all boxes of a ``BBoxes.json``: image, location, label, and a, b, c, d.
 
-    Args:
-        path: The file.
-
     Raises:
         ValueError: If it is broken or of another structure; lists the places.
     """
@@ -42,7 +39,8 @@ def read_boxes(path: PathLike) -> pd.DataFrame:
         for name, boxes in classes.items():
             listed = boxes if isinstance(boxes, list) else [boxes]
             for number, box in enumerate(listed, 1):
-                if _is_box(box):
+                valid = isinstance(box, list) and len(box) == 4
+                if valid and all(type(value) in (int, float) for value in box):
                     rows.append((image, f"{name} {number}", name, *box))
                 else:
                     problems.append(f"{image}, {name} {number}: {abbreviate(box)}")
@@ -63,17 +61,12 @@ def convert_boxes(
     """
     index = {name: i for i, name in enumerate(class_names)}
     raw = raw.loc[raw["label"].isin(index)]
-    values = raw[list("abcd")].to_numpy(float, copy=True)
+    boxes = raw.set_axis([*RAW[:3], *XYWH], axis=1).astype(dict.fromkeys(XYWH, float))
     if convention == "xyxy":
-        values[:, 2:] -= values[:, :2]
-    side = _frame_side(raw)
-    columns = raw.assign(
-        **dict(zip(XYWH, values.T, strict=True)),
-        class_index=raw["label"].map(index),
-        rows=side,
-        cols=side,
-    )
-    return columns[BOX_COLUMNS]
+        boxes[["w", "h"]] -= boxes[["x", "y"]].to_numpy()
+    boxes["class_index"] = boxes["label"].map(index)
+    boxes["rows"] = boxes["cols"] = _frame_side(raw)
+    return boxes[BOX_COLUMNS]
 
 
 def check_convention(
@@ -88,7 +81,7 @@ def check_convention(
     Args:
         raw: Boxes as read.
         files: Path of each image by name; boxes of other images do not count.
-        convention: "xywh" or "xyxy", in which they are about to be read.
+        convention: Selected convention, "xywh" or "xyxy".
         source: File of the boxes, for messages.
         remedy: Advice if the other convention fits, with "{}" for its name.
 
@@ -106,26 +99,20 @@ def check_convention(
     if 2 * fit[convention] >= len(raw):
         return
     (alternative,) = set(CONVENTIONS) - {convention}
-    advice = "Neither fits: check that the boxes are those of these images."
-    if 2 * fit[alternative] >= len(raw) and fit[alternative] > fit[convention]:
-        advice = remedy.format(alternative)
+    better = 2 * fit[alternative] >= len(raw) and fit[alternative] > fit[convention]
+    advice = remedy.format(alternative) if better else "Neither fits these images."
     counts = [
         f"{fit[name]} of {len(raw)} as {name} ({CONVENTIONS[name]})"
         for name in (convention, alternative)
     ]
     raise ValueError(
-        f"Expected at least half of the boxes of {source}, read as {convention}, to "
-        f"have a size and lie in their image. Received: {' and '.join(counts)} that do."
-        f" {advice}"
+        f"Expected at least half of the boxes of {source} to have a size and lie in "
+        f"their image. Received: {' and '.join(counts)}. {advice}"
     )
 
 
 def abbreviate(value: object) -> str:
-    """Format a value of a json file in at most 60 characters.
-
-    Args:
-        value: Value from a json file.
-    """
+    """Format a value of a json file in at most 60 characters."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -145,11 +132,3 @@ def _frame_side(raw: pd.DataFrame) -> np.ndarray:
     """Side of the image that each box was measured in; NaN: that of its file."""
     original = raw["image"].map(lambda name: NIH_IMAGE.fullmatch(name) is not None)
     return np.where(original.astype(bool), BOX_SIDE, np.nan)
-
-
-def _is_box(box: object) -> bool:
-    return (
-        isinstance(box, list)
-        and len(box) == 4
-        and all(type(value) in (int, float) for value in box)
-    )

@@ -8,20 +8,13 @@ Reference:
     approach, Pattern Recognition Letters 133, 2020.
 """
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kerasloc.data.datasets.files import (
-    FileIndex,
-    MaskIndex,
-    PathLike,
-    locate,
-    normalize,
-)
-from kerasloc.data.datasets.reading import Annotations, build_table, read_table
+from kerasloc.data.datasets import files, reading
+from kerasloc.data.datasets.files import PathLike, normalize
 from kerasloc.data.problems import check_on_error, report_problems
 from kerasloc.data.table import Table
 
@@ -43,8 +36,7 @@ def read_imagenet_hvz(
     Args:
         root: Folder with data.csv, images and masks.
         image_dir: Folder of the label folders. None: ``images``.
-        on_error: "raise", or "skip" to leave out, with a warning, images that are
-            missing or have no label.
+        on_error: "raise", or "skip" (with a warning) images without a file or a label.
 
     Raises:
         ValueError: If files are missing or invalid; lists the problems.
@@ -55,30 +47,24 @@ def read_imagenet_hvz(
     rows = _read_rows(root / TABLE, on_error)
     labels = rows[LABEL].to_numpy(str)
     classes = np.unique(labels).tolist()
-    indices = {name: FileIndex(_label_folder(images, name)) for name in classes}
-    names, files = locate(zip(rows[LABEL], rows[IMAGE], strict=True), indices)
+    indices = {n: files.FileIndex(_label_folder(images, n)) for n in classes}
+    names, paths = files.locate(zip(labels, rows[IMAGE], strict=True), indices)
     for label, index in indices.items():  # also the images without a row
         for path in index.paths:
             relative = path.relative_to(index.folder).as_posix()
-            files.setdefault(f"{label}/{relative}", str(path))
-    annotations = Annotations(
-        source=str(root / TABLE),
-        class_names=classes,
-        names=names,
-        locations=rows.index.tolist(),
-        labels=labels[:, None] == classes,
-        splits=_splits(labels),
+            paths.setdefault(f"{label}/{relative}", str(path))
+    rows = pd.DataFrame({"name": names, "split": _splits(labels)}, rows.index)
+    one_hot = labels[:, None] == classes
+    table = reading.build_table(
+        rows, classes, one_hot, paths, source=root / TABLE, on_error=on_error
     )
-    table = build_table(annotations, files, on_error)
-    masks = [MaskIndex(_label_folder(root / "masks", name)) for name in classes]
-    pairs = zip(table.class_index, table.paths, strict=True)
-    column = np.array([masks[index].find(path) for index, path in pairs], str)
-    return dataclasses.replace(table, masks=column)
+    folders = [_label_folder(root / "masks", name) for name in classes]
+    return files.add_masks(table, [folders[index] for index in table.class_index])
 
 
 def _read_rows(path: Path, on_error: str) -> pd.DataFrame:
     """Rows with an imageID and a label."""
-    rows = read_table(path, (IMAGE, LABEL))
+    rows = reading.read_table(path, (IMAGE, LABEL))
     complete = (rows[IMAGE] != "") & (rows[LABEL] != "")
     rule = f"Expected rows with an {IMAGE} and a {LABEL} in {path}"
     report_problems(rows.index[~complete], rule, on_error)

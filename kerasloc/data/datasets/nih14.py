@@ -19,55 +19,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kerasloc.data.class_names import split_names
+from kerasloc.data.datasets import reading
 from kerasloc.data.datasets.files import PathLike, image_files
-from kerasloc.data.datasets.reading import (
-    XYWH,
-    Annotations,
-    build_table,
-    read_table,
-    report_unlabeled,
-    to_labels,
-    to_numbers,
-)
 from kerasloc.data.problems import check_choice, check_on_error, report_problems
 from kerasloc.data.table import Table
 
-NIH_CLASSES = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Effusion",
-    "Infiltration",
-    "Mass",
-    "Nodule",
-    "Pneumonia",
-    "Pneumothorax",
-    "Consolidation",
-    "Edema",
-    "Emphysema",
-    "Fibrosis",
-    "Pleural_Thickening",
-    "Hernia",
+NIH_CLASSES = split_names(
+    "Atelectasis, Cardiomegaly, Effusion, Infiltration, Mass, Nodule, Pneumonia, "
+    "Pneumothorax, Consolidation, Edema, Emphysema, Fibrosis, Pleural_Thickening, "
+    "Hernia"
 )
 RENAMED = {"Infiltrate": "Infiltration"}  # boxes and labels differ here
 NO_FINDING = "No Finding"
 BOX_SIDE = 1024
 ENTRIES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
-ONE_HOT = {
-    "train.csv": "train",
-    "val.csv": "val",
-    "valid.csv": "val",
-    "test.csv": "test",
-}
+ONE_HOT = ("train.csv", "val.csv", "valid.csv", "test.csv")
 BOXES = "BBox_List_2017.csv"
 IMAGE, LABEL, PATIENT = "Image Index", "Finding Labels", "Patient ID"
-FOLDERS = (
-    "images",
-    "images_*/images",
-    "images_*",
-    "images/images_*",
-    "images/images_*/images",
-)
+NESTED = ("images_*/images", "images_*")
+FOLDERS = ("images", *NESTED, "images/images_*", "images/images_*/images")
 CELLS = {"": np.nan, "-1": np.nan, "-1.0": np.nan, "nan": np.nan}
 CELLS |= {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
 
@@ -93,19 +65,20 @@ def read_nih(
         image_dir: Folder of the images, or of their folders. None: below the root.
         labels: "entry" (the official csv), "onehot" (the split csv files; blank and -1
             are unknown), or "auto": the former if it exists.
-        on_error: "raise", or "skip" to leave out, with a warning, rows without an image
-            and boxes that are empty or outside their image.
+        on_error: "raise", or "skip" (with a warning) missing images and invalid boxes.
 
     Raises:
         ValueError: If files are missing or invalid; lists the problems.
     """
     check_on_error(on_error)
     root = Path(root)
-    annotations = _read_labels(root, labels)
-    if (root / BOXES).is_file():
-        annotations.boxes = _read_boxes(root / BOXES)
-    table = build_table(annotations, image_files(root, image_dir, FOLDERS), on_error)
-    report_unlabeled(table)
+    rows, matrix = _read_labels(root, labels)
+    files = image_files(root, image_dir, FOLDERS)
+    boxes = _read_boxes(root / BOXES) if (root / BOXES).is_file() else None
+    table = reading.build_table(
+        rows, NIH_CLASSES, matrix, files, boxes, source=root, on_error=on_error
+    )
+    reading.report_unlabeled(table)
     return table
 
 
@@ -115,32 +88,25 @@ def read_box_list(path: PathLike) -> pd.DataFrame:
     Columns go by their position, as the published header is broken; "Infiltrate"
     becomes "Infiltration".
 
-    Args:
-        path: ``BBox_List_2017.csv`` or another with its six columns.
-
     Raises:
         ValueError: If a row is invalid; names its line.
     """
-    frame = read_table(path, names=("image", "label", *XYWH))
-    numbers = to_numbers(frame[XYWH])
-    invalid = numbers.isna() & ~frame[XYWH].isin(["nan", "NaN"])
+    frame = reading.read_table(path, names=("image", "label", *reading.XYWH))
+    numbers = reading.to_numbers(frame[reading.XYWH])
+    invalid = (numbers.isna() & ~frame[reading.XYWH].isin(["nan", "NaN"])).any(axis=1)
     report_problems(
-        [
-            f"{line}: {', '.join(cells)}"
-            for line, *cells in frame[invalid.any(axis=1)].itertuples()
-        ],
+        [f"{line}: {', '.join(cells)}" for line, *cells in frame[invalid].itertuples()],
         f"Expected image, label, x, y, w, h in every row of {path}",
         remedy="Fix or remove these rows.",
     )
     return frame.assign(label=frame["label"].replace(RENAMED), **numbers)
 
 
-def _read_labels(root: Path, labels: str) -> Annotations:
-    """Annotations of the csv files that exist, or that ``labels`` selects."""
-    check_choice("labels", labels, ("auto", "entry", "onehot"))
-    names = {"entry": ENTRIES, "onehot": tuple(ONE_HOT)}.get(
-        labels, ENTRIES + tuple(ONE_HOT)
-    )
+def _read_labels(root: Path, labels: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows and labels of the csv files that exist, or that ``labels`` selects."""
+    files = {"entry": ENTRIES, "onehot": ONE_HOT}
+    check_choice("labels", labels, ("auto", *files))
+    names = files.get(labels, ENTRIES + ONE_HOT)
     paths = [root / name for name in names if (root / name).is_file()]
     if not paths:
         raise ValueError(
@@ -148,62 +114,54 @@ def _read_labels(root: Path, labels: str) -> Annotations:
             f"Received: {root}, without these. Name the folder of the csv files."
         )
     if paths[0].name not in ENTRIES:
-        return _from_one_hot(paths)
+        return _read_one_hot(paths)
     if len(paths) > 1:
         logger.info("labels are those of %s", paths[0])
-    return _from_entries(paths[0])
+    return _read_entries(paths[0])
 
 
-def _from_entries(path: Path) -> Annotations:
-    """Annotations of the official csv and the lists beside it."""
-    frame = read_table(path, (IMAGE, LABEL))
-    cells = frame[LABEL].replace(r"\bInfiltrate\b", "Infiltration", regex=True)
+def _read_entries(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows and labels of the official csv and the lists beside it."""
+    rows = reading.read_table(path, (IMAGE, LABEL))
+    cells = rows[LABEL].replace(r"\bInfiltrate\b", "Infiltration", regex=True)
     findings = [set(map(str.strip, cell.split("|"))) for cell in cells]
     _check_findings(itertools.chain.from_iterable(findings), path)
     labels = np.array([[c in row for c in NIH_CLASSES] for row in findings], np.float32)
-    labels[frame[LABEL] == ""] = np.nan
-    names = frame[IMAGE].tolist()
-    patients = frame[PATIENT].str.zfill(8).tolist() if PATIENT in frame else None
-    return Annotations(
-        source=str(path),
-        class_names=NIH_CLASSES,
-        names=names,
-        locations=frame.index.tolist(),
-        labels=labels,
-        splits=_official_splits(path.parent, names),
-        groups=patients or _patients(names),
-    )
+    labels[rows[LABEL] == ""] = np.nan
+    splits = _official_splits(path.parent, rows[IMAGE].tolist())
+    rows = _with_patients(rows).assign(split=splits)
+    if PATIENT in rows:
+        rows["group"] = rows[PATIENT].str.zfill(8)
+    return rows, labels
 
 
-def _from_one_hot(paths: list[Path]) -> Annotations:
-    """Annotations of csv files with a column per class, one file per split."""
-    frame = pd.concat([_one_hot_columns(path) for path in paths])
-    source = ", ".join(map(str, paths))
-    cells = frame[list(NIH_CLASSES)].apply(lambda column: column.str.lower())
-    names = frame[IMAGE].tolist()
-    return Annotations(
-        source=source,
-        class_names=NIH_CLASSES,
-        names=names,
-        locations=frame.index.tolist(),
-        labels=to_labels(cells, CELLS, source, "1, 0, or blank or -1 (unknown)"),
-        splits=frame["split"],
-        groups=_patients(names),
-    )
+def _read_one_hot(paths: list[Path]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows and labels of csv files with a column per class, one file per split."""
+    rows = pd.concat([_one_hot_columns(path) for path in paths])
+    cells = rows[list(NIH_CLASSES)].apply(lambda column: column.str.lower())
+    rule = "1, 0, or blank or -1 (unknown)"
+    labels = reading.to_labels(cells, CELLS, ", ".join(map(str, paths)), rule)
+    return _with_patients(rows), labels
 
 
 def _one_hot_columns(path: Path) -> pd.DataFrame:
     """Rows of a one-hot csv with the image and one column per class."""
-    frame = read_table(path, (IMAGE,)).rename(columns=RENAMED)
+    frame = reading.read_table(path, (IMAGE,)).rename(columns=RENAMED)
     missing = [name for name in NIH_CLASSES if name not in frame]
     if missing:
         raise ValueError(
             f"Expected a column for each of {', '.join(NIH_CLASSES)} in {path}. "
-            f"Received: none for {', '.join(missing)}. Add it, with blank cells if "
-            "unknown."
+            f"Received: none for {', '.join(missing)}. Add it, blank if unknown."
         )
     _check_findings({*frame.columns.tolist()} - {IMAGE, LABEL, PATIENT}, path)
-    return frame[[IMAGE, *NIH_CLASSES]].assign(split=ONE_HOT[path.name])
+    split = path.stem.replace("valid", "val")
+    return frame[[IMAGE, *NIH_CLASSES]].assign(split=split)
+
+
+def _with_patients(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their names and patients: 00013118_008.png -> 00013118."""
+    groups = [Path(name).stem.split("_")[0] for name in rows[IMAGE]]
+    return rows.assign(name=rows[IMAGE], group=groups)
 
 
 def _check_findings(names: Iterable[str], source: Path) -> None:
@@ -211,11 +169,6 @@ def _check_findings(names: Iterable[str], source: Path) -> None:
     unknown = sorted(set(names) - {*NIH_CLASSES, NO_FINDING, ""})
     rule = f"Expected labels in {source} among {', '.join(NIH_CLASSES)}, {NO_FINDING}"
     report_problems(unknown, rule, remedy="Rename or remove them.")
-
-
-def _patients(names: list[str]) -> list[str]:
-    """Patient of each image by its name: 00013118_008.png -> 00013118."""
-    return [Path(name).stem.split("_")[0] for name in names]
 
 
 def _official_splits(root: Path, names: list[str]) -> list[str]:
@@ -232,12 +185,8 @@ def _official_splits(root: Path, names: list[str]) -> list[str]:
     splits = [listed.get(name, "") for name in names]
     unlisted, absent = splits.count(""), len(set(listed) - set(names))
     if listed and (unlisted or absent):
-        logger.warning(
-            "%s: %d images are on no list; %d on the lists have no row",
-            root,
-            unlisted,
-            absent,
-        )
+        message = "%s: %d images are on no list; %d on the lists have no row"
+        logger.warning(message, root, unlisted, absent)
     return splits
 
 
@@ -246,9 +195,6 @@ def _read_boxes(path: Path) -> pd.DataFrame:
     frame = read_box_list(path)
     _check_findings(frame["label"], path)
     frame = frame[frame["label"].isin(NIH_CLASSES)]
-    return frame.assign(
-        location=frame.index,
-        class_index=frame["label"].map(NIH_CLASSES.index),
-        rows=BOX_SIDE,
-        cols=BOX_SIDE,
-    )
+    index = frame["label"].map(NIH_CLASSES.index)
+    frame = frame.assign(location=frame.index, class_index=index)
+    return frame.assign(rows=BOX_SIDE, cols=BOX_SIDE)

@@ -22,15 +22,14 @@ Reference:
     approach, Pattern Recognition Letters 133, 2020.
 """
 
-import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kerasloc.data.datasets.files import FileIndex, MaskIndex, PathLike, locate
-from kerasloc.data.datasets.reading import Annotations, build_table, read_table
+from kerasloc.data.datasets.files import FileIndex, PathLike, add_masks, locate
+from kerasloc.data.datasets.reading import build_table, read_table
 from kerasloc.data.problems import check_on_error, report_problems
 from kerasloc.data.splits import cut_validation
 from kerasloc.data.table import Table
@@ -57,81 +56,55 @@ def read_nih_nci(root: PathLike, *, on_error: str = "raise", seed: int = 0) -> T
 
     Args:
         root: Folder of the folders described above.
-        on_error: "raise", or "skip" to leave out, with a warning, images that are
-            missing and rows without an image's name, a histology or a patient.
+        on_error: "raise", or "skip" (with a warning) missing images and invalid rows.
         seed: Seed of the split.
 
     Raises:
         ValueError: If files or columns are missing or invalid; lists the problems.
     """
     check_on_error(on_error)
-    tables = _find_tables(Path(root))
-    rows = _read_rows(tables, on_error)
+    root = Path(root)
+    folders = _find_tables(root)
+    rows = _read_rows(folders, on_error)
     labels = (rows["histology"] > LOW_GRADE).to_numpy(int)
-    indices = {folder.name: FileIndex(folder) for folder in tables}
+    indices = {folder.name: FileIndex(folder) for folder in folders}
     names, files = locate(zip(rows["folder"], rows["image"], strict=True), indices)
-    annotations = Annotations(
-        source=str(root),
-        class_names=NCI_CLASSES,
-        names=names,
-        locations=rows.index.tolist(),
-        labels=np.eye(2)[labels],
-        splits=_splits(rows, labels, seed),
-        groups=rows["patient"].tolist(),
+    splits = _splits(rows, labels, seed)
+    rows = rows.assign(name=names, split=splits, group=rows["patient"])
+    table = build_table(
+        rows, NCI_CLASSES, np.eye(2)[labels], files, source=root, on_error=on_error
     )
-    table = build_table(annotations, files, on_error)
-    mask_indices = {folder.name: MaskIndex(folder / "masks") for folder in tables}
-    masks = {
-        files[name]: mask_indices[folder].find(files[name])
-        for name, folder in zip(names, rows["folder"], strict=True)
-        if name in files
-    }
-    column = np.array([masks[path] for path in table.paths.tolist()], str)
-    return dataclasses.replace(table, masks=column)
+    parents = [Path(path).relative_to(root).parts[0] for path in table.paths]
+    return add_masks(table, [root / parent / "masks" for parent in parents])
 
 
 def _find_tables(root: Path) -> dict[Path, Path]:
     """The covariate table of each folder that has one."""
-    folders = [p for p in sorted(root.glob("*")) if p.is_dir()]
-    tables = {
-        folder: sorted(p for p in folder.iterdir() if p.suffix.lower() == ".csv")
-        for folder in folders
-    }
-    tables = {folder: paths for folder, paths in tables.items() if paths}
+    tables: dict[Path, list[Path]] = {}
+    for path in sorted(root.glob("*/*")):
+        if path.suffix.lower() == ".csv":
+            tables.setdefault(path.parent, []).append(path)
     ambiguous = [", ".join(map(str, paths)) for paths in tables.values() if paths[1:]]
     if ambiguous or not tables:
+        received = "; ".join(ambiguous) or "no folder with a csv file"
         raise ValueError(
             f"Expected folders of images in {root}, each with one csv file of "
-            "covariates. Received: "
-            f"{'; '.join(ambiguous) or 'no folder with a csv file'}. Use one each."
+            f"covariates. Received: {received}. Use one each."
         )
-    return {folder: paths[0] for folder, paths in tables.items()}
+    return {folder: path for folder, (path,) in tables.items()}
 
 
 def _read_rows(tables: dict[Path, Path], on_error: str) -> pd.DataFrame:
     """Valid rows of all tables: REQUIRED, session, folder."""
     rows = pd.concat([_read_covariates(folder, p) for folder, p in tables.items()])
-    blank = rows[REQUIRED] == ""
     number = pd.to_numeric(rows["histology"], errors="coerce").astype(float)
-    invalid = ~np.isfinite(number)
-    rule = "Expected rows with an image, a worst histology and a patient"
-    report_problems(
-        [
-            f"{line}: no {', no '.join(blank.columns[missing])}"
-            if missing.any()
-            else f"{line}: the worst histology is a number, not {histology!r}"
-            for line, missing, histology, wrong in zip(
-                rows.index, blank.to_numpy(), rows["histology"], invalid, strict=True
-            )
-            if wrong or missing.any()
-        ],
-        rule,
-        on_error,
-    )
-    valid = rows.assign(histology=number)[~invalid & ~blank.any(axis=1)]
-    if valid.empty:
+    valid = np.isfinite(number) & (rows[REQUIRED] != "").all(axis=1)
+    invalid = rows.loc[~valid, REQUIRED].to_dict("index")
+    rule = "Expected rows with an image, a patient and a number as worst histology"
+    report_problems([f"{k}: {cells}" for k, cells in invalid.items()], rule, on_error)
+    if not valid.any():
         raise ValueError(f"{rule}. Received: {len(rows)} rows, all without. Add them.")
-    return valid
+    return rows.assign(histology=number)[valid]
 
 
 def _read_covariates(folder: Path, path: Path) -> pd.DataFrame:
@@ -146,14 +119,12 @@ def _read_covariates(folder: Path, path: Path) -> pd.DataFrame:
     if missing or frame.empty:
         received = ", ".join(frame.columns.tolist()) or "no columns"
         raise ValueError(
-            f"Expected rows with the columns image, histology and patient in {path}; "
-            "case, blanks, dashes and underscores do not count. Received: "
-            f"{len(frame)} rows with {received}; missing: {', '.join(missing)}. Rename "
-            "its columns."
+            f"Expected rows with the columns image, histology and patient in {path}. "
+            f"Received: {len(frame)} rows with {received}; missing: "
+            f"{', '.join(missing)}. Rename its columns."
         )
-    rows = pd.DataFrame(
-        {name: frame[column] if column else "" for name, column in columns.items()}
-    )
+    cells = {name: frame[column] if column else "" for name, column in columns.items()}
+    rows = pd.DataFrame(cells)
     rows.index = [f"{path}, {line.split(' of ')[0]}" for line in rows.index]
     return rows.assign(folder=folder.name)
 

@@ -2,7 +2,6 @@
 
 import collections
 import csv
-import dataclasses
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,41 +23,15 @@ logger = logging.getLogger(__name__)
 
 
 def box_frame(rows: Iterable[Sequence] = ()) -> pd.DataFrame:
-    """Build the frame of boxes that :class:`Annotations` takes.
+    """Build the frame of boxes that :func:`build_table` takes.
 
     Args:
         rows: Rows of ``image`` (name), ``location`` (such as "line 3 of boxes.csv"),
             ``x, y, w, h`` (pixels) and ``class_index``. The columns ``rows, cols`` are
             the size of the image that a box was measured in; NaN: that of the file.
     """
-    return pd.DataFrame(list(rows), columns=BOX_COLUMNS[:-2]).reindex(
-        columns=BOX_COLUMNS
-    )
-
-
-@dataclasses.dataclass
-class Annotations:
-    """Contents of the annotation files of a dataset, before its images are located.
-
-    Args:
-        source: Names of the files, for messages.
-        class_names: Names of the classes.
-        names: Name of each image.
-        locations: Location of each image in the files, such as "line 3 of train.csv".
-        labels: 1, 0 or NaN, (n, classes).
-        splits: Split of each image.
-        groups: Patient of each image. None: unknown.
-        boxes: See :func:`box_frame`; in any order, also of images without a row.
-    """
-
-    source: str
-    class_names: Sequence[str]
-    names: Sequence[str]
-    locations: Sequence[str]
-    labels: np.ndarray
-    splits: npt.ArrayLike
-    groups: npt.ArrayLike | None = None
-    boxes: pd.DataFrame = dataclasses.field(default_factory=box_frame)
+    frame = pd.DataFrame(list(rows), columns=BOX_COLUMNS[:-2])
+    return frame.reindex(columns=BOX_COLUMNS)
 
 
 def read_table(
@@ -99,10 +72,7 @@ def read_table(
 
 
 def to_numbers(cells: pd.DataFrame) -> pd.DataFrame:
-    """Convert text to numbers, NaN where it is not one.
-
-    Args:
-        cells: Columns of text.
+    """Convert columns of text to numbers, NaN where it is not one.
 
     Examples:
         >>> to_numbers(pd.DataFrame({"x": ["1", "2.5"], "y": ["", "top"]})).to_numpy()
@@ -146,9 +116,6 @@ def to_labels(
 def read_json(path: PathLike) -> dict[str, Any]:
     """Read the object in a json file.
 
-    Args:
-        path: The file.
-
     Raises:
         ValueError: If the json is broken, not an object, or has a key twice.
     """
@@ -165,8 +132,7 @@ def read_json(path: PathLike) -> dict[str, Any]:
         content = json.loads(text, object_pairs_hook=unique)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"Expected json in {path}. Received: broken json, {error}. Repair the "
-            "file, or download it again."
+            f"Expected json in {path}. Received: broken json, {error}. Repair the file."
         ) from error
     if not isinstance(content, dict):
         raise ValueError(
@@ -177,114 +143,96 @@ def read_json(path: PathLike) -> dict[str, Any]:
 
 
 def build_table(
-    annotations: Annotations, files: Mapping[str, str], on_error: str
+    rows: pd.DataFrame,
+    class_names: Sequence[str],
+    labels: npt.ArrayLike,
+    files: Mapping[str, str],
+    boxes: pd.DataFrame | None = None,
+    *,
+    source: object,
+    on_error: str,
 ) -> Table:
-    """Locate the images of annotations, scale and validate their boxes.
+    """Locate the images that annotation files name, scale and validate their boxes.
 
     Args:
-        annotations: Contents of the annotation files.
+        rows: Columns ``name`` and, optionally, ``split`` and ``group`` of each image,
+            indexed by its location in the files, such as "line 3 of train.csv".
+        class_names: Names of the classes.
+        labels: 1, 0 or NaN, (n, classes).
         files: Path of each image by name.
-        on_error: "raise" or "skip" for images that are missing and boxes that are
-            empty or outside their image.
+        boxes: See :func:`box_frame`; in any order, also of images without a row.
+        source: Folder or files of the annotations, for messages.
+        on_error: "raise", or "skip" missing images and invalid boxes.
 
     Raises:
         ValueError: If something is wrong (and not to be skipped), or no image is left.
     """
-    _check_unique(annotations)
-    present = _check_present(annotations, files, on_error)
-    paths = np.array([files.get(name, "") for name in annotations.names], str)
-    rows = {name: row for row, name in enumerate(annotations.names) if present[row]}
-    boxes = annotations.boxes.assign(row=annotations.boxes["image"].map(rows))
-    boxes = boxes.dropna(subset="row")
-    if len(boxes) < len(annotations.boxes):
-        lost = len(annotations.boxes) - len(boxes)
-        logger.warning("%s: %d boxes of images without a row", annotations.source, lost)
-    boxed, image = np.unique(boxes["row"].to_numpy(int), return_inverse=True)
+    present = _check_rows(rows["name"], files, source, on_error)
+    paths = np.array([files.get(name, "") for name in rows["name"]], str)
+    index = {name: row for row, name in enumerate(rows["name"]) if present[row]}
+    boxes = box_frame() if boxes is None else boxes
+    located = boxes.assign(row=boxes["image"].map(index)).dropna(subset="row")
+    if len(located) < len(boxes):
+        lost = len(boxes) - len(located)
+        logger.warning("%s: %d boxes of images without a row", source, lost)
+    boxed, image = np.unique(located["row"].to_numpy(int), return_inverse=True)
     sizes = image_sizes(paths[boxed])
     broken = boxed[np.isnan(sizes[:, 0])]
     report_problems(paths[broken], "Expected readable images with boxes", on_error)
     present[broken] = False
     table = Table(
-        paths=paths,
-        class_names=annotations.class_names,
-        labels=annotations.labels,
-        boxes=_scaled_boxes(boxes, sizes[image], on_error),
-        splits=annotations.splits,
-        groups=annotations.groups,
+        paths,
+        class_names,
+        labels,
+        _scaled_boxes(located, sizes[image], on_error),
+        splits=rows.get("split"),
+        groups=rows.get("group"),
     )
     return table.subset(present)
 
 
 def report_unlabeled(table: Table) -> None:
-    """Log the boxes of classes that their images are not labeled with.
-
-    Args:
-        table: Images with boxes.
-    """
+    """Log the boxes of classes that their images are not labeled with."""
     images, classes = table.boxes[:, [0, 5]].astype(int).T
-    unlabeled = np.flatnonzero(table.labels[images, classes] != 1)
-    if len(unlabeled):
-        logger.warning(
-            "%d boxes are of findings that the image is not labeled with; boxes and "
-            "labels stay unchanged:\n%s",
-            len(unlabeled),
-            listing(
-                f"{table.paths[images[i]]}: {table.class_names[classes[i]]}"
-                for i in unlabeled
-            ),
-        )
-
-
-def _check_unique(annotations: Annotations) -> None:
-    """Raise if an image has two rows."""
-    first: dict[str, str] = {}
-    repeated = [
-        f"{name}: {first[name]} and {location}"
-        for name, location in zip(annotations.names, annotations.locations, strict=True)
-        if first.setdefault(name, location) != location
+    pairs = [
+        f"{table.paths[image]}: {table.class_names[index]}"
+        for image, index in zip(images, classes, strict=True)
+        if table.labels[image, index] != 1
     ]
-    rule = f"Expected one row per image in {annotations.source}"
-    report_problems(repeated, rule, remedy="Remove the others.")
+    if pairs:
+        message = "%d boxes are of findings that the image is not labeled with:\n%s"
+        logger.warning(message, len(pairs), listing(pairs))
 
 
-def _check_present(annotations: Annotations, files, on_error: str) -> np.ndarray:
-    """Mask of the rows whose image has a file, (n,); reports the others."""
-    names, locations = annotations.names, annotations.locations
+def _check_rows(
+    names: pd.Series, files: Mapping[str, str], source: object, on_error: str
+) -> np.ndarray:
+    """Mask of the images with a file, (n,); reports the others, and double ones."""
+    first = dict(zip(names[::-1], names.index[::-1], strict=True))
+    report_problems(
+        [f"{n}: {first[n]} and {at}" for at, n in names[names.duplicated()].items()],
+        f"Expected one row per image in {source}",
+        remedy="Remove the others.",
+    )
     present = np.array([name in files for name in names], bool)
-    missing = [
-        f"{names[i]} ({locations[i]})" for i in np.flatnonzero(~present).tolist()
-    ]
-    rule = f"Expected an image for every row of {annotations.source}"
+    missing = [f"{name} ({location})" for location, name in names[~present].items()]
+    rule = f"Expected an image for every row of {source}"
     if not present.any():
         raise ValueError(
             f"{rule}. Received: {len(missing)} rows, all without:\n{listing(missing)}\n"
             "Use image_dir to name their folder."
         )
-    report_problems(
-        missing,
-        rule,
-        on_error,
-        'Use image_dir to name their folder, or skip such rows with on_error="skip".',
-    )
+    remedy = 'Use image_dir to name their folder, or skip them with on_error="skip".'
+    report_problems(missing, rule, on_error, remedy)
     unused = sorted(set(files) - set(names))
     if unused:
-        logger.warning(
-            "%s: no row has %d of the images:\n%s",
-            annotations.source,
-            len(unused),
-            listing(unused, 3),
-        )
+        message = "%s: no row has %d of the images:\n%s"
+        logger.warning(message, source, len(unused), listing(unused, 3))
     return present
 
 
 def _scaled_boxes(boxes: pd.DataFrame, sizes: np.ndarray, on_error: str) -> np.ndarray:
-    """Box rows (m, 6) in pixels of the files, without those that cover no pixel.
-
-    Args:
-        boxes: Boxes with the ``row`` of their image.
-        sizes: Rows and columns of the file of each box, (m, 2).
-        on_error: "raise" or "skip" for boxes that cover no pixel.
-    """
+    """Box rows (m, 6) in pixels of files of sizes (m, 2), none that covers no pixel."""
     measured = boxes[["rows", "cols"]].to_numpy(float)
     scale = np.where(np.isnan(measured), 1.0, sizes / measured)[:, ::-1]  # x before y
     original = boxes[XYWH].to_numpy(float)

@@ -18,63 +18,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kerasloc.data.class_names import split_names
+from kerasloc.data.datasets import reading
 from kerasloc.data.datasets.files import PathLike, image_files
-from kerasloc.data.datasets.reading import (
-    BOX_COLUMNS,
-    XYWH,
-    Annotations,
-    build_table,
-    read_table,
-    to_numbers,
-)
 from kerasloc.data.problems import check_on_error, report_problems
 from kerasloc.data.splits import cut_validation
 from kerasloc.data.table import Table
 
-VINDR_CLASSES = (
-    "Aortic enlargement",
-    "Atelectasis",
-    "Calcification",
-    "Cardiomegaly",
-    "Consolidation",
-    "ILD",
-    "Infiltration",
-    "Lung Opacity",
-    "Nodule/Mass",
-    "Other lesion",
-    "Pleural effusion",
-    "Pleural thickening",
-    "Pneumothorax",
-    "Pulmonary fibrosis",
+VINDR_CLASSES = split_names(
+    "Aortic enlargement, Atelectasis, Calcification, Cardiomegaly, Consolidation, ILD, "
+    "Infiltration, Lung Opacity, Nodule/Mass, Other lesion, Pleural effusion, "
+    "Pleural thickening, Pneumothorax, Pulmonary fibrosis"
 )
 NO_FINDING = "No finding"
-OTHER_FINDINGS = (  # of the PhysioNet files only
-    "Clavicle fracture",
-    "Edema",
-    "Emphysema",
-    "Enlarged PA",
-    "Lung cavity",
-    "Lung cyst",
-    "Mediastinal shift",
-    "Rib fracture",
-    "COPD",
-    "Lung tumor",
-    "Pneumonia",
-    "Tuberculosis",
-    "Other disease",
-    "Other diseases",
+OTHER_FINDINGS = split_names(  # of the PhysioNet files only
+    "Clavicle fracture, Edema, Emphysema, Enlarged PA, Lung cavity, Lung cyst, "
+    "Mediastinal shift, Rib fracture, COPD, Lung tumor, Pneumonia, Tuberculosis, "
+    "Other disease, Other diseases"
 )
-ANNOTATIONS = {
-    "train": ("train.csv", "annotations_train.csv"),
-    "test": ("test.csv", "annotations_test.csv"),
-}
 CORNERS = ["x_min", "y_min", "x_max", "y_max"]
 RESIZE_TABLE = "resize.csv"
 FOLDERS = ("images", "train", "test", "png", "images/train", "images/test")
 RESIZE_REMEDY = (
-    "Make the PNG files with utils/dicom_to_png.py, which writes resize.csv "
-    "(image_id, ratio) beside them, or write it yourself: ratio = side of the PNG / "
-    "side of the DICOM image, 1 where nothing was resized."
+    "Write resize.csv beside the images, as utils/dicom_to_png.py does: the columns "
+    "image_id and ratio, the side of the PNG / that of the DICOM image."
 )
 
 logger = logging.getLogger(__name__)
@@ -99,13 +66,11 @@ def read_vindr(
 
     Args:
         root: Folder with the csv files, or with the folder ``annotations`` of them.
-        image_dir: Folder of the images. None: ``images``, ``train``, ``test`` ... in
-            the root, or the root.
+        image_dir: Folder of the images. None: below the root.
         test_share: Share of the images that become "test" if no file lists any (the
             test images of Kaggle have no labels). None: no test images.
         seed: Seed of the choice of these.
-        on_error: "raise", or "skip" to leave out, with a warning, rows without an image
-            and boxes that are empty or outside their image.
+        on_error: "raise", or "skip" (with a warning) missing images and invalid boxes.
 
     Raises:
         ValueError: If files are missing or invalid, or boxes cannot be scaled; lists
@@ -113,68 +78,54 @@ def read_vindr(
     """
     check_on_error(on_error)
     root = Path(root)
-    annotations = _read_annotations(root)
+    findings = pd.concat([_read_split(root, split) for split in ("train", "test")])
+    counts = findings.groupby("image_id")["split"].nunique()
+    repeated = sorted(counts.index[counts > 1])
+    rule = f"Expected an image of {root} in one of the train and the test file"
+    report_problems(repeated, rule, remedy="Remove it from the other.")
+    rows = findings[~findings["image_id"].duplicated()][["image_id", "split"]]
+    image, index = pd.factorize(findings["image_id"])[0], findings["class_index"]
+    labels = np.zeros((len(rows), len(VINDR_CLASSES)), np.float32)
+    labels[image[index >= 0], index[index >= 0]] = 1
     images = image_files(root, image_dir, FOLDERS)
     files = {Path(name).stem: path for name, path in images.items()}
-    annotations.boxes = _scale(annotations.boxes, root, files)
-    table = build_table(annotations, files, on_error)
+    table = reading.build_table(
+        rows.rename(columns={"image_id": "name"}),
+        VINDR_CLASSES,
+        labels,
+        files,
+        _scale(_boxes(findings), root, files),
+        source=root,
+        on_error=on_error,
+    )
     if test_share is None or (table.splits == "test").any():
         return table
     splits = cut_validation(table, test_share, seed).splits
     return dataclasses.replace(table, splits=np.where(splits == "val", "test", splits))
 
 
-def _read_annotations(root: Path) -> Annotations:
-    """Annotations of both splits."""
-    paths = {split: _find_annotations(root, split) for split in ANNOTATIONS}
-    rows = pd.concat([_read_split(p, split) for split, p in paths.items() if p])
-    sources = [str(path) for path in paths.values() if path]
-    counts = rows.groupby("image_id")["split"].nunique()
-    rule = f"Expected an image in one of {' and '.join(sources)}"
-    repeated = sorted(counts.index[counts > 1])
-    report_problems(repeated, rule, remedy="Remove it from the other.")
-    image, names = pd.factorize(rows["image_id"])
-    first = np.unique(image, return_index=True)[1]
-    positive = (rows["class_index"] >= 0).to_numpy()
-    matrix = np.zeros((len(names), len(VINDR_CLASSES)), np.float32)
-    matrix[image[positive], rows["class_index"][positive]] = 1
-    return Annotations(
-        source=", ".join(sources),
-        class_names=VINDR_CLASSES,
-        names=names.tolist(),
-        locations=rows.index[first].tolist(),
-        labels=matrix,
-        splits=rows["split"].iloc[first].tolist(),
-        boxes=_boxes(rows),
-    )
-
-
-def _read_split(path: Path, split: str) -> pd.DataFrame:
-    """Rows of an annotation file and of the image labels beside it."""
+def _read_split(root: Path, split: str) -> pd.DataFrame | None:
+    """Findings of a split and their image; None for test images without labels."""
+    names = (f"{split}.csv", f"annotations_{split}.csv")
+    candidates = (p / name for p in (root, root / "annotations") for name in names)
+    path = next(filter(Path.is_file, candidates), None)
+    if path is None and split == "train":
+        raise ValueError(
+            f"Expected the labels of VinDr-CXR in {' or '.join(names)}. Received: "
+            f"{root}, which has neither. Name the folder of the csv file."
+        )
+    if path is None:
+        return None
+    if split == "test" and "class_name" not in reading.read_table(path):
+        logger.info("%s has no labels and is not used", path)
+        return None
     labels = _read_image_labels(path.with_name(f"image_labels_{split}.csv"))
     return pd.concat([_read_findings(path), labels]).fillna("").assign(split=split)
 
 
-def _find_annotations(root: Path, split: str) -> Path | None:
-    """The file that describes a split; None for a test split without labels."""
-    candidates = [root / name for name in ANNOTATIONS[split]]
-    candidates += [root / "annotations" / name for name in ANNOTATIONS[split]]
-    path = next(filter(Path.is_file, candidates), None)
-    if path is None and split == "train":
-        raise ValueError(
-            "Expected the labels of VinDr-CXR in "
-            f"{' or '.join(ANNOTATIONS['train'])}. Received: {root}, which has neither."
-            " Name the folder of the csv file."
-        )
-    if split == "train" or path is None or "class_name" in read_table(path):
-        return path
-    logger.info("%s has no labels and is not used", path)
-    return None
-
-
 def _read_findings(path: Path) -> pd.DataFrame:
     """Rows of an annotation file with their ``class_index``, -1 for no class."""
-    rows = read_table(path, ("image_id", "class_name", *CORNERS))
+    rows = reading.read_table(path, ("image_id", "class_name", *CORNERS))
     names = rows["class_name"]
     valid = (*VINDR_CLASSES, NO_FINDING)
     unknown = sorted(set(names) - {*valid, *OTHER_FINDINGS})
@@ -199,35 +150,26 @@ def _read_findings(path: Path) -> pd.DataFrame:
 def _boxes(rows: pd.DataFrame) -> pd.DataFrame:
     """Boxes in pixels of the DICOM images, with its size where the file has it."""
     rows = rows[(rows["class_index"] >= 0) & (rows[CORNERS] != "").any(axis=1)]
-    corners = to_numbers(rows[CORNERS])
+    corners = reading.to_numbers(rows[CORNERS])
     invalid = ~np.isfinite(corners).all(axis=1)
     report_problems(
         [f"{line}: {', '.join(c)}" for line, *c in rows[CORNERS][invalid].itertuples()],
         f"Expected four numbers, or blanks, in {', '.join(CORNERS)}",
         remedy="Fix or remove these rows.",
     )
-    left, top, right, bottom = corners.to_numpy().T
-    size = to_numbers(rows.reindex(columns=["height", "width"]))
-    return pd.DataFrame(
-        {
-            "image": rows["image_id"],
-            "location": rows.index,
-            "x": left,
-            "y": top,
-            "w": right - left,
-            "h": bottom - top,
-            "class_index": rows["class_index"],
-            "rows": size["height"],
-            "cols": size["width"],
-        }
-    )
+    boxes = corners.set_axis(reading.XYWH, axis=1)
+    boxes[["w", "h"]] -= boxes[["x", "y"]].to_numpy()
+    boxes[["image", "class_index"]] = rows[["image_id", "class_index"]]
+    size = reading.to_numbers(rows.reindex(columns=["height", "width"]))
+    boxes[["rows", "cols"]] = size.to_numpy()
+    return boxes.assign(location=rows.index)
 
 
 def _read_image_labels(path: Path) -> pd.DataFrame | None:
     """Rows of ``image_id`` and ``class_index`` from a file with a column per class."""
     if not path.is_file():
         return None
-    rows = read_table(path, ("image_id", *VINDR_CLASSES))
+    rows = reading.read_table(path, ("image_id", *VINDR_CLASSES))
     positive = rows[list(VINDR_CLASSES)].isin(["1", "1.0"]).to_numpy()
     positive = np.column_stack([np.ones(len(rows), bool), positive])  # also the normal
     row, column = np.nonzero(positive)
@@ -236,29 +178,25 @@ def _read_image_labels(path: Path) -> pd.DataFrame | None:
 
 def _scale(boxes: pd.DataFrame, root: Path, files: dict[str, str]) -> pd.DataFrame:
     """Boxes in pixels of the files, or with the size that they were measured in."""
+    size, columns = ["rows", "cols"], ["image_id", "ratio", "rows", "cols"]
     folders = sorted({Path(path).parent for path in files.values()} | {root})
     paths = filter(Path.is_file, (folder / RESIZE_TABLE for folder in folders))
-    tables = [read_table(path, ("image_id", "ratio")) for path in paths]
-    columns = ["image_id", "ratio", "rows", "cols"]
+    tables = [reading.read_table(path, ("image_id", "ratio")) for path in paths]
     resize = pd.concat([pd.DataFrame(columns=columns), *tables])[columns]
-    resize = to_numbers(
-        resize.drop_duplicates("image_id", keep="last").set_index("image_id")
-    )
-    resize = resize.reindex(boxes["image"]).set_axis(boxes.index)
+    resize = resize.drop_duplicates("image_id", keep="last").set_index("image_id")
+    resize = reading.to_numbers(resize).reindex(boxes["image"]).set_axis(boxes.index)
     resize = resize.where(resize > 0)
-    sized = resize[["rows", "cols"]].notna().all(axis=1)
+    sized = resize[size].notna().all(axis=1)
     by_ratio = ~sized & resize["ratio"].notna()
-    size = boxes[["rows", "cols"]].where(boxes[["rows", "cols"]] > 0)
-    size = size.mask(sized, resize[["rows", "cols"]]).mask(by_ratio)
-    size[size.isna().any(axis=1)] = np.nan
-    unknown = boxes[~by_ratio & size["rows"].isna() & boxes["image"].isin(files)]
+    measured = boxes[size].where(boxes[size] > 0)
+    measured = measured.mask(sized, resize[size]).mask(by_ratio)
+    measured[measured.isna().any(axis=1)] = np.nan
+    unknown = boxes[~by_ratio & measured["rows"].isna() & boxes["image"].isin(files)]
     unknown = unknown.drop_duplicates("image")
     report_problems(
         (unknown["image"] + " (" + unknown["location"] + ")").tolist(),
         "Expected the size or ratio of every resized image with boxes",
         remedy=RESIZE_REMEDY,
     )
-    scale = resize["ratio"].where(by_ratio, 1.0)
-    scaled = boxes.assign(rows=size["rows"], cols=size["cols"])
-    scaled[XYWH] = scaled[XYWH].mul(scale, axis=0)
-    return scaled[BOX_COLUMNS]
+    scaled = boxes[reading.XYWH].mul(resize["ratio"].where(by_ratio, 1.0), axis=0)
+    return boxes.assign(**scaled, **measured)[reading.BOX_COLUMNS]

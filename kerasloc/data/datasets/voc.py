@@ -10,38 +10,21 @@ Reference:
 
 import logging
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from kerasloc.data.class_names import split_names
 from kerasloc.data.datasets.files import PathLike, image_files
-from kerasloc.data.datasets.reading import Annotations, box_frame, build_table
+from kerasloc.data.datasets.reading import BOX_COLUMNS, build_table
 from kerasloc.data.problems import check_on_error, listing, report_problems
 from kerasloc.data.table import Table
 
-VOC_CLASSES = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
+VOC_CLASSES = split_names(
+    "aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, "
+    "dog, horse, motorbike, person, pottedplant, sheep, sofa, train, tvmonitor"
 )
 BACKGROUND = "background"
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -74,9 +57,8 @@ def read_voc(
             and a class with no other object in an image is unknown (NaN).
         background: Add a last class "background": 1 for an image without any object, 0
             for one with objects, NaN where all are difficult ones that do not count.
-        on_error: "raise", or "skip" to leave out, with a warning, images that are
-            missing or without a readable annotation, and boxes that are empty or
-            outside their image.
+        on_error: "raise", or "skip" (with a warning) images or annotations that are
+            missing or unreadable, and invalid boxes.
 
     Raises:
         ValueError: If files are missing or invalid; lists the problems.
@@ -101,22 +83,21 @@ def read_voc(
     unlisted = len(set(files) - set(splits))
     if unlisted:
         logger.info("%s: %d images are on no list", folder, unlisted)
-    annotations = Annotations(
-        source=str(folder),
-        class_names=VOC_CLASSES + (BACKGROUND,) * background,
-        names=list(objects),
-        locations=[f"{image}.xml" for image in objects],
-        labels=_labels(list(objects.values()), difficult, background),
-        splits=[splits[image] for image in objects],
-        boxes=box_frame(
-            (image, f"{image}.xml", *item[:5])
-            for image, items in objects.items()
-            for item in items
-            if difficult or not item.difficult
-        ),
+    names = list(objects)
+    rows = {"name": names, "split": [splits[name] for name in names]}
+    items = pd.DataFrame(
+        [(n, f"{n}.xml", *item) for n in names for item in objects[n]],
+        columns=[*BOX_COLUMNS[:-2], "difficult"],
     )
+    items["difficult"] = items["difficult"].astype(bool) & (not difficult)
     return build_table(
-        annotations, {n: files[n] for n in objects if n in files}, on_error
+        pd.DataFrame(rows, [f"{name}.xml" for name in names]),
+        VOC_CLASSES + (BACKGROUND,) * background,
+        _labels(items, names, background),
+        {name: files[name] for name in names if name in files},
+        items[~items["difficult"]].reindex(columns=BOX_COLUMNS),
+        source=folder,
+        on_error=on_error,
     )
 
 
@@ -134,9 +115,8 @@ class VocObject(NamedTuple):
 def read_objects(path: PathLike) -> list[VocObject]:
     """Read the objects of an annotation file.
 
-    Args:
-        path: The xml file. One with a document type is refused, as that may define
-            entities that grow without end.
+    A file with a document type is refused, as that may define entities that grow
+    without end.
 
     Raises:
         OSError: If there is no such file.
@@ -160,7 +140,6 @@ class _NoDocumentType(ET.TreeBuilder):
 
 
 def _parse_object(element: ET.Element) -> VocObject:
-    """Parse an ``object`` element."""
     name = (element.findtext("name") or "").strip()
     if name not in VOC_CLASSES:
         raise ValueError(
@@ -180,14 +159,14 @@ def _parse_object(element: ET.Element) -> VocObject:
 def _find_folder(root: Path, year: str) -> Path:
     """The folder of the year."""
     name = f"VOC{year}"
-    candidates = [root / "VOCdevkit" / name, root / name, root]
+    candidates = (root / "VOCdevkit" / name, root / name, root)
     for folder in candidates:
         if all((folder / n).is_dir() for n in ("Annotations", "ImageSets/Main")):
             return folder
     raise ValueError(
-        "Expected VOCdevkit, a folder of a year in it, or its parent, with the folders "
-        f"Annotations, ImageSets/Main and JPEGImages of the year. Received: {root}, "
-        f"without them in {', '.join(map(str, candidates))}. Use another root or year."
+        "Expected VOCdevkit, a folder of a year in it, or its parent. Received: "
+        f"{root}, without Annotations and ImageSets/Main in "
+        f"{', '.join(map(str, candidates))}. Use another root or year."
     )
 
 
@@ -201,8 +180,8 @@ def _read_splits(folder: Path) -> dict[str, str]:
             lists[name] = [line.split()[0] for line in lines if line.strip()]
     if not lists:
         raise ValueError(
-            f"Expected train.txt and val.txt in {folder / 'ImageSets' / 'Main'}. "
-            "Received: neither. Unpack VOC's archive again."
+            f"Expected train.txt and val.txt in {path.parent}. Received: neither. "
+            "Unpack VOC's archive again."
         )
     annotations = {path.stem for path in (folder / "Annotations").glob("*.xml")}
     if not annotations & set(lists.get("test", ())):
@@ -220,17 +199,12 @@ def _read_splits(folder: Path) -> dict[str, str]:
     return splits
 
 
-def _labels(
-    objects: Sequence[list[VocObject]], difficult: bool, background: bool
-) -> np.ndarray:
-    """1, 0 or NaN of each image and class."""
-    labels = np.zeros((len(objects), len(VOC_CLASSES)), np.float32)
-    for row, items in enumerate(objects):
-        for item in items:
-            if difficult or not item.difficult:
-                labels[row, item.class_index] = 1
-            elif labels[row, item.class_index] == 0:
-                labels[row, item.class_index] = np.nan
+def _labels(items: pd.DataFrame, names: list[str], background: bool) -> np.ndarray:
+    """1, 0 or NaN (only difficult objects) of each image and class."""
+    labels = np.zeros((len(names), len(VOC_CLASSES)), np.float32)
+    rows = items["image"].map({name: row for row, name in enumerate(names)})
+    for value, counted in ((np.nan, items["difficult"]), (1, ~items["difficult"])):
+        labels[rows[counted], items["class_index"][counted]] = value
     if not background:
         return labels
     foreground = np.where((labels == 1).any(axis=1), 1, labels.sum(axis=1))

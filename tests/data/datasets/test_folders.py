@@ -133,7 +133,7 @@ def test_annotations_of_absent_images_are_reported(tree, caplog):
         ("{", r"json object .*annotations\.json"),
         ("[]", r"json object .*annotations\.json"),
         *(
-            (f'{{"boxes": {{"train/dog/1.png": [{box}]}}}}', r": \[1, 2.*dog/1\.png")
+            (f'{{"boxes": {{"train/dog/1.png": [{box}]}}}}', r"dog/1\.png: \[1, 2")
             for box in ("[1, 2, 3, 4]", '[1, 2, 3, 4, "cow"]')
         ),
     ],

@@ -1,9 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from kerasloc.data.datasets.files import image_files, image_sizes
 from kerasloc.data.datasets.reading import (
-    Annotations,
     box_frame,
     build_table,
     read_json,
@@ -22,16 +22,20 @@ def files(tmp_path, put):
     return {name: str(tmp_path / f"{name}.png") for name in "ab"}
 
 
-def annotations(names="a", *boxes):
-    """Two classes; boxes of x, y, w, h after their image."""
-    return Annotations(
+def build(files, on_error, names="a", boxes=(), size=OF_FILE):
+    """Table of two classes; rows of boxes are their image, x, y, w, h."""
+    frame = box_frame((image, "line 9", *box, 0) for image, *box in boxes)
+    frame.loc[frame.index[-1:], ["rows", "cols"]] = size
+    rows = {"name": list(names), "split": "train"}
+    index = [f"line {i + 2}" for i in range(len(names))]
+    return build_table(
+        pd.DataFrame(rows, index),
+        ("u", "v"),
+        np.zeros((len(names), 2)),
+        files,
+        frame,
         source="x.csv",
-        class_names=("u", "v"),
-        names=list(names),
-        locations=[f"line {i + 2}" for i in range(len(names))],
-        labels=np.zeros((len(names), 2)),
-        splits=["train"] * len(names),
-        boxes=box_frame((box[0], "line 9", *box[1:], 0) for box in boxes),
+        on_error=on_error,
     )
 
 
@@ -43,9 +47,8 @@ def test_sizes_are_rows_and_columns(files):
 
 
 def test_boxes_scale_in_each_direction_by_the_size_they_were_measured_in(files):
-    content = annotations("a", ("a", 1, 2, 3, 4), ("a", 10, 10, 10, 10))
-    content.boxes.loc[1, ["rows", "cols"]] = 100, 40
-    table = build_table(content, files, "raise")
+    boxes = [("a", 1, 2, 3, 4), ("a", 10, 10, 10, 10)]
+    table = build(files, "raise", "a", boxes, (100, 40))
     assert table.boxes.tolist() == [[0, 1, 2, 3, 4, 0], [0, 5, 1, 5, 1, 0]]
 
 
@@ -60,38 +63,38 @@ def test_boxes_scale_in_each_direction_by_the_size_they_were_measured_in(files):
     ],
 )
 def test_boxes_that_cover_nothing_are_listed_or_left_out(files, caplog, box, message):
-    content = annotations("ab", ("a", 1, 1, 5, 5), ("a", *box))
+    boxes = [("a", 1, 1, 5, 5), ("a", *box)]
     with pytest.raises(ValueError, match=rf"a \(line 9\): .*{message}"):
-        build_table(content, files, "raise")
-    table = build_table(content, files, "skip")
+        build(files, "raise", "ab", boxes)
+    table = build(files, "skip", "ab", boxes)
     assert table.boxes[:, 1].tolist() == [1]
     assert len(table) == 2
     assert "left out 1" in caplog.text
 
 
 def test_a_box_that_sticks_out_stays(files):
-    table = build_table(annotations("a", ("a", 18, 8, 9, 9)), files, "raise")
+    table = build(files, "raise", "a", [("a", 18, 8, 9, 9)])
     assert table.boxes[0, 1:5].tolist() == [18, 8, 9, 9]
 
 
 def test_a_broken_image_matters_only_with_boxes(files, caplog):
-    assert len(build_table(annotations("ab"), files, "raise")) == 2
-    content = annotations("ab", ("b", 1, 1, 5, 5))
+    assert len(build(files, "raise", "ab")) == 2
+    boxes = [("b", 1, 1, 5, 5)]
     with pytest.raises(ValueError, match=r"(?s)readable images with boxes.*b\.png"):
-        build_table(content, files, "raise")
-    assert len(build_table(content, files, "skip")) == 1
+        build(files, "raise", "ab", boxes)
+    assert len(build(files, "skip", "ab", boxes)) == 1
     assert "left out 1" in caplog.text
 
 
 def test_boxes_are_sorted_by_image_and_need_a_row(files, caplog):
-    content = annotations("ac", ("c", 1, 1, 1, 1), ("x", 9, 9, 1, 1), ("a", 2, 2, 1, 1))
-    table = build_table(content, {**files, "c": files["a"]}, "raise")
+    boxes = [("c", 1, 1, 1, 1), ("x", 9, 9, 1, 1), ("a", 2, 2, 1, 1)]
+    table = build({**files, "c": files["a"]}, "raise", "ac", boxes)
     assert table.boxes[:, :2].tolist() == [[0, 2], [1, 1]]
     assert "1 boxes of images without a row" in caplog.text
 
 
 def test_images_without_a_row_are_counted(files, caplog):
-    build_table(annotations("a"), files, "raise")
+    build(files, "raise")
     assert "no row has 1 of the images:\n  b" in caplog.text
 
 
@@ -101,7 +104,7 @@ def test_images_without_a_row_are_counted(files, caplog):
 )
 def test_repeated_rows_and_no_image_at_all_cannot_be_skipped(files, names, message):
     with pytest.raises(ValueError, match=message):
-        build_table(annotations(names), files, "skip")
+        build(files, "skip", names)
 
 
 def test_problems_are_raised_or_logged(caplog):

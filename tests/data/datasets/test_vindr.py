@@ -121,7 +121,10 @@ def test_a_test_file_is_the_test_split(root, picture):
     ("text", "message"),
     [
         ("image_id,width,height\nd4,5,5\n", None),
-        (f"{HEADER}a1,No finding,14,R1,,,,\n", r"(?s)one of .*train\.csv and .*a1"),
+        (
+            f"{HEADER}a1,No finding,14,R1,,,,\n",
+            r"(?s)one of the train and the test file.*a1",
+        ),
     ],
 )
 def test_a_test_file_has_labels_of_other_images(root, text, message):
