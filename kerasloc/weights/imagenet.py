@@ -6,6 +6,7 @@ import http.client
 import logging
 import os
 import pathlib
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -124,6 +125,8 @@ class ImageNetFiles:
                 )
                 _check_hash(partial, name)
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is an open response
             raise ValueError(
                 f"Expected to fetch ImageNet weights from {url}. Received: {error}. "
                 f"Offline, fetch that file elsewhere and copy it to {self.cache} or to "
