@@ -1,6 +1,6 @@
 """Trains one of the networks that PYLON is compared with, in the same way."""
 
-from kerasloc.training import arguments, map_arguments
+from kerasloc.training import cli
 
 MODELS = ("baseline", "li2018", "fpn", "unet", "deeplabv3plus", "pan")
 EXAMPLE = """\
@@ -20,28 +20,27 @@ TensorBoard logs, evaluation/. The same command goes on where it was stopped.
 
 
 def parse(words=None):
-    """The options of the command line."""
-    finder = arguments.Parser(__doc__, EXAMPLE, add_help=False)
-    finder.add_argument("--config")
-    finder.add_argument("--model", choices=MODELS, default=MODELS[0])
+    """Parse the options of the command line, which depend on the model."""
+    finder = cli.Parser(__doc__, EXAMPLE, add_help=False)
+    _add_model(finder)
     model = finder.parse_known_args(words)[0].model
-    parser = arguments.Parser(__doc__, EXAMPLE)
-    parser.add_argument(
-        "--model", choices=MODELS, default=MODELS[0], help="which (default: baseline)"
-    )
-    arguments.add_data_options(parser)
-    arguments.add_training_options(parser)
-    map_arguments.add_map_options(parser, model)
+    parser = cli.training_parser(model, __doc__, EXAMPLE)
+    _add_model(parser)
     return parser.parse_args(words)
 
 
+def _add_model(parser):
+    text = f"Network (default: {MODELS[0]})."
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help=text)
+
+
 def main(words=None):
-    """Trains and measures one run, or one a seed."""
+    """Train and evaluate one run, or one per seed."""
     options = parse(words)
-    from kerasloc.training.experiments import run_experiment
+    from kerasloc.training.experiment import run_experiment
 
     run_experiment(options.model, options)
 
 
 if __name__ == "__main__":
-    arguments.run_main(main)
+    cli.run_main(main)

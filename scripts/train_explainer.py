@@ -3,7 +3,7 @@
 From image labels, and from masks or boxes of the training images where there are some.
 """
 
-from kerasloc.training import arguments, explainer_arguments
+from kerasloc.training import cli
 
 EXAMPLE = """\
 examples:
@@ -29,21 +29,18 @@ stopped, inside of any phase. Then:
 
 
 def parse(words=None):
-    """The options of the command line."""
-    parser = arguments.Parser(__doc__, EXAMPLE)
-    arguments.add_data_options(parser)
-    arguments.add_run_options(parser)
-    explainer_arguments.add_explainer_options(parser)
+    """Parse the options of the command line."""
+    parser = cli.training_parser("explainer", __doc__, EXAMPLE, without=())
     return parser.parse_args(words)
 
 
 def main(words=None):
-    """Trains and measures one run, or one a seed."""
+    """Train and evaluate one run, or one per seed."""
     options = parse(words)
-    from kerasloc.training.experiments import run_experiment
+    from kerasloc.training.experiment import run_experiment
 
     run_experiment("explainer", options)
 
 
 if __name__ == "__main__":
-    arguments.run_main(main)
+    cli.run_main(main)

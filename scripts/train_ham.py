@@ -3,7 +3,7 @@
 It learns from image labels alone, or also from boxes where there are some.
 """
 
-from kerasloc.training import arguments, map_arguments
+from kerasloc.training import cli
 
 EXAMPLE = """\
 examples:
@@ -24,21 +24,17 @@ on where it was stopped. Then:
 
 
 def parse(words=None):
-    """The options of the command line."""
-    parser = arguments.Parser(__doc__, EXAMPLE)
-    arguments.add_data_options(parser)
-    arguments.add_training_options(parser)
-    map_arguments.add_map_options(parser, "ham")
-    return parser.parse_args(words)
+    """Parse the options of the command line."""
+    return cli.training_parser("ham", __doc__, EXAMPLE, without=()).parse_args(words)
 
 
 def main(words=None):
-    """Trains and measures one run, or one a fold and seed."""
+    """Train and evaluate one run, or one per fold and seed."""
     options = parse(words)
-    from kerasloc.training.experiments import run_experiment
+    from kerasloc.training.experiment import run_experiment
 
     run_experiment("ham", options)
 
 
 if __name__ == "__main__":
-    arguments.run_main(main)
+    cli.run_main(main)

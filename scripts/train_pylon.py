@@ -1,6 +1,6 @@
 """Trains PYLON: a classifier of image labels with accurate, high-resolution maps."""
 
-from kerasloc.training import arguments, map_arguments
+from kerasloc.training import cli
 
 EXAMPLE = """\
 examples:
@@ -18,21 +18,17 @@ TensorBoard logs, evaluation/. The same command goes on where it was stopped.
 
 
 def parse(words=None):
-    """The options of the command line."""
-    parser = arguments.Parser(__doc__, EXAMPLE)
-    arguments.add_data_options(parser)
-    arguments.add_training_options(parser)
-    map_arguments.add_map_options(parser, "pylon")
-    return parser.parse_args(words)
+    """Parse the options of the command line."""
+    return cli.training_parser("pylon", __doc__, EXAMPLE).parse_args(words)
 
 
 def main(words=None):
-    """Trains and measures one run, or one a seed."""
+    """Train and evaluate one run, or one per seed."""
     options = parse(words)
-    from kerasloc.training.experiments import run_experiment
+    from kerasloc.training.experiment import run_experiment
 
     run_experiment("pylon", options)
 
 
 if __name__ == "__main__":
-    arguments.run_main(main)
+    cli.run_main(main)

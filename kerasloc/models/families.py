@@ -166,7 +166,7 @@ _FAMILIES = {
             "kerasloc.models.ham:ham",
             options.HamOptions,
             "kerasloc.localizers.ham:HAM",
-            "kerasloc.training.ham:HamTrainer",
+            "kerasloc.training.maps:HamTrainer",
             _preset_file("ham"),
             "HAM: an attention for abnormal and one for every class inside it.",
             "kerasloc.training.configs:HamTraining",

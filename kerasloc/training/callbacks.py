@@ -1,112 +1,134 @@
-"""What happens at the end of every epoch: history, best and last weights, pictures."""
+"""Callbacks of a resumable training: checkpoints, pictures, early ends.
 
+A callback with ``get_state`` and ``set_state`` comes before :class:`EpochEnd`, which
+writes its state into the run folder.
+"""
+
+import logging
 import math
+import os
+import pathlib
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-from kerasloc.weights import save_atomically
+from kerasloc.runs import BEST_WEIGHTS, Run
 
-DRAWS = 2**20  # of a layer in an epoch, at most
+logger = logging.getLogger(__name__)
+
+DRAWS = 2**20  # upper bound of the draws of a layer in an epoch
+CLASSIFICATION_SHARE, EXPLANATION_SHARE = 0.25, 0.2
+FLAT = 1e-3  # a mean explanation this near to 0 or 1 marks nothing, or everything
+SATURATED = 1e-6  # tanh this near to 1 has no gradient any more
+
+Logs = Mapping[str, Any] | None
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """Writes the history, the best weights and the state, in an order that can break.
+    """Write history, best weights and state, crash-safe.
 
-    History comes first and is cut to the state's epoch on resuming, so every epoch is
-    in it once wherever the process dies.
+    The history comes first and is cut to the state's epoch on resuming, so that it has
+    every epoch once wherever the process dies.
 
     Args:
-        run: The open run.
-        network: The model whose weights are kept as the best ones.
-        monitor: Name of the value, and ``"min"`` or ``"max"``.
-        others: Callbacks with a state to be kept: objects with ``get_state`` and
-            ``set_state``.
+        run: Open run.
+        network: Model whose weights are kept as the best ones.
+        monitor: Name of the logged value by which weights are the best.
+        mode: ``min`` or ``max``.
+        stateful: Callbacks whose state is kept.
         eligible: Function from an epoch's values to whether its weights may be the
-            best; None: always.
+            best. Default: always.
     """
 
-    def __init__(self, run, network, monitor, others=(), *, eligible=None):
+    def __init__(
+        self,
+        run: Run,
+        network: keras.Model,
+        monitor: str,
+        mode: str,
+        stateful: Sequence[Any] = (),
+        *,
+        eligible: Callable[[dict[str, float]], bool] | None = None,
+    ):
         super().__init__()
-        self._eligible = eligible
-        self._run, self._network, self._others = run, network, others
-        self._name, mode = monitor
+        self._run, self._network, self._stateful = run, network, stateful
+        self._monitor, self._eligible = monitor, eligible
         self._sign = {"min": 1.0, "max": -1.0}[mode]
         state = run.read_state() or {"epoch": 0, "best": math.inf, "others": []}
         self.first_epoch, self._best = state["epoch"], state["best"]
-        for other, kept in zip(others, state["others"], strict=False):
-            other.set_state(kept)
+        for callback, saved in zip(stateful, state["others"], strict=False):
+            callback.set_state(saved)
         self._rows = [row for row in run.history if row["epoch"] <= self.first_epoch]
         self._began = time.monotonic()
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Starts the clock."""
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Start the clock."""
         self._began = time.monotonic()
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Writes what the epoch gave."""
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Write the epoch."""
         seconds = round(time.monotonic() - self._began, 2)
         values = {key: float(value) for key, value in (logs or {}).items()}
         self._rows.append({"epoch": epoch + 1, **values, "seconds": seconds})
         self._run.write_history(self._rows)
-        score = self._sign * values[self._name]
-        path = self._run.folder / "best.weights.h5"
+        score = self._sign * values[self._monitor]
         if self._eligible is not None and not self._eligible(values):
             score = math.inf
-        if score < self._best or not path.is_file():  # the first may be NaN
+        absent = not (self._run.folder / BEST_WEIGHTS).is_file()  # the first may be NaN
+        if score < self._best or absent:
             self._best = min(self._best, score)  # in this order NaN is left out
-            save_atomically(self._network, path)
+            self._run.save_best(self._network)
         state = {
             "epoch": epoch + 1,
             "best": self._best,
-            "others": [other.get_state() for other in self._others],
+            "others": [callback.get_state() for callback in self._stateful],
         }
         self._run.save_state(self.model, state)
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keeps the weights that were best by one more value; NaN is never better.
-
-    Comes before :class:`EpochEnd`, which keeps its state.
+    """Keep the weights that are best by one more value; NaN is never better.
 
     Args:
-        run: The open run.
-        network: The model whose weights are kept.
-        name: Of the file: ``NAME.weights.h5``.
-        monitor: Name of the value; the highest is the best.
+        run: Open run.
+        network: Model whose weights are kept.
+        name: Name of the file: ``NAME.weights.h5``.
+        monitor: Name of the logged value; the highest is the best.
     """
 
-    def __init__(self, run, network, name: str, monitor: str):
+    def __init__(self, run: Run, network: keras.Model, name: str, monitor: str):
         super().__init__()
-        self._path = run.folder / f"{name}.weights.h5"
+        self._run, self._file = run, f"{name}.weights.h5"
         self._network, self._monitor, self._best = network, monitor, -math.inf
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Writes the weights if they are better."""
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Write the weights if they are better."""
         value = float((logs or {})[self._monitor])
         if value > self._best:
             self._best = value
-            save_atomically(self._network, self._path)
+            self._run.save_best(self._network, self._file)
 
     def get_state(self) -> float:
-        """What has to survive the process."""
+        """Return the best value."""
         return self._best
 
-    def set_state(self, state: float):
-        """Takes up the state that was kept."""
+    def set_state(self, state: float) -> None:
+        """Restore the best value."""
         self._best = state
 
 
 class EpochDraws(keras.callbacks.Callback):
-    """Lets the seed and the number of an epoch decide what dropout draws in it.
+    """Derive the draws of dropout from the seed and the number of the epoch.
 
-    Keras keeps in no file how far the draws were; so a run that goes on draws what it
-    would have drawn.
+    Keras stores the position of the generators in no file; so a resumed run draws what
+    an uninterrupted one draws.
     """
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Sets the count of every generator."""
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Set the count of every generator."""
         for variable in self.model.variables:
             if variable.name == "seed_generator_state":
                 first = keras.ops.convert_to_numpy(variable)[0]
@@ -115,62 +137,67 @@ class EpochDraws(keras.callbacks.Callback):
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """Ends a training whose loss is no number any more; comes before what writes."""
+    """End a training whose loss is not finite, before anything is written."""
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Raises unless the loss is a finite number."""
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Raise ValueError unless the loss is a finite number."""
         loss = float((logs or {})["loss"])
         if not math.isfinite(loss):
             raise ValueError(
-                f"A loss is a finite number. Received: {loss} in epoch {epoch + 1}. "
-                "Give a smaller --learning-rate and another --results-name."
+                f"Expected a finite loss. Received: {loss} in epoch {epoch + 1}. "
+                "Use a smaller --learning-rate and another --results-name."
             )
 
 
 class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
-    """Keras' own, with a state that a resumed run takes up."""
+    """Keras' callback with a state that a resumed run restores."""
 
-    _kept = None
+    _state: dict | None = None
 
     def get_state(self) -> dict:
-        """What has to survive the process."""
+        """Return the best value and the counters."""
         return {
             "best": float(self.best),
             "wait": int(self.wait),
             "cooldown": int(self.cooldown_counter),
         }
 
-    def set_state(self, state: dict):
-        """Takes a state up when training begins."""
-        self._kept = state
+    def set_state(self, state: dict) -> None:
+        """Set the state to restore when training begins."""
+        self._state = state
 
-    def on_train_begin(self, logs=None):
-        """Takes up the state that was kept."""
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Restore the state."""
         super().on_train_begin(logs)
-        if self._kept is not None:
-            self.best, self.wait = self._kept["best"], self._kept["wait"]
-            self.cooldown_counter = self._kept["cooldown"]
+        if self._state is not None:
+            self.best, self.wait = self._state["best"], self._state["wait"]
+            self.cooldown_counter = self._state["cooldown"]
 
 
 class AttentionImages(keras.callbacks.Callback):
-    """Fixed validation images with their maps, in TensorBoard every epoch.
+    """Write fixed validation images with their maps to TensorBoard every epoch.
 
     Args:
-        folder: Of the logs.
-        maps: Function that gives the maps as they are now, by name, as
-            :func:`draw_maps` takes them.
-        images: (n, rows, cols, channels) in [0, 1]; a few.
+        folder: Folder of the logs.
+        maps: Function that returns the current maps by name, as :func:`draw_maps`
+            takes them.
+        images: A few images, (n, rows, cols, channels) in [0, 1].
     """
 
-    def __init__(self, folder, maps, images):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        maps: Callable[[], Mapping[str, np.ndarray]],
+        images: np.ndarray,
+    ):
         super().__init__()
-        self._folder, self._maps, self._images = str(folder), maps, images
+        self._folder, self._maps, self._images = pathlib.Path(folder), maps, images
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Draws the maps as they are now."""
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Draw the current maps."""
         import tensorflow as tf
 
-        writer = tf.summary.create_file_writer(self._folder)
+        writer = tf.summary.create_file_writer(str(self._folder))
         with writer.as_default(step=epoch):  # from 0, as Keras' curves
             tf.summary.image("image", self._images, max_outputs=len(self._images))
             for name, maps in self._maps().items():
@@ -179,35 +206,17 @@ class AttentionImages(keras.callbacks.Callback):
         writer.close()
 
 
-class StopAtRate(keras.callbacks.Callback):
-    """Ends a training whose learning rate has fallen far enough; before what writes.
+def draw_maps(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Draw maps over images, (n, rows, cols, 3) in [0, 1].
 
     Args:
-        rate: The end is the first epoch after which the rate is not above this.
-    """
-
-    def __init__(self, rate: float):
-        super().__init__()
-        self._rate = rate
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Looks at the rate."""
-        if self.reached(self.model.optimizer):
-            self.model.stop_training = True
-
-    def reached(self, optimizer) -> bool:
-        """Whether the optimizer's rate is not above the last one."""
-        rate = keras.ops.convert_to_numpy(optimizer.learning_rate)  # of any strategy
-        return float(rate) <= self._rate
-
-
-def draw_maps(images, maps) -> np.ndarray:
-    """The images with their maps over them, (n, rows, cols, 3) in [0, 1].
-
-    Args:
-        images: (n, rows, cols, channels) in [0, 1].
-        maps: (n, rows, cols) of any smaller size; or heat maps in [0, 1] of all
+        images: Images, (n, rows, cols, channels) in [0, 1].
+        maps: Maps, (n, rows, cols) of any smaller size; or heat maps in [0, 1] of all
             classes at the images' size, (n, rows, cols, classes).
+
+    Example:
+        >>> draw_maps(np.zeros((1, 4, 4, 1)), np.zeros((1, 2, 2))).shape
+        (1, 4, 4, 3)
     """
     from kerasloc.metrics import min_max, resize_maps
     from kerasloc.plotting import overlay_image, paint_classes
@@ -218,3 +227,140 @@ def draw_maps(images, maps) -> np.ndarray:
     heat = min_max(resize_maps(maps, images.shape[1:3]))
     drawn = [overlay_image(i, h, 0.5) for i, h in zip(images, heat, strict=True)]
     return np.stack(drawn).astype(np.float32)
+
+
+class StopAtRate(keras.callbacks.Callback):
+    """End a training whose learning rate has fallen far enough.
+
+    Args:
+        rate: Learning rate; the last epoch is the first after which it is not above.
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self._rate = rate
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Compare the rate."""
+        if self.reached(self.model.optimizer):
+            self.model.stop_training = True
+
+    def reached(self, optimizer: keras.optimizers.Optimizer) -> bool:
+        """Return whether the rate of an optimizer is not above the last one."""
+        rate = keras.ops.convert_to_numpy(optimizer.learning_rate)  # of any strategy
+        return float(rate) <= self._rate
+
+
+class Stop(keras.callbacks.Callback):
+    """End a phase after an epoch, and remember it.
+
+    Attributes:
+        ended: Whether the phase has ended.
+        names: Names of the further attributes that are the state.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = False
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Compare the epoch's values."""
+        if self.ends({key: float(value) for key, value in (logs or {}).items()}):
+            self.ended = self.model.stop_training = True
+
+    def ends(self, logs: dict[str, float]) -> bool:
+        """Return whether the phase ends with these values of an epoch."""
+        raise NotImplementedError
+
+    def get_state(self) -> dict:
+        """Return the attributes that are the state."""
+        return {name: getattr(self, name) for name in ("ended", *self.names)}
+
+    def set_state(self, state: dict) -> None:
+        """Restore the attributes."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class EarlyStop(Stop):
+    """End a phase whose validation loss has stopped falling.
+
+    Args:
+        patience: Number of epochs, at least 1.
+        min_delta: Smallest decrease that counts.
+    """
+
+    names = ("best", "wait")
+
+    def __init__(self, patience: int, min_delta: float):
+        super().__init__()
+        self._patience, self._min_delta = patience, min_delta
+        self.best, self.wait = math.inf, 0
+
+    def ends(self, logs: dict[str, float]) -> bool:
+        """Count the epochs without a decrease."""
+        if logs["val_loss"] < self.best - self._min_delta:
+            self.best, self.wait = logs["val_loss"], 0
+        else:
+            self.wait += 1
+        return self.wait >= self._patience
+
+
+class LossFell(Stop):
+    """End a phase whose training loss has fallen to a share of its first value.
+
+    The first value is that of the first epoch. A loss of 0 does not count: an
+    explanation that is black everywhere costs nothing.
+
+    Args:
+        name: Name of the loss.
+        share: Share of the first value, in (0, 1).
+
+    Reference:
+        Rules of thumb of Rio-Torto, Fernandes, Teixeira, Pattern Recognition Letters
+        133, 2020.
+    """
+
+    names = ("first",)
+
+    def __init__(self, name: str, share: float):
+        super().__init__()
+        self._name, self._share = name, share
+        self.first: float | None = None
+
+    def ends(self, logs: dict[str, float]) -> bool:
+        """Compare with the first epoch."""
+        value = logs[self._name]
+        self.first = value if self.first is None else self.first
+        return 0 < value <= self._share * self.first
+
+
+class Collapse(Stop):
+    """End a phase whose explanations are 0, or 1, everywhere: nothing learns any more.
+
+    A ReLU that is 0 everywhere has no gradient, nor has a tanh that is 1.
+    """
+
+    @staticmethod
+    def flat(mean: float) -> bool:
+        """Return whether a mean explanation is that of all black or all white ones.
+
+        Example:
+            >>> Collapse.flat(0.0), Collapse.flat(0.5)
+            (True, False)
+        """
+        return not FLAT < mean < 1 - FLAT
+
+    def ends(self, logs: dict[str, float]) -> bool:
+        """Compare the mean explanation of the validation images."""
+        mean = logs["val_explanation_mean"]
+        dead = not FLAT < mean < 1 - SATURATED
+        if dead:
+            logger.warning(
+                "The explanations are %s everywhere (mean %.4f): this phase ends here.",
+                "black" if mean < 0.5 else "white",
+                mean,
+            )
+        return dead

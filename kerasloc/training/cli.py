@@ -35,14 +35,14 @@ def parse_size(text: str) -> int | tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class ImageOptions:
-    """Images as a network receives them; None: of the network that exists already."""
+    """Images as a network receives them."""
 
-    im_size: int | tuple[int, ...] | None = option(
-        None,
+    im_size: int | tuple[int, ...] = option(
+        256,
         "Size of the images in pixels; rows x columns where they differ: 96x128.",
         parse=parse_size,
     )
-    channels: int | None = option(None, "Number of channels: 1 (gray) or 3.")
+    channels: int = option(3, "Number of channels: 1 (gray) or 3.")
     num_classes: int | None = option(
         None, "Expected number of classes, compared with the data (default: any)."
     )
@@ -87,13 +87,22 @@ class Parser(argparse.ArgumentParser):
         description: Sentence that says what the script does.
         example: Command lines to show at the end of the help.
         config: Whether ``--config`` names a toml file of options.
+        add_help: Whether there is ``--help``.
     """
 
-    def __init__(self, description: str | None, example: str, *, config: bool = False):
+    def __init__(
+        self,
+        description: str | None,
+        example: str,
+        *,
+        config: bool = False,
+        add_help: bool = True,
+    ):
         super().__init__(
             description=description,
             epilog=example,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=add_help,
         )
         self._groups: dict[str, argparse._ArgumentGroup] = {}
         if config:

@@ -1,254 +1,367 @@
-"""Training of the explainer-classifier: labels, and weak masks where there are some."""
+"""Training of the explainer-classifier in three phases: classifier, explainer, both.
+
+Each phase has its folder in that of the run, is a run that resumes, and starts from
+the best weights of the phase before.
+
+Reference:
+    Rio-Torto, Fernandes, Teixeira, Understanding the decisions of CNNs: an in-model
+    approach, Pattern Recognition Letters 133, 2020.
+"""
 
 import dataclasses
 import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-from kerasloc import layers
-from kerasloc.checks import as_size
+from kerasloc import evaluation
 from kerasloc.configs import NetworkConfig
+from kerasloc.data import config as data_config
 from kerasloc.data.augment import Strong
-from kerasloc.data.masks import box_masks
-from kerasloc.evaluation import draw_phase
-from kerasloc.losses import explanation_loss
+from kerasloc.data.table import Table
 from kerasloc.models import families
-from kerasloc.models.families import IMAGENET
-from kerasloc.training.configs import ExplainerTraining
-from kerasloc.training.devices import scope
-from kerasloc.training.feeds import feed
-from kerasloc.training.fitting import jit_compile
-from kerasloc.training.maps import IMAGENET as IMAGENET_START
-from kerasloc.training.maps import start_from
-from kerasloc.training.phases import train_phases, two_rates, warn_of_collapse
+from kerasloc.models.explainer import PREFIX
+from kerasloc.runs import BEST_WEIGHTS, LAST_WEIGHTS, Run, read_history
+from kerasloc.training.callbacks import (
+    CLASSIFICATION_SHARE,
+    EXPLANATION_SHARE,
+    Collapse,
+    EarlyStop,
+    LossFell,
+    ReduceLROnPlateau,
+    Stop,
+)
+from kerasloc.training.cli import ImageOptions
+from kerasloc.training.compiling import scope
+from kerasloc.training.configs import ExplainerTraining, Phase
+from kerasloc.training.feed import Feed, make_feed
+from kerasloc.training.maps import IMAGENET, load_start
+from kerasloc.training.objectives import compile_explainer, weak_target
+from kerasloc.training.trainer import FitConfig, Trainer, fit
+from kerasloc.weights import assign, read_arrays
 
 logger = logging.getLogger(__name__)
 
 
-def explainer_network(table, values: dict) -> NetworkConfig:
-    """The network for a table.
+class ExplainerTrainer(Trainer):
+    """A network trained in three phases.
 
-    Args:
-        table: Its classes; every image has exactly one.
-        values: ``im_size``, ``channels``, ``classifier``, ``init_bias``, and ``mean``
-            and ``std`` where images are to be normalized; by ImageNet's when ``start``
-            is ``imagenet``.
-
-    Raises:
-        ValueError: If there is one class, or an image has not exactly one.
-    """
-    if len(table.class_names) < 2:
-        raise ValueError(
-            "The explainer-classifier tells two classes or more apart. Received: "
-            f"{', '.join(table.class_names)}. Add images of another class."
-        )
-    if table.multi_label:
-        raise ValueError(
-            "The explainer-classifier takes images of exactly one class each. Received:"
-            " images with another number of labels. Choose classes that exclude each "
-            "other: --classes A B."
-        )
-    usual = values.get("start") == IMAGENET_START and values["channels"] == 3
-    normal = dict(IMAGENET) if usual else {}
-    normal |= {key: values[key] for key in ("mean", "std") if key in values}
-    options = {"classifier": "resnet18", "init_bias": 3.0}
-    return NetworkConfig(
-        family="explainer",
-        class_names=table.class_names,
-        im_size=as_size(values["im_size"]),
-        channels=values["channels"],
-        options={name: values.get(name, usual) for name, usual in options.items()},
-        **normal,
-    )
-
-
-def train_explainer(run, tables, network: NetworkConfig, config, **how):
-    """A network trained in three phases; see :mod:`kerasloc.training.phases`.
-
-    Args:
-        run: The open run.
-        tables: ``train`` and ``val`` tables.
-        network: What to build.
-        config: An :class:`~kerasloc.training.configs.ExplainerTraining`.
-        **how: ``strategy`` of TensorFlow, and ``augment`` in the place of the named
-            augmentation.
-
-    Returns:
-        Rows of the history of all phases.
-
-    Raises:
-        ValueError: If the hybrid loss finds no weak masks, or class weights do not fit.
-    """
-    strategy = how.get("strategy")
-    warn_of_collapse(config, network.num_classes)
-    weights = class_weights(config.class_weights, tables["train"].labels)
-    augment = how.get("augment")
-    if augment is None and config.augmentation == "strong":
-        augment = Strong(config.aug_prob)
-    fed = _prepared(feed(tables, network, config, augment), network, config)
-    with scope(strategy):
-        model = families.get(network.family).load("build")(
-            network.input_shape, network.num_classes, **network.options
-        )
-        if not (run.folder / "best.weights.h5").is_file():
-            start_from(model, network, config.start)
-
-    def make_trainer(phase, count):
-        with scope(strategy):
-            return explainer_trainer(model, config, (phase, count, weights), strategy)
-
-    for phase in train_phases(run, model, fed, config, make_trainer):
-        draw_phase(run, phase.folder, model, network, fed["val"])
-    return run.history
-
-
-class ExplainerTrainer(keras.Model):
-    """The network with its loss: alpha times one's, the rest the explanation's.
-
-    Functional. Targets are a dict of ``labels`` (n, classes) and, where there are weak
-    masks, ``masks`` (n, rows, cols, 1).
+    The best weights of the run are those of the last phase that ended, its history has
+    the epochs of all phases.
     """
 
-    def prepare(self, config: ExplainerTraining, alpha: float, weights):
-        """Takes what the loss is made of and makes what is logged.
+    @staticmethod
+    def embedded_data() -> dict[str, str]:
+        """Return the embedded polygons."""
+        return data_config.embedded_polygons()
 
-        Args:
-            config: Of the explanation's loss.
-            alpha: Share of the cross-entropy.
-            weights: Of the classes, (classes,).
+    @classmethod
+    def describe(
+        cls,
+        family: families.Family,
+        table: Table,
+        images: ImageOptions,
+        options: Mapping[str, Any],
+        config: Any,
+    ) -> NetworkConfig:
+        """Return the network; images are normalized when it starts from ImageNet's.
+
+        Raises:
+            ValueError: If there is one class, or an image has not exactly one.
         """
-        self.settings, self.alpha = config, alpha
-        self.class_weights = np.asarray(weights, np.float32)
-        names = ("classification_loss", "explanation_loss", "explanation_mean")
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
-        self.right = keras.metrics.CategoricalAccuracy(name="accuracy")
+        if len(table.class_names) < 2:
+            raise ValueError(
+                "Expected two classes or more. Received: "
+                f"{', '.join(table.class_names)}. Add images of another class."
+            )
+        if table.multi_label:
+            raise ValueError(
+                "Expected images of exactly one class each. Received: images with "
+                "another number of labels. Use classes that exclude each other: "
+                "--classes A B."
+            )
+        options = families.option_defaults(family.name) | dict(options)
+        network = super().describe(family, table, images, options, config)
+        normal: dict[str, Any] = {}
+        if config.start == IMAGENET and images.channels == 3:
+            normal = families.IMAGENET
+        return dataclasses.replace(network, multi_label=False, **normal)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **_):
-        """The mean over the whole batch."""
-        explanation = y_pred["explanation"]
-        entropy = keras.ops.categorical_crossentropy(
-            y["labels"], y_pred["logits"], from_logits=True
+    def train(self) -> list[dict]:
+        """Train every phase that has not ended; return the rows of all histories.
+
+        Raises:
+            ValueError: If the hybrid loss lacks masks, class weights do not fit, or a
+                phase ends with explanations that are black or white everywhere and
+                none of its epochs can be continued.
+        """
+        warn_of_collapse(self.config, self.network.num_classes)
+        labels = self.tables["train"].labels
+        weights = class_weights(self.config.class_weights, labels)
+        with scope(self.strategy):
+            model = self.build()
+            if not (self.run.folder / BEST_WEIGHTS).is_file():
+                self.start(model)
+        feed = self.feed(model)
+        phases = self.config.phases
+        for number, phase in enumerate(phases):
+            if any(self._has_begun(later) for later in phases[number + 1 :]):
+                continue
+            if number:
+                self._load(model, phases[number - 1])
+            with Run(self.run.folder / phase.folder, self.run.config) as run:
+                self._train_phase(run, model, seeded_feed(feed, number), phase, weights)
+            self._keep(model, phases[: number + 1])
+            self.draw(model, phase)
+        return self.run.history
+
+    def start(self, model: keras.Model) -> None:
+        """Load the weights of ``config.start``."""
+        load_start(model, self.network, self.config.start)
+
+    def feed(self, model: keras.Model) -> Feed:
+        """Return tables and pipelines with labels and weak masks."""
+        config, augment = self.config, self.augment
+        if augment is None and config.augmentation == "strong":
+            augment = Strong(config.aug_prob)
+        feed = make_feed(self.tables, self.network, config, augment)
+        train, val = feed.train_config, feed.val_config
+        return dataclasses.replace(
+            feed,
+            train_config=dataclasses.replace(train, fields=self._fields("train")),
+            val_config=dataclasses.replace(val, fields=self._fields("val")),
+            target=weak_target(self.network.im_size),
         )
-        entropy = entropy * keras.ops.matmul(y["labels"], self.class_weights)
-        drawn = self._explanation_losses(explanation, y.get("masks"))
-        marked = keras.ops.mean(explanation, axis=(1, 2, 3))
-        for tracker, values in zip(
-            self.trackers.values(), (entropy, drawn, marked), strict=True
-        ):
-            tracker.update_state(values)
-        total = self.alpha * entropy + (1.0 - self.alpha) * drawn
-        count = keras.ops.cast(keras.ops.shape(total)[0], "float32")
-        whole = layers.sum_over_replicas(keras.ops.sum(total))
-        # Keras adds the replicas up
-        return whole / layers.sum_over_replicas(count) / layers.replicas()
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Takes a batch into the scores."""
-        self.right.update_state(y["labels"], y_pred["logits"])
-        return self.get_metrics_result()
+    def maps(
+        self, model: keras.Model, batch: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return the explanations."""
+        outputs = model(batch["image"], training=False)
+        explanation = keras.ops.convert_to_numpy(outputs["explanation"])
+        return {"explanation": explanation[..., 0]}
 
-    def _explanation_losses(self, explanation, masks):
-        """One value per image; hybrid where it has a target."""
-        config = self.settings
-        own = {"beta": config.beta, "gamma": config.gamma, "budget": config.budget}
-        if masks is None or config.loss == "unsupervised":
-            return explanation_loss(explanation, **own)
-        hybrid = explanation_loss(explanation, masks, **own)
-        if config.weak_everywhere:
-            return hybrid
-        there = keras.ops.any(masks > 0, axis=(1, 2, 3))
-        return keras.ops.where(there, hybrid, explanation_loss(explanation, **own))
+    def plateau(self) -> ReduceLROnPlateau:
+        """Return the decay ``plateau``."""
+        return ReduceLROnPlateau("val_loss", factor=0.2, patience=10, min_lr=1e-5)
+
+    def draw(self, model: keras.Model, phase: Phase) -> None:
+        """Draw curves and explanations after a phase."""
+        evaluation.draw_phase(
+            self.run, phase.folder, model, self.network, self.tables["val"]
+        )
+
+    def _fields(self, split: str) -> tuple[str, ...]:
+        """Return what the pipeline of a split reads."""
+        table, fields = self.tables[split], ("image", "labels")
+        if self.config.loss != "hybrid":
+            return fields
+        if np.any(np.asarray(table.masks) != ""):
+            return (*fields, "mask")
+        if len(np.asarray(table.boxes)):
+            return (*fields, "boxes")
+        if split == "train":
+            raise ValueError(
+                "Expected masks or boxes of some training images for loss='hybrid'. "
+                "Received: none. Give --loss unsupervised."
+            )
+        return fields
+
+    def _train_phase(
+        self, run: Run, model: keras.Model, feed: Feed, phase: Phase, weights: Any
+    ) -> None:
+        """Train one phase, from its last complete epoch."""
+        logger.info(
+            "Phase %s: alpha %g, up to %d epochs", phase.name, phase.alpha, phase.epochs
+        )
+        freeze(model, phase.name)
+        with scope(self.strategy):
+            fitted = compile_explainer(
+                model,
+                self.config,
+                phase,
+                steps=feed.steps,
+                weights=weights,
+                strategy=self.strategy,
+            )
+        lowest = None
+        if phase.name != "classifier":
+            lowest = (1 - self.config.accuracy_drop) * _accuracy(fitted, feed)
+            if run.read_state() is None:  # stays the best if no epoch is eligible
+                run.save_best(model)
+        decay = [self.plateau()] if phase.decay == "plateau" else []
+        config = FitConfig(
+            phase.epochs,
+            "val_loss",
+            "min",
+            stateful=[*decay, *stops(phase, self.config)],
+            callbacks=self.logs(run, model, feed),
+            eligible=None if lowest is None else eligible_above(lowest),
+        )
+        fit(run, fitted, model, feed, config)
+        state = run.read_state()
+        if lowest is not None and state is not None and math.isinf(state["best"]):
+            _refuse_collapse(run, phase, lowest)
+
+    def _has_begun(self, phase: Phase) -> bool:
+        return (self.run.folder / phase.folder / LAST_WEIGHTS).is_file()
+
+    def _load(self, model: keras.Model, phase: Phase) -> None:
+        best = self.run.folder / phase.folder / BEST_WEIGHTS
+        assign(model, read_arrays(best), source=str(best))
+
+    def _keep(self, model: keras.Model, phases: Sequence[Phase]) -> None:
+        """Keep the best weights of the last phase and the epochs of all phases."""
+        self._load(model, phases[-1])
+        self.run.save_best(model)
+        rows: list[dict] = []
+        for number, phase in enumerate(phases, start=1):
+            for row in read_history(self.run.folder / phase.folder):
+                position = {"epoch": len(rows) + 1, "phase": number}
+                rows.append(position | {**row, **position})
+        self.run.write_history(rows)
 
 
-def explainer_trainer(model, config: ExplainerTraining, what, strategy=None):
-    """The network with its loss, compiled for a phase.
+def class_weights(weights: str | Sequence[float] | None, labels: Any) -> np.ndarray:
+    """Return a weight per class; their mean over the images is 1.
 
     Args:
-        model: What of it learns is decided: see
-            :func:`kerasloc.training.phases.freeze`.
-        config: Of the loss.
-        what: The phase, the steps of an epoch, and the classes' weights.
-        strategy: Of TensorFlow, or None.
-    """
-    phase, count, weights = what
-    trainer = ExplainerTrainer(model.input, model.output)
-    trainer.prepare(config, phase.alpha, weights)
-    trainer.compile(
-        two_rates(phase, count, config.weight_decay), jit_compile=jit_compile(strategy)
-    )
-    return trainer
-
-
-def class_weights(wanted, labels) -> np.ndarray:
-    """A weight per class; their mean over the images is 1.
-
-    Args:
-        wanted: None: 1 each; ``balanced``: classes count alike; or the weights.
-        labels: Of the training images, (n, classes).
+        weights: None: 1 each; ``balanced``: classes count alike; or the weights.
+        labels: Labels of the training images, (n, classes).
 
     Raises:
         ValueError: If the weights are not one per class, above 0.
+
+    Example:
+        >>> class_weights("balanced", np.eye(2)[[0, 1, 1, 1]])
+        array([2. , 0.6666667], dtype=float32)
     """
-    counts = labels.sum(axis=0)
-    if wanted is None:
+    counts = np.asarray(labels).sum(axis=0)
+    if weights is None:
         return np.ones(len(counts), np.float32)
-    if isinstance(wanted, str):
-        if wanted != "balanced" or not counts.all():
+    if isinstance(weights, str):
+        if weights != "balanced" or not counts.all():
             raise ValueError(
-                "class_weights is 'balanced' (with images of every class) or one "
-                f"weight per class. Received: {wanted!r} and {counts} images."
+                "Expected class_weights of 'balanced' (with images of every class) or "
+                f"one weight per class. Received: {weights!r} and {counts} images."
             )
-        wanted = 1 / counts
-    weights = np.asarray(wanted, np.float32)
-    if weights.shape != counts.shape or not (weights > 0).all():
+        weights = 1 / counts
+    values = np.asarray(weights, np.float32)
+    if values.shape != counts.shape or not (values > 0).all():
         raise ValueError(
-            f"There is one class weight above 0 for each of the {len(counts)} classes. "
-            f"Received: {wanted}."
+            f"Expected one class weight above 0 for each of the {len(counts)} classes. "
+            f"Received: {weights}."
         )
-    return weights * np.float32(counts.sum() / (weights * counts).sum())
+    return values * np.float32(counts.sum() / (values * counts).sum())
 
 
-def weak_target(size):
-    """Function from an element to (image, labels and weak masks).
+def freeze(model: keras.Model, phase: str) -> None:
+    """Make the layers of a phase trainable and no others; compile again afterwards.
 
-    Masks are those of the element, or drawn from its boxes.
+    Frozen batch normalization uses its moving statistics and keeps them.
 
     Args:
-        size: (rows, cols) of the images.
+        model: Network, from :func:`kerasloc.models.explainer.explainer_classifier`.
+        phase: ``classifier``, ``explainer`` or ``both``.
     """
-    import tensorflow as tf
-
-    def pair(element):
-        target = {"labels": element["labels"]}
-        if "mask" in element:
-            target["masks"] = tf.cast(element["mask"][..., None], tf.float32)
-        elif "boxes" in element:
-            boxes = element["boxes"]
-            there = boxes[..., 4:] >= 0
-            one_class = tf.where(there, tf.zeros_like(there, boxes.dtype), -1.0)
-            boxes = tf.concat([boxes[..., :4], one_class], axis=-1)
-            target["masks"] = tf.cast(box_masks(boxes, size, 1), tf.float32)
-        return element["image"], target
-
-    return pair
+    for layer in model.layers:
+        learner = "explainer" if layer.name.startswith(PREFIX) else "classifier"
+        layer.trainable = phase in (learner, "both")
 
 
-def _prepared(fed: dict, network, config) -> dict:
-    """The feed with the weak masks of both tables."""
-    fed = {**fed, "target": weak_target(network.im_size)}
-    for name in ("train", "val"):
-        table, fields = fed[name], ("image", "labels")
-        if config.loss == "hybrid":
-            if (table.masks != "").any():
-                fields += ("mask",)
-            elif len(table.boxes):
-                fields += ("boxes",)
-            elif name == "train":
-                raise ValueError(
-                    "The hybrid loss learns from masks or boxes of some training "
-                    "images. Received: none. Give --loss unsupervised."
-                )
-        own = dataclasses.replace(fed[f"{name}_config"], fields=fields)
-        fed[f"{name}_config"] = own
-    return fed
+def seeded_feed(feed: Feed, number: int) -> Feed:
+    """Return a feed whose order and augmentations are those of a phase, from 0."""
+    seed = feed.train_config.seed + number * 100_003
+    config = dataclasses.replace(feed.train_config, seed=seed)
+    return dataclasses.replace(feed, train_config=config)
+
+
+def stops(phase: Phase, config: ExplainerTraining) -> list[Stop]:
+    """Return the callbacks that may end a phase before its last epoch."""
+    callbacks: list[Stop] = [EarlyStop(phase.patience, config.min_delta)]
+    if phase.name != "classifier":
+        callbacks.append(Collapse())
+    if config.auto_stop and phase.name == "classifier":
+        callbacks.append(LossFell("classification_loss", CLASSIFICATION_SHARE))
+    if config.auto_stop and phase.name == "explainer":
+        callbacks.append(LossFell("explanation_loss", EXPLANATION_SHARE))
+    return callbacks
+
+
+def eligible_above(lowest: float) -> Callable[[Mapping[str, float]], bool]:
+    """Return the function from an epoch's logs to whether it may be the best.
+
+    Args:
+        lowest: Lowest validation accuracy.
+
+    Example:
+        >>> eligible_above(0.5)({"val_accuracy": 0.6, "val_explanation_mean": 0.2})
+        True
+    """
+
+    def eligible(logs):
+        mean = float(logs["val_explanation_mean"])
+        return float(logs["val_accuracy"]) >= lowest and not Collapse.flat(mean)
+
+    return eligible
+
+
+def white_bound(config: ExplainerTraining, classes: int) -> float:
+    """Return the alpha above which white explanations cost less than black ones.
+
+    Black ones leave the classifier at chance, ln(classes); white ones cost beta, and
+    gamma where there are weak masks.
+
+    Args:
+        config: ``beta``, ``gamma``, ``budget`` and ``loss``.
+        classes: Number of classes.
+
+    Example:
+        >>> white_bound(ExplainerTraining(), 2)
+        0.7327
+    """
+    cost = config.beta * (1 - config.budget)
+    cost += config.gamma if config.loss == "hybrid" else 0.0
+    return cost / (cost + math.log(classes))
+
+
+def warn_of_collapse(config: ExplainerTraining, classes: int) -> None:
+    """Warn of phases in which black explanations cost less than white ones."""
+    bound = white_bound(config, classes)
+    low = [p for p in config.phases if p.name != "classifier" and p.alpha < bound]
+    for phase in low:
+        logger.warning(
+            "alpha %g of phase %s lies below %.2f: black explanations cost less than "
+            "white ones there, and the phase may end in them.",
+            phase.alpha,
+            phase.name,
+            bound,
+        )
+
+
+def _refuse_collapse(run: Run, phase: Phase, lowest: float) -> None:
+    """Report that no epoch of a phase is eligible."""
+    if Collapse.flat(run.history[-1]["val_explanation_mean"]):
+        raise ValueError(
+            "Expected explanations of parts of the images. Received: explanations that "
+            f"are black or white everywhere, after phase {phase.name} (alpha "
+            f"{phase.alpha:g}), and no epoch before that is good enough. Black: use a "
+            "larger --alpha, a smaller --explainer-rate, fewer --epochs or --auto-stop "
+            "for that phase, or a --budget. White: use more --epochs or a smaller "
+            "--init-bias. And another --results-name."
+        )
+    logger.warning(
+        "No epoch of phase %s had a validation accuracy of %.3f or more: its initial "
+        "weights are kept.",
+        phase.name,
+        lowest,
+    )
+
+
+def _accuracy(fitted: keras.Model, feed: Feed) -> float:
+    """Return the validation accuracy of the weights that a phase starts with."""
+    scores = fitted.evaluate(feed.val_batches(), verbose=0, return_dict=True)
+    return float(scores["accuracy"])

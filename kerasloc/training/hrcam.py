@@ -6,143 +6,228 @@ Reference:
 """
 
 import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
-from kerasloc.backbones.densenet_fcn import DenseNetConfig
 from kerasloc.checks import as_size
 from kerasloc.configs import NetworkConfig
-from kerasloc.debug import check_weights
-from kerasloc.models import hrcam
-from kerasloc.training.configs import HrcamTraining
-from kerasloc.training.devices import scope
-from kerasloc.training.feeds import accuracy, attention, feed, label_loss
-from kerasloc.training.fitting import fit, jit_compile, optimizer
+from kerasloc.data import config as data_config
+from kerasloc.data.config import DataConfig
+from kerasloc.data.table import Table
+from kerasloc.models import families, hrcam
+from kerasloc.runs import newest_run, read_config, read_network, weights_of_run
+from kerasloc.training.callbacks import ReduceLROnPlateau
+from kerasloc.training.cli import ImageOptions
+from kerasloc.training.compiling import (
+    accuracy,
+    jit_compile,
+    label_loss,
+    make_optimizer,
+)
+from kerasloc.training.configs import FullTraining, HrcamTraining
+from kerasloc.training.feed import Feed
+from kerasloc.training.trainer import FitConfig, Trainer
+from kerasloc.weights import assign, read_arrays
 
 
-def half_network(table, values: dict) -> NetworkConfig:
-    """The half model for a table.
+class HalfTrainer(Trainer):
+    """The half model trained on labels; the best by validation accuracy is kept."""
 
-    Args:
-        table: Its classes, and whether images have several.
-        values: ``im_size`` and ``channels``, and sizes of the DenseNet-FCN.
-    """
-    sizes = [field.name for field in dataclasses.fields(DenseNetConfig)]
-    return NetworkConfig(
-        family="half",
-        class_names=table.class_names,
-        im_size=as_size(values["im_size"]),
-        channels=values["channels"],
-        multi_label=table.multi_label,
-        options={key: values[key] for key in sizes if key in values},
-    )
+    features: tuple[str, ...] = ("low_features",)  # outputs that are weighted to maps
+    paths: ClassVar[tuple[str, ...]] = ()
 
+    @staticmethod
+    def embedded_data() -> dict[str, str]:
+        """Return the embedded data with one class per image."""
+        return data_config.embedded_data()
 
-def full_network(half: NetworkConfig, values: dict) -> NetworkConfig:
-    """The full model over a half model, which may see images of another size.
+    @classmethod
+    def describe(
+        cls,
+        family: families.Family,
+        table: Table,
+        images: ImageOptions,
+        options: Mapping[str, Any],
+        config: Any,
+    ) -> NetworkConfig:
+        """Return the network; multi-label where the data is."""
+        network = super().describe(family, table, images, options, config)
+        return dataclasses.replace(network, multi_label=table.multi_label)
 
-    Args:
-        half: The half model.
-        values: ``im_size`` where another is asked for, ``channels``.
-
-    Raises:
-        ValueError: If channels differ from the half model's.
-    """
-    if values.get("channels", half.channels) != half.channels:
-        raise ValueError(
-            f"The full model has the half model's channels, {half.channels}. "
-            f"Received: {values['channels']}. Leave --channels out."
+    def compile(self, model: keras.Model, count: int) -> keras.Model:
+        """Return the model of the logits, compiled."""
+        fitted = keras.Model(model.input, model.output["logits"])
+        fitted.compile(
+            make_optimizer(self.config.optimizer, self.config.learning_rate),
+            loss=label_loss(self.network),
+            metrics=[accuracy(self.network)],
+            jit_compile=jit_compile(self.strategy),
         )
-    size = as_size(values.get("im_size", half.im_size))
-    return dataclasses.replace(half, family="full", im_size=size)
+        return fitted
 
-
-def train_half(run, tables, network: NetworkConfig, config: HrcamTraining, **how):
-    """The half model trained on labels; the best by validation accuracy is kept.
-
-    Args:
-        run: The open run.
-        tables: ``train`` and ``val`` tables.
-        network: What to build.
-        config: How to train.
-        **how: ``strategy`` of TensorFlow, and ``augment`` in the place of the named
-            augmentation.
-
-    Returns:
-        Rows of the history.
-    """
-    strategy = how.get("strategy")
-    with scope(strategy):
-        model = hrcam.half_densenet(
-            network.input_shape, network.num_classes, **network.options
+    def fit_config(self, model: keras.Model, feed: Feed) -> FitConfig:
+        """Return the settings of the fit."""
+        monitor = ("val_accuracy", "max")
+        if self.network.multi_label:
+            monitor = ("val_loss", "min")
+        return FitConfig(
+            self.config.epochs,
+            *monitor,
+            stateful=[plateau()],
+            callbacks=self.logs(self.run, model, feed),
         )
-        trainer = keras.Model(model.input, model.output["logits"])
-        trainer.compile(
-            optimizer(config.optimizer, config.learning_rate),
-            loss=label_loss(network),
-            metrics=[accuracy(network)],
-            jit_compile=jit_compile(strategy),
-        )
-    fed = feed(tables, network, config, how.get("augment"))
-    fed["target"] = lambda element: (element["image"], element["labels"])
-    monitor = ("val_loss", "min") if network.multi_label else ("val_accuracy", "max")
-    maps_of = _maps_of(model, ("low_features", hrcam.CLASSIFIER))
-    pictures = attention(run, fed, maps_of)
-    settings = {"epochs": config.epochs, "monitor": monitor, "callbacks": [pictures]}
-    return fit(run, trainer, model, fed, settings)
+
+    def maps(
+        self, model: keras.Model, batch: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return the features weighted by the classifier."""
+        # predict_on_batch would predict once for every replica of a strategy
+        outputs = model(batch["image"], training=False)
+        kernel = np.asarray(model.get_layer(hrcam.CLASSIFIER).get_weights()[0])
+        columns = kernel.T[batch["classes"]]
+        arrays = {n: keras.ops.convert_to_numpy(outputs[n]) for n in self.features}
+        return {n: np.einsum("nrck,nk->nrc", a, columns) for n, a in arrays.items()}
 
 
-def train_full(run, tables, network: NetworkConfig, config: HrcamTraining, **how):
+class FullTrainer(HalfTrainer):
     """The expansion network trained to reconstruct; the half model stays as it is.
 
-    The best by training loss is kept.
-
-    Args:
-        run: The open run.
-        tables: ``train`` and ``val`` tables.
-        network: What to build.
-        config: How to train; ``align_weight`` above 0 adds the alignment term.
-        **how: ``half``: the trained half network (needed); ``strategy``, ``augment``
-            as for :func:`train_half`.
-
-    Returns:
-        Rows of the history.
+    The best by training loss is kept. Options that are not set are those of the half
+    run. ``align_weight`` above 0 adds the alignment term.
     """
-    strategy = how.get("strategy")
-    with scope(strategy):
-        model = hrcam.full_densenet(
-            network.input_shape, network.num_classes, **network.options
-        )
-        transfer(how["half"], model)
-        trainer = full_trainer(model, network, config, strategy)
-    fed = feed(tables, network, config, how.get("augment"))
-    fed["target"] = full_target(model)
-    names = ("low_features", "high_features", hrcam.CLASSIFIER)
-    settings = {
-        "epochs": config.epochs,
-        "monitor": ("loss", "min"),
-        "callbacks": [attention(run, fed, _maps_of(model, names))],
-    }
-    return fit(run, trainer, model, fed, settings)
+
+    features = ("low_features", "high_features")
+    paths = ("half",)
+
+    @classmethod
+    def defaults(
+        cls, family: families.Family, overrides: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the half run's training, image size and channels, and the preset."""
+        half = half_run(overrides)
+        recorded, network = read_config(half), read_network(half)
+        data = data_config.data_of_run(recorded["data"], overrides)
+        embedded = data_config.is_embedded(data.data_dir)
+        return {
+            "im_size": network.im_size,
+            "channels": network.channels,
+            **recorded["training"],
+            **family.preset(None, embedded=embedded),
+            "half": overrides.get("half", str(half)),
+        }
+
+    @classmethod
+    def data(cls, values: Mapping[str, Any]) -> DataConfig:
+        """Return the data of the half run, or other data; its held-out images stay."""
+        recorded = read_config(half_run(values))["data"]
+        return data_config.data_of_run(recorded, values)
+
+    @classmethod
+    def run_name(cls, data: DataConfig, config: FullTraining) -> str:
+        """Return the name of the half run."""
+        return pathlib.Path(str(config.half).replace("-s{seed}", "")).name
+
+    @classmethod
+    def describe(
+        cls,
+        family: families.Family,
+        table: Table,
+        images: ImageOptions,
+        options: Mapping[str, Any],
+        config: FullTraining,
+    ) -> NetworkConfig:
+        """Return the half run's network as a full one, for images of any size.
+
+        Raises:
+            ValueError: If channels or classes differ from the half model's.
+        """
+        half = read_network(half_run({"half": config.half, "seed": config.seed}))
+        if images.channels != half.channels:
+            raise ValueError(
+                f"Expected the half model's channels, {half.channels}. Received: "
+                f"channels={images.channels}. Leave --channels out."
+            )
+        data_config.check_same_classes(table, half.class_names)
+        size = as_size(images.im_size)
+        return dataclasses.replace(half, family=family.name, im_size=size)
+
+    def build(self) -> keras.Model:
+        """Build the full model with the half model's weights."""
+        model = super().build()
+        transfer(weights_of_run(self.config.half), model)
+        return model
+
+    def compile(self, model: keras.Model, count: int) -> keras.Model:
+        """Return the model of the expansion's losses, compiled."""
+        return compile_full(model, self.network, self.config, self.strategy)
+
+    def feed(self, model: keras.Model) -> Feed:
+        """Return tables and pipelines with the targets of the expansion's losses."""
+        return dataclasses.replace(super().feed(model), target=full_target(model))
+
+    def fit_config(self, model: keras.Model, feed: Feed) -> FitConfig:
+        """Return the settings of the fit."""
+        config = super().fit_config(model, feed)
+        return dataclasses.replace(config, monitor="loss", mode="min")
 
 
-def full_trainer(model, network, config: HrcamTraining, strategy=None) -> keras.Model:
-    """The full model with its half frozen, compiled for the expansion's losses.
+def half_run(values: Mapping[str, Any]) -> pathlib.Path:
+    """Return the run folder of the half model: the set one, or the newest.
 
     Args:
-        model: From ``full_densenet``.
-        network: What it is.
+        values: Options by name: ``half``, ``results_dir``, ``seed``, ``seeds``.
+
+    Raises:
+        ValueError: If there is no such run, or it is of another family.
+    """
+    if values.get("half") is None:
+        commands = " and then ".join(families.get("half").commands)
+        hint = f"Run {commands}, or give --half-weight-dir."
+        return newest_run("half", values.get("results_dir", "results"), hint=hint)
+    seed = next(iter(values.get("seeds") or [values.get("seed", 0)]))
+    folder = pathlib.Path(values["half"].replace("{seed}", str(seed)))
+    family = read_network(folder).family
+    if family != "half":
+        raise ValueError(
+            "Expected a run of the half model in --half-weight-dir. Received: "
+            f"{folder}, of the family {family!r}."
+        )
+    weights_of_run(folder)
+    return folder
+
+
+def plateau() -> ReduceLROnPlateau:
+    """Return HRCAM's decay: by the root of 10 after 10 epochs without a lower loss."""
+    return ReduceLROnPlateau("loss", factor=math.sqrt(0.1), patience=10, min_lr=1e-5)
+
+
+def compile_full(
+    model: keras.Model,
+    network: NetworkConfig,
+    config: HrcamTraining,
+    strategy: Any = None,
+) -> keras.Model:
+    """Return the full model with its half frozen, compiled for the expansion's losses.
+
+    Args:
+        model: Full model, from :func:`kerasloc.models.hrcam.full_densenet`.
+        network: Its configuration.
         config: Optimizer, rate and ``align_weight``.
-        strategy: Of TensorFlow, or None.
+        strategy: Distribution strategy of TensorFlow, or None.
     """
     aligned = hrcam.add_alignment(model)
     names = ("reconstruction", "alignment", "logits")
-    trainer = keras.Model(model.input, {name: aligned.output[name] for name in names})
+    fitted = keras.Model(model.input, {name: aligned.output[name] for name in names})
     for layer in hrcam.expansion_of(model)[0]:
         layer.trainable = False
-    trainer.compile(
-        optimizer(config.optimizer, config.learning_rate),
+    fitted.compile(
+        make_optimizer(config.optimizer, config.learning_rate),
         loss={
             "reconstruction": keras.losses.MeanSquaredError(),
             "alignment": keras.losses.MeanSquaredError(),
@@ -156,11 +241,15 @@ def full_trainer(model, network, config: HrcamTraining, strategy=None) -> keras.
         metrics={"logits": [accuracy(network)]},
         jit_compile=jit_compile(strategy),
     )
-    return trainer
+    return fitted
 
 
-def full_target(model):
-    """Function from an element to (image, targets of the full model's losses)."""
+def full_target(model: keras.Model) -> Callable:
+    """Return the function from an element to (image, targets of the full losses).
+
+    Args:
+        model: Full model.
+    """
     import tensorflow as tf
 
     shape = model.output["low_features"].shape[1:]
@@ -168,55 +257,29 @@ def full_target(model):
     def target(element):
         image = element["image"]
         zeros = tf.zeros((tf.shape(image)[0], *shape))
-        targets = {
+        return image, {
             "reconstruction": image,
             "alignment": zeros,
             "logits": element["labels"],
         }
-        return image, targets
 
     return target
 
 
-def transfer(half: keras.Model, full: keras.Model):
-    """Gives the full model the half model's weights and checks that they arrived.
+def transfer(path: str | os.PathLike, full: keras.Model) -> None:
+    """Load the half model's weights into the full model.
 
     Args:
-        half: Trained.
-        full: Of the same sizes.
+        path: Weight file of the half model.
+        full: Full model of the same sizes, classes and channels.
 
     Raises:
-        ValueError: If a layer is missing or of another shape, or weights differ after.
+        ValueError: If a layer of the half model is missing, left over or of another
+            shape; the model is unchanged then.
     """
-    for layer in half.layers:
-        if not layer.weights:
-            continue
-        try:
-            full.get_layer(layer.name).set_weights(layer.get_weights())
-        except ValueError as error:
-            raise ValueError(
-                "The half model's layers are layers of the full model. Received: "
-                f"{layer.name}, which does not fit ({error}). Use a half model of the "
-                "same sizes, classes and channels."
-            ) from None
-    different = check_weights(half, full)
-    if different:
-        raise ValueError(
-            "After the transfer the weights of both models are equal. Received: "
-            f"different ones in {', '.join(different)}."
-        )
-
-
-def _maps_of(model, names):
-    """Function from a batch to maps of its classes: the named features, weighed."""
-    *features, classifier = names
-
-    def maps(batch):
-        # predict_on_batch would answer once for every replica of a strategy
-        outputs = model(batch["image"], training=False)
-        kernel = np.asarray(model.get_layer(classifier).get_weights()[0])
-        columns = kernel.T[batch["classes"]]
-        arrays = {name: keras.ops.convert_to_numpy(outputs[name]) for name in features}
-        return {k: np.einsum("nrck,nk->nrc", a, columns) for k, a in arrays.items()}
-
-    return maps
+    expansion = {
+        layer.name: {str(i): array for i, array in enumerate(layer.get_weights())}
+        for layer in hrcam.expansion_of(full)[1]
+        if layer.weights
+    }
+    assign(full, {**expansion, **read_arrays(path)}, source=f"the half model {path}")

@@ -1,148 +1,222 @@
-"""Training of Pylon and what it is compared with: labels alone, maps for nothing.
+"""Training of networks of maps: PYLON and its comparisons, and HAM.
 
 Reference:
     Preechakul, Sriswasdi, Kijsirikul, Chuangsuwanich: Improved image classification
     explainability with high-accuracy heatmaps, iScience 25(3), 2022.
+    Ouyang et al., Learning hierarchical attention for weakly-supervised chest X-ray
+    abnormality localization and diagnosis, IEEE TMI 40(10), 2021.
 """
 
+import dataclasses
 import logging
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 from scipy.special import expit
 
-from kerasloc import weights as weight_files
 from kerasloc.backbones import resnet
-from kerasloc.cams import producer
-from kerasloc.checks import as_size
+from kerasloc.cams.graph import producer
 from kerasloc.configs import NetworkConfig
-from kerasloc.data.pipeline import batches
+from kerasloc.data.masks import box_masks
+from kerasloc.data.table import Table
 from kerasloc.metrics import best_thresholds
-from kerasloc.models import families
-from kerasloc.runs import read_network
-from kerasloc.training.configs import MapTraining
-from kerasloc.training.devices import scope
-from kerasloc.training.feeds import accuracy, attention, feed, label_loss
-from kerasloc.training.fitting import fit, jit_compile, optimizer
-from kerasloc.training.scores import MultiLabelAUROC
+from kerasloc.runs import read_network, weights_of_run
+from kerasloc.training.callbacks import KeepBest, ReduceLROnPlateau
+from kerasloc.training.compiling import (
+    accuracy,
+    jit_compile,
+    label_loss,
+    make_optimizer,
+)
+from kerasloc.training.configs import SELECTIONS, MapTraining
+from kerasloc.training.feed import Feed, make_feed
+from kerasloc.training.objectives import compile_ham, ham_target
+from kerasloc.training.streaming_metrics import MultiLabelAUROC
+from kerasloc.training.trainer import FitConfig, Trainer
+from kerasloc.weights import assign, load_imagenet, load_torch, read_arrays
 
 logger = logging.getLogger(__name__)
 
 IMAGENET = "imagenet"
 
 
-def map_network(family: str, table, values: dict) -> NetworkConfig:
-    """The network of a family for a table.
-
-    Args:
-        family: A key of :mod:`kerasloc.models.families`.
-        table: Its classes; images may have several.
-        values: ``im_size``, ``channels``, ``backbone``, options of the family, and
-            ``mean`` and ``std`` where they are not the published ones.
-    """
-    names = families.option_defaults(family)
-    given = {key: values[key] for key in ("mean", "std") if key in values}
-    normal = {**families.get(family).normalization(values["channels"]), **given}
-    return NetworkConfig(
-        family=family,
-        class_names=table.class_names,
-        im_size=as_size(values["im_size"]),
-        channels=values["channels"],
-        multi_label=True,
-        options={name: values[name] for name in names if name in values},
-        **normal,
-    )
-
-
-def train_maps(run, tables, network: NetworkConfig, config: MapTraining, **how):
+class MapTrainer(Trainer):
     """A network trained on labels; the best by validation loss is kept.
 
-    When it is trained, the thresholds that are best on validation are written into
-    the run's configuration.
-
-    Args:
-        run: The open run.
-        tables: ``train`` and ``val`` tables.
-        network: What to build.
-        config: How to train.
-        **how: ``strategy`` of TensorFlow, and ``augment`` in the place of the named
-            augmentation.
-
-    Returns:
-        Rows of the history.
+    After training, the thresholds that are best on validation are written into the
+    run's configuration.
     """
-    strategy = how.get("strategy")
-    with scope(strategy):
-        model = families.get(network.family).load("build")(
-            network.input_shape, network.num_classes, **network.options
+
+    def start(self, model: keras.Model) -> None:
+        """Load the weights of ``config.start``."""
+        load_start(model, self.network, self.config.start)
+
+    def compile(self, model: keras.Model, count: int) -> keras.Model:
+        """Return the model of the logits, compiled."""
+        return compile_maps(model, self.network, self.config, self.strategy)
+
+    def fit_config(self, model: keras.Model, feed: Feed) -> FitConfig:
+        """Return the settings of the fit."""
+        plateau = ReduceLROnPlateau(
+            "val_loss", factor=self.config.factor, patience=self.config.patience
         )
-        if run.read_state() is None:  # a run that goes on has its own weights
-            start_from(model, network, config.start)
-        trainer = map_trainer(model, network, config, strategy)
-    fed = feed(tables, network, config, how.get("augment"))
-    fed["target"] = lambda element: (element["image"], element["labels"])
-    settings = {
-        "epochs": config.epochs,
-        "monitor": ("val_loss", "min"),
-        "plateau": {
-            "monitor": "val_loss",
-            "factor": config.factor,
-            "patience": config.patience,
-        },
-        "stop_rate": config.stop_rate,
-        "callbacks": [attention(run, fed, _maps_of(model))],
-    }
-    history = fit(run, trainer, model, fed, settings)
-    keep_best(run, model, fed)
-    return history
+        return FitConfig(
+            self.config.epochs,
+            "val_loss",
+            "min",
+            stateful=[plateau],
+            callbacks=self.logs(self.run, model, feed),
+            stop_rate=self.config.stop_rate,
+        )
+
+    def maps(
+        self, model: keras.Model, batch: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return the maps of the classes."""
+        # predict_on_batch would predict once for every replica of a strategy
+        outputs = model(batch["image"], training=False)
+        maps = keras.ops.convert_to_numpy(outputs["maps"])
+        return {"maps": maps[np.arange(len(maps)), :, :, batch["classes"]]}
+
+    def finish(self, model: keras.Model, feed: Feed) -> None:
+        """Load the best weights and write the thresholds that fit them."""
+        best = weights_of_run(self.run.folder)
+        assign(model, read_arrays(best), source=str(best))
+        self.run.set_thresholds(tuned_thresholds(model, feed))
 
 
-def keep_best(run, model, fed: dict):
-    """Gives the model its best weights and the run the thresholds that fit them.
+class HamTrainer(MapTrainer):
+    """A network trained on labels, and on the boxes that training images have.
+
+    The best by ``config.select`` on validation is kept as best.weights.h5; where
+    validation images have boxes, the best by each of AUROC, TIoU and TIoR as
+    best-auroc, best-tiou and best-tior.weights.h5. Thresholds are tuned as by
+    :class:`kerasloc.training.maps.MapTrainer`.
+    """
+
+    def feed(self, model: keras.Model) -> Feed:
+        """Return tables, pipelines, targets and sampling weights of the objective.
+
+        Raises:
+            ValueError: If ``select`` needs boxes that validation images lack.
+        """
+        config, network = self.config, self.network
+        if config.select != "auroc" and not self._has_boxes("val"):
+            raise ValueError(
+                f"Expected validation images with boxes for select={config.select!r}. "
+                "Received: none. Give --select auroc."
+            )
+        tables = {**self.tables, "train": self._masked(self.tables["train"])}
+        feed = make_feed(tables, network, config, self.augment)
+        train, val = feed.train_config, feed.val_config
+        boxes = np.asarray(feed.train.boxes)
+        boxed = np.isin(np.arange(len(feed.train)), boxes[:, 0])
+        logger.info("%d of %d training images have boxes", boxed.sum(), len(boxed))
+        weights = np.where(boxed, config.annotated_weight, 1.0)
+        return dataclasses.replace(
+            feed,
+            train_config=dataclasses.replace(train, fields=self._fields("train")),
+            val_config=dataclasses.replace(val, fields=self._fields("val")),
+            target=ham_target(network.num_classes, network.im_size),
+            weights=None if config.annotated_weight == 1 else weights,
+        )
+
+    def compile(self, model: keras.Model, count: int) -> keras.Model:
+        """Return the network with its objective, compiled."""
+        return compile_ham(model, self.config, count, self.strategy)
+
+    def fit_config(self, model: keras.Model, feed: Feed) -> FitConfig:
+        """Return the settings of the fit."""
+        scores = SELECTIONS if self._has_boxes("val") else ()
+        return FitConfig(
+            self.config.epochs,
+            f"val_{self.config.select}",
+            "max",
+            stateful=[
+                KeepBest(self.run, model, f"best-{name}", f"val_{name}")
+                for name in scores
+            ],
+            callbacks=self.logs(self.run, model, feed),
+        )
+
+    def maps(
+        self, model: keras.Model, batch: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return box masks, abnormality attention and class attention."""
+        outputs = model(batch["image"], training=False)
+        names = ("refined_maps", "abnormality_refined_maps")
+        refined, abnormality = (
+            keras.ops.convert_to_numpy(outputs[name]) for name in names
+        )
+        present = np.nan_to_num(batch["labels"])[:, None, None]
+        size, classes = refined.shape[1:3], refined.shape[3]
+        return {
+            "boxes": box_masks(batch["boxes"], size, classes).numpy().astype(float),
+            "abnormality": abnormality[..., 0],
+            "classes": refined * present,
+        }
+
+    def _has_boxes(self, split: str) -> bool:
+        return len(np.asarray(self.tables[split].boxes)) > 0
+
+    def _fields(self, split: str) -> tuple[str, ...]:
+        """Return what the pipeline of a split reads."""
+        if not self._has_boxes(split):
+            return ("image", "labels")
+        crf = self.config.crf and split == "train"
+        return ("image", "labels", "class_masks" if crf else "boxes")
+
+    def _masked(self, train: Table) -> Table:
+        """Return the training images with masks refined by a CRF, if requested."""
+        if not self.config.crf or not self._has_boxes("train"):
+            return train
+        from kerasloc.data.crf import crf_masks
+
+        masks = np.full(len(train), "", object)
+        for row, path in crf_masks(train, self.run.folder / "masks").items():
+            masks[row] = str(path)
+        return dataclasses.replace(train, masks=masks.astype(str))
+
+
+def compile_maps(
+    model: keras.Model,
+    network: NetworkConfig,
+    config: MapTraining,
+    strategy: Any = None,
+) -> keras.Model:
+    """Return the model of the logits, compiled.
 
     Args:
-        run: The open run, trained.
-        model: Of the run.
-        fed: ``val`` and ``val_config``.
+        model: Network with the outputs ``logits`` and ``maps``.
+        network: Its configuration.
+        config: Optimizer, rate, and whether the backbone is frozen.
+        strategy: Distribution strategy of TensorFlow, or None.
     """
-    best = weight_files.weights_of_run(run.folder)
-    weight_files.assign(model, weight_files.read_arrays(best), source=str(best))
-    scores = keras.Model(model.input, model.output["logits"])
-    run.set_thresholds(tuned_thresholds(scores, fed["val"], fed["val_config"]))
-
-
-def map_trainer(model, network, config: MapTraining, strategy=None) -> keras.Model:
-    """The network up to its logits, compiled.
-
-    Args:
-        model: From a builder.
-        network: What it is.
-        config: Optimizer, rate, and whether the encoder stays as it is.
-        strategy: Of TensorFlow, or None.
-    """
-    trainer = keras.Model(model.input, model.output["logits"])
+    fitted = keras.Model(model.input, model.output["logits"])
     for layer in resnet.layers_of(model):
         layer.trainable = not config.freeze_encoder
-    trainer.compile(
-        optimizer(config.optimizer, config.learning_rate),
+    fitted.compile(
+        make_optimizer(config.optimizer, config.learning_rate),
         loss=label_loss(network),
         metrics=[accuracy(network), MultiLabelAUROC(name="auroc")],
         jit_compile=jit_compile(strategy),
     )
-    return trainer
+    return fitted
 
 
-def start_from(model: keras.Model, network: NetworkConfig, start: str | None):
-    """Gives an untrained network the weights to start from.
+def load_start(model: keras.Model, network: NetworkConfig, start: str | None) -> None:
+    """Load the weights that training starts from.
 
-    From a run of other classes everything but the head is taken.
+    Everything but the head is loaded from a run of other classes.
 
     Args:
-        model: Of the network.
-        network: What it is.
-        start: A run folder of the same family, a `.weights.h5` or PyTorch file of the
-            same network, ``imagenet`` (the backbone), or None for none.
+        model: Network with random weights.
+        network: Its configuration.
+        start: Run folder of the same family, `.weights.h5` or PyTorch file of the same
+            network, ``imagenet`` (the backbone), or None for random weights.
 
     Raises:
         ValueError: If the weights are missing or do not fit.
@@ -152,62 +226,47 @@ def start_from(model: keras.Model, network: NetworkConfig, start: str | None):
     if start == IMAGENET:
         options = network.options
         backbone = options.get("backbone", options.get("classifier", "resnet50"))
-        weight_files.load_imagenet(model, backbone)
+        load_imagenet(model, backbone)
         return
     path = pathlib.Path(start)
     if not path.exists():
         raise ValueError(
-            "A training starts from imagenet, a run folder or a weight file. "
-            f"Received: --start {start}, which does not exist."
+            "Expected start to be imagenet, a run folder or a weight file. Received: "
+            f"--start {start}, which does not exist."
         )
-    if path.suffix == ".h5":
-        weight_files.assign(model, weight_files.read_arrays(path), source=str(path))
-        return
-    if not path.is_dir():
-        logger.info("%s: %s", path, weight_files.load_torch(model, path))
-        return
+    if path.is_dir():
+        _load_run(model, network, path)
+    elif path.suffix == ".h5":
+        assign(model, read_arrays(path), source=str(path))
+    else:
+        logger.info("%s: %s", path, load_torch(model, path))
+
+
+def _load_run(model: keras.Model, network: NetworkConfig, path: pathlib.Path) -> None:
+    """Load the best weights of a run of the same family."""
     source = read_network(path)
     if source.family != network.family:
         raise ValueError(
-            f"A training starts from a run of its own family, {network.family!r}. "
-            f"Received: {path}, of the family {source.family!r}."
+            f"Expected start to be a run of the family {network.family!r}. Received: "
+            f"{path}, of the family {source.family!r}."
         )
-    arrays = weight_files.read_arrays(weight_files.weights_of_run(path))
+    arrays = read_arrays(weights_of_run(path))
     if source.class_names != network.class_names:
-        head = _head(model)
-        own = enumerate(head.get_weights())
-        arrays[head.name] = {str(position): array for position, array in own}
+        head = producer(model.output.get("maps", model.output["logits"]))
+        weights = enumerate(head.get_weights())
+        arrays[head.name] = {str(position): array for position, array in weights}
         logger.info("%s has other classes; its head is left out.", path)
-    weight_files.assign(model, arrays, source=str(path))
+    assign(model, arrays, source=str(path))
 
 
-def _head(model):
-    """The layer that gives the maps, or the logits where there are none."""
-    output = model.output.get("maps", model.output["logits"])
-    return producer(output)
-
-
-def tuned_thresholds(scores, table, config) -> np.ndarray:
-    """The thresholds with the best F1 of every class, (classes,).
+def tuned_thresholds(model: keras.Model, feed: Feed) -> np.ndarray:
+    """Return the thresholds with the best F1 on validation, (classes,).
 
     Args:
-        scores: Model from normalized images to logits.
-        table: Validation images.
-        config: Of their pipeline.
+        model: Network with the output ``logits``.
+        feed: Tables and pipelines.
     """
-    logits = scores.predict(
-        batches(table, config).map(lambda element: element["image"]), verbose=0
-    )
-    return best_thresholds(table.labels, expit(logits.astype(float)))
-
-
-def _maps_of(model):
-    """Function from a batch to the maps of its classes."""
-
-    def maps(batch):
-        # predict_on_batch would answer once for every replica of a strategy
-        outputs = model(batch["image"], training=False)
-        maps = keras.ops.convert_to_numpy(outputs["maps"])
-        return {"maps": maps[np.arange(len(maps)), :, :, batch["classes"]]}
-
-    return maps
+    scores = keras.Model(model.input, model.output["logits"])
+    images = feed.val_batches().map(lambda image, target: image)
+    logits = scores.predict(images, verbose=0)
+    return best_thresholds(feed.val.labels, expit(logits.astype(float)))

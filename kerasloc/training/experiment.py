@@ -1,0 +1,243 @@
+"""Experiments with any family: folds, seeds and phases, and the table of all runs."""
+
+import argparse
+import dataclasses
+import logging
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasloc.configs import NetworkConfig, select_fields
+from kerasloc.data import config as data_config
+from kerasloc.data.config import DataConfig
+from kerasloc.data.table import Table
+from kerasloc.evaluation import collect_runs, evaluate_run, figures
+from kerasloc.models import families
+from kerasloc.runs import Run, seeded
+from kerasloc.training import cli, compiling
+from kerasloc.training.cli import ExperimentOptions, ImageOptions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Configuration of all runs of an experiment, or of those of one fold.
+
+    Attributes:
+        family: Family to train.
+        images: Size and channels of the images.
+        network: Options of the builder that are not its defaults.
+        data: Images.
+        training: Configuration of the training, of the family's dataclass.
+        options: Folders, devices, seeds, folds, phases, evaluation.
+        name: Name of the experiment, and of its run when there is one seed.
+    """
+
+    family: families.Family
+    images: ImageOptions
+    network: Mapping[str, Any]
+    data: DataConfig
+    training: Any
+    options: ExperimentOptions
+    name: str
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Folder of the family's runs."""
+        return pathlib.Path(self.options.results_dir) / self.family.name
+
+
+def run_experiment(family: str, options: argparse.Namespace) -> list[pathlib.Path]:
+    """Train every fold and seed, or resume, and evaluate them.
+
+    Args:
+        family: Name of a registered family.
+        options: Command line of :func:`kerasloc.training.cli.training_parser`.
+
+    Returns:
+        The run folders.
+
+    Raises:
+        ValueError: If options contradict each other or do not fit the data.
+    """
+    experiment = make_experiment(family, cli.overrides(options))
+    strategy = compiling.select(experiment.options.gpu)
+    compiling.set_precision(experiment.training.precision)
+    folders = []
+    for fold in by_fold(experiment):
+        tables = data_config.training_tables(fold.data, fold.images.channels)
+        data_config.check_class_count(tables["train"], fold.images.num_classes)
+        for run in by_seed(fold):
+            folders.append(train_run(run, tables, strategy))
+    if experiment.options.evaluation:
+        evaluate_runs(experiment, folders)
+    return folders
+
+
+def make_experiment(family: str, overrides: Mapping[str, Any]) -> Experiment:
+    """Return the experiment of the options that were set.
+
+    Args:
+        family: Name of a registered family.
+        overrides: Options by name; the others are those of the family's preset for
+            the data, or the defaults of the configurations.
+
+    Raises:
+        ValueError: If seeds repeat, or contradict the seed.
+    """
+    seeds = overrides.get("seeds")
+    if seeds and ("seed" in overrides or _repeats(seeds)):
+        raise ValueError(
+            "Expected --seeds to name each seed once, in place of --seed. Received: "
+            f"--seeds {' '.join(map(str, seeds))}, --seed {overrides.get('seed')}."
+        )
+    record = families.get(family)
+    trainer = record.load("trainer")
+    values = trainer.defaults(record, overrides) | overrides
+    folds = values.get("folds")
+    if "evaluation" not in overrides and len(seeds or ()) * len(folds or (0,)) > 1:
+        values["evaluation"] = True
+    data = trainer.data(values)
+    kind = record.load("training")
+    training = kind(**select_fields(kind, values))
+    return Experiment(
+        family=record,
+        images=ImageOptions(**select_fields(ImageOptions, values)),
+        network=select_fields(record.options, values),
+        data=data,
+        training=training,
+        options=ExperimentOptions(**select_fields(ExperimentOptions, values)),
+        name=values.get("results_name") or trainer.run_name(data, training),
+    )
+
+
+def by_fold(experiment: Experiment) -> list[Experiment]:
+    """Return the experiment on each fold of its data; itself without folds.
+
+    Raises:
+        ValueError: If folds repeat, or the data has none.
+    """
+    folds, data = experiment.options.folds, experiment.data
+    if not folds:
+        return [experiment]
+    if (data.protocol is None and data.image_sets is None) or _repeats(folds):
+        raise ValueError(
+            "Expected --folds to name each fold once, of a --protocol or of "
+            f"--image-sets. Received: --folds {' '.join(map(str, folds))}, protocol "
+            f"{data.protocol}, image sets {data.image_sets}."
+        )
+    experiments = []
+    for number in folds:
+        changes: dict[str, Any] = {"fold": number}
+        if data.image_sets is not None:
+            changes = {
+                "image_sets": str(pathlib.Path(data.image_sets, f"fold{number}"))
+            }
+        experiments.append(
+            dataclasses.replace(
+                experiment,
+                data=dataclasses.replace(data, **changes),
+                name=f"{experiment.name}-fold{number}",
+            )
+        )
+    return experiments
+
+
+def by_seed(experiment: Experiment) -> list[Experiment]:
+    """Return the experiment with each seed; the held-out images stay the same."""
+    seeds = experiment.options.seeds
+    return [
+        dataclasses.replace(
+            experiment,
+            training=_of_seed(experiment, seed),
+            name=f"{experiment.name}-s{seed}" if seeds else experiment.name,
+        )
+        for seed in seeds or [experiment.training.seed]
+    ]
+
+
+def train_run(
+    experiment: Experiment, tables: Mapping[str, Table], strategy: Any = None
+) -> pathlib.Path:
+    """Train the run of one seed, or its two; return the folder of the last.
+
+    Args:
+        experiment: Experiment with one seed.
+        tables: ``train`` and ``val`` tables.
+        strategy: Distribution strategy of TensorFlow, or None.
+    """
+    training, name = experiment.training, experiment.name
+    if experiment.options.phases == 2:
+        first = f"{name}-phase1"
+        frozen = dataclasses.replace(training, freeze_encoder=True)
+        _train(
+            dataclasses.replace(experiment, training=frozen, name=first),
+            tables,
+            strategy,
+        )
+        start = str((experiment.folder / first).resolve())
+        training = dataclasses.replace(training, start=start)
+    return _train(dataclasses.replace(experiment, training=training), tables, strategy)
+
+
+def _train(
+    experiment: Experiment, tables: Mapping[str, Table], strategy: Any
+) -> pathlib.Path:
+    """Train one run folder."""
+    trainer, training = experiment.family.load("trainer"), experiment.training
+    network: NetworkConfig = trainer.describe(
+        experiment.family,
+        tables["train"],
+        experiment.images,
+        experiment.network,
+        training,
+    )
+    config = {
+        "network": vars(network),
+        "data": dataclasses.asdict(experiment.data),
+        "training": dataclasses.asdict(training),
+    }
+    folder = experiment.folder / experiment.name
+    logger.info("Training %s (%s) in %s", network.name, training.name, folder)
+    with Run(folder, config) as run, seeded(training.seed):
+        trainer(run, tables, network, training, strategy=strategy).train()
+        figures.draw_history(run)
+    return folder
+
+
+def evaluate_runs(experiment: Experiment, folders: Sequence[pathlib.Path]) -> None:
+    """Evaluate runs on the test images, and collect mean and deviation of several.
+
+    Args:
+        experiment: Experiment of the runs.
+        folders: Run folders.
+    """
+    data = by_fold(experiment)[0].data
+    if "test" not in np.asarray(data_config.read_table(data).splits):
+        logger.info("The data has no test images; nothing is measured.")
+        return
+    compiling.set_precision("float32")  # as scripts/evaluate.py measures
+    tables = [evaluate_run(folder) for folder in folders]
+    if len(tables) > 1:
+        folder = experiment.folder / f"{experiment.name}-collected"
+        collect_runs(tables, folder, [run.name for run in folders])
+        logger.info("The rows of all runs, mean and deviation are in %s", folder)
+
+
+def _of_seed(experiment: Experiment, seed: int) -> Any:
+    """Return the training with a seed, and with the paths of that seed, absolute."""
+    training = dataclasses.replace(experiment.training, seed=seed)
+    for name in experiment.family.load("trainer").paths:
+        path = getattr(training, name, None)
+        path = None if path in (None, "none") else path.replace("{seed}", str(seed))
+        if path not in (None, "imagenet") and pathlib.Path(path).exists():
+            path = str(pathlib.Path(path).resolve())  # for resuming from elsewhere
+        training = dataclasses.replace(training, **{name: path})
+    return training
+
+
+def _repeats(values: Sequence[int]) -> bool:
+    return len(set(values)) < len(values)

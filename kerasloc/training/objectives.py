@@ -1,0 +1,250 @@
+"""Objectives that couple the outputs of a network, with targets and compilation.
+
+Terms are logged by name. Under a distribution strategy one step equals that of a single
+device.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasloc import layers
+from kerasloc.data.masks import box_masks
+from kerasloc.losses import explanation_loss
+from kerasloc.models.ham import objective_terms
+from kerasloc.training.compiling import jit_compile, make_optimizer, two_rates
+from kerasloc.training.configs import TERMS, ExplainerTraining, HamTraining, Phase
+from kerasloc.training.streaming_metrics import AttentionAccuracy, MultiLabelAUROC
+
+POWER, TENTH = 0.9, 0.1
+OVERLAPS = {"tiou": "iou", "tior": "ior"}  # name of the score -> ratio
+
+
+class HamObjective(keras.Model):
+    """The network with its objective; terms and scores are logged by name.
+
+    Functional: made of inputs and outputs. Targets are a dict of ``labels``,
+    ``masks``, ``box_tags`` and ``annotated``, or of ``labels`` alone.
+    """
+
+    def prepare(self, weights: Mapping[str, float]) -> None:
+        """Set the weights of the terms and make what is logged.
+
+        Args:
+            weights: Weight by name of the term.
+        """
+        self.term_weights = dict(weights)
+        self.terms = [keras.metrics.Mean(name=f"{name}_loss") for name in TERMS]
+        self.auroc = MultiLabelAUROC(name="auroc")
+        self.overlaps = [AttentionAccuracy(k, name=n) for n, k in OVERLAPS.items()]
+        for score in (self.auroc, *self.overlaps):
+            score.build(self.output["logits"].shape[-1])
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **_):
+        """Return the weighted sum of the terms over the whole batch."""
+        terms = objective_terms(y_pred, **y)
+        count = keras.ops.shape(y["labels"])[0]  # as Keras weighs the loss
+        for tracker, name in zip(self.terms, TERMS, strict=True):
+            tracker.update_state(terms[name], sample_weight=count)
+        total = sum(weight * terms[name] for name, weight in self.term_weights.items())
+        return total / layers.replicas()  # Keras adds the replicas up
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Add a batch to the scores and return all of them."""
+        self.auroc.update_state(y["labels"], y_pred["logits"])
+        if "masks" in y:
+            for metric in self.overlaps:
+                metric.update_state(y["masks"], y_pred["refined_maps"])
+        return self.get_metrics_result()
+
+
+def compile_ham(
+    model: keras.Model, config: HamTraining, count: int, strategy: Any = None
+) -> HamObjective:
+    """Return the network with its objective, compiled.
+
+    Args:
+        model: Network, from :func:`kerasloc.models.ham.ham`.
+        config: Optimizer, rate and its decay, weights of the terms.
+        count: Number of steps of an epoch.
+        strategy: Distribution strategy of TensorFlow, whose replicas normalize their
+            batches together; or None.
+    """
+    if strategy is not None:
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+    fitted = HamObjective(model.input, model.output)
+    fitted.prepare(config.term_weights)
+    optimizer = make_optimizer(
+        config.optimizer,
+        config.learning_rate,
+        schedule(config, count),
+        l2=config.weight_decay,
+    )
+    fitted.compile(optimizer, jit_compile=jit_compile(strategy))
+    return fitted
+
+
+def schedule(config: HamTraining, count: int) -> Any:
+    """Return the learning rate schedule of Keras, or None for a constant rate.
+
+    Args:
+        config: Decay, its epochs, and the initial rate.
+        count: Number of steps of an epoch.
+
+    Example:
+        >>> schedule(HamTraining(decay="none"), 10)
+    """
+    schedules = keras.optimizers.schedules
+    length = count * (config.decay_epochs or 1)
+    rate = config.learning_rate
+    if config.decay == "step":
+        return schedules.ExponentialDecay(rate, length, TENTH, staircase=True)
+    if config.decay == "polynomial":
+        return schedules.PolynomialDecay(rate, length, 0.0, POWER)
+    return None
+
+
+def ham_target(classes: int, size: Sequence[int]) -> Callable:
+    """Return the function from an element to (image, targets of the objective).
+
+    Masks are those of the element, or drawn from its boxes.
+
+    Args:
+        classes: Number of classes.
+        size: (rows, cols) of the images.
+    """
+    import tensorflow as tf
+
+    def pair(element):
+        if "class_masks" in element:
+            masks = element["class_masks"]
+        elif "boxes" in element:
+            masks = box_masks(element["boxes"], size, classes)
+        else:
+            return element["image"], {"labels": element["labels"]}
+        tags = tf.cast(tf.reduce_any(masks, axis=(1, 2)), tf.float32)
+        return element["image"], {
+            "labels": element["labels"],
+            "masks": tf.cast(masks, tf.float32),
+            "box_tags": tags,
+            "annotated": tf.reduce_max(tags, axis=1),
+        }
+
+    return pair
+
+
+class ExplainerObjective(keras.Model):
+    """The network with its loss: cross-entropy and explanation loss, weighted by alpha.
+
+    Functional: made of inputs and outputs. Targets are a dict of ``labels`` (n,
+    classes) and, where there are weak masks, ``masks`` (n, rows, cols, 1).
+    """
+
+    def prepare(
+        self, config: ExplainerTraining, alpha: float, weights: np.ndarray
+    ) -> None:
+        """Set what the loss consists of and make what is logged.
+
+        Args:
+            config: Settings of the explanation loss.
+            alpha: Weight of the cross-entropy, 0 to 1.
+            weights: Weights of the classes, (classes,).
+        """
+        self.settings, self.alpha = config, alpha
+        self.class_weights = np.asarray(weights, np.float32)
+        names = ("classification_loss", "explanation_loss", "explanation_mean")
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.right = keras.metrics.CategoricalAccuracy(name="accuracy")
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **_):
+        """Return the mean over the whole batch."""
+        explanation = y_pred["explanation"]
+        entropy = keras.ops.categorical_crossentropy(
+            y["labels"], y_pred["logits"], from_logits=True
+        )
+        entropy = entropy * keras.ops.matmul(y["labels"], self.class_weights)
+        losses = self._explanation_losses(explanation, y.get("masks"))
+        means = keras.ops.mean(explanation, axis=(1, 2, 3))
+        for tracker, values in zip(
+            self.trackers.values(), (entropy, losses, means), strict=True
+        ):
+            tracker.update_state(values)
+        total = self.alpha * entropy + (1.0 - self.alpha) * losses
+        count = keras.ops.cast(keras.ops.shape(total)[0], "float32")
+        batch_sum = layers.sum_over_replicas(keras.ops.sum(total))
+        # Keras adds the replicas up
+        return batch_sum / layers.sum_over_replicas(count) / layers.replicas()
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Add a batch to the scores and return all of them."""
+        self.right.update_state(y["labels"], y_pred["logits"])
+        return self.get_metrics_result()
+
+    def _explanation_losses(self, explanation, masks):
+        """Return one value per image; hybrid where it has a mask."""
+        config = self.settings
+        options = {"beta": config.beta, "gamma": config.gamma, "budget": config.budget}
+        if masks is None or config.loss == "unsupervised":
+            return explanation_loss(explanation, **options)
+        hybrid = explanation_loss(explanation, masks, **options)
+        if config.weak_everywhere:
+            return hybrid
+        present = keras.ops.any(masks > 0, axis=(1, 2, 3))
+        unsupervised = explanation_loss(explanation, **options)
+        return keras.ops.where(present, hybrid, unsupervised)
+
+
+def compile_explainer(
+    model: keras.Model,
+    config: ExplainerTraining,
+    phase: Phase,
+    *,
+    steps: int,
+    weights: np.ndarray,
+    strategy: Any = None,
+) -> ExplainerObjective:
+    """Return the network with its loss, compiled for a phase.
+
+    Args:
+        model: Network; see :func:`freeze` for its trainable layers.
+        config: Settings of the loss.
+        phase: Weight of the cross-entropy, rates and their decay.
+        steps: Number of steps of an epoch.
+        weights: Weights of the classes, (classes,).
+        strategy: Distribution strategy of TensorFlow, or None.
+    """
+    fitted = ExplainerObjective(model.input, model.output)
+    fitted.prepare(config, phase.alpha, weights)
+    fitted.compile(
+        two_rates(phase, steps, config.weight_decay), jit_compile=jit_compile(strategy)
+    )
+    return fitted
+
+
+def weak_target(size: Sequence[int]) -> Callable:
+    """Return the function from an element to (image, labels and weak masks).
+
+    Masks are those of the element, or drawn from its boxes.
+
+    Args:
+        size: (rows, cols) of the images.
+    """
+    import tensorflow as tf
+
+    def pair(element):
+        targets = {"labels": element["labels"]}
+        if "mask" in element:
+            targets["masks"] = tf.cast(element["mask"][..., None], tf.float32)
+        elif "boxes" in element:
+            boxes = element["boxes"]
+            present = boxes[..., 4:] >= 0
+            one_class = tf.where(present, tf.zeros_like(present, boxes.dtype), -1.0)
+            boxes = tf.concat([boxes[..., :4], one_class], axis=-1)
+            targets["masks"] = tf.cast(box_masks(boxes, size, 1), tf.float32)
+        return element["image"], targets
+
+    return pair
