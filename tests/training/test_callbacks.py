@@ -1,6 +1,9 @@
-"""What happens at the end of every epoch."""
+"""Callbacks: what an epoch writes, rates that fall, ends, pictures."""
 
+import json
+import logging
 import math
+import types
 
 import keras
 import numpy as np
@@ -8,35 +11,44 @@ import pytest
 
 from kerasloc.plotting import class_colors
 from kerasloc.runs import Run
-from kerasloc.training import callbacks
 from kerasloc.training.callbacks import (
     AttentionImages,
+    Collapse,
+    EarlyStop,
     EpochDraws,
     EpochEnd,
     FiniteLoss,
+    KeepBest,
+    LossFell,
     ReduceLROnPlateau,
     StopAtRate,
     draw_maps,
 )
 
 
+def dense():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
 class Training:
     """Epochs with made-up scores; the weight after epoch n is n."""
 
-    def __init__(self, run, monitor=("val_accuracy", "max"), others=(), **more):
-        self.model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-        self.model.compile("sgd", "mse")
-        self.end = EpochEnd(run, self.model, monitor, others, **more)
-        self.monitor = monitor[0]
-        for callback in (self.end, *others):
+    def __init__(self, run, monitor="val_accuracy", mode="max", stateful=(), **options):
+        self.model, self.monitor = dense(), monitor
+        self.callbacks = [*stateful]
+        self.end = EpochEnd(run, self.model, monitor, mode, stateful, **options)
+        for callback in (self.end, *stateful):
             callback.set_model(self.model)
             callback.on_train_begin()
 
-    def epoch(self, number, score):
+    def epoch(self, number, score, **logs):
         self.model.set_weights([np.full((1, 1), float(number)), np.zeros(1)])
-        logs = {self.monitor: score}
+        logs = {self.monitor: score, **logs}
         self.end.on_epoch_begin(number - 1)
-        self.end.on_epoch_end(number - 1, logs)
+        for callback in (*self.callbacks, self.end):
+            callback.on_epoch_end(number - 1, logs)
 
     def epochs(self, scores):
         for number, score in enumerate(scores, start=1):
@@ -50,8 +62,8 @@ def run(tmp_path):
 
 
 def kept(run, name="best"):
-    """In which epoch the weights of a file were made."""
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    """Return the epoch in which the weights of a file were made."""
+    model = dense()
     model.load_weights(run.folder / f"{name}.weights.h5")
     return int(model.get_weights()[0][0, 0])
 
@@ -74,10 +86,11 @@ def epochs_in(run):
     ],
 )
 def test_best_weights_are_those_of_the_best_score(run, mode, scores, best):
-    Training(run, ("score", mode)).epochs(scores)
+    Training(run, "score", mode).epochs(scores)
     assert kept(run) == best
     assert kept(run, "last") == len(scores)
     assert [row["score"] for row in run.history] == scores
+    assert 0 <= run.history[0]["seconds"] < 60
 
 
 def test_every_epoch_ends_with_loadable_files(run):
@@ -89,12 +102,7 @@ def test_every_epoch_ends_with_loadable_files(run):
         assert epochs_in(run) == list(range(1, number + 1))
 
 
-def test_history_tells_how_long_an_epoch_took(run):
-    Training(run).epochs([0.1])
-    assert 0 <= run.history[0]["seconds"] < 60
-
-
-def test_a_resumed_run_knows_the_best_score_so_far(run):
+def test_a_resumed_run_remembers_the_best_score(run):
     Training(run).epochs([0.5, 0.8])
     resumed = Training(run)
     assert resumed.end.first_epoch == 2
@@ -105,31 +113,46 @@ def test_a_resumed_run_knows_the_best_score_so_far(run):
     assert epochs_in(run) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("step", ["write_history", "save_atomically", "save_state"])
-def test_a_process_that_dies_between_two_writes_loses_one_epoch(run, monkeypatch, step):
-    Training(run).epochs([0.5])
-    real = getattr(callbacks if step == "save_atomically" else run, step)
+class DyingRun(Run):
+    """A run whose process dies in one of the writes of an epoch, or just after it."""
 
-    def dies(*arguments):
-        if step != "save_state":
-            real(*arguments)  # died just after it
-        raise KeyboardInterrupt
+    step = ""
 
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks if step == "save_atomically" else run, step, dies)
+    def _write(self, name, *values):
+        if name != "save_state" or self.step != name:
+            getattr(super(), name)(*values)
+        if self.step == name:
+            raise KeyboardInterrupt
+
+    def write_history(self, rows):
+        self._write("write_history", rows)
+
+    def save_best(self, *values):
+        self._write("save_best", *values)
+
+    def save_state(self, *values):
+        self._write("save_state", *values)
+
+
+@pytest.mark.parametrize("step", ["write_history", "save_best", "save_state"])
+def test_a_process_that_dies_between_two_writes_loses_one_epoch(tmp_path, step):
+    with DyingRun(tmp_path / "run", {}) as run:
+        Training(run).epochs([0.5])
+        run.step = step
         with pytest.raises(KeyboardInterrupt):
             Training(run).epoch(2, 0.8)
-    assert run.read_state()["epoch"] == 1
-    assert kept(run) in (1, 2)
-    resumed = Training(run)
-    assert resumed.end.first_epoch == 1
-    resumed.epoch(2, 0.8)
-    resumed.epoch(3, 0.6)
-    assert epochs_in(run) == [1, 2, 3]
-    assert kept(run) == 2
+        run.step = ""
+        assert run.read_state()["epoch"] == 1
+        assert kept(run) in (1, 2)
+        resumed = Training(run)
+        assert resumed.end.first_epoch == 1
+        resumed.epoch(2, 0.8)
+        resumed.epoch(3, 0.6)
+        assert epochs_in(run) == [1, 2, 3]
+        assert kept(run) == 2
 
 
-def test_a_first_score_of_nan_is_no_bar_to_later_ones(run):
+def test_a_first_score_of_nan_does_not_block_later_ones(run):
     training = Training(run)
     training.epoch(1, math.nan)
     assert kept(run) == 1
@@ -137,11 +160,8 @@ def test_a_first_score_of_nan_is_no_bar_to_later_ones(run):
     assert kept(run) == 2
 
 
-# Epochs that may not be the best
-
-
 def limited(run):
-    """Only scores up to 0.8 may be the best."""
+    """Only scores up to 0.8 are eligible."""
     return Training(run, eligible=lambda logs: logs["val_accuracy"] <= 0.8)
 
 
@@ -151,7 +171,7 @@ def test_epochs_that_are_not_eligible_are_never_the_best(run):
     assert [row["val_accuracy"] for row in run.history] == [0.5, 0.9, 0.7, 1.0]
 
 
-def test_weights_that_lie_there_stay_until_an_epoch_is_eligible(run):
+def test_existing_best_weights_stay_until_an_epoch_is_eligible(run):
     training = limited(run)
     training.model.set_weights([np.full((1, 1), 7.0), np.zeros(1)])
     training.model.save_weights(run.folder / "best.weights.h5")
@@ -165,7 +185,7 @@ def test_weights_that_lie_there_stay_until_an_epoch_is_eligible(run):
     assert kept(run) == 4
 
 
-def test_without_any_the_first_weights_are_there_and_are_no_bar(run):
+def test_without_best_weights_the_first_are_kept_and_do_not_block_later_ones(run):
     training = limited(run)
     training.epoch(1, 0.9)
     assert kept(run) == 1
@@ -173,14 +193,60 @@ def test_without_any_the_first_weights_are_there_and_are_no_bar(run):
     assert kept(run) == 2
 
 
-def test_a_loss_that_is_no_number_ends_the_training():
+# The best by one more value
+
+
+def with_tiou(run):
+    training = Training(run, "val_auroc")
+    keep = KeepBest(run, training.model, "best-tiou", "val_tiou")
+    training.end = EpochEnd(run, training.model, "val_auroc", "max", (keep,))
+    training.end.set_model(training.model)
+    training.callbacks = [keep]
+    return training
+
+
+@pytest.mark.parametrize(
+    ("tious", "best"),
+    [
+        ([0.1, 0.3, 0.2], 2),
+        ([0.3, 0.3, 0.3], 1),
+        ([0.0, 0.0, 0.0], 1),
+        ([math.nan, 0.2, math.nan], 2),
+        ([0.2, math.nan, 0.1], 1),
+    ],
+)
+def test_the_best_by_another_value_are_kept_beside_the_best(run, tious, best):
+    training = with_tiou(run)
+    for number, tiou in enumerate(tious, start=1):
+        training.epoch(number, number / 10, val_tiou=tiou)
+    assert kept(run, "best-tiou") == best
+    assert kept(run) == kept(run, "last") == 3
+
+
+def test_a_resumed_run_remembers_the_best_by_another_value(run):
+    with_tiou(run).epoch(1, 0.5, val_tiou=math.nan)
+    assert not (run.folder / "best-tiou.weights.h5").exists()
+    assert kept(run) == 1
+    with_tiou(run).epoch(2, 0.4, val_tiou=0.0)
+    assert kept(run, "best-tiou") == 2
+    resumed = with_tiou(run)
+    resumed.epoch(3, 0.6, val_tiou=-0.1)
+    assert (kept(run, "best-tiou"), kept(run)) == (2, 3)
+    resumed.epoch(4, 0.4, val_tiou=0.5)
+    assert (kept(run, "best-tiou"), kept(run)) == (4, 3)
+
+
+# Losses and draws
+
+
+def test_a_loss_that_is_not_finite_ends_the_training():
     FiniteLoss().on_epoch_end(0, {"loss": 3.0})
     for loss in (math.nan, math.inf):
         with pytest.raises(ValueError, match=f"Received: {loss} in epoch 5.*learning"):
             FiniteLoss().on_epoch_end(4, {"loss": loss})
 
 
-def test_an_epoch_draws_the_same_whatever_was_drawn_before():
+def test_an_epoch_draws_the_same_after_any_epochs():
     def drawn(epochs):
         keras.utils.set_random_seed(4)
         model = keras.Sequential([keras.Input((40,)), keras.layers.Dropout(0.5)])
@@ -188,37 +254,37 @@ def test_an_epoch_draws_the_same_whatever_was_drawn_before():
         draws.set_model(model)
         for epoch in epochs:
             draws.on_epoch_begin(epoch)
-            found = [np.asarray(model(np.ones((1, 40)), training=True)) for _ in "ab"]
-        return np.concatenate(found)
+            pair = [np.asarray(model(np.ones((1, 40)), training=True)) for _ in "ab"]
+        return np.concatenate(pair)
 
-    whole, later, first = drawn([0, 1, 2]), drawn([2]), drawn([0])
-    np.testing.assert_array_equal(whole, later)
-    assert not np.array_equal(whole, first)
-    assert not np.array_equal(*whole)
+    through, later, first = drawn([0, 1, 2]), drawn([2]), drawn([0])
+    np.testing.assert_array_equal(through, later)
+    assert not np.array_equal(through, first)
+    assert not np.array_equal(*through)
 
 
 # Learning rate
 
 
 def rates(losses, cut=None):
-    """The learning rate after every epoch, by a run that starts anew at ``cut``."""
-    answer, plateau = [], None
+    """Return the rate after every epoch of a run that is resumed at ``cut``."""
+    values, plateau = [], None
     for epoch, loss in enumerate(losses):
         if epoch in (0, cut):
-            state, rate = plateau and plateau.get_state(), answer[-1:] or [1.0]
-            model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-            model.compile(keras.optimizers.SGD(rate[0]), "mse")
+            state, rate = plateau and plateau.get_state(), values[-1:] or [1.0]
+            model = dense()
+            model.optimizer.learning_rate = rate[0]
             plateau = ReduceLROnPlateau(monitor="loss", factor=0.5, patience=2)
             if state is not None:
                 plateau.set_state(state)
             plateau.set_model(model)
             plateau.on_train_begin()
         plateau.on_epoch_end(epoch, {"loss": loss})
-        answer.append(float(model.optimizer.learning_rate))
-    return answer
+        values.append(float(model.optimizer.learning_rate))
+    return values
 
 
-def test_rates_fall_as_if_the_run_had_not_stopped():
+def test_rates_of_a_resumed_run_fall_as_without_a_stop():
     losses = [1.0, 0.5, 0.7, 0.6, 0.6, 0.4, 0.4, 0.4]
     expected = [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
     assert rates(losses) == expected
@@ -227,13 +293,12 @@ def test_rates_fall_as_if_the_run_had_not_stopped():
 
 
 def test_the_state_of_callbacks_is_kept_with_the_run(run):
-    plateau = ReduceLROnPlateau(monitor="val_accuracy", mode="max", patience=9)
-    training = Training(run, others=(plateau,))
-    for number, score in enumerate([0.5, 0.4, 0.4], start=1):
-        plateau.on_epoch_end(number - 1, {"val_accuracy": score})
-        training.epoch(number, score)
-    fresh = ReduceLROnPlateau(monitor="val_accuracy", mode="max", patience=9)
-    Training(run, others=(fresh,))
+    def plateau():
+        return ReduceLROnPlateau(monitor="val_accuracy", mode="max", patience=9)
+
+    Training(run, stateful=(plateau(),)).epochs([0.5, 0.4, 0.4])
+    fresh = plateau()
+    Training(run, stateful=(fresh,))
     assert fresh.get_state() == {"best": 0.5, "wait": 2, "cooldown": 0}
 
 
@@ -242,8 +307,8 @@ def test_the_state_of_callbacks_is_kept_with_the_run(run):
     [(1e-3, 1e-4, False), (1e-4, 1e-4, True), (1e-5, 1e-4, True), (1e-9, 0.0, False)],
 )
 def test_training_ends_once_the_rate_has_fallen_far_enough(rate, last, ends):
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(rate), "mse")
+    model = dense()
+    model.optimizer.learning_rate = rate
     model.stop_training = False
     stop = StopAtRate(last)
     stop.set_model(model)
@@ -253,13 +318,102 @@ def test_training_ends_once_the_rate_has_fallen_far_enough(rate, last, ends):
 
 
 def test_the_published_rates_end_after_three_falls():
-    rate, falls, model = 1e-4, 0, keras.Sequential([keras.layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(rate), "mse")
+    rate, falls, model = 1e-4, 0, dense()
+    model.optimizer.learning_rate = rate
     stop = StopAtRate(1e-6)
     while not stop.reached(model.optimizer):
         falls, rate = falls + 1, rate * 0.2
         model.optimizer.learning_rate = rate
     assert falls == 3
+
+
+# Ends of a phase
+
+
+def end_of(stop, values, name="val_loss"):
+    """Return the number of the epoch after which it ends, or None."""
+    stop.set_model(types.SimpleNamespace(stop_training=False))
+    for number, value in enumerate(values, start=1):
+        stop.on_epoch_end(number - 1, {name: value, "other": 0.0})
+        assert stop.ended is stop.model.stop_training
+        if stop.ended:
+            return number
+    return None
+
+
+def resumed(stop, fresh):
+    """Return a fresh callback with the state of another, through a file."""
+    fresh.set_state(json.loads(json.dumps(stop.get_state())))
+    return fresh
+
+
+@pytest.mark.parametrize(
+    ("patience", "values", "end"),
+    [
+        (1, [1.0, 1.0], 2),
+        (2, [1.0, 1.1, 0.9, 0.95, 0.92], 5),
+        (2, [1.0, 0.9, 0.8, 0.7], None),
+        (2, [1.0, 0.995, 0.991], 3),  # too little each time
+        (2, [1.0, 0.995, 0.989, 0.99], None),  # together enough
+        (1, [math.nan, 0.5], 1),
+        (2, [math.nan, 0.5, 0.4], None),
+    ],
+)
+def test_a_phase_ends_when_the_loss_stops_falling(patience, values, end):
+    assert end_of(EarlyStop(patience, 0.01), values) == end
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_patience_survives_the_process(cut):
+    values = [1.0, 0.8, 0.9, 0.85]
+    first = EarlyStop(2, 0.0)
+    assert end_of(first, values[:cut]) is None
+    assert end_of(resumed(first, EarlyStop(2, 0.0)), values[cut:]) == 4 - cut
+
+
+def test_the_end_survives_the_process():
+    for stop in (EarlyStop(1, 0.0), LossFell("val_loss", 0.5), Collapse()):
+        assert not resumed(stop, type(stop).__new__(type(stop))).ended
+        stop.ended = True
+        assert resumed(stop, type(stop).__new__(type(stop))).ended
+
+
+@pytest.mark.parametrize(
+    ("values", "end"),
+    [
+        ([4.0, 2.0, 1.01], None),
+        ([4.0, 2.0, 1.0], 3),
+        ([4.0, 0.5], 2),
+        ([4.0, 0.0, 0.0], None),  # black explanations cost nothing
+        ([4.0, 0.0, 0.9], 3),
+        ([0.0, 0.0], None),
+    ],
+)
+def test_a_phase_ends_when_the_loss_is_a_share_of_its_first_value(values, end):
+    assert end_of(LossFell("loss", 0.25), values, "loss") == end
+
+
+def test_the_first_value_survives_the_process():
+    first = LossFell("loss", 0.25)
+    assert end_of(first, [4.0], "loss") is None
+    assert end_of(resumed(first, LossFell("loss", 0.25)), [1.5, 1.0], "loss") == 2
+
+
+@pytest.mark.parametrize(
+    ("mean", "color"),
+    [(0.0, "black"), (0.001, "black"), (1 - 1e-7, "white"), (1.0, "white")],
+)
+def test_explanations_of_one_value_end_a_phase_with_a_warning(caplog, mean, color):
+    with caplog.at_level(logging.WARNING):
+        assert end_of(Collapse(), [0.5, mean, 0.5], "val_explanation_mean") == 2
+    assert f"explanations are {color} everywhere" in caplog.text
+
+
+def test_other_explanations_do_not(caplog):
+    values = [0.0011, 0.5, 0.9989]
+    assert end_of(Collapse(), values, "val_explanation_mean") is None
+    assert not caplog.records
+    assert Collapse.flat(math.nan)
 
 
 # Pictures
@@ -303,6 +457,6 @@ def test_attention_images_are_in_the_logs_at_the_steps_of_the_curves(
     tags = events.Tags()["tensors"]
     assert sorted(tags) == ["features", "image"]
     for tag in tags:
-        found = events.Tensors(tag)
-        assert [event.step for event in found] == [0, 1]
-        assert len(found[0].tensor_proto.string_val) == 2 + 3  # sizes, then pictures
+        tensors = events.Tensors(tag)
+        assert [event.step for event in tensors] == [0, 1]
+        assert len(tensors[0].tensor_proto.string_val) == 2 + 3  # sizes, then pictures
