@@ -121,7 +121,7 @@ def test_outputs_are_those_of_a_network(suite, network, options):
 
 
 def test_steps_train_by_the_objective_of_the_call(suite, network, options, changes):
-    from kerasloc.training import ham
+    from kerasloc.training import objectives
 
     model, batch = network(options()), suite.make_batch(options())
     logs = []
@@ -136,7 +136,7 @@ def test_steps_train_by_the_objective_of_the_call(suite, network, options, chang
         assert loop[name] == pytest.approx(vectorized[name], rel=1e-4), name
     assert alone["loss"] == pytest.approx(vectorized["classes_loss"], rel=1e-4)
     assert alone["boxes_loss"] == 0
-    assert ham.objective_terms is objective_terms
+    assert objectives.objective_terms is objective_terms
 
 
 @pytest.mark.slow

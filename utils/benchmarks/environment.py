@@ -48,7 +48,7 @@ def in_precision(name: str):
     """
     import keras
 
-    from kerasloc.training.devices import set_precision
+    from kerasloc.training.compiling import set_precision
 
     policy = keras.config.dtype_policy()
     set_precision(name)

@@ -58,7 +58,7 @@ def training_step(options, hook: Callable | None = None) -> Callable:
     """
     from kerasloc.models import explainer
     from kerasloc.training.configs import ExplainerTraining
-    from kerasloc.training.explainer import explainer_trainer
+    from kerasloc.training.objectives import compile_explainer
 
     side, count = options.im_size, options.batch_size
     with mock.patch.object(explainer, "multiplied_by", hook or explainer.multiplied_by):
@@ -66,8 +66,10 @@ def training_step(options, hook: Callable | None = None) -> Callable:
             (side, side, 3), CLASSES, options.classifier
         )
     config = ExplainerTraining()
-    phase = (config.phases[-1], 1000, np.ones(CLASSES, np.float32))
-    trainer = explainer_trainer(model, config, phase)
+    weights = np.ones(CLASSES, np.float32)
+    trainer = compile_explainer(
+        model, config, config.phases[-1], steps=1000, weights=weights
+    )
     rng = np.random.default_rng(0)
     images = rng.random((count, side, side, 3), np.float32)
     labels = np.eye(CLASSES, dtype="float32")[np.arange(count) % CLASSES]

@@ -51,7 +51,7 @@ def make_batch(options) -> tuple:
 
     Of every four images two have boxes, one has labels only and one has no label.
     """
-    from kerasloc.training.ham import target
+    from kerasloc.training.objectives import ham_target
 
     rng = np.random.default_rng(0)
     side, boxes = options.im_size, padded_boxes(options)
@@ -61,7 +61,7 @@ def make_batch(options) -> tuple:
     labels[image, boxes[image, row, 4].astype(int)] = 1
     labels[2::4, 0], labels[3::4] = 1, 0
     element = {"image": images, "labels": labels, "boxes": boxes}
-    images, targets = target(CLASSES, (side, side))(element)
+    images, targets = ham_target(CLASSES, (side, side))(element)
     return images, {name: np.asarray(value) for name, value in targets.items()}
 
 
@@ -169,14 +169,14 @@ def training_step(model, batch, objective: Callable) -> Callable:
         batch: Batch of :func:`make_batch`.
         objective: Replacement of :func:`kerasloc.models.ham.objective_terms`.
     """
-    from kerasloc.training import ham
+    from kerasloc.training import objectives
     from kerasloc.training.configs import HamTraining
 
-    trainer = ham.ham_trainer(model, HamTraining(), 1000)
+    trainer = objectives.compile_ham(model, HamTraining(), 1000)
     trainer.jit_compile = False  # XLA cannot select images
 
     def step():
-        with mock.patch.object(ham, "objective_terms", objective):
+        with mock.patch.object(objectives, "objective_terms", objective):
             return trainer.train_on_batch(*batch, return_dict=True)
 
     return step

@@ -106,10 +106,9 @@ def training_step(
 
     from kerasloc.configs import NetworkConfig
     from kerasloc.models import hrcam
+    from kerasloc.training.compiling import jit_compile, label_loss, make_optimizer
     from kerasloc.training.configs import HrcamTraining
-    from kerasloc.training.feeds import label_loss
-    from kerasloc.training.fitting import jit_compile, optimizer
-    from kerasloc.training.hrcam import full_trainer
+    from kerasloc.training.hrcam import compile_full
 
     names = tuple(map(str, range(CLASSES)))
     config = NetworkConfig(family, names, (side, side), options=network)
@@ -119,10 +118,10 @@ def training_step(
     model = build(config.input_shape, CLASSES, **network)
     if family == "half":
         trainer = keras.Model(model.input, model.output["logits"])
-        adadelta = optimizer("adadelta", 1.0)
+        adadelta = make_optimizer("adadelta", 1.0)
         trainer.compile(adadelta, label_loss(config), jit_compile=jit_compile())
     else:
-        trainer = full_trainer(model, config, HrcamTraining())
+        trainer = compile_full(model, config, HrcamTraining())
         zeros = np.zeros((len(images), *trainer.output["alignment"].shape[1:]))
         labels = {"reconstruction": images, "alignment": zeros, "logits": labels}
     return functools.partial(trainer.train_on_batch, images, labels)

@@ -76,11 +76,11 @@ def _noise(options) -> np.ndarray:
 def training_step(model, network, options) -> Callable:
     """Function that trains a published step on noise."""
     from kerasloc.training.configs import MapTraining
-    from kerasloc.training.maps import map_trainer
+    from kerasloc.training.maps import compile_maps
 
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (options.batch_size, CLASSES)).astype("float32")
-    trainer = map_trainer(model, network, MapTraining())
+    trainer = compile_maps(model, network, MapTraining())
     return functools.partial(trainer.train_on_batch, _noise(options), labels)
 
 
