@@ -382,6 +382,34 @@ def registered_as():
 
 
 @pytest.fixture
+def recorded():
+    """Function from a family (and data in the place of the embedded) to its trainers.
+
+    The trainers are collected in a list instead of training.
+    """
+    from kerasloc.models import families
+
+    with contextlib.ExitStack() as stack:
+
+        def record(name, **data):
+            trainers, family = [], families.get(name)
+
+            class Recording(family.load("trainer")):
+                def train(self):
+                    trainers.append(self)
+                    (self.run.folder / "last.weights.h5").touch()
+                    return []
+
+            if data:
+                Recording.embedded_data = staticmethod(lambda: data)
+            recording = dataclasses.replace(family, trainer=Recording)
+            stack.enter_context(families.registered(recording))
+            return trainers
+
+        yield record
+
+
+@pytest.fixture
 def small_pylon(eager):
     """PYLON is a network that builds and trains in a moment; its builder."""
     with small_family("pylon", small_network):

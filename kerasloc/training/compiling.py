@@ -116,7 +116,7 @@ def make_optimizer(
         ValueError: If the name is another or the rate is not positive.
 
     Example:
-        >>> make_optimizer("adam", 0.5).learning_rate.numpy()
+        >>> float(make_optimizer("adam", 0.5).learning_rate)
         0.5
     """
     if name not in OPTIMIZERS or not learning_rate > 0:

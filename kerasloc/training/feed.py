@@ -11,10 +11,10 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.augment import augmentation
 from kerasloc.data.pipeline import PipelineConfig, batches, steps, training_batches
 from kerasloc.data.table import Table
+from kerasloc.evaluation import first_of_each_class
 from kerasloc.runs import Run
 from kerasloc.training.callbacks import AttentionImages
 from kerasloc.training.configs import FeedConfig
-from kerasloc.evaluation import first_of_each_class
 
 SHOWN = 8  # validation images in the logs
 

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from kerasloc.training.ham import train_ham
 
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.config import DataConfig, training_tables
@@ -14,7 +15,6 @@ from kerasloc.evaluation import EvaluationConfig, evaluate_run
 from kerasloc.runs import Run, read_config, read_history, seeded
 from kerasloc.training import ham
 from kerasloc.training.configs import TERMS, HamTraining
-from kerasloc.training.ham import train_ham
 from kerasloc.weights import read_arrays
 
 NAMES = ("circle", "star_3_1", "star_5_2")

@@ -8,16 +8,11 @@ import pytest
 
 from kerasloc import FullModel, HalfModel
 from kerasloc.data import cut_validation, read_folders
-from kerasloc.models import hrcam
+from kerasloc.models import families, hrcam
 from kerasloc.runs import Run, read_history, seeded
-from kerasloc.training.configs import HrcamTraining
-from kerasloc.training.hrcam import (
-    full_network,
-    full_trainer,
-    half_network,
-    train_half,
-    transfer,
-)
+from kerasloc.training.cli import ImageOptions
+from kerasloc.training.configs import FullTraining, HrcamTraining
+from kerasloc.training.hrcam import FullTrainer, HalfTrainer, compile_full, transfer
 
 SIZES = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 2}
 CONFIG = HrcamTraining(
@@ -37,10 +32,16 @@ def unseen(shapes):
     return read_folders(shapes).split("test")
 
 
+def described(table, im_size=16, channels=3):
+    """Return the half network for a table."""
+    images = ImageOptions(im_size, channels)
+    half = families.get("half")
+    return HalfTrainer.describe(half, table, images, SIZES, CONFIG)
+
+
 @pytest.fixture
 def network(tables):
-    values = {"im_size": 16, "channels": 3, **SIZES}
-    return half_network(tables["train"], values)
+    return described(tables["train"])
 
 
 @pytest.fixture
@@ -75,19 +76,7 @@ def without_seconds(rows):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
-# Configurations
-
-
-def test_a_training_has_a_readable_name():
-    assert HrcamTraining(seed=3).name == "adadelta1-b16-e50-s3"
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"align_weight": -0.1}, {"seed": -1}]
-)
-def test_a_training_of_nothing_is_refused(wrong):
-    with pytest.raises(ValueError, match="at least"):
-        HrcamTraining(**wrong)
+# The networks
 
 
 def test_the_network_follows_the_data_and_the_options(network, tables):
@@ -99,19 +88,26 @@ def test_the_network_follows_the_data_and_the_options(network, tables):
 def test_data_with_several_labels_makes_a_multi_label_network(tables):
     labels = np.where(tables["train"].labels == 0, np.nan, 1)
     table = dataclasses.replace(tables["train"], labels=labels)
-    assert half_network(table, {"im_size": 16, "channels": 1}).multi_label
+    assert described(table, 16, 1).multi_label
 
 
-def test_the_full_network_is_the_half_one_at_any_size(network):
-    full = full_network(network, {})
-    assert full == dataclasses.replace(network, family="full")
-    assert full_network(network, {"im_size": 64}).im_size == (64, 64)
+def test_the_full_network_is_that_of_the_half_run_at_any_size(trained, tables):
+    half = HalfModel(trained / "half" / "shapes").config
+    config = FullTraining(half=str(trained / "half" / "shapes"))
 
+    def full(im_size, channels=3):
+        return FullTrainer.describe(
+            families.get("full"),
+            tables["train"],
+            ImageOptions(im_size, channels),
+            {},
+            config,
+        )
 
-def test_the_full_network_keeps_the_channels(network):
-    assert full_network(network, {"channels": 3}).channels == 3
-    with pytest.raises(ValueError, match=r"channels, 3. Received: 1"):
-        full_network(network, {"channels": 1})
+    assert full(32) == dataclasses.replace(half, family="full")
+    assert full(64).im_size == (64, 64)
+    with pytest.raises(ValueError, match=r"channels, 3. Received: channels=1"):
+        full(32, 1)
 
 
 # The half model
@@ -119,14 +115,12 @@ def test_the_full_network_keeps_the_channels(network):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager")
-def test_a_half_run_that_goes_on_equals_one_that_never_stopped(
-    tmp_path, tables, network
-):
+def test_a_resumed_half_run_equals_an_uninterrupted_one(tmp_path, tables, network):
     def train(name, epochs, **changes):
         changes |= {"epochs": epochs, "augmentation": "affine"}
         config = dataclasses.replace(CONFIG, optimizer="sgd", **changes)
         with Run(tmp_path / name, {}) as run, seeded(config.seed):
-            return without_seconds(train_half(run, tables, network, config))
+            return without_seconds(HalfTrainer(run, tables, network, config).train())
 
     def weights(name, file):
         model = build("half", network)
@@ -135,17 +129,19 @@ def test_a_half_run_that_goes_on_equals_one_that_never_stopped(
         loaded.load_weights(tmp_path / name / f"{file}.weights.h5")
         return loaded.get_weights()
 
-    whole = train("whole", 2)
-    first = train("parts", 1)
-    assert first == [pytest.approx(whole[0], rel=1e-5)]  # the same seed
-    parts = train("parts", 2)
-    for a, b in zip(whole, parts, strict=True):
+    through = train("through", 2)
+    first = train("resumed", 1)
+    assert first == [pytest.approx(through[0], rel=1e-5)]  # the same seed
+    resumed = train("resumed", 2)
+    for a, b in zip(through, resumed, strict=True):
         assert a == pytest.approx(b, rel=1e-5)
     for file in ("best", "last"):
-        for a, b in zip(weights("whole", file), weights("parts", file), strict=True):
+        for a, b in zip(
+            weights("through", file), weights("resumed", file), strict=True
+        ):
             np.testing.assert_allclose(a, b, atol=1e-5)
     other = train("other", 1, seed=1)
-    assert other[0]["loss"] != pytest.approx(whole[0]["loss"], rel=1e-3)
+    assert other[0]["loss"] != pytest.approx(through[0]["loss"], rel=1e-3)
 
 
 @pytest.mark.slow
@@ -154,7 +150,7 @@ def test_images_from_a_cache_train_the_same(tmp_path, tables, network):
     def train(name, cache):
         config = dataclasses.replace(CONFIG, cache=cache)
         with Run(tmp_path / name, {}) as run, seeded(0):
-            return without_seconds(train_half(run, tables, network, config))
+            return without_seconds(HalfTrainer(run, tables, network, config).train())
 
     plain = train("plain", None)
     for name, cache in (("memory", "memory"), ("file", str(tmp_path / "images.npy"))):
@@ -173,9 +169,10 @@ def test_only_training_images_are_augmented(tmp_path, tables, network):
     network = dataclasses.replace(network, options={**SIZES, "momentum": 1 - 1e-7})
     config = dataclasses.replace(CONFIG, learning_rate=1e-9)
     rows = {}
-    for name, how in (("blank", {"augment": blank}), ("plain", {})):
+    for name, augment in (("blank", blank), ("plain", None)):
         with Run(tmp_path / name, {}) as run, seeded(0):
-            rows[name] = train_half(run, tables, network, config, **how)[0]
+            trainer = HalfTrainer(run, tables, network, config, augment=augment)
+            rows[name] = trainer.train()[0]
     assert rows["blank"]["loss"] != pytest.approx(rows["plain"]["loss"], rel=1e-3)
     shown = {name: row["val_loss"] for name, row in rows.items()}
     assert shown["blank"] == pytest.approx(shown["plain"], rel=1e-4)
@@ -194,38 +191,45 @@ def test_the_best_half_weights_have_the_best_validation_accuracy(trained, shapes
 # The transfer
 
 
-def test_transferred_weights_are_equal(network):
-    half, full = build("half", network, 1), build("full", network, 2)
-    transfer(half, full)
-    for name, weights in by_layer(half).items():
-        assert_same(weights, by_layer(full)[name])
+@pytest.fixture
+def half_file(network, tmp_path):
+    """Weight file of a half model, and its arrays by layer."""
+    half = build("half", network, 1)
+    half.save_weights(tmp_path / "half.weights.h5")
+    return tmp_path / "half.weights.h5", by_layer(half)
+
+
+def test_the_half_models_weights_are_transferred_and_no_others_change(
+    network, half_file
+):
+    path, half = half_file
+    full = build("full", network, 2)
+    before = by_layer(full)
+    transfer(path, full)
+    assert set(half) < set(before)
+    for name, weights in by_layer(full).items():
+        assert_same(weights, half.get(name, before[name]))
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "layer"),
     [
-        ({"growth": 5}, "dense_0_0_conv2D, which does not fit"),
-        ({"initial_filters": 9}, "initial_conv2D, which does not fit"),
-        ({"layers_per_block": 2}, "tr_0_bn, which does not fit"),
+        ({"growth": 5}, "dense_0_0_conv2D"),
+        ({"initial_filters": 9}, "initial_conv2D"),
+        ({"layers_per_block": 2}, "tr_0_bn"),
+        ({}, "aux_output"),
     ],
 )
-def test_a_full_model_of_other_sizes_is_refused(network, change, message):
-    half, full = build("half", network), build("full", network, **change)
-    with pytest.raises(ValueError, match=message):
-        transfer(half, full)
-
-
-def test_a_full_model_of_other_classes_is_refused(network):
-    other = dataclasses.replace(network, class_names=("a", "b"))
-    with pytest.raises(ValueError, match="aux_output, which does not fit"):
-        transfer(build("half", network), build("full", other))
-
-
-def test_a_transfer_that_did_not_arrive_is_noticed(network, monkeypatch):
-    half, full = build("half", network, 1), build("full", network, 2)
-    monkeypatch.setattr(full.get_layer("conv_aux"), "set_weights", lambda _: None)
-    with pytest.raises(ValueError, match="different ones in conv_aux"):
-        transfer(half, full)
+def test_a_full_model_of_other_sizes_or_classes_is_refused(
+    network, half_file, change, layer
+):
+    if not change:
+        network = dataclasses.replace(network, class_names=("a", "b"))
+    full = build("full", network, **change)
+    before = full.get_weights()
+    with pytest.raises(ValueError, match=rf"half.weights.h5.*{layer}"):
+        transfer(half_file[0], full)
+    assert_same(before, full.get_weights())
 
 
 # The full model
@@ -238,7 +242,7 @@ def trainers(network):
     def make(align_weight):
         model = build("full", network)
         config = dataclasses.replace(CONFIG, align_weight=align_weight)
-        return model, full_trainer(model, full_network(network, {}), config)
+        return model, compile_full(model, network, config)
 
     return make
 

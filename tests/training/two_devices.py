@@ -23,15 +23,16 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.table import Table
 from kerasloc.models import families, hrcam
 from kerasloc.runs import Run, seeded
-from kerasloc.training import explainer, ham
 from kerasloc.training.configs import (
     ExplainerTraining,
+    FullTraining,
     HamTraining,
     HrcamTraining,
     MapTraining,
 )
-from kerasloc.training.hrcam import train_full, train_half
-from kerasloc.training.maps import train_maps
+from kerasloc.training.explainer import ExplainerTrainer
+from kerasloc.training.hrcam import FullTrainer, HalfTrainer
+from kerasloc.training.maps import HamTrainer, MapTrainer
 
 OPTIONS = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 1}
 
@@ -97,24 +98,24 @@ def table(folder, numbers, labels=None, boxes=None):
 
 def train(folder, name, tables, strategy):
     """Rows of the histories and the weights of both models after a step."""
-    how = {
+    options = {
         "epochs": 1,
         "batch_size": 2,
         "optimizer": "sgd",
         "learning_rate": 0.05,
         "augmentation": "none",
     }
-    runs = folder / name
-    with Run(runs / "half", {}) as run, seeded(0):
-        config = HrcamTraining(**how)
-        rows = train_half(run, tables, network("half"), config, strategy=strategy)
+    runs, described = folder / name, network("half")
+    with Run(runs / "half", {"network": vars(described)}) as run, seeded(0):
+        config = HrcamTraining(**options)
+        trainer = HalfTrainer(run, tables, described, config, strategy=strategy)
+        rows = trainer.train()
     half = hrcam.half_densenet((16, 16, 3), 2, **OPTIONS)
     half.load_weights(runs / "half" / "best.weights.h5")
     with Run(runs / "full", {}) as run, seeded(0):
-        config = HrcamTraining(**how, align_weight=0.5)
-        rows = rows + train_full(
-            run, tables, network("full"), config, strategy=strategy, half=half
-        )
+        config = FullTraining(**options, align_weight=0.5, half=str(runs / "half"))
+        trainer = FullTrainer(run, tables, network("full"), config, strategy=strategy)
+        rows = rows + trainer.train()
     full = hrcam.full_densenet((16, 16, 3), 2, **OPTIONS)
     full.load_weights(runs / "full" / "best.weights.h5")
     return rows, half.get_weights() + full.get_weights()
@@ -122,13 +123,17 @@ def train(folder, name, tables, strategy):
 
 def train_networks_of_maps(folder, name, tables, strategy):
     """Rows of the history, weights and thresholds after a step."""
-    own = NetworkConfig("pylon", ("a", "b"), (32, 32), multi_label=True)
+    described = NetworkConfig("pylon", ("a", "b"), (32, 32), multi_label=True)
     config = MapTraining(epochs=1, batch_size=2, learning_rate=0.05, optimizer="sgd")
     config = dataclasses.replace(config, augmentation="none")
     record = dataclasses.replace(families.get("pylon"), build=small)
     patch = families.registered(record)
-    with patch, Run(folder / name / "maps", {"network": vars(own)}) as run, seeded(0):
-        rows = train_maps(run, tables, own, config, strategy=strategy)
+    with (
+        patch,
+        Run(folder / name / "maps", {"network": vars(described)}) as run,
+        seeded(0),
+    ):
+        rows = MapTrainer(run, tables, described, config, strategy=strategy).train()
         thresholds = np.array(run.config["network"]["thresholds"])
     model = small((32, 32, 3), 2)
     model.load_weights(folder / name / "maps" / "best.weights.h5")
@@ -137,33 +142,42 @@ def train_networks_of_maps(folder, name, tables, strategy):
 
 def train_ham(folder, name, tables, strategy):
     """Rows of the history, and weights, after two steps; the last has one image."""
-    own = NetworkConfig("ham", ("a", "b"), (16, 16), multi_label=True)
+    described = NetworkConfig("ham", ("a", "b"), (16, 16), multi_label=True)
     weights = {"bounding_weight": 0.3, "union_weight": 0.3, "abnormality_weight": 1.0}
     how = {"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.05}
     config = HamTraining(epochs=1, batch_size=2, augmentation="none", **how, **weights)
     record = dataclasses.replace(families.get("ham"), build=attentive)
     patch = families.registered(record)
-    with patch, Run(folder / name / "ham", {"network": vars(own)}) as run, seeded(0):
-        rows = ham.train_ham(run, tables, own, config, strategy=strategy)
+    with (
+        patch,
+        Run(folder / name / "ham", {"network": vars(described)}) as run,
+        seeded(0),
+    ):
+        rows = HamTrainer(run, tables, described, config, strategy=strategy).train()
     model = attentive((16, 16, 3), 2)
     model.load_weights(folder / name / "ham" / "best.weights.h5")
     return rows, model.get_weights()
 
 
+class Undrawn(ExplainerTrainer):
+    """A training without pictures of its phases."""
+
+    def draw(self, model, phase):
+        pass
+
+
 def train_explainer(folder, name, tables, strategy):
     """Rows of the history, and weights, after a step of the last phase."""
-    own = NetworkConfig("explainer", ("a", "b"), (16, 16))
+    described = NetworkConfig("explainer", ("a", "b"), (16, 16))
     rates = {"classifier_rate": (0.05, 0, 0.05), "explainer_rate": (0, 0.1, 0.1)}
     how = {"decay": "none", "augmentation": "none", "accuracy_drop": 1.0}
     config = ExplainerTraining(epochs=1, batch_size=2, **rates, **how)
     last = unittest.mock.PropertyMock(return_value=config.phases[2:])
     phases = unittest.mock.patch.object(ExplainerTraining, "phases", last)
     record = dataclasses.replace(families.get("explainer"), build=explaining)
-    small = {"draw_phase": lambda *_: None}
-    patch = unittest.mock.patch.multiple(explainer, **small)
     run = Run(folder / name / "explainer", {})
-    with phases, patch, families.registered(record), run, seeded(0):
-        rows = explainer.train_explainer(run, tables, own, config, strategy=strategy)
+    with phases, families.registered(record), run, seeded(0):
+        rows = Undrawn(run, tables, described, config, strategy=strategy).train()
     model = explaining((16, 16, 3), 2)
     model.load_weights(folder / name / "explainer" / "best.weights.h5")
     return rows, model.get_weights()
