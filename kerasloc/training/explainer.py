@@ -154,6 +154,24 @@ class ExplainerTrainer(Trainer):
             self.run, phase.folder, model, self.network, self.tables["val"]
         )
 
+    def compile_phase(
+        self, model: keras.Model, phase: Phase, count: int, weights: np.ndarray
+    ) -> keras.Model:
+        """Return the network with its loss, compiled for a phase."""
+        return compile_explainer(
+            model,
+            self.config,
+            phase,
+            steps=count,
+            weights=weights,
+            strategy=self.strategy,
+        )
+
+    def accuracy(self, fitted: keras.Model, feed: Feed) -> float:
+        """Return the validation accuracy of the weights that a phase starts with."""
+        scores = fitted.evaluate(feed.val_batches(), verbose=0, return_dict=True)
+        return float(scores["accuracy"])
+
     def _fields(self, split: str) -> tuple[str, ...]:
         """Return what the pipeline of a split reads."""
         table, fields = self.tables[split], ("image", "labels")
@@ -179,17 +197,10 @@ class ExplainerTrainer(Trainer):
         )
         freeze(model, phase.name)
         with scope(self.strategy):
-            fitted = compile_explainer(
-                model,
-                self.config,
-                phase,
-                steps=feed.steps,
-                weights=weights,
-                strategy=self.strategy,
-            )
+            fitted = self.compile_phase(model, phase, feed.steps, weights)
         lowest = None
         if phase.name != "classifier":
-            lowest = (1 - self.config.accuracy_drop) * _accuracy(fitted, feed)
+            lowest = (1 - self.config.accuracy_drop) * self.accuracy(fitted, feed)
             if run.read_state() is None:  # stays the best if no epoch is eligible
                 run.save_best(model)
         decay = [self.plateau()] if phase.decay == "plateau" else []
@@ -359,9 +370,3 @@ def _refuse_collapse(run: Run, phase: Phase, lowest: float) -> None:
         phase.name,
         lowest,
     )
-
-
-def _accuracy(fitted: keras.Model, feed: Feed) -> float:
-    """Return the validation accuracy of the weights that a phase starts with."""
-    scores = fitted.evaluate(feed.val_batches(), verbose=0, return_dict=True)
-    return float(scores["accuracy"])

@@ -8,8 +8,9 @@ import tomllib
 import pytest
 
 from kerasloc.backbones.configs import ARCHITECTURES
+from kerasloc.configs import select_fields
 from kerasloc.models import families
-from kerasloc.training.arguments import given, make
+from kerasloc.training.cli import overrides
 from kerasloc.training.configs import ExplainerTraining, HamTraining, MapTraining
 
 SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
@@ -106,10 +107,10 @@ def test_the_header_says_what_was_published(path):
 def test_the_experiment_is_the_published_one(path, options):
     if family_of(path) in ("ham", "explainer"):
         return
-    training = make(MapTraining, given(options))
+    training = MapTraining(**select_fields(MapTraining, overrides(options)))
     for name, value in PUBLISHED.items():
         assert getattr(training, name) == value, name
-    assert options.seeds == [0, 1, 2, 3, 4]
+    assert options.seeds == (0, 1, 2, 3, 4)
     assert options.backbone == "resnet50"
     assert options.results_name.startswith(options.dataset)
     assert f"_{options.im_size}" in path.stem or "to_vindr" in path.stem
@@ -122,12 +123,12 @@ def test_the_experiment_is_the_published_one(path, options):
 def test_the_experiment_with_ham_is_the_published_one(path, options):
     if family_of(path) != "ham":
         return
-    training = make(HamTraining, given(options))
+    training = HamTraining(**select_fields(HamTraining, overrides(options)))
     for name, value in HAM.items():
         assert getattr(training, name) == value, name
     folds = options.protocol in ("classification", "localization")
     assert training.epochs == (30 if folds else 20)
-    assert options.folds == ([0, 1, 2, 3, 4] if folds else None)
+    assert options.folds == ((0, 1, 2, 3, 4) if folds else None)
     assert training.select == (
         "tiou" if options.protocol == "localization" else "auroc"
     )
@@ -141,7 +142,7 @@ def test_the_experiment_with_ham_is_the_published_one(path, options):
 def test_the_experiments_with_the_explainer_are_the_published_ones(name, script):
     file = SCRIPTS / "configs" / f"explainer_{name}.toml"
     options = script("train_explainer").parse(["--config", str(file)])
-    training = make(ExplainerTraining, given(options))
+    training = ExplainerTraining(**select_fields(ExplainerTraining, overrides(options)))
     published = {
         **EXPLAINER[name],
         "classifier_rate": (0.01, 0.0, 0.01),
@@ -171,7 +172,7 @@ def test_the_network_takes_every_option(path, options):
     if family == "explainer":
         return
     names = families.option_defaults(family)
-    values = {name: v for name, v in given(options).items() if name in names}
+    values = {name: v for name, v in overrides(options).items() if name in names}
     assert values["backbone"] in ARCHITECTURES
     del values["backbone"]
     fixed = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}

@@ -1,4 +1,4 @@
-"""scripts/pretrain_half.py: what it leaves, how it goes on, how it fails."""
+"""scripts/pretrain_half.py: its run folder, resuming and errors."""
 
 import os
 import pathlib
@@ -11,27 +11,12 @@ import time
 import pytest
 
 from kerasloc import HalfModel
-from kerasloc.data import config as data_config
 from kerasloc.runs import Run, read_config, read_history
-from kerasloc.training import hrcam
-from kerasloc.training.configs import HrcamTraining
 from kerasloc.weights import read_arrays
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "pretrain_half.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """What the training is asked for, in the place of a training."""
-    calls = []
-
-    def train(run, tables, network, config, **how):
-        calls.append({"tables": tables, "network": network, "config": config, **how})
-
-    monkeypatch.setattr(hrcam, "train_half", train)
-    return calls
 
 
 @pytest.fixture
@@ -46,7 +31,7 @@ def spoil(folder, split):
     return path
 
 
-# What it leaves
+# Run folder
 
 
 def test_a_run_is_a_folder_with_everything(trained, shapes):
@@ -82,64 +67,44 @@ def test_a_complete_run_started_again_does_nothing(
         assert (results / "half" / "shapes" / name).read_bytes() == content
 
 
-# What it asks for
+# What is trained
 
 
-def test_without_data_it_trains_a_small_network_on_synthetic_images(
-    main, script, asked, shapes, monkeypatch, tmp_path
-):
-    monkeypatch.setattr(data_config, "embedded_data", lambda: {"data_dir": str(shapes)})
-    main([])
-    (call,) = asked
-    embedded = script("pretrain_half").EMBEDDED
-    assert call["network"].im_size == (embedded["im_size"],) * 2
-    assert call["network"].options["growth"] == embedded["growth"] < 16
-    assert call["config"].epochs == embedded["epochs"] < 50
-    assert (tmp_path / "results" / "half" / "shapes" / "config.json").is_file()
+@pytest.fixture
+def trainers(recorded):
+    """Trainings, which train nothing."""
+    return recorded("half")
 
 
-def test_with_data_it_trains_as_published(main, asked, shapes):
-    main(["--data-dir", str(shapes)])
-    (call,) = asked
-    assert call["network"].input_shape == (224, 224, 3)
-    assert call["network"].options == {}
-    assert call["config"] == HrcamTraining()
-    config = call["config"]
-    assert (config.optimizer, config.learning_rate) == ("adadelta", 1.0)
-    assert (config.batch_size, config.epochs) == (16, 50)
-    assert config.augmentation == "affine"
-
-
-def test_underscores_ask_for_the_same(main, asked, shapes):
-    dashed = ["--im-size", "64", "--batch-size=4", "--results-name", "a_b"]
-    underscored = ["--im_size", "64", "--batch_size=4", "--results_name", "a_b"]
-    for words in (dashed, underscored):
-        main([*words, "--data-dir", str(shapes), "--seed", "3"])
-    first, second = asked
-    for call in asked:
-        call.pop("tables")
-    assert first == second
-    assert read_config("results/half/a_b")["training"]["batch_size"] == 4
-
-
-def test_options_reach_the_configuration(main, asked, shapes):
+def test_options_reach_the_configuration(main, trainers, shapes):
     words = ["--im-size", "64x96", "--channels", "1", "--seed", "7", "--momentum", ".5"]
     more = ["--val-share", "0.4", "--num-classes", "3", "--cache", "memory"]
     main([*words, *more, "--data-dir", str(shapes)])
-    (call,) = asked
-    assert call["network"].input_shape == (64, 96, 1)
-    assert call["network"].options == {"momentum": 0.5}
-    assert (call["config"].seed, call["config"].cache) == (7, "memory")
-    assert len(call["tables"]["val"]) == 9
+    (trainer,) = trainers
+    assert trainer.network.input_shape == (64, 96, 1)
+    assert trainer.network.options == {"momentum": 0.5}
+    assert (trainer.config.seed, trainer.config.cache) == (7, "memory")
+    assert len(trainer.tables["val"]) == 9
     assert read_config("results/half/shapes")["data"]["seed"] == 7
 
 
-# How it goes on
+def test_a_file_of_options_seeds_and_folds_are_as_of_other_families(
+    main, trainers, shapes, tmp_path
+):
+    (tmp_path / "c.toml").write_text("epochs = 3\nseeds = [0, 1]\nevaluation = false")
+    words = ["--config", "c.toml", "--protocol", "classification", "--folds", "0", "1"]
+    main([*words, "--data-dir", str(shapes), "--im-size", "32"])
+    assert [(t.run.folder.name, t.config.seed, t.config.epochs) for t in trainers] == [
+        (f"shapes-fold{fold}-s{seed}", seed, 3) for fold in (0, 1) for seed in (0, 1)
+    ]
+
+
+# Resuming
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager")
-def test_a_run_killed_in_the_middle_of_epochs_goes_on(
+def test_a_run_killed_within_an_epoch_resumes(
     main, shapes, tmp_path, half_words, caplog
 ):
     folder = tmp_path / "results" / "half" / "shapes"
@@ -174,37 +139,36 @@ def test_a_run_killed_in_the_middle_of_epochs_goes_on(
     assert HalfModel(folder).config.num_classes == 3
     with caplog.at_level("INFO"):
         main(words)  # the same command once more
-    assert "goes on after epoch" in caplog.text
+    assert "resumes after epoch" in caplog.text
     assert [row["epoch"] for row in read_history(folder)] == [1, 2, 3]
     assert state() == 3
 
 
 def test_two_runs_with_the_same_name_at_once_are_refused(failure, shapes, tmp_path):
     with Run(tmp_path / "results" / "half" / "shapes", {}):
-        said = failure("--data-dir", shapes)
-    assert "which another process is training" in said
+        error = failure("--data-dir", shapes)
+    assert "which another process is training" in error
 
 
 def test_a_run_with_other_options_is_refused_by_name(
     failure, trained, tmp_path, half_words, shapes
 ):
     shutil.copytree(trained, tmp_path / "results")
-    said = failure(*half_words, "--data-dir", shapes, "--learning-rate", 0.5)
-    assert "training.learning_rate: 0.05 before, 0.5 now" in said
-    assert "--results-name" in said
+    error = failure(*half_words, "--data-dir", shapes, "--learning-rate", 0.5)
+    assert "training.learning_rate: 0.05 before, 0.5 now" in error
+    assert "--results-name" in error
 
 
 def test_a_mistake_in_the_first_command_does_not_block_the_name(
-    failure, main, shapes, monkeypatch
+    failure, main, shapes, recorded
 ):
     assert "multiples of 32" in failure("--data-dir", shapes, "--im-size", 100)
-    called = []
-    monkeypatch.setattr(hrcam, "train_half", lambda *_, **__: called.append(1))
+    trainers = recorded("half")
     main(["--data-dir", str(shapes), "--im-size", "96"])
-    assert called
+    assert trainers
 
 
-# How it fails
+# Errors
 
 
 def test_a_mistake_is_one_line_and_a_status_of_one(tmp_path, monkeypatch):
@@ -223,9 +187,9 @@ def test_a_missing_csv_is_named(failure, tmp_path):
 
 
 def test_an_empty_folder_is_shown_the_scheme(failure, tmp_path):
-    said = failure("--data-dir", tmp_path)
-    assert "nothing (an empty folder)" in said
-    assert "train/CLASS_A" in said
+    error = failure("--data-dir", tmp_path)
+    assert "nothing (an empty folder)" in error
+    assert "train/CLASS_A" in error
 
 
 def test_a_class_without_images_is_named(failure, folder):
@@ -249,9 +213,9 @@ def test_other_classes_in_train_and_test_are_named(failure, folder):
 
 def test_a_broken_image_is_named_with_the_way_out(failure, folder):
     broken = spoil(folder, "train")
-    said = failure("--data-dir", folder)
-    assert str(broken) in said
-    assert "skip" in said
+    error = failure("--data-dir", folder)
+    assert str(broken) in error
+    assert "skip" in error
 
 
 @pytest.mark.slow
@@ -280,14 +244,14 @@ def test_a_batch_larger_than_the_data_trains_with_a_warning(
 
 
 def test_a_size_that_does_not_fit_comes_with_one_that_does(failure, shapes):
-    said = failure("--data-dir", shapes, "--im-size", 100)
-    assert "Received: 100 x 100. Nearest that fits: 96 x 96" in said
+    error = failure("--data-dir", shapes, "--im-size", 100)
+    assert "Received: 100 x 100. Nearest that fits: 96 x 96" in error
 
 
 def test_the_number_of_classes_is_checked(failure, shapes):
-    said = failure("--data-dir", shapes, "--num-classes", 398)
-    assert "3 here" in said
-    assert "Received: 398" in said
+    error = failure("--data-dir", shapes, "--num-classes", 398)
+    assert "3 here" in error
+    assert "Received: 398" in error
 
 
 @pytest.mark.parametrize(
@@ -298,15 +262,15 @@ def test_the_number_of_classes_is_checked(failure, shapes):
             ["--augmentation", "mixup"],
             "xray, voc, ham, strong, none. Received: 'mixup'",
         ),
-        (["--epochs", "0"], "at least 1"),
+        (["--epochs", "0"], "epochs of at least 1"),
         (["--learning-rate", "-1"], "rate above 0"),
         (["--seed", "-1"], "seed of at least 0"),
         (["--val-share", "1"], "between 0 and 1"),
-        (["--growth", "0"], "growth is a positive whole number"),
-        (["--momentum", "1"], "momentum lies in"),
+        (["--growth", "0"], "growth of a whole number from 1"),
+        (["--momentum", "1"], "momentum in [0, 1)"),
         (["--channels", "0"], "channel"),
         (["--im-size", "1x2x3"], r"(rows, cols)"),
-        (["--results-dir", "/proc/1/results"], "Give another --results-dir"),
+        (["--results-dir", "/proc/1/results"], "another --results-dir"),
     ],
 )
 def test_wrong_options_are_explained(failure, shapes, words, message):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from kerasloc import FullModel, HalfModel
+from kerasloc.data import SyntheticConfig
 from kerasloc.data import config as data_config
 from kerasloc.runs import read_config, read_history
-from kerasloc.training import hrcam
 from kerasloc.weights import read_arrays
 
 
@@ -21,19 +21,12 @@ def half(trained, tmp_path):
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """What the training is asked for, in the place of a training."""
-    calls = []
-
-    def train(run, tables, network, config, **how):
-        calls.append({"tables": tables, "network": network, "config": config, **how})
-        (run.folder / "last.weights.h5").touch()
-
-    monkeypatch.setattr(hrcam, "train_full", train)
-    return calls
+def trainers(recorded):
+    """Trainings, which train nothing."""
+    return recorded("full")
 
 
-# What it leaves
+# Run folder
 
 
 def test_a_run_is_a_folder_with_everything(trained, shapes):
@@ -60,65 +53,73 @@ def test_best_weights_are_those_of_the_lowest_loss(trained):
             np.testing.assert_array_equal(best[name][key], last[name][key])
 
 
-# What it asks for
+# What is trained
 
 
-def test_without_words_it_takes_the_newest_half_model_and_its_data(
-    main, asked, half, shapes
+def test_without_options_it_uses_the_newest_half_run_and_its_data(
+    main, trainers, half, shapes
 ):
     main([])
-    (call,) = asked
-    assert call["network"].family == "full"
-    assert call["network"].options == HalfModel(half).config.options
-    assert call["tables"]["train"].paths[0].startswith(str(shapes))
-    assert (call["config"].optimizer, call["config"].epochs) == ("adam", 50)
-    assert call["config"].align_weight == 0  # the published training
-    assert call["config"].batch_size == 8  # as the half model's
-    assert np.array_equal(
-        call["half"].get_weights()[0], HalfModel(half).model.get_weights()[0]
-    )
+    (trainer,) = trainers
+    assert trainer.network.family == "full"
+    assert trainer.network.options == HalfModel(half).config.options
+    assert trainer.tables["train"].paths[0].startswith(str(shapes))
+    config = trainer.config
+    assert (config.optimizer, config.epochs) == ("adam", 50)
+    assert config.align_weight == 0  # the published training
+    assert config.batch_size == 8  # the half model's
+    assert config.half == str(half.resolve())
 
 
-def test_embedded_data_needs_few_epochs(main, script, asked, half, monkeypatch):
-    monkeypatch.setattr(data_config, "is_embedded", lambda path: True)
-    main([])
-    assert asked[0]["config"].epochs == script("train_full").EMBEDDED["epochs"] < 50
+def test_embedded_data_has_its_preset(main, trainers, half, shapes, tmp_path):
+    embedded = shutil.copytree(shapes, tmp_path / SyntheticConfig().name)
+    main(["--data-dir", str(embedded)])
+    assert (trainers[0].config.epochs, trainers[0].config.align_weight) == (4, 0.1)
 
 
-def test_options_win_over_those_of_the_half_model(main, asked, half):
+def test_options_win_over_those_of_the_half_run(main, trainers, half):
     words = ["--im_size", "64", "--batch_size", "3", "--augmentation", "affine"]
     main([*words, "--align_weight", "0.1", "--optimizer", "sgd", "--epochs=7"])
-    (call,) = asked
-    assert call["network"].im_size == (64, 64)
-    config = call["config"]
+    (trainer,) = trainers
+    assert trainer.network.im_size == (64, 64)
+    config = trainer.config
     assert (config.batch_size, config.augmentation) == (3, "affine")
     assert (config.align_weight, config.optimizer, config.epochs) == (0.1, "sgd", 7)
 
 
+def test_every_seed_has_the_half_run_of_that_seed(main, trainers, half):
+    runs = [half.rename(half.with_name("x-s0")), half.with_name("x-s1")]
+    shutil.copytree(*runs)
+    words = ["--half-weight-dir", "results/half/x-s{seed}", "--seeds", "0", "1"]
+    main([*words, "--no-evaluation"])
+    assert [t.run.folder.name for t in trainers] == ["x-s0", "x-s1"]
+    assert [t.config.half for t in trainers] == [str(run.resolve()) for run in runs]
+
+
 def test_another_seed_holds_out_the_images_that_the_half_model_has_not_seen(
-    main, asked, half
+    main, trainers, half
 ):
     main(["--seed", "5"])
-    (call,) = asked
-    assert call["config"].seed == 5
-    known = data_config.data_of_run(read_config(half)["data"], {})
-    held_out = data_config.training_tables(known)["val"].paths
-    assert call["tables"]["val"].paths.tolist() == held_out.tolist()
+    (trainer,) = trainers
+    assert trainer.config.seed == 5
+    data = data_config.data_of_run(read_config(half)["data"], {})
+    held_out = data_config.training_tables(data)["val"].paths
+    assert trainer.tables["val"].paths.tolist() == held_out.tolist()
 
 
-def test_a_half_run_is_the_same_however_its_folder_is_spelled(main, asked, half):
+def test_a_half_run_is_the_same_however_its_folder_is_spelled(main, trainers, half):
     for spelling in ("results/half/shapes", "./results/half/shapes/", str(half)):
         main(["--half-weight-dir", spelling])
-    assert len(asked) == 3
+    assert len(trainers) == 3
 
 
 def test_a_half_model_saved_by_its_wrapper_is_enough_with_data(
-    main, failure, asked, trained, shapes
+    main, failure, trainers, trained, shapes
 ):
     HalfModel(trained / "half" / "shapes").save("saved")
     assert "Give --data-dir" in failure("--half-weight-dir", "saved")
     main(["--half-weight-dir", "saved", "--data-dir", str(shapes)])
-    assert asked[0]["config"].epochs == 50
+    assert trainers[0].config.epochs == 50
     assert read_config("results/full/saved")["data"]["data_dir"] == str(shapes)
 
 
@@ -136,7 +137,7 @@ def test_a_complete_run_started_again_does_nothing(main, trained, tmp_path, capl
     assert (results / "full" / "shapes" / "history.csv").read_text() == history
 
 
-# How it fails
+# Errors
 
 
 def test_without_a_half_model_it_says_what_to_run_first(failure):
@@ -144,19 +145,17 @@ def test_without_a_half_model_it_says_what_to_run_first(failure):
 
 
 def test_a_half_model_that_is_not_there_is_named(failure):
-    assert "Received: nowhere, which has none" in failure(
-        "--half-weight-dir", "nowhere"
-    )
+    assert "Received: nowhere, which has" in failure("--half-weight-dir", "nowhere")
 
 
 def test_a_full_run_is_no_half_model(failure, trained):
-    said = failure("--half-weight-dir", trained / "full" / "shapes")
-    assert "of the family 'full'" in said
+    error = failure("--half-weight-dir", trained / "full" / "shapes")
+    assert "of the family 'full'" in error
 
 
 def test_a_half_run_without_weights_has_not_ended_an_epoch(failure, half):
     (half / "best.weights.h5").unlink()
-    assert "has not ended a first epoch" in failure("--half-weight-dir", half)
+    assert "not completed an epoch" in failure("--half-weight-dir", half)
 
 
 def test_data_of_other_classes_is_refused(failure, half, shapes, tmp_path):
@@ -164,21 +163,21 @@ def test_data_of_other_classes_is_refused(failure, half, shapes, tmp_path):
     (other / "annotations.json").unlink()
     for split in ("train", "test"):
         (other / split / "circle").rename(other / split / "disc")
-    said = failure("--data-dir", other)
-    assert "network's classes, circle, star_3_1" in said
-    assert "Received: disc, star_3_1" in said
+    error = failure("--data-dir", other)
+    assert "network's classes, circle, star_3_1" in error
+    assert "Received: disc, star_3_1" in error
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--num-classes", "398"], "Received: 398"),
-        (["--channels", "1"], "half model's channels, 3. Received: 1"),
+        (["--channels", "1"], "channels, 3. Received: channels=1"),
         (["--im-size", "33"], "Nearest that fits: 32 x 32"),
         (["--align-weight", "-1"], "align_weight of at least 0"),
         (["--gpu", "7"], "TensorFlow sees"),
         (["--data-dir", "nowhere"], "nowhere"),
-        (["--results-dir", "/proc/1/x"], "Give another --results-dir"),
+        (["--results-dir", "/proc/1/x"], "another --results-dir"),
     ],
 )
 def test_wrong_options_are_explained(failure, half, words, message):

@@ -1,4 +1,4 @@
-"""scripts/train_ham.py: what a run leaves, who takes it up, and how it fails."""
+"""scripts/train_ham.py: its run folder, resuming and errors."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ def without_boxes(several, folder):
     return ["--data-dir", str(folder / "plain.csv")]
 
 
-# What it leaves
+# Run folder
 
 
 def test_a_run_is_a_folder_with_everything(trained_ham):
@@ -62,9 +62,9 @@ def test_it_ends_in_a_table_with_auroc_tiou_and_tior(trained_ham):
         )
         assert 0 <= low <= value <= high <= 1, name
     text = (trained_ham / "evaluation" / "evaluation.json").read_text()
-    everything = json.loads(text, parse_constant=pytest.fail)
-    assert everything["tiou"]["mean"] == pytest.approx(float(rows[3]["tiou"]))
-    assert {"tiou", "tior", "center_tiou"} <= set(everything)
+    report = json.loads(text, parse_constant=pytest.fail)
+    assert report["tiou"]["mean"] == pytest.approx(float(rows[3]["tiou"]))
+    assert {"tiou", "tior", "center_tiou"} <= set(report)
 
 
 def test_the_table_is_what_the_wrapper_answers(trained_ham, small_ham):
@@ -95,14 +95,14 @@ def test_evaluate_measures_the_run(script, trained_ham, small_ham, tmp_path):
     evaluate(["--weights", str(folder), "--batch-size", "5"])
     after = read(folder / "evaluation" / "metrics.csv")
     assert [row["class"] for row in after] == [row["class"] for row in before]
-    for one, other in zip(after, before, strict=True):
-        assert float(one["tiou"]) == float(other["tiou"])
-        assert float(one["auroc"]) == pytest.approx(float(other["auroc"]))
+    for row, expected in zip(after, before, strict=True):
+        assert float(row["tiou"]) == float(expected["tiou"])
+        assert float(row["auroc"]) == pytest.approx(float(expected["auroc"]))
     evaluate(["--weights", str(folder), "--checkpoint", "best-tiou"])
     assert (folder / "evaluation-best-tiou" / "metrics.csv").is_file()
 
 
-# How it goes on
+# Resuming
 
 
 def test_a_complete_run_started_again_stays_as_it_is(
@@ -122,8 +122,8 @@ def test_other_weights_of_terms_are_another_run(
     failure, ham_words, small_ham, trained_ham
 ):
     shutil.copytree(trained_ham, "results/ham/several")
-    said = failure(*ham_words, "--epochs", "4", "--boxes-weight", "0.25")
-    assert "training.boxes_weight: 0.5 before, 0.25 now" in said
+    error = failure(*ham_words, "--epochs", "4", "--boxes-weight", "0.25")
+    assert "training.boxes_weight: 0.5 before, 0.25 now" in error
 
 
 def test_labels_alone_are_enough(main, ham_words, small_ham, several, tmp_path):
@@ -136,22 +136,20 @@ def test_labels_alone_are_enough(main, ham_words, small_ham, several, tmp_path):
     assert not list(folder.glob("best-*"))
 
 
-# How it fails
+# Errors
 
 
 def test_boxes_to_select_by_have_to_be_there(
     failure, ham_words, small_ham, several, tmp_path
 ):
     words = without_boxes(several, tmp_path)
-    said = failure(*ham_words, *words, "--select", "tiou")
-    assert "best weights by tiou" in said
-    assert "Give --select auroc" in said
+    error = failure(*ham_words, *words, "--select", "tiou")
+    assert "select='tiou'" in error
+    assert "--select auroc" in error
     assert not pathlib.Path("results/ham/plain/history.csv").exists()
 
 
-def test_a_crf_that_is_not_installed_is_told(
-    failure, ham_words, small_ham, monkeypatch
-):
+def test_a_missing_crf_is_named(failure, ham_words, small_ham, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
@@ -162,16 +160,12 @@ def test_a_crf_that_is_not_installed_is_told(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--annotated-weight", "0"], "annotated_weight is above 0"),
+        (["--annotated-weight", "0"], "annotated_weight above 0"),
         (["--decay-epochs", "0"], "decay_epochs of at least 1"),
-        (
-            ["--union-weight", "-1"],
-            "weights of terms, and weight_decay, are at least 0",
-        ),
+        (["--union-weight", "-1"], "union_weight of at least 0"),
         (["--box-share", "2"], "in [0, 1]. Received: 2.0"),
-        (["--downsampling", "12"], "downsampling is 8, 16 or 32"),
         (["--im-size", "33"], "Nearest that fits: 32 x 32"),
-        (["--folds", "0"], "--folds takes each fold once, of a --protocol"),
+        (["--folds", "0"], "--folds to name each fold once, of a --protocol"),
         (["--image-sets", "nowhere"], "nowhere"),
         (["--image-sets", "a", "--protocol", "official"], "Leave one out"),
         (["--uncertain", "ones"], "options of csv"),
@@ -188,6 +182,7 @@ def test_wrong_options_are_explained(failure, ham_words, small_ham, words, messa
     [
         ["--select", "loss"],
         ["--decay", "cosine"],
+        ["--downsampling", "12"],
         ["--protocol", "folds"],
         ["--uncertain", "maybe"],
         ["--patience", "3"],
@@ -195,7 +190,7 @@ def test_wrong_options_are_explained(failure, ham_words, small_ham, words, messa
         ["--decoder-channels", "8"],
     ],
 )
-def test_words_that_are_none_end_with_the_usage(main, words, capsys):
+def test_invalid_words_end_with_the_usage(main, words, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2

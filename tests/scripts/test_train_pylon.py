@@ -1,11 +1,13 @@
-"""scripts/train_pylon.py: what a run leaves, how it goes on, and how it fails."""
+"""scripts/train_pylon.py: its run folder, resuming, datasets and errors."""
 
 import csv
+import dataclasses
 import json
 import logging
 import pathlib
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,8 +17,9 @@ from kerasloc.data import config as data_config
 from kerasloc.data import load_image
 from kerasloc.data.datasets.nih14 import NIH_CLASSES
 from kerasloc.metrics import best_thresholds
+from kerasloc.models import families
 from kerasloc.runs import read_config, read_history
-from kerasloc.training.callbacks import AttentionImages
+from kerasloc.training.maps import MapTrainer
 from kerasloc.weights import read_arrays
 
 NO = "--no-evaluation"
@@ -44,7 +47,7 @@ def without_seconds(rows):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
-# What it leaves
+# Run folder
 
 
 def test_a_run_is_a_folder_with_everything(trained_pylon):
@@ -95,16 +98,43 @@ def test_validation_images_are_none_of_the_others(trained_pylon, small_pylon):
     assert len(set.union(*paths)) == 36
 
 
-def test_best_weights_are_those_of_the_lowest_validation_loss(
-    main, pylon_words, small_pylon, monkeypatch
-):
-    def spoil(self, epoch, logs=None):
+@pytest.fixture
+def with_callback(small_pylon):
+    """Function from a callback to the context in which PYLON's training has it."""
+
+    def register(callback):
+        class Watched(MapTrainer):
+            def logs(self, *args):
+                return [*super().logs(*args), callback]
+
+        family = dataclasses.replace(families.get("pylon"), trainer=Watched)
+        return families.registered(family)
+
+    return register
+
+
+class Spoiling(keras.callbacks.Callback):
+    """The third epoch is a bad one."""
+
+    def on_epoch_begin(self, epoch, logs=None):
         if epoch == 2:
             bias = self.model.get_layer("segmentation_head_0").bias
             bias.assign(bias + 50)
 
-    monkeypatch.setattr(AttentionImages, "on_epoch_begin", spoil)
-    main([*pylon_words, "--epochs", "3", NO])
+
+class Dying(keras.callbacks.Callback):
+    """The process dies before the second epoch is written."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_best_weights_are_those_of_the_lowest_validation_loss(
+    main, pylon_words, with_callback
+):
+    with with_callback(Spoiling()):
+        main([*pylon_words, "--epochs", "3", NO])
     losses = [row["val_loss"] for row in read_history("results/pylon/several")]
     assert losses[2] > 10 * min(losses)  # so best is not last
     wrapper = kerasloc.load("results/pylon/several")
@@ -114,46 +144,35 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(
     assert loss == pytest.approx(min(losses), rel=1e-3)
 
 
-# How it goes on
+# Resuming
 
 
 @pytest.mark.slow
-def test_a_run_that_goes_on_equals_one_that_never_stopped(
-    main, pylon_words, small_pylon, monkeypatch
-):
+def test_a_resumed_run_equals_an_uninterrupted_one(main, pylon_words, with_callback):
     words = [*pylon_words, "--epochs", "3", "--augmentation", "voc", "--factor", "0.5"]
     words += [NO]
-    main([*words, "--results-name", "whole"])
-    real = AttentionImages.on_epoch_end
-
-    def dies(self, epoch, logs=None):
-        real(self, epoch, logs)
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(AttentionImages, "on_epoch_end", dies)
-        with pytest.raises(KeyboardInterrupt):
-            main([*words, "--results-name", "parts"])
-    assert len(read_history("results/pylon/parts")) == 1
-    main([*words, "--results-name", "parts"])
-    whole, parts = (
+    main([*words, "--results-name", "through"])
+    with with_callback(Dying()), pytest.raises(KeyboardInterrupt):
+        main([*words, "--results-name", "resumed"])
+    assert len(read_history("results/pylon/resumed")) == 1
+    main([*words, "--results-name", "resumed"])
+    through, resumed = (
         without_seconds(read_history(f"results/pylon/{name}"))
-        for name in ("whole", "parts")
+        for name in ("through", "resumed")
     )
-    for a, b in zip(whole, parts, strict=True):
+    for a, b in zip(through, resumed, strict=True):
         assert a == pytest.approx(b, rel=1e-4)
     for name in ("best", "last"):
         a, b = (
             read_arrays(f"results/pylon/{run}/{name}.weights.h5")
-            for run in ("whole", "parts")
+            for run in ("through", "resumed")
         )
         for layer in a:
             for key in a[layer]:
                 np.testing.assert_allclose(a[layer][key], b[layer][key], atol=1e-5)
     a, b = (
         read_config(f"results/pylon/{run}")["network"]["thresholds"]
-        for run in ("whole", "parts")
+        for run in ("through", "resumed")
     )
     np.testing.assert_allclose(a, b, atol=1e-5)
 
@@ -178,8 +197,8 @@ def test_a_complete_run_started_again_stays_as_it_is(
 
 def test_another_rate_is_another_run(failure, main, pylon_words, small_pylon):
     main([*pylon_words, "--epochs", "1", NO])
-    said = failure(*pylon_words, "--epochs", "1", "--stop-rate", "0.5")
-    assert "training.stop_rate: 1e-06 before, 0.5 now" in said
+    error = failure(*pylon_words, "--epochs", "1", "--stop-rate", "0.5")
+    assert "training.stop_rate: 1e-06 before, 0.5 now" in error
 
 
 # Data sets
@@ -243,7 +262,7 @@ def test_data_without_test_images_is_trained_on_only(
     assert not (tmp_path / "results" / "pylon" / "copy" / "evaluation").exists()
 
 
-# How it fails
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -251,11 +270,10 @@ def test_data_without_test_images_is_trained_on_only(
     [
         (["--patience", "0"], "patience of at least 1"),
         (["--factor", "1"], "factor in (0, 1)"),
-        (["--stop-rate", "-1"], "stop_rate at least 0"),
-        (["--epochs", "0"], "epochs and batch_size are at least 1"),
+        (["--stop-rate", "-1"], "stop_rate of at least 0"),
+        (["--epochs", "0"], "epochs of at least 1"),
         (["--im-size", "33"], "Nearest that fits: 32 x 32"),
-        (["--n-up", "4"], "n_up is 0, 1, 2 or 3"),
-        (["--up-type", "3layer"], "up_type is '2layer' or '1layer'"),
+        (["--head-kernel-size", "2"], "head_kernel_size=2"),
         (["--num-classes", "14"], "Received: 14"),
         (["--augmentation", "mixup"], "mixup"),
         (["--start", "nowhere"], "nowhere"),
@@ -269,9 +287,17 @@ def test_wrong_options_are_explained(failure, pylon_words, small_pylon, words, m
 
 
 @pytest.mark.parametrize(
-    "words", [["--phases", "3"], ["--backbone", "vgg"], ["--start"], ["--pooling", "x"]]
+    "words",
+    [
+        ["--phases", "3"],
+        ["--backbone", "vgg"],
+        ["--start"],
+        ["--pooling", "x"],
+        ["--n-up", "4"],
+        ["--up-type", "3layer"],
+    ],
 )
-def test_words_that_are_none_end_with_the_usage(main, words, capsys):
+def test_invalid_words_end_with_the_usage(main, words, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2

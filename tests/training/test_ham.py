@@ -1,20 +1,20 @@
-"""HAM's training: its objective, what is logged, what is kept, how it goes on."""
+"""Runs of HAM: what is read, shown and kept, and how they resume."""
 
 import dataclasses
+import json
+import shutil
 
-import keras
 import numpy as np
 import pytest
 
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.masks import box_masks
-from kerasloc.data.pipeline import training_batches
-from kerasloc.models.ham import objective_terms
-from kerasloc.runs import Run, seeded
-from kerasloc.training import ham
+from kerasloc.evaluation import EvaluationConfig, evaluate_run
+from kerasloc.runs import Run, read_config, read_history, seeded
 from kerasloc.training.configs import TERMS, HamTraining
-from kerasloc.training.ham import ham_trainer, schedule, target, train_ham
+from kerasloc.training.maps import HamTrainer
+from kerasloc.weights import read_arrays
 
 NAMES = ("circle", "star_3_1", "star_5_2")
 SIZE = (16, 16)
@@ -27,36 +27,8 @@ def network(**options):
 
 
 def config(**changes):
-    how = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01, "augmentation": "none"}
-    return HamTraining(**{**how, **changes})
-
-
-def batch(labels=None, boxed=(0, 1), seed=0):
-    """Four images, and the targets of the objective; boxes on some of them."""
-    rng = np.random.default_rng(seed)
-    images = rng.normal(size=(4, *SIZE, 3)).astype("float32")
-    if labels is None:
-        labels = [[1, 0, 0], [0, 1, 1], [1, 0, 1], [0, 0, 0]]
-    labels = np.array(labels, "float32")
-    if boxed is None:
-        return images, {"labels": labels}
-    there = labels * np.isin(np.arange(4), boxed)[:, None]
-    masks = np.zeros((4, *SIZE, 3), "float32")
-    masks[:, 3:9, 5:12] = there[:, None, None]
-    tags = {"box_tags": there, "annotated": there.max(axis=1)}
-    return images, {"labels": labels, "masks": masks, **tags}
-
-
-@pytest.fixture
-def make(small_ham):
-    """Function from a configuration to an untrained network and its trainer."""
-
-    def made(training=None, count=1):
-        with seeded(1):
-            model = small_ham((*SIZE, 3), 3)
-            return model, ham_trainer(model, training or config(), count)
-
-    return made
+    options = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01}
+    return HamTraining(**{**options, "augmentation": "none", **changes})
 
 
 @pytest.fixture
@@ -68,167 +40,35 @@ def without_boxes(table):
     return dataclasses.replace(table, boxes=None)
 
 
-def numbers(terms):
-    return {f"{name}_loss": float(value) for name, value in terms.items()}
-
-
-# The objective
-
-
-@pytest.mark.parametrize("step", ["train_on_batch", "test_on_batch"])
-def test_every_term_is_logged_by_name_and_the_loss_is_their_weighted_sum(make, step):
-    weights = dict(zip(TERMS, (0.3, 0.7, 0.11, 0.13, 0.17), strict=True))
-    training = config(**{f"{name}_weight": w for name, w in weights.items()})
-    model, trainer = make(training)
-    x, y = batch()
-    outputs = model(x, training=step == "train_on_batch")
-    expected = numbers(objective_terms(outputs, **y))
-    assert min(expected.values()) > 0
-    logs = getattr(trainer, step)(x, y, return_dict=True)
-    assert set(logs) == {"loss", "auroc", "tiou", "tior", *ALL}
-    for name, value in expected.items():
-        assert float(logs[name]) == pytest.approx(value, rel=1e-4), name
-    total = sum(weights[name] * expected[f"{name}_loss"] for name in TERMS)
-    assert float(logs["loss"]) == pytest.approx(total, rel=1e-4)
-
-
-def test_scores_are_those_of_the_answers(make):
-    from kerasloc.metrics import auroc, tior, tiou
-
-    model, trainer = make()
-    x, y = batch(labels=[[1, 0, 0], [0, 1, 1], [1, 0, 1], [0, 1, 0]])
-    logs = trainer.test_on_batch(x, y, return_dict=True)
-    outputs = model.predict(x, verbose=0)
-    attended, masks = outputs["refined_maps"] >= np.float32(0.999), y["masks"] > 0
-    assert float(logs["tiou"]) == pytest.approx(tiou(attended, masks)["mean"])
-    assert float(logs["tior"]) == pytest.approx(tior(attended, masks)["mean"])
-    exact = auroc(y["labels"], outputs["logits"])["macro"]
-    assert float(logs["auroc"]) == pytest.approx(exact, abs=0.26)  # bins: half wins
-
-
-def test_with_all_other_weights_0_it_is_plain_cross_entropy(make):
-    others = {f"{name}_weight": 0.0 for name in TERMS if name != "classes"}
-    training = config(**others, optimizer="sgd", weight_decay=0.0, learning_rate=0.1)
-    model, trainer = make(training)
-    start = model.get_weights()
-    x, y = batch()
-    logs = trainer.train_on_batch(x, y, return_dict=True)
-    found = model.get_weights()
-    model.set_weights(start)
-    plain = keras.Model(model.input, model.output["logits"])
-    plain.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9),
-        keras.losses.BinaryCrossentropy(from_logits=True),
-    )
-    loss = plain.train_on_batch(x, y["labels"], return_dict=True)["loss"]
-    assert float(logs["loss"]) == pytest.approx(float(loss), rel=1e-5)
-    moved = 0
-    for before, own, expected in zip(start, found, model.get_weights(), strict=True):
-        np.testing.assert_allclose(own, expected, atol=1e-6)
-        moved += not np.array_equal(before, own)
-    assert moved > 4
-
-
-@pytest.mark.parametrize(
-    ("labels", "boxed", "zero"),
-    [
-        (np.zeros((4, 3)), None, {"boxes_loss", "bounding_loss", "union_loss"}),
-        (np.zeros((4, 3)), (), {"boxes_loss", "bounding_loss", "union_loss"}),
-        ([[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 0, 0]], (0, 1), set()),
-        (None, (), {"boxes_loss"}),
-        (None, None, {"boxes_loss"}),
-        ([[1, np.nan, 0], [0, 1, 1], [np.nan] * 3, [0, 0, 0]], (0, 1), set()),
-    ],
-    ids=["normal", "normal, no box", "a class absent", "no box", "labels", "unknown"],
-)
-def test_what_nothing_in_a_batch_qualifies_for_is_0_and_nothing_is_nan(
-    make, labels, boxed, zero
-):
-    model, trainer = make()
-    x, y = batch(labels, boxed)
-    y = {name: np.nan_to_num(v) if name != "labels" else v for name, v in y.items()}
-    logs = trainer.train_on_batch(x, y, return_dict=True)
-    assert {name for name in ALL if float(logs[name]) == 0} == zero
-    assert all(np.isfinite(float(logs[name])) for name in (*ALL, "loss"))
-    assert np.isnan(float(logs["tiou"])) == ("boxes_loss" in zero)
-    assert all(np.isfinite(array).all() for array in model.get_weights())
-
-
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_steps_are_finite_and_losses_are_of_32_bits(small_ham, policy):
-    keras.config.set_dtype_policy(policy)
-    try:
-        with seeded(1):
-            model = small_ham((*SIZE, 3), 3)
-            trainer = ham_trainer(model, config(), 1)
-        x, y = batch()
-        outputs = model(x, training=True)
-        assert {str(value.dtype) for value in outputs.values()} == {
-            "<dtype: 'float32'>"
-        }
-        terms = objective_terms(outputs, **y)
-        assert all("float32" in str(value.dtype) for value in terms.values())
-        before = model.get_layer("cls_fc").kernel.numpy()
-        for _ in range(2):
-            logs = trainer.train_on_batch(x, y, return_dict=True)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert model.get_layer("conv1").compute_dtype == policy.removeprefix("mixed_")
-    assert all(np.isfinite(float(logs[name])) for name in (*ALL, "loss"))
-    assert all(np.isfinite(array).all() for array in model.get_weights())
-    assert not np.array_equal(before, model.get_layer("cls_fc").kernel.numpy())
-
-
-# Targets
-
-
-def test_targets_are_of_the_boxes_or_of_the_masks_that_were_made_of_them():
-    boxes = np.zeros((2, 2, 5), "float32")
-    boxes[..., 4] = -1
-    boxes[0] = [[1, 2, 3, 4, 2], [5, 5, 4, 4, 2]]
-    element = {"image": np.zeros((2, *SIZE, 3)), "labels": np.eye(3)[:2]}
-    pair = target(3, SIZE)
-    _, labels_alone = pair(element)
-    assert set(labels_alone) == {"labels"}
-    masks = box_masks(boxes, SIZE, 3)
-    for more in ({"boxes": boxes}, {"class_masks": masks, "boxes": 0 * boxes}):
-        x, y = pair({**element, **more})
-        assert x.shape == (2, *SIZE, 3)
-        np.testing.assert_array_equal(y["masks"], masks)
-        assert y["masks"].dtype == "float32"
-        assert y["box_tags"].numpy().tolist() == [[0, 0, 1], [0, 0, 0]]
-        assert y["annotated"].numpy().tolist() == [1, 0]
+# What is read
 
 
 @pytest.fixture
-def fed(monkeypatch, small_ham, tmp_path):
-    """Function that starts a training and gives what the fit would be fed."""
-    seen = {}
+def prepared(tmp_path):
+    """Function from tables to the feed of a training, and the settings of its fit."""
 
-    def fit(run, trainer, model, fed, settings):
-        seen.update(fed, settings=settings)
-        return []
-
-    monkeypatch.setattr(ham, "fit", fit)
-    monkeypatch.setattr(ham, "keep_best", lambda *_: None)
-
-    def begin(tables, **changes):
+    def prepare(tables, trainer=HamTrainer, **changes):
         with Run(tmp_path / "run", {"network": vars(network())}) as run:
-            train_ham(run, tables, network(), config(**changes))
-        return seen
+            trainer = trainer(run, tables, network(), config(**changes))
+            feed = trainer.feed(None)
+            return feed, trainer.fit_config(None, feed)
 
-    return begin
-
-
-def counts(table, own, weights, epochs):
-    """How often each image is drawn in some epochs."""
-    own = dataclasses.replace(own, fields=("index",), batch_size=len(table))
-    data = training_batches(table, own, weights=weights)
-    drawn = np.concatenate([e["index"].numpy() for e in data.take(epochs)])
-    return np.bincount(drawn, minlength=len(table))
+    return prepare
 
 
-def test_images_with_boxes_are_drawn_as_often_as_they_weigh(fed, tables):
+def times_drawn(feed, epochs):
+    """Return how often each image is drawn in some epochs."""
+    index = dataclasses.replace(
+        feed.train_config, fields=("index",), batch_size=len(feed.train)
+    )
+    feed = dataclasses.replace(
+        feed, train_config=index, target=lambda element: element["index"]
+    )
+    drawn = np.concatenate([e.numpy() for e in feed.train_batches().take(epochs)])
+    return np.bincount(drawn, minlength=len(feed.train))
+
+
+def test_images_with_boxes_are_drawn_by_their_weight(prepared, tables):
     train = tables["train"]
     boxed = np.isin(np.arange(len(train)), train.boxes[:, 0])
     few = np.isin(train.boxes[:, 0], np.flatnonzero(boxed)[:6])
@@ -236,103 +76,231 @@ def test_images_with_boxes_are_drawn_as_often_as_they_weigh(fed, tables):
     tables = {**tables, "train": train}
     boxed = np.isin(np.arange(len(train)), train.boxes[:, 0])
     assert boxed.sum() == 6
-    seen = fed(tables, annotated_weight=4.0)
-    np.testing.assert_array_equal(seen["weights"], np.where(boxed, 4.0, 1.0))
-    drawn = counts(train, seen["train_config"], seen["weights"], 12)
+    feed, _ = prepared(tables, annotated_weight=4.0)
+    np.testing.assert_array_equal(feed.weights, np.where(boxed, 4.0, 1.0))
+    drawn = times_drawn(feed, 12)
     assert drawn.sum() == 12 * len(train)
     # 24 of 38: three standard deviations of 240 draws are 0.093
     assert drawn[boxed].sum() / drawn.sum() == pytest.approx(24 / 38, abs=0.093)
-    seen.clear()
-    seen = fed(tables, annotated_weight=1.0)
-    once = counts(train, seen["train_config"], seen.get("weights"), 1)
-    assert once.tolist() == [1] * len(train)
+    feed, _ = prepared(tables, annotated_weight=1.0)
+    assert times_drawn(feed, 1).tolist() == [1] * len(train)
 
 
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("val", [True, False])
-def test_only_images_of_tables_with_boxes_bring_masks(fed, tables, train, val):
-    given = {
-        name: tables[name] if boxed else without_boxes(tables[name])
-        for name, boxed in (("train", train), ("val", val))
-    }
-    seen = fed(given)
-    for name, boxed in (("train", train), ("val", val)):
-        fields = seen[f"{name}_config"].fields
-        assert fields == (
-            ("image", "labels", "boxes") if boxed else ("image", "labels")
-        )
-    assert len(seen["settings"]["kept"]) == (3 if val else 0)
-    assert seen["settings"]["monitor"] == ("val_auroc", "max")
-    assert seen["settings"]["plateau"] is None
+def test_only_images_of_tables_with_boxes_have_masks(prepared, tables, train, val):
+    has_boxes = {"train": train, "val": val}
+    feed, settings = prepared(
+        {n: t if has_boxes[n] else without_boxes(t) for n, t in tables.items()}
+    )
+    boxes, labels = ("image", "labels", "boxes"), ("image", "labels")
+    assert feed.train_config.fields == (boxes if train else labels)
+    assert feed.val_config.fields == (boxes if val else labels)
+    assert len(settings.stateful) == (3 if val else 0)
+    assert (settings.monitor, settings.mode) == ("val_auroc", "max")
 
 
-def test_refined_masks_stand_for_the_boxes_of_training_images(
-    fed, tables, tmp_path, monkeypatch
+def test_refined_masks_replace_the_boxes_of_training_images(
+    prepared, tables, tmp_path, monkeypatch
 ):
     from kerasloc.data import crf
 
-    asked = []
+    calls = []
 
     def crf_masks(table, folder):
-        asked.append((table, folder))
+        calls.append((table, folder))
         return {2: folder / "two.png", 5: folder / "five.png"}
 
     monkeypatch.setattr(crf, "crf_masks", crf_masks)
-    seen = fed(tables, crf=True)
-    ((table, folder),) = asked
+    feed, _ = prepared(tables, crf=True)
+    ((table, folder),) = calls
     assert table is tables["train"]  # no mask of a validation image is made
     assert folder == tmp_path / "run" / "masks"
-    masks = seen["train"].masks.tolist()
+    masks = feed.train.masks.tolist()
     assert {row: path for row, path in enumerate(masks) if path} == {
         2: str(folder / "two.png"),
         5: str(folder / "five.png"),
     }
-    assert seen["train_config"].fields == ("image", "labels", "class_masks")
-    assert seen["val_config"].fields == ("image", "labels", "boxes")
-    asked.clear()
+    assert feed.train_config.fields == ("image", "labels", "class_masks")
+    assert feed.val_config.fields == ("image", "labels", "boxes")
+    calls.clear()
     plain = {**tables, "train": without_boxes(tables["train"])}
-    assert fed(plain, crf=True)["train_config"].fields == ("image", "labels")
-    assert not asked
+    assert prepared(plain, crf=True)[0].train_config.fields == ("image", "labels")
+    assert not calls
 
 
 @pytest.mark.parametrize("select", ["tiou", "tior"])
-def test_without_boxes_on_validation_images_nothing_is_selected_by_them(
-    fed, tables, select
-):
-    assert fed(tables, select=select)["settings"]["monitor"][0] == f"val_{select}"
+def test_selection_by_boxes_needs_boxes_on_validation_images(prepared, tables, select):
+    assert prepared(tables, select=select)[1].monitor == f"val_{select}"
     tables["val"] = without_boxes(tables["val"])
-    with pytest.raises(
-        ValueError, match=rf"by {select} are.*none. Give --select auroc"
-    ):
-        fed(tables, select=select)
+    with pytest.raises(ValueError, match=rf"select='{select}'.*--select auroc"):
+        prepared(tables, select=select)
 
 
-# Learning rate
+# What is shown
 
 
-@pytest.mark.parametrize(
-    ("how", "rates"),
-    [
-        ({}, {0: 1, 29: 1, 30: 0.1, 59: 0.1, 60: 0.01}),
-        ({"decay_epochs": 2}, {5: 1, 6: 0.1, 11: 0.1, 12: 0.01}),
-        (
-            {"decay": "polynomial", "epochs": 10},
-            {0: 1, 15: 0.5**0.9, 29: (1 / 30) ** 0.9, 30: 0, 40: 0},
-        ),
-        (
-            {"decay": "polynomial", "epochs": 10, "decay_epochs": 20},
-            {0: 1, 30: 0.5**0.9, 60: 0},
-        ),
-    ],
-)
-def test_the_rate_falls_as_asked(how, rates):
-    made = schedule(config(**{"epochs": 99, **how, "learning_rate": 2e-5}), count=3)
-    for step, share in rates.items():
-        assert float(made(step)) == pytest.approx(2e-5 * share, abs=1e-12), step
+def test_shown_are_boxes_abnormality_and_the_attention_to_true_classes(small_ham):
+    model = small_ham((*SIZE, 3), 3)
+    x = np.random.default_rng(0).normal(size=(4, *SIZE, 3)).astype("float32")
+    labels = np.array([[1, 0, 0], [0, 1, 1], [np.nan, 0, 1], [0, 0, 0]])
+    boxes = np.zeros((4, 1, 5), "float32")
+    boxes[..., 4] = -1
+    boxes[1] = [[2, 3, 4, 5, 2]]
+    batch = {"image": x, "labels": labels, "boxes": boxes, "classes": None}
+    maps = HamTrainer(None, None, network(), config()).maps(model, batch)
+    outputs = model.predict(x, verbose=0)
+    assert set(maps) == {"boxes", "abnormality", "classes"}
+    expected = box_masks(boxes, SIZE, 3).numpy()
+    np.testing.assert_array_equal(maps["boxes"], expected.astype(float))
+    np.testing.assert_allclose(
+        maps["abnormality"], outputs["abnormality_refined_maps"][..., 0], atol=1e-4
+    )
+    present = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 1], [0, 0, 0]])[:, None, None]
+    np.testing.assert_allclose(
+        maps["classes"], outputs["refined_maps"] * present, atol=1e-4
+    )
 
 
-def test_without_a_decay_the_rate_stays(make):
-    assert schedule(config(decay="none"), 3) is None
-    _, trainer = make(config(decay="none", learning_rate=0.02))
-    trainer.train_on_batch(*batch())
-    assert float(trainer.optimizer.learning_rate) == pytest.approx(0.02)
+def test_pictures_are_in_the_logs_every_epoch(trained_ham):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = trained_ham / "logs" / "images"
+    events = EventAccumulator(str(folder), {"tensors": 0, "images": 0}).Reload()
+    tags = ["abnormality", "boxes", "classes", "image"]
+    assert sorted(events.Tags()["tensors"]) == tags
+    for tag in tags:
+        assert [event.step for event in events.Tensors(tag)] == [0, 1, 2, 3]
+
+
+# What is kept
+
+
+def test_the_history_has_every_term_and_score(trained_ham):
+    rows = read_history(trained_ham)
+    names = {"loss", "auroc", "tiou", "tior", *ALL}
+    weights = HamTraining().term_weights
+    for row in rows:
+        assert names | {f"val_{name}" for name in names} <= set(row)
+        for prefix in ("", "val_"):  # also of an epoch with a smaller last batch
+            total = sum(w * row[f"{prefix}{k}_loss"] for k, w in weights.items())
+            assert row[f"{prefix}loss"] == pytest.approx(total, rel=1e-4)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+@pytest.mark.parametrize("name", ["auroc", "tiou", "tior"])
+def test_the_best_by_a_score_are_the_weights_of_the_epoch_with_its_best_value(
+    trained_ham, small_ham, tmp_path, name
+):
+    folder = shutil.copytree(trained_ham, tmp_path / "run")
+    history = read_history(folder)
+    values = [row[f"val_{name}"] for row in history]
+    assert len(set(values)) > 1
+    epochs = {f"best-{name}": int(np.argmax(values)), "last": -1}
+    for checkpoint, epoch in epochs.items():
+        config = EvaluationConfig(split="val", checkpoint=checkpoint)
+        macro = evaluate_run(folder, config).rows[3]
+        # what training says of validation images is what evaluation says of them
+        for score in ("tiou", "tior"):
+            assert macro[score] == pytest.approx(history[epoch][f"val_{score}"])
+        assert (folder / f"evaluation-val-{checkpoint}" / "metrics.csv").is_file()
+
+
+def test_the_best_are_the_best_by_what_was_selected(trained_ham):
+    best, auroc = (
+        read_arrays(trained_ham / f"{name}.weights.h5")
+        for name in ("best", "best-auroc")
+    )
+    for layer, arrays in best.items():
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(array, auroc[layer][key])
+
+
+def rows_of(folder, tables, **changes):
+    described = network()
+    with Run(folder, {"network": vars(described)}) as run, seeded(0):
+        return HamTrainer(run, tables, described, config(**changes)).train()
+
+
+def test_labels_alone_are_enough(small_ham, tables, tmp_path):
+    plain = {name: without_boxes(table) for name, table in tables.items()}
+    (row,) = rows_of(tmp_path, plain)
+    assert row["boxes_loss"] == row["val_boxes_loss"] == 0
+    assert np.isnan(row.get("tiou", np.nan))
+    assert np.isnan(row.get("val_tior", np.nan))
+    assert all(np.isfinite(row[name]) for name in ("loss", "val_loss", "val_auroc"))
+    assert not list(tmp_path.glob("best-*"))
+    described = json.loads((tmp_path / "config.json").read_text())["network"]
+    assert len(described["thresholds"]) == 3
+
+
+def test_boxes_on_validation_images_alone_are_measured(small_ham, tables, tmp_path):
+    (row,) = rows_of(
+        tmp_path, {**tables, "train": without_boxes(tables["train"])}, select="tiou"
+    )
+    assert row["boxes_loss"] == 0 < row["val_boxes_loss"]
+    assert np.isnan(row["tiou"])
+    assert 0 <= row["val_tiou"] <= 1
+    assert len(list(tmp_path.glob("best-*"))) == 3
+
+
+class Remembered(HamTrainer):
+    """Training that remembers its compiled models."""
+
+    models = ()
+
+    def compile(self, *args):
+        fitted = super().compile(*args)
+        Remembered.models += (fitted,)
+        return fitted
+
+
+@pytest.mark.slow
+def test_a_resumed_run_equals_an_uninterrupted_one(small_ham, tables, tmp_path):
+    options = {
+        "augmentation": "ham",
+        "annotated_weight": 3.0,
+        "decay_epochs": 2,
+        "select": "tiou",
+    }
+    described = network(dropout=0.3)
+
+    def train(name, epochs):
+        with Run(tmp_path / name, {"network": vars(described)}) as run, seeded(0):
+            training = config(epochs=epochs, **options)
+            rows = Remembered(run, tables, described, training).train()
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+    through = train("through", 4)
+    train("resumed", 1)
+    resumed = train("resumed", 4)
+    for a, b in zip(through, resumed, strict=True):
+        assert a == pytest.approx(b, rel=1e-4, nan_ok=True)
+    for name in ("best", "best-auroc", "best-tiou", "best-tior", "last"):
+        a, b = (
+            read_arrays(tmp_path / run / f"{name}.weights.h5")
+            for run in ("through", "resumed")
+        )
+        assert a.keys() == b.keys()
+        for layer in a:
+            for key in a[layer]:
+                np.testing.assert_allclose(a[layer][key], b[layer][key], atol=1e-5)
+    for fitted in (Remembered.models[0], Remembered.models[2]):
+        assert int(fitted.optimizer.iterations) == 4 * 3
+        rate = float(fitted.optimizer.learning_rate)
+        assert rate == pytest.approx(0.01 * 0.1**2)  # it fell after epochs 2 and 4
+    first, second = (
+        read_config(tmp_path / run)["network"]["thresholds"]
+        for run in ("through", "resumed")
+    )
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_a_rate_that_has_fallen_to_0_ends_the_training(
+    small_ham, tables, tmp_path, caplog
+):
+    options = {"decay": "polynomial", "decay_epochs": 1}
+    assert len(rows_of(tmp_path, tables, epochs=3, **options)) == 1
+    with caplog.at_level("INFO"):
+        assert len(rows_of(tmp_path, tables, epochs=5, **options)) == 1
+    assert "has ended: its learning rate fell far enough" in caplog.text
