@@ -59,7 +59,7 @@ def test_presets_are_options_of_the_network_the_training_or_the_data(name):
     configs = (family.options, family.load("training"), DataConfig)
     known = {field.name for config in configs for field in dataclasses.fields(config)}
     for preset in family.presets.values():
-        assert set(preset) <= known | {"im_size", "channels"}
+        assert set(preset) <= known | {"im_size", "channels", "evaluation"}
 
 
 def test_presets_are_chosen_by_dataset():
