@@ -155,7 +155,9 @@ class HamOptions(BackboneOptions):
 class ExplainerOptions:
     """Options of the explainer-classifier."""
 
-    classifier: str = option("resnet18", "Classifier.", choices=CLASSIFIERS)
+    classifier: str = option(
+        "resnet18", "Classifier.", choices=CLASSIFIERS, flags=("--clf", "-clf")
+    )
     init_bias: float = option(
         3.0, "Initial last bias of the explanation; large: white first explanations."
     )

@@ -204,7 +204,7 @@ def test_a_single_seed_is_named_as_several_are(train, recorded, pylon_words):
 )
 def test_ambiguous_seeds_are_refused(train, recorded, pylon_words, words):
     trainers = recorded("pylon")
-    with pytest.raises(ValueError, match="--seeds.*Received: --seeds 1"):
+    with pytest.raises(ValueError, match=r"--seeds.*Received: --seeds 1"):
         train("pylon", *pylon_words, *words, NO)
     assert not trainers
 
