@@ -266,7 +266,7 @@ def test_the_number_of_classes_is_checked(failure, shapes):
         (["--learning-rate", "-1"], "rate above 0"),
         (["--seed", "-1"], "seed of at least 0"),
         (["--val-share", "1"], "between 0 and 1"),
-        (["--growth", "0"], "growth of a whole number from 1"),
+        (["--growth", "0"], "growth of at least 1"),
         (["--momentum", "1"], "momentum in [0, 1)"),
         (["--channels", "0"], "channel"),
         (["--im-size", "1x2x3"], r"(rows, cols)"),
