@@ -141,8 +141,8 @@ def score_table(
         for name in SCORES
         if name in report
     }
-    bounds = report["accuracy_interval"]
-    estimates["accuracy"] = Estimate(report["accuracy"], *bounds, count)
+    low, high = report["accuracy_interval"]
+    estimates["accuracy"] = Estimate(report["accuracy"], low, high, count)
     details = {} if localization is None else {"localization": localization}
     return quantity_table(estimates, details)
 

@@ -43,13 +43,19 @@ class ComparedModel:
     def output_folder(
         self, name: str, split: str, output: str | os.PathLike | None = None
     ) -> pathlib.Path:
-        """Return the folder of results: NAME or NAME-SPLIT in the run, or another."""
+        """Return the folder of results: NAME or NAME-SPLIT in the run, or another.
+
+        Examples:
+            >>> model = ComparedModel("pylon", pathlib.Path("run/a.weights.h5"), None)
+            >>> print(model.output_folder("cams", "val"))
+            run/cams-val
+        """
         name = name if split == "test" else f"{name}-{split}"
         return pathlib.Path(output or self.folder / name)
 
 
 def open_models(
-    weights: Sequence[str | os.PathLike], family: str, results_dir: str | os.PathLike
+    weights: Sequence[str | os.PathLike], family: str, results_dir: str | pathlib.Path
 ) -> list[ComparedModel]:
     """Load the models to compare, or the newest run of a family.
 

@@ -13,7 +13,7 @@ from scipy.special import logit
 from tqdm import tqdm
 
 from kerasloc.cams import METHODS
-from kerasloc.evaluation.configs import CENTER, OWN, CamComparison
+from kerasloc.evaluation.configs import CAMS, CENTER, MODEL, CamComparison
 from kerasloc.evaluation.results import ResultTable, columns_of
 from kerasloc.evaluation.samples import BoxedImages
 from kerasloc.io import write_json
@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 # Function from images and lists of classes, one list per image, to heat maps.
 Method = Callable[[np.ndarray, list[list[int]]], np.ndarray]
 
-NAMES = (OWN, *METHODS, CENTER)
 IOBB = 0.25
 SHOWN = 6  # images on the page of maps
 MARGIN = 1e-6  # heat of exactly 0 or 1 has no logit
@@ -99,7 +98,7 @@ def compare_cams(
             threshold = overlaps.max_box_acc_v2()["threshold"]
         maps, seconds = maps_of(method, samples, config.batch_size)
         peaks = maps
-        if name == OWN and "maps" in getattr(wrapper, "outputs", ()):
+        if name == MODEL and "maps" in getattr(wrapper, "outputs", ()):
             peaks = _raw_maps(wrapper, samples, config.batch_size)
         curves = _aopc(wrapper, samples, maps, config)
         boxed = box_overlaps(maps, samples.boxes, samples.size)
@@ -132,8 +131,8 @@ def methods_of(wrapper: Localizer, config: CamComparison) -> dict[str, Method]:
         ValueError: If a named method does not apply to the model.
     """
     methods: dict[str, Method] = {}
-    for name in config.methods or NAMES:
-        if name == OWN:
+    for name in config.methods or CAMS:
+        if name == MODEL:
             methods[name] = lambda images, classes: _heatmaps(wrapper, images, classes)
         elif name == CENTER:
             methods[name] = _center
@@ -218,9 +217,9 @@ def _estimates(
         "energy": energy_in_boxes(maps, boxes, size, seed=seed),
     }
     pixels = pxap(maps, samples.masks, seed=seed)
-    bounds = pixels["intervals"]["pooled"]
+    low, high = pixels["intervals"]["pooled"]
     estimates = {name: Estimate.from_report(report) for name, report in reports.items()}
-    return estimates | {"pxap": Estimate(pixels["pooled"], *bounds, len(maps))}
+    return estimates | {"pxap": Estimate(pixels["pooled"], low, high, len(maps))}
 
 
 def _aopc(
@@ -288,11 +287,12 @@ def write_cams(
     write_json(folder / "cams.json", {**settings, **content})
     method_bars(table.rows, TITLES).savefig(folder / "cams.png", dpi=110)
     drawn, classes = samples.draw(SHOWN, seed)
-    images, maps, skipped = samples.images[drawn], {}, []
+    images, skipped = samples.images[drawn], []
+    maps: dict[str, list[np.ndarray]] = {}
     for name, score in scores.items():
         if np.array_equal(score.images, images):
             title = CENTER if name.endswith(f": {CENTER}") else name
-            maps.setdefault(title, score.maps)
+            maps.setdefault(title, list(score.maps))
         else:
             skipped.append(name)
     if skipped:

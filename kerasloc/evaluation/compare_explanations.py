@@ -126,12 +126,12 @@ def _maps(
     images = batch["image"]
     count, rows, cols = images.shape[:3]
     if name == "random":
-        seed = config.seed, int(batch["index"][0])
-        return random_relevance(count, (rows, cols), config.grid, seed=seed)
+        rng = np.random.default_rng((config.seed, int(batch["index"][0])))
+        return random_relevance(count, (rows, cols), config.grid, seed=rng)
     if name == "center":
         return np.broadcast_to(center_gaussian((rows, cols)), (count, rows, cols))
     if name in RAW:
-        method = wrapper.low_res_cam if name == "low" else wrapper.grad_cam
+        method = getattr(wrapper, "low_res_cam" if name == "low" else "grad_cam")
         return method(images, classes, squeeze=False)
     needed, columns = np.unique(classes, return_inverse=True)
     heat = wrapper.heatmaps(images, needed.tolist(), squeeze=False)

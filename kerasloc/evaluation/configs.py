@@ -9,22 +9,12 @@ from kerasloc.data.datasets import READERS
 from kerasloc.metrics import AopcConfig
 
 SPLITS = ("test", "val")
+MODEL, CENTER = "own", "center"  # methods: the heat maps of the model, and a control
 CHECKPOINTS = ("best", "best-auroc", "best-tiou", "best-tior", "last")
-OWN, CENTER = "own", "center"
 CAMS = (
-    OWN,
-    "cam",
-    "gradcam",
-    "gradcampp",
-    "xgradcam",
-    "hirescam",
-    "layercam",
-    "eigencam",
-    "eigengradcam",
-    "scorecam",
-    "ablationcam",
-    CENTER,
-)
+    "own", "cam", "gradcam", "gradcampp", "xgradcam", "hirescam", "layercam",
+    "eigencam", "eigengradcam", "scorecam", "ablationcam", "center",
+)  # fmt: skip
 STEPS = 20  # tiles that AOPC perturbs
 EXPLANATIONS = ("high", "low", "gradcam", "random", "center")
 EXPLAINED = ("predicted", "true")
@@ -38,6 +28,10 @@ class SampleConfig:
 
     Raises:
         ValueError: If the split is unknown.
+
+    Examples:
+        >>> SampleConfig(data_dir="photos").overrides
+        {'data_dir': 'photos', 'split': 'test'}
     """
 
     data_dir: str | None = option(
@@ -69,7 +63,12 @@ class SampleConfig:
 
     @property
     def overrides(self) -> Mapping[str, Any]:
-        """Options that replace those of the run; see ``data_of_run``."""
+        """Options that replace those of the run; see ``data_of_run``.
+
+        Examples:
+            >>> SampleConfig(split="val").overrides
+            {'split': 'val'}
+        """
         return {key: value for key, value in vars(self).items() if value is not None}
 
 
@@ -112,7 +111,12 @@ class EvaluationConfig(SampleConfig):
 
     @property
     def folder(self) -> str:
-        """Name of the folder in the run that the results are written to."""
+        """Name of the folder in the run that the results are written to.
+
+        Examples:
+            >>> EvaluationConfig().folder
+            'evaluation'
+        """
         names = ["evaluation"]
         names += [] if self.split == "test" else [self.split]
         names += [] if self.checkpoint == "best" else [self.checkpoint]
@@ -125,6 +129,10 @@ class GalleryConfig:
 
     Raises:
         ValueError: If a number is below 1.
+
+    Examples:
+        >>> GalleryConfig(classes=("cat",), limit=50).rows_per_page
+        10
     """
 
     images: tuple[str, ...] = option(
@@ -162,7 +170,12 @@ class GalleryConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ComparedRuns:
-    """Models that are compared, and the folder of the results."""
+    """Models that are compared, and the folder of the results.
+
+    Examples:
+        >>> ComparedRuns(("results/pylon/a",)).results_dir
+        'results'
+    """
 
     weights: tuple[str, ...] = option(
         (),
@@ -184,6 +197,10 @@ class DrawnSamples(SampleConfig):
 
     Raises:
         ValueError: If the limit is below 1.
+
+    Examples:
+        >>> DrawnSamples(split="val", limit=500).overrides["limit"]
+        500
     """
 
     limit: int = option(100, "Largest number of images; they are drawn.")
@@ -196,21 +213,17 @@ class DrawnSamples(SampleConfig):
 
 @dataclasses.dataclass(frozen=True)
 class CamComparison:
-    """Methods that are compared, and options of their metrics.
+    """Methods of class activation that are compared, and options of their metrics.
 
-    Attributes:
-        methods: Names of methods: ``own``, the model's heat maps; the methods of
-            :func:`kerasloc.cam`; ``center``, a Gaussian at the center of every image.
-            All that the model has when empty.
-        layer: Layer that the methods explain; the wrapper's default when None.
-        aopc: Options of the perturbation.
-        aopc_images: Number of the images with boxes that AOPC is measured on, drawn,
-            one class of each; 0 for none.
-        batch_size: Number of images in a batch.
-        seed: Seed of what is drawn: these images, and those of the bootstrap.
+    The help texts of the fields describe them; ``aopc`` are options of the perturbation
+    and ``seed`` is that of the drawn images and of the bootstrap.
 
     Raises:
         ValueError: If a value is out of its range.
+
+    Examples:
+        >>> CamComparison(("own", "gradcam", "own")).methods
+        ('own', 'gradcam')
     """
 
     methods: tuple[str, ...] = option(
@@ -245,21 +258,18 @@ class CamComparison:
 
 @dataclasses.dataclass(frozen=True)
 class ExplanationComparison:
-    """Methods that are compared, and options of their metrics.
+    """Explanations that are compared, and options of their metrics.
 
-    Attributes:
-        methods: Names of methods: ``high``, the wrapper's heat map; ``low``, its
-            ``low_res_cam``; ``gradcam``, its ``grad_cam``; and the controls ``random``,
-            a random order of tiles for every image, and ``center``, a Gaussian at the
-            center. All that the wrapper has when empty.
-        of: Explained class: ``predicted``, the likeliest, or ``true``, the first class
-            with boxes or else the first true one; the likeliest where an image has
-            neither.
-        aopc: Options of the perturbation.
-        batch_size: Number of images in a batch.
+    The help texts of the fields describe them; ``aopc`` are options of the
+    perturbation. The true class is the first with boxes, or else the first true one; an
+    image with neither is explained for the likeliest.
 
     Raises:
         ValueError: If a value is out of its range.
+
+    Examples:
+        >>> ExplanationComparison(("high", "random"), of="true").of
+        'true'
     """
 
     methods: tuple[str, ...] = option(

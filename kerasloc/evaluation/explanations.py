@@ -35,7 +35,7 @@ from kerasloc.evaluation.samples import (
     read_batches,
     table_of_run,
 )
-from kerasloc.localizers import ExplainerClassifier, load
+from kerasloc.localizers import Localizer, load
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import (
     AopcConfig,
@@ -77,6 +77,11 @@ class LossTerm:
         Args:
             explanations: Explanations (n, rows, cols) in [0, 1].
             targets: Masks of the targets, boolean (n, rows, cols).
+
+        Examples:
+            >>> explanations = np.full((1, 2, 2), 0.5)
+            >>> LossTerm(beta=1.0).compute(explanations, np.ones((1, 2, 2), bool))
+            array([0.5], dtype=float32)
         """
         weights = {"beta": self.beta, "gamma": self.gamma, "budget": self.budget}
         plain = np.asarray(explanation_loss(explanations, **weights))
@@ -116,13 +121,13 @@ def evaluate_explainer(folder: pathlib.Path, config: EvaluationConfig) -> Result
     table.class_index  # noqa: B018 - raises where an image has not exactly one class
     data = data_config.data_of_run(recorded["data"], config.overrides)
     loss = LossTerm(**select_fields(LossTerm, recorded["training"]))
-    others = masks_of_others(table, data.data_dir)
-    explanations = explain(wrapper, table, loss, config, others)
+    distractors = distractor_masks(table, data.data_dir)
+    explanations = explain(wrapper, table, loss, config, distractors)
     return write_explanations(folder / config.folder, explanations, table, config.split)
 
 
-def masks_of_others(table: Table, data_dir: str | os.PathLike) -> list[str] | None:
-    """List the masks of other objects than the target, one path per image.
+def distractor_masks(table: Table, data_dir: str | os.PathLike) -> list[str] | None:
+    """List the masks of the objects beside the target, one path per image.
 
     Args:
         table: Images.
@@ -140,11 +145,11 @@ def masks_of_others(table: Table, data_dir: str | os.PathLike) -> list[str] | No
 
 
 def explain(
-    wrapper: ExplainerClassifier,
+    wrapper: Localizer,
     table: Table,
     loss: LossTerm,
     config: EvaluationConfig,
-    others: Sequence[str] | None = None,
+    distractors: Sequence[str] | None = None,
 ) -> Explanations:
     """Predict every image of a table, and measure its explanation.
 
@@ -153,13 +158,13 @@ def explain(
         table: Images; the target of an image is its mask, or else its boxes.
         loss: Explanation loss.
         config: Batch size and number of images for AOPC.
-        others: Masks of other objects, one path per image.
+        distractors: Masks of the objects beside the target, one path per image.
     """
     order = first_of_each_class(np.nan_to_num(table.labels))
     drawn = np.isin(np.arange(len(table)), order[: config.aopc_images])
     logits, values, curves = [], [], []
-    gradcam = GradCAM(wrapper) if drawn.any() else None
-    for batch in _batches(wrapper.config, table, config.batch_size, others):
+    gradcam = GradCAM(wrapper)
+    for batch in _batches(wrapper.config, table, config.batch_size, distractors):
         outputs = run(wrapper.model, wrapper.prepare(batch["image"]))
         explanations = outputs["explanation"][..., 0]
         logits.append(outputs["logits"])
@@ -191,17 +196,17 @@ def _batches(
     network: NetworkConfig,
     table: Table,
     batch_size: int,
-    others: Sequence[str] | None,
+    distractors: Sequence[str] | None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield batches; with ``others``, the masks of other objects, where there are."""
+    """Yield batches; the masks of the paths ``distractors`` are in them, if any."""
     data = read_batches(network, table, FIELDS, batch_size, "Explaining")
-    if others is None:
+    if distractors is None:
         yield from data
         return
-    table = dataclasses.replace(table, masks=others)
+    table = dataclasses.replace(table, masks=np.asarray(distractors))
     masks = read_batches(network, table, ("mask",), batch_size, "Reading masks")
-    for batch, other in zip(data, masks, strict=True):
-        yield batch | {"others": other["mask"]}
+    for batch, beside in zip(data, masks, strict=True):
+        yield batch | {"distractors": beside["mask"]}
 
 
 def _measure(
@@ -216,9 +221,9 @@ def _measure(
         "explanation_target": targets,
         "explanation_outside": ~targets & present,
     }
-    if "others" in batch:
-        regions["explanation_others"] = batch["others"] & ~targets
-        regions["explanation_background"] = ~targets & ~batch["others"]
+    if "distractors" in batch:
+        regions["explanation_others"] = batch["distractors"] & ~targets
+        regions["explanation_background"] = ~targets & ~batch["distractors"]
     values = {name: _means(explanations, area) for name, area in regions.items()}
     center = center_gaussian(explanations.shape[1:])
     for name, maps in (
@@ -256,7 +261,7 @@ def _means(explanations: np.ndarray, areas: np.ndarray) -> np.ndarray:
 
 
 def _curves(
-    wrapper: ExplainerClassifier,
+    wrapper: Localizer,
     images: np.ndarray,
     maps: Mapping[str, np.ndarray],
     seed: int,
@@ -264,8 +269,8 @@ def _curves(
     """Compute MoRF curves (n, L + 1) of the predicted class, by method."""
     config = AopcConfig(steps=STEPS)
     size = images.shape[1:3]
-    seeds = config.seed, seed
-    control = random_relevance(len(images), size, config.grid, seed=seeds)
+    rng = np.random.default_rng((config.seed, seed))
+    control = random_relevance(len(images), size, config.grid, seed=rng)
 
     def predict(batch: np.ndarray) -> np.ndarray:
         return wrapper.predict_proba(batch, squeeze=False)

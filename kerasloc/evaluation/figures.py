@@ -11,7 +11,7 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.table import Table
 from kerasloc.evaluation.samples import first_of_each_class
-from kerasloc.localizers import FullModel
+from kerasloc.localizers import Localizer
 from kerasloc.runs import Run, read_history
 
 DPI = 110
@@ -63,8 +63,8 @@ def _explanation_rows(model, network: NetworkConfig, val: Table) -> list:
     shown = val.subset(first_of_each_class(np.nan_to_num(val.labels))[:SHOWN])
     config = PipelineConfig(network.im_size, network.channels, SHOWN, ("image",))
     images = next(iter(batches(shown, config)))["image"].numpy()
-    normalized = (images - np.float32(network.mean)) / np.float32(network.std)
-    outputs = model.predict_on_batch(normalized)
+    mean, std = (np.asarray(v, np.float32) for v in (network.mean, network.std))
+    outputs = model.predict_on_batch((images - mean) / std)
     probabilities = softmax(np.asarray(outputs["logits"], float), axis=-1)
     names, labels = network.class_names, np.nan_to_num(shown.labels)
     return [
@@ -93,7 +93,7 @@ def draw_confusion(
 
 def draw_pipelines(
     folder: pathlib.Path,
-    wrapper: FullModel,
+    wrapper: Localizer,
     table: Table,
     count: int,
     options: Mapping[str, Any],

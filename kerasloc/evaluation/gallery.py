@@ -25,7 +25,7 @@ from kerasloc.metrics import locate_point, min_max, resize_maps
 from kerasloc.plotting import HeatmapRow, ReportClass, ReportImage
 
 FIELDS = ("image", "labels", "boxes", "index")
-MANY_CLASSES = 16  # with more classes, html shows the likeliest only
+CLASS_LIMIT = 16  # of more classes, html shows the likeliest only
 LIKELIEST = 5
 
 
@@ -71,18 +71,26 @@ class GalleryRow:
         shown: Row of a page.
         path: Path of the image.
         label: 1, 0 or NaN (unknown).
+        point: x, y of the maximum of the raw map, pixels of the image.
     """
 
     shown: HeatmapRow
     path: str
     label: float
+    point: tuple[int, int]
 
     def record(self) -> dict[str, str | int | float]:
         """Return image, class, label, probability, hit, x and y as a line of a table.
 
         Hit is 1, 0 or "-" (no box); an unknown label is "".
+
+        Examples:
+            >>> image = np.zeros((4, 6))
+            >>> shown = HeatmapRow(image, image, np.zeros((0, 4)), "cat", 0.75)
+            >>> list(GalleryRow(shown, "a.png", 1.0, (5, 0)).record().values())
+            ['a.png', 'cat', 1, 0.75, '-', 5, 0]
         """
-        hit, (x, y) = self.shown.hit, self.shown.point
+        hit, (x, y) = self.shown.hit, self.point
         return {
             "image": self.path,
             "class": self.shown.title,
@@ -117,8 +125,8 @@ def rows_of(
     config = config or GalleryConfig()
     table, classes, _ = _choose(wrapper, table, config)
     if config.limit is not None:
-        rows = np.cumsum([max(1, len(indices)) for indices in classes])
-        count = int(np.searchsorted(rows, config.limit)) + 1
+        needed = np.cumsum([max(1, len(indices)) for indices in classes])
+        count = int(np.searchsorted(needed, config.limit)) + 1
         table, classes = table.subset(np.arange(len(table))[:count]), classes[:count]
     examples = _examples(wrapper, table, classes, config.batch_size, FIELDS)
     rows = (
@@ -149,7 +157,7 @@ def images_of(
     table, classes, named = _choose(wrapper, table, config)
     table = table.subset(np.arange(len(table))[: config.limit])
     count = len(table.class_names)
-    more = 0 if named else count if count <= MANY_CLASSES else LIKELIEST
+    more = 0 if named else count if count <= CLASS_LIMIT else LIKELIEST
     fields = (*FIELDS, "mask") if (table.masks != "").any() else FIELDS
     examples = _examples(wrapper, table, classes, config.batch_size, fields, more)
     start = _shared_folders(table.paths)
@@ -187,7 +195,7 @@ def _examples(
     Args:
         wrapper: Wrapper of any family.
         table: Images.
-        classes: Class indices of each image; the likeliest where there are none.
+        classes: Class indices of each image; the likeliest where it has no class.
         batch_size: Number of images in a batch.
         fields: Annotations to read.
         more: Number of the likeliest classes to add.
@@ -259,7 +267,7 @@ def _row(example: Example, index: int, wrapper: Localizer) -> GalleryRow:
         point=point,
         note=note,
     )
-    return GalleryRow(shown, example.path, float(example.labels[index]))
+    return GalleryRow(shown, example.path, float(example.labels[index]), point)
 
 
 def _report_image(example: Example, network: NetworkConfig, start: int) -> ReportImage:

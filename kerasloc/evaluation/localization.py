@@ -251,7 +251,7 @@ def _support(reports: Mapping[str, dict], index: int | slice) -> dict[str, int]:
 
 def _metrics(reports: Mapping[str, dict], row: int | str) -> dict[str, float]:
     """Return the columns of a class (by index) or of an average (by name)."""
-    columns = {}
+    columns: dict[str, float] = {}
     for name in RANKINGS:
         if name in reports:
             columns |= columns_of(name, _estimate(reports[name], row))

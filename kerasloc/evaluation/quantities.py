@@ -134,9 +134,9 @@ def tabulate(reports: Mapping[str, dict], explanations: Explanations) -> ResultT
         over images, NaN where it has none.
     """
     report = reports["classification"]
-    count = report["count"]
+    count, (low, high) = report["count"], report["accuracy_interval"]
     estimates = {
-        "accuracy": Estimate(report["accuracy"], *report["accuracy_interval"], count),
+        "accuracy": Estimate(report["accuracy"], low, high, count),
         "f1_macro": Estimate(report["f1_macro"], np.nan, np.nan, count),
     }
     for name in ("auroc", "average_precision"):

@@ -61,6 +61,11 @@ class PairScores:
     Attributes:
         hits: Whether the maximum lies on the object, (pairs,).
         curves: IoU at every threshold, (pairs, thresholds).
+
+    Examples:
+        >>> scores = PairScores(np.ones(2), np.full((2, len(THRESHOLDS)), 0.25))
+        >>> localization_table({"low": scores}, {"low": scores}).rows[0]["iou"]
+        0.25
     """
 
     hits: np.ndarray
@@ -105,6 +110,13 @@ def annotated_pairs(table: Table) -> tuple[np.ndarray, np.ndarray]:
     """List the image and class indices of what can be localized, (pairs,) each.
 
     A box belongs to its class; a mask to the class of its image, if it has exactly one.
+
+    Examples:
+        >>> boxes = [(0, 1, 1, 4, 4, 1), (1, 0, 0, 2, 2, 0)]
+        >>> labels = [[1, 1], [1, 0]]
+        >>> table = Table(["a.png", "b.png"], ("cat", "dog"), labels, boxes=boxes)
+        >>> annotated_pairs(table)
+        (array([0, 1]), array([1, 0]))
     """
     pairs = {(int(row[0]), int(row[5])) for row in table.boxes}
     masked = np.flatnonzero((table.masks != "") & (np.nansum(table.labels, 1) == 1))
@@ -213,6 +225,12 @@ def localization_table(
     Returns:
         Columns ``map, threshold, tuned, count, point, iou`` and ``gain``, the paired
         difference of the IoU to the low map.
+
+    Examples:
+        >>> scores = PairScores(np.array([1.0, 0.0]), np.ones((2, len(THRESHOLDS))))
+        >>> print(localization_table({"low": scores}, {}))
+                   point accuracy                  IoU           gain on low threshold
+        low  0.500 [0.000, 1.000] 1.000 [1.000, 1.000]  0.000 [0.000, 0.000]    0.5000
     """
     rows: list[dict[str, Any]] = []
     baseline = None

@@ -67,18 +67,34 @@ class ResultTable:
         averaged: Sequence[str] = (),
         details: Mapping[str, "ResultTable"] | None = None,
     ) -> "ResultTable":
-        """Make a table of rows with the same columns; see the attributes."""
+        """Make a table of rows with the same columns; see the attributes.
+
+        Examples:
+            >>> ResultTable.from_rows([{"class": "cat", "auroc": 0.9}]).averaged
+            ('auroc',)
+        """
         return cls(pd.DataFrame(rows), titles or {}, tuple(averaged), details or {})
 
     @property
     def key(self) -> str:
-        """Column that names the rows."""
+        """Column that names the rows.
+
+        Examples:
+            >>> ResultTable.from_rows([{"class": "cat", "auroc": 0.9}]).key
+            'class'
+        """
         return self.frame.columns[0]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """Rows as dicts of Python numbers and text."""
-        return self.frame.to_dict("records")
+        """Rows as dicts of Python numbers and text.
+
+        Examples:
+            >>> ResultTable.from_rows([{"class": "cat", "positives": 3}]).rows
+            [{'class': 'cat', 'positives': 3}]
+        """
+        records = self.frame.to_dict("records")
+        return [{str(name): row[name] for name in row} for row in records]
 
     def __str__(self) -> str:
         names = [name for name in self.titles if self._has(name)]

@@ -43,6 +43,11 @@ def draw_samples(table: Table, limit: int, seed: int) -> Table:
         table: Images.
         limit: Largest number of images.
         seed: Seed of the draw.
+
+    Examples:
+        >>> table = Table(["a.png", "b.png", "c.png"], ("cat",), np.ones((3, 1)))
+        >>> len(draw_samples(table, 2, seed=0)), len(draw_samples(table, 9, seed=0))
+        (2, 3)
     """
     order = np.random.default_rng(seed).permutation(len(table))
     return table.subset(np.sort(order[:limit]))
@@ -64,7 +69,14 @@ def first_of_each_class(labels: np.ndarray) -> np.ndarray:
 
 
 def positive_classes(table: Table) -> list[list[int]]:
-    """List the classes of each image: those with boxes, or else the true ones."""
+    """List the classes of each image: those with boxes, or else the true ones.
+
+    Examples:
+        >>> boxes = [(0, 1, 1, 4, 4, 1)]
+        >>> names, labels = ("cat", "dog"), [[1, 1], [1, 0]]
+        >>> positive_classes(Table(["a.png", "b.png"], names, labels, boxes=boxes))
+        [[1], [0]]
+    """
     boxed: list[set[int]] = [set() for _ in range(len(table))]
     for row in table.boxes:
         boxed[int(row[0])].add(int(row[5]))
@@ -76,7 +88,11 @@ def positive_classes(table: Table) -> list[list[int]]:
 def true_classes(table: Table) -> list[list[int]]:
     """List the class of each image, for models with one map for all classes.
 
-    The first true class, or else the first with a box; empty where neither is known.
+    The first true class, or else the first with a box; empty without both.
+
+    Examples:
+        >>> true_classes(Table(["a.png", "b.png"], ("cat", "dog"), [[1, 1], [0, 0]]))
+        [[0], []]
     """
     labels = np.nan_to_num(table.labels) == 1
     true = (np.flatnonzero(row).tolist() for row in labels)
@@ -94,24 +110,29 @@ def pick_samples(table: Table, names: Sequence[str | int] = ()) -> Table:
 
     Raises:
         ValueError: If an image does not exist, or several have the name.
+
+    Examples:
+        >>> table = Table(["x/a.png", "x/b.png"], ("cat",), [[1], [0]])
+        >>> pick_samples(table, ["b", 0]).paths.tolist()
+        ['x/b.png', 'x/a.png']
     """
     if not names:
         boxed = np.isin(np.arange(len(table)), table.boxes[:, 0])
         return table.subset(np.argsort(~boxed, kind="stable"))
-    wanted = {_posix(name) for name in names}
+    requested = {_posix(name) for name in names}
     matches: dict[str, list[int]] = {}
     for row, path in enumerate(table.paths):
-        for name in _names(str(path)) & wanted:
+        for name in _names(str(path)) & requested:
             matches.setdefault(name, []).append(row)
     rows, problems = [], []
-    for name in names:
-        matched = matches.get(_posix(name), _as_index(name, len(table)))
+    for sample in names:
+        matched = matches.get(_posix(sample), _as_index(sample, len(table)))
         rows += matched[:1]
         if not matched:
-            problems.append(f"{name}: no image has this name or index")
+            problems.append(f"{sample}: no image has this name or index")
         elif len(matched) > 1:
             shown = ", ".join(table.paths[matched[:3]])
-            problems.append(f"{name}: {len(matched)} images have this name: {shown}")
+            problems.append(f"{sample}: {len(matched)} images have this name: {shown}")
     if problems:
         raise ValueError(
             "Expected file names, ends of paths, or indices from 0 to "
@@ -127,8 +148,8 @@ def _posix(name: str | int) -> str:
 
 def _names(path: str) -> set[str]:
     """Names of an image: every end of its path, with and without the extension."""
-    parts = _posix(path).split("/")
-    ends = ["/".join(parts[start:]) for start in range(len(parts))]
+    folders = _posix(path).split("/")
+    ends = ["/".join(folders[start:]) for start in range(len(folders))]
     return {*ends, *(os.path.splitext(end)[0] for end in ends)}
 
 
@@ -186,6 +207,17 @@ class BoxedImages:
         classes: Class indices of each image: those with boxes, or else the true ones.
         class_names: Names of the classes.
         paths: Paths of the images.
+
+    Examples:
+        >>> boxes = np.array([[0, 1, 0, 2, 1, 0]])
+        >>> samples = BoxedImages(np.zeros((1, 2, 3, 3)), boxes, [[0]], ("cat",), ["a"])
+        >>> samples.size, samples.pairs, samples.boxes_of(0, 0).tolist()
+        ((2, 3), {(0, 0)}, [[1, 0, 2, 1]])
+        >>> samples.masks[0, :, :, 0].astype(int)
+        array([[0, 1, 1],
+               [0, 0, 0]])
+        >>> samples.draw(6)
+        (array([0]), array([0]))
     """
 
     images: np.ndarray

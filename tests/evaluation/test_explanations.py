@@ -14,8 +14,8 @@ from kerasloc.data.synthetic import PolygonConfig, other_masks, write_polygons
 from kerasloc.evaluation import EvaluationConfig
 from kerasloc.evaluation.explanations import (
     LossTerm,
+    distractor_masks,
     evaluate_explainer,
-    masks_of_others,
 )
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import AopcConfig, aopc, morf_curves
@@ -81,7 +81,7 @@ def evaluated(run):
     )
     table = data_config.evaluation_table(data, "test", NAMES)
     images = np.stack([load_image(path, (32, 32), 3) for path in table.paths])
-    others = masks_of_others(table, data.data_dir)
+    others = distractor_masks(table, data.data_dir)
     masks = [
         [np.zeros((32, 32), bool) if path == "" else read_mask(path) for path in paths]
         for paths in (table.masks, others)
@@ -249,6 +249,6 @@ def test_a_wrong_option_is_an_error_that_says_so(evaluated, options, message):
 
 def test_only_polygons_know_the_other_objects(evaluated, shapes, polygons):
     table = evaluated.table
-    assert masks_of_others(table, shapes) is None
+    assert distractor_masks(table, shapes) is None
     known = other_masks(polygons)
-    assert masks_of_others(table, polygons) == [known[path] for path in table.paths]
+    assert distractor_masks(table, polygons) == [known[path] for path in table.paths]
