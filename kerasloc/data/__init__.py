@@ -8,44 +8,22 @@ import importlib
 from typing import Any
 
 _NAMES = {
-    "table": ("Table", "check_disjoint", "only_classes", "select_classes"),
-    "splits": ("cut_validation",),
-    "validate": ("CheckReport", "check"),
-    "datasets": (
-        "read_chexpert",
-        "read_csv",
-        "read_dataset",
-        "read_folders",
-        "read_ham",
-        "read_imagenet_hvz",
-        "read_nih",
-        "read_nih_nci",
-        "read_vindr",
-        "read_voc",
-    ),
-    "datasets.chexpert": ("CHEXPERT_CLASSES",),
-    "datasets.nih14": ("NIH_CLASSES",),
-    "datasets.nih_nci": ("NCI_CLASSES",),
-    "datasets.vindr": ("VINDR_CLASSES",),
-    "datasets.voc": ("VOC_CLASSES",),
-    "synthetic": (
-        "PolygonConfig",
-        "SyntheticConfig",
-        "default_folder",
-        "default_polygons",
-        "other_masks",
-        "write_polygons",
-    ),
-    "class_names": ("ClassMapper",),
-    "samples": (
-        "load_image",
-        "num_classes",
-        "num_images",
-        "read_image",
-        "test_images",
-    ),
+    "table": "Table check_disjoint only_classes select_classes",
+    "splits": "cut_validation",
+    "validate": "CheckReport check",
+    "datasets": "read_chexpert read_csv read_dataset read_folders read_ham "
+    "read_imagenet_hvz read_nih read_nih_nci read_vindr read_voc",
+    "datasets.chexpert": "CHEXPERT_CLASSES",
+    "datasets.nih14": "NIH_CLASSES",
+    "datasets.nih_nci": "NCI_CLASSES",
+    "datasets.vindr": "VINDR_CLASSES",
+    "datasets.voc": "VOC_CLASSES",
+    "synthetic": "PolygonConfig SyntheticConfig default_folder default_polygons "
+    "other_masks write_polygons",
+    "class_names": "ClassMapper",
+    "samples": "load_image num_classes num_images read_image test_images",
 }
-_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = {name: module for module, ns in _NAMES.items() for name in ns.split()}
 
 __all__ = sorted(_MODULES)  # noqa: PLE0605 (a list)
 

@@ -43,19 +43,15 @@ class ClassMapper:
         self._names = [_split_synset(line.strip()) for line in lines if line.strip()]
         if not self._names:
             raise ValueError(
-                "Expected one class or more for a class mapper. Received: no class in "
-                f"{source!r}. Use a list of names, or a file with one per line."
+                f"Expected one class or more in source. Received: none in {source!r}. "
+                "Use a list of names, or a file with one per line."
             )
 
     def __len__(self) -> int:
-        """Number of classes."""
         return len(self._names)
 
     def name(self, index: int) -> str:
         """Return the first name of a class, without its synset id.
-
-        Args:
-            index: Class index, 0 to the number of classes - 1.
 
         Raises:
             ValueError: If there is no such class.
@@ -69,26 +65,18 @@ class ClassMapper:
     def index(self, name: str) -> int:
         """Return the index of the class with this synset id or name.
 
-        Args:
-            name: Synset id, or any of the names.
-
         Raises:
             ValueError: If no class has it, or several have.
         """
         matches = [i for i, names in enumerate(self._names) if name in names]
         if len(matches) == 1:
             return matches[0]
-        if matches:
-            ids = ", ".join(self._names[i][0] for i in matches)
-            raise ValueError(
-                f"Expected the name of one class. Received: {name!r}, which is that of "
-                f"{len(matches)}: {ids}. Use one of these."
-            )
         names = [word for words in self._names for word in words]
-        close = ", ".join(difflib.get_close_matches(str(name), names)) or names[0]
+        close = difflib.get_close_matches(str(name), names) or names[:1]
+        choices = [self._names[i][0] for i in matches] or close
         raise ValueError(
-            f"Expected the name of one of {len(self)} classes. Received: {name!r}. "
-            f"Similar names: {close}."
+            f"Expected the name of one of {len(self)} classes. Received: {name!r}, "
+            f"which {len(matches)} have. Use one of {', '.join(choices)}."
         )
 
 
@@ -105,9 +93,6 @@ def split_names(text: str) -> tuple[str, ...]:
 def spelling(name: str) -> str:
     """Reduce a name to what counts: no case, blanks, underscores or typical slips.
 
-    Args:
-        name: Name in any spelling.
-
     Examples:
         >>> spelling("Pleural_Thickening") == spelling("pleural thickening")
         True
@@ -117,11 +102,7 @@ def spelling(name: str) -> str:
 
 
 def with_nearest(name: str, valid: Iterable[str]) -> str:
-    """Format an invalid name with the valid one that is most similar.
-
-    Args:
-        name: Name in any spelling.
-        valid: Valid names, at least one.
+    """Format an invalid name with the most similar of one or more valid ones.
 
     Examples:
         >>> with_nearest("Pleural Thickning", ["Mass", "Pleural_Thickening"])
@@ -159,18 +140,13 @@ def match_names(
     matches = {name: by_key[spelling(name)] for name in counts}
     for name, match in matches.items():
         if name != match:
-            logger.warning(
-                "%s: %r is read as %r, %d times", source, name, match, counts[name]
-            )
+            message = "%s: %r is read as %r, %d times"
+            logger.warning(message, source, name, match, counts[name])
     return matches
 
 
 def choose_names(class_names: Iterable[str], valid: Sequence[str]) -> tuple[str, ...]:
     """Validate the classes that a caller selects.
-
-    Args:
-        class_names: Selected classes.
-        valid: Valid names.
 
     Raises:
         ValueError: If a class is not valid; lists the nearest.

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 SIDES = (45, 70, 140, 210, 380)
 POSITIONS = (5, 12, 15, 25, 50, 110)  # px
 INTENSITIES = (2, 5, 6, 11, 13, 26)  # of 0..255
-PROBABILITY, COMPATIBILITY, ITERATIONS = 0.7, 10, 5
+OPTIONS = PROBABILITY, COMPATIBILITY, ITERATIONS = 0.7, 10, 5
 MARGIN = 3  # widths around a box; beyond, the kernel is below 1.2 %
 BITS = 16  # classes in a channel of a file
 MAX_CLASSES = 4 * BITS
@@ -48,16 +48,15 @@ def refine_boxes(
     """Segment the objects in an image's boxes of a class, boolean (rows, cols).
 
     Each box is refined alone, by a dense CRF with a bilateral kernel whose widths
-    depend on the box's shorter side; the result is cut to the box. The CRF sees the box
-    and a margin of three widths, which takes a hundredth to all of the time and moves
-    the result as little as another origin of the approximating lattice does. A box
-    without any remaining pixel is kept whole, with a warning.
+    depend on the box's shorter side, on the box and a margin of three widths; the
+    result is cut to the box. A box without any remaining pixel is kept whole, with a
+    warning.
 
     Args:
         image: Image (rows, cols), or with 1 or 3 channels; uint8 or float in [0, 1].
         boxes: Rows x, y, w, h of the image, pixels, (k, 4).
-        probability: Probability that a pixel inside of the box is of the object, and
-            that one outside is not, above 0.5 and below 1.
+        probability: Probability of the object at a pixel inside of the box, and of its
+            absence outside, above 0.5 and below 1.
         compatibility: Weight of the kernel, positive.
         iterations: Number of iterations of the mean field, at least 1.
 
@@ -68,18 +67,12 @@ def refine_boxes(
     _densecrf()
     if not (0.5 < probability < 1 and compatibility > 0 and iterations >= 1):
         raise ValueError(
-            "Expected probability between 0.5 and 1, compatibility above 0 and "
-            f"iterations of at least 1. Received: {probability}, {compatibility} and "
-            f"{iterations}."
+            "Expected probability between 0.5 and 1, compatibility above 0, iterations "
+            f"of 1 or more. Received: {probability}, {compatibility} and {iterations}."
         )
     pixels = _as_pixels(image)
     mask = np.zeros(pixels.shape[:2], bool)
-    infer = functools.partial(
-        _infer,
-        probability=probability,
-        compatibility=compatibility,
-        iterations=iterations,
-    )
+    infer = functools.partial(_infer, probability, compatibility, iterations)
     for box in np.asarray(boxes, float).reshape(-1, 4):
         mask |= _refine(pixels, box, infer)
     return mask
@@ -197,10 +190,8 @@ def _refine(
     x, y, w, h = (int(value) for value in box)
     size_class = bisect.bisect_right(SIDES, min(box[2:]))
     margin *= POSITIONS[size_class]
-    near = (
-        slice(max(y - margin, 0), y + h + margin),
-        slice(max(x - margin, 0), x + w + margin),
-    )
+    cols = slice(max(x - margin, 0), x + w + margin)
+    near = (slice(max(y - margin, 0), y + h + margin), cols)
     refined = mask[near] & infer(pixels[near], mask[near], size_class)
     if refined.any():
         mask[near] = refined
@@ -210,12 +201,12 @@ def _refine(
 
 
 def _infer(
+    probability: float,
+    compatibility: float,
+    iterations: int,
     pixels: np.ndarray,
     mask: np.ndarray,
     size_class: int,
-    probability: float = PROBABILITY,
-    compatibility: float = COMPATIBILITY,
-    iterations: int = ITERATIONS,
 ) -> np.ndarray:
     """Mask of the more probable object among RGB pixels (rows, cols, 3), boolean."""
     crf = _densecrf().DenseCRF2D(*mask.shape[::-1], 2)
@@ -250,24 +241,20 @@ def _file_name(table: Table, row: int, boxes: np.ndarray) -> str:
         -(-len(table.class_names) // BITS),
         boxes.tolist(),
         (SIDES, POSITIONS, INTENSITIES, MARGIN),
-        (PROBABILITY, COMPATIBILITY, ITERATIONS),
+        OPTIONS,
     )
     return hashlib.sha256(repr(content).encode()).hexdigest()[:40] + ".png"
 
 
 def _write_all(table: Table, tasks: dict, progress: bool, workers: int) -> None:
     """Write the files of some rows: row -> path and boxes."""
+    import tensorflow as tf
     from tqdm import tqdm
 
-    bar = tqdm(
-        total=len(tasks),
-        desc="Refining boxes",
-        unit="image",
-        disable=not (progress and tasks),
-        leave=False,
-    )
     rows, channels = list(tasks), -(-len(table.class_names) // BITS)
-    with bar, _pool(min(workers, len(rows))) as pool:
+    hidden = not (progress and tasks)
+    bar = tqdm(rows, "Refining boxes", unit="image", disable=hidden, leave=False)
+    with bar, _pool(min(workers, len(rows))) as pool, tf.device("CPU:0"):
         # in chunks: a pool would read all images before the first is done
         for start in range(0, len(rows), 4 * workers):
             chunk = rows[start : start + 4 * workers]
@@ -276,7 +263,8 @@ def _write_all(table: Table, tasks: dict, progress: bool, workers: int) -> None:
             run = map if pool is None else pool.map
             masks = run(_class_bits, images, boxes, [channels] * len(chunk))
             for row, bits in zip(chunk, masks, strict=True):
-                _write(tasks[row][0], bits)
+                with atomic_write(tasks[row][0]) as partial:
+                    partial.write_bytes(tf.io.encode_png(bits).numpy())
                 bar.update()
 
 
@@ -290,13 +278,10 @@ def _pool(workers: int):
 
 def _read(table: Table, row: int) -> np.ndarray:
     """The upright image of a row, uint8, (rows, cols, 3)."""
-    import tensorflow as tf
-
     from kerasloc.data.decode import decode
 
-    with tf.device("CPU:0"):
-        image = decode(str(table.paths[row]), int(table.orientations[row]), 3)
-        return _as_pixels(image.numpy())
+    image = decode(str(table.paths[row]), int(table.orientations[row]), 3)
+    return _as_pixels(image.numpy())
 
 
 def _class_bits(pixels: np.ndarray, boxes: np.ndarray, channels: int) -> np.ndarray:
@@ -307,11 +292,3 @@ def _class_bits(pixels: np.ndarray, boxes: np.ndarray, channels: int) -> np.ndar
         mask = refine_boxes(pixels, boxes[index == k, :4])
         bits[..., k // BITS] |= mask * np.uint16(1 << k % BITS)
     return bits
-
-
-def _write(path: pathlib.Path, bits: np.ndarray) -> None:
-    """Write a file that is complete or absent."""
-    import tensorflow as tf
-
-    with tf.device("CPU:0"), atomic_write(path) as partial:
-        partial.write_bytes(tf.io.encode_png(bits).numpy())

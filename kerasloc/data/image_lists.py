@@ -21,7 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.problems import check_on_error, listing, report_problems
+from kerasloc.data.problems import (
+    check_choice,
+    check_on_error,
+    listing,
+    report_problems,
+)
 from kerasloc.data.table import Table
 from kerasloc.io import write_text
 
@@ -43,12 +48,7 @@ logger = logging.getLogger(__name__)
 def read_lists(folder: PathLike) -> dict[str, list[str]]:
     """Read the names of the images on each list of a folder, in their order.
 
-    Args:
-        folder: Folder of the files above. Blank lines do not count, nor do repeated
-            names of a list.
-
-    Returns:
-        "train", and those of "val", "test" and "annotated" that exist.
+    Blank lines do not count, nor do repeated names of a list.
 
     Raises:
         ValueError: If there is no list, two files for one, no training image, an empty
@@ -60,9 +60,8 @@ def read_lists(folder: PathLike) -> dict[str, list[str]]:
         below = sorted(path.name for path in folder.glob("*/") if _find_files(path))
         advice = f"Name one of {', '.join(below)} in it. " if below else ""
         raise ValueError(
-            f"Expected lists of images ({', '.join(sum(FILES.values(), ()))}) in a "
-            f"folder. Received: {folder}, without any. {advice}Use "
-            "utils/make_splits.py to make them."
+            f"Expected lists, such as {', '.join(sum(FILES.values(), ()))}. Received: "
+            f"{folder}, without any. {advice}Use utils/make_splits.py to make them."
         )
     for name in LISTED:
         if len(files.get(name, ())) > 1:
@@ -70,10 +69,11 @@ def read_lists(folder: PathLike) -> dict[str, list[str]]:
                 f"Expected one file for the list {name}. Received: "
                 f"{', '.join(map(str, files[name]))}. Remove all but one."
             )
-    lists = {
-        name: list(dict.fromkeys(line for path in paths for line in _read_lines(path)))
-        for name, paths in files.items()
-    }
+    lists = {}
+    for name, paths in files.items():
+        texts = "\n".join(path.read_text(encoding="utf-8-sig") for path in paths)
+        names = map(str.strip, texts.split("\n"))
+        lists[name] = list(dict.fromkeys(filter(None, names)))
     _check_lists(lists, str(folder))
     return lists
 
@@ -109,9 +109,7 @@ def write_lists(folder: PathLike, lists: Lists) -> None:
     }
     existing = [path for paths in _find_files(folder).values() for path in paths]
     conflicting = [
-        str(path)
-        for path in existing
-        if path not in texts or path.read_text(encoding="utf-8") != texts[path]
+        str(p) for p in existing if p.read_text(encoding="utf-8") != texts.get(p)
     ]
     rule = f"Expected no other lists in {folder}, as they are not overwritten"
     report_problems(conflicting, rule, remedy="Remove these, or use another folder.")
@@ -129,8 +127,7 @@ def apply_lists(table: Table, lists: Lists, on_error: str = "raise") -> Table:
         table: The data; its splits are replaced.
         lists: Image names by "train", "val", "test" and "annotated". A name is that of
             a file or any end of its path, such as ``patient1/study1/view1.jpg``.
-        on_error: "raise", or "skip" to ignore, with a warning, names that the table
-            does not have.
+        on_error: "raise", or "skip" (with a warning) names that the table lacks.
 
     Raises:
         ValueError: If the lists are not valid (see ``read_lists``), or a name matches
@@ -168,11 +165,8 @@ def apply_lists(table: Table, lists: Lists, on_error: str = "raise") -> Table:
     annotated = np.isin(np.arange(len(table)), rows[ANNOTATED])
     without = annotated & (splits == "train") & ~has_boxes(table)
     if without.any():
-        logger.warning(
-            "%d training images on the list annotated have no boxes:\n%s",
-            without.sum(),
-            listing(table.paths[without], 3),
-        )
+        message = "%d training images on the list annotated have no boxes:\n%s"
+        logger.warning(message, without.sum(), listing(table.paths[without], 3))
     return _without_boxes(table, (splits == "train") & ~annotated, splits)
 
 
@@ -199,8 +193,7 @@ def keep_boxes(table: Table, share: float, seed: int = 0) -> Table:
     """
     if not 0 <= share <= 1:
         raise ValueError(
-            "Expected a share of the training images with boxes in [0, 1]. Received: "
-            f"{share}. Use 0.5 for half of them."
+            f"Expected share in [0, 1]. Received: {share}. Use 0.5 for half."
         )
     rows = np.flatnonzero(has_boxes(table) & (table.splits == "train"))
     rows = rows[np.argsort(image_names(table)[rows])]
@@ -219,9 +212,6 @@ def image_names(table: Table) -> np.ndarray:
     """Shortest names that distinguish all images, (n,) str.
 
     File names, or with as many of their folders, the same for all, as it takes.
-
-    Args:
-        table: The data.
 
     Raises:
         ValueError: If two images have the same path.
@@ -245,11 +235,8 @@ def image_names(table: Table) -> np.ndarray:
 
 def _check_lists(lists: Lists, source: str) -> None:
     """Raise unless lists, called ``source``, are complete and disjoint."""
-    unknown = [str(name) for name in lists if name not in FILES]
-    if unknown:
-        raise ValueError(
-            f"Expected lists among {', '.join(FILES)}. Received: {', '.join(unknown)}."
-        )
+    for name in lists:
+        check_choice("lists", name, FILES)
     if not lists.get("train"):
         only = f"only {', '.join(lists)}" if lists else "none"
         received = "an empty one" if "train" in lists else only
@@ -259,9 +246,8 @@ def _check_lists(lists: Lists, source: str) -> None:
         )
     if ANNOTATED in lists and not lists[ANNOTATED]:
         raise ValueError(
-            'Expected training images with boxes on the list "annotated". Received: an '
-            f"empty one in {source}. Remove it to train on all boxes of the training "
-            "images, or train with --box-share 0 on labels alone."
+            f'Expected images on the list "annotated". Received: an empty one in '
+            f"{source}. Remove it to train on all boxes; --box-share 0 trains on none."
         )
     lists_by_image = collections.defaultdict(list)
     for name in LISTED:
@@ -283,11 +269,6 @@ def _find_files(folder: Path) -> dict[str, list[Path]]:
     return {name: paths for name, paths in files.items() if paths}
 
 
-def _read_lines(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig") as file:
-        return [name for line in file if (name := line.strip())]
-
-
 def _split_path(path: str) -> tuple[str, ...]:
     """Folders and file name of a path."""
     return tuple(posixpath.normpath(str(path).replace(os.sep, "/")).split("/"))
@@ -307,17 +288,8 @@ def _match_rows(table: Table, lists: Lists, on_error: str) -> dict[str, np.ndarr
         "Expected a name on a list to match one image",
         remedy="Write more of its path: patient1/view1.jpg, not view1.jpg.",
     )
-    report_problems(
-        [
-            f"{image} ({name})"
-            for name, images in lists.items()
-            for image in images
-            if not rows[image]
-        ],
-        "Expected the images on a list in the table",
-        on_error,
-        'Remove them, or skip them with on_error="skip".',
-    )
+    absent = [f"{i} ({name})" for name in lists for i in lists[name] if not rows[i]]
+    report_problems(absent, "Expected the images on a list in the table", on_error)
     return {
         name: np.unique([row for image in images for row in rows[image]]).astype(int)
         for name, images in lists.items()

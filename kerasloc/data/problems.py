@@ -7,15 +7,10 @@ logger = logging.getLogger(__name__)
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Validate an argument that takes one of several words.
-
-    Args:
-        name: Name of the argument, for the message.
-        value: Received value.
-        choices: Valid values.
+    """Validate the value of an argument that takes one of several words.
 
     Raises:
-        ValueError: If ``value`` is not among them.
+        ValueError: If ``value`` is not among ``choices``.
 
     Examples:
         >>> check_choice("on_error", "skip", ("raise", "skip"))
@@ -67,11 +62,7 @@ def report_problems(
 
 
 def listing(problems: Iterable[str], limit: int = 10) -> str:
-    """Format problems, one per line.
-
-    Args:
-        problems: Texts.
-        limit: Maximum number of lines; a last line counts the rest.
+    """Format problems, one per line; above the limit, a last line counts the rest.
 
     Examples:
         >>> print(listing(["line 2", "line 5", "line 9"], limit=1))
@@ -80,5 +71,5 @@ def listing(problems: Iterable[str], limit: int = 10) -> str:
     """
     problems = list(problems)
     more = len(problems) - limit
-    rest = [f"... and {more} more"] if more > 0 else []
+    rest = [f"... and {more} more"] * (more > 0)
     return "\n".join(f"  {line}" for line in problems[:limit] + rest)

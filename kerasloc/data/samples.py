@@ -24,8 +24,7 @@ def read_image(
 
     Args:
         index: Number of the image, as in ``test_images``. None: a random one.
-        data_dir: Folder with ``test/CLASS/*``. None: the embedded synthetic data in
-            ``data/``, made if absent.
+        data_dir: Folder with ``test/CLASS/*``. None: the embedded synthetic data.
         im_size: Size of the result, a number or (rows, cols). None: that of the file.
         channels: 1 or 3.
         seed: Seed of the random choice.
@@ -39,8 +38,7 @@ def read_image(
     index = operator.index(index)
     if not 0 <= index < len(table):
         raise ValueError(
-            f"Expected the index of a test image, 0..{len(table) - 1}. Received: "
-            f"{index}. Use num_images for their number."
+            f"Expected index of a test image in 0..{len(table) - 1}. Received: {index}."
         )
     image = load_image(table.paths[index], im_size, channels)
     return image, int(table.class_index[index])
@@ -58,7 +56,7 @@ def load_image(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not an image, or has another number of channels.
+        ValueError: If it is not an image, or has another number of channels.
     """
     import tensorflow as tf
 
@@ -70,37 +68,23 @@ def load_image(
             if size is not None:
                 image = resize(image, checks.as_size(size))
     except tf.errors.OpError as error:
-        raise ValueError(
-            f"Expected an image with {channels} channels in {path}. Received: "
-            f"{error.message}"
-        ) from error
+        rule = f"Expected an image with {channels} channels in {path}"
+        raise ValueError(f"{rule}. Received: {error.message}") from error
     return image.numpy()
 
 
 def num_images(data_dir: PathLike | None = None) -> int:
-    """Count the images in the test folder.
-
-    Args:
-        data_dir: Folder as in ``read_image``.
-    """
+    """Count the images in the test folder."""
     return len(_test_table(data_dir))
 
 
 def num_classes(data_dir: PathLike | None = None) -> int:
-    """Count the classes of the data.
-
-    Args:
-        data_dir: Folder as in ``read_image``.
-    """
+    """Count the classes of the data."""
     return len(_test_table(data_dir).class_names)
 
 
 def test_images(data_dir: PathLike | None = None) -> list[str]:  # noqa: PT028
-    """List the paths of the images in the test folder, sorted.
-
-    Args:
-        data_dir: Folder as in ``read_image``.
-    """
+    """List the paths of the images in the test folder, sorted."""
     return _test_table(data_dir).paths.tolist()
 
 

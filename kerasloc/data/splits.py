@@ -70,7 +70,7 @@ def cut_validation(table: Table, share: float, seed: int = 0) -> Table:
     Args:
         table: The data; its "test" and "" images stay unchanged.
         share: Share of the "train" images, between 0 and 1.
-        seed: Seed of the choice; the same seed, the same images.
+        seed: Seed of the choice.
 
     Raises:
         ValueError: If the share is not between 0 and 1, or nothing can be cut.
@@ -82,10 +82,7 @@ def cut_validation(table: Table, share: float, seed: int = 0) -> Table:
         Table(6 images: 4 train, 2 val; 2 classes: x, y; 0 boxes; 0 masks)
     """
     if not 0 < share < 1:
-        raise ValueError(
-            f"Expected a validation share between 0 and 1. Received: {share}. Use 0.2 "
-            "for a fifth of the training images."
-        )
+        raise ValueError(f"Expected share between 0 and 1. Received: {share}.")
     if (table.splits == "val").any():
         return table
     rows = np.flatnonzero(table.splits == "train")
@@ -131,8 +128,7 @@ def make_lists(
             of the training images (otherwise; "official" keeps existing ones).
 
     Returns:
-        "train", "val", "test", sorted, and "annotated": the training images with boxes,
-        if there are any.
+        "train", "val", "test", and "annotated" if training images have boxes; sorted.
 
     Raises:
         ValueError: If the table does not have what the protocol needs, or an argument
@@ -144,15 +140,22 @@ def make_lists(
         >>> {name: len(images) for name, images in lists.items()}
         {'train': 7, 'val': 1, 'test': 2}
     """
-    _check_arguments(protocol, fold, val_share)
+    check_choice("protocol", protocol, PROTOCOLS)
+    folds = FOLDS if protocol in FOLDED else 1
+    if fold not in range(folds):
+        rule = f"Expected a fold of {protocol} from 0 to {folds - 1}"
+        raise ValueError(f"{rule}. Received: {fold!r}.")
+    if not 0 < val_share < 0.5:
+        rule = "Expected val_share between 0 and 0.5"
+        raise ValueError(f"{rule}. Received: {val_share}. Use 0.1 for a tenth.")
     draw = _Draw(table, fold, seed, val_share)
-    split = {
-        "official": _split_official,
-        "classification": _split_classification,
-        "no-boxes": _split_no_boxes,
-        "localization": _split_localization,
-    }[protocol]
-    splits = split(draw)
+    if protocol in ("no-boxes", "localization") and not draw.annotated.any():
+        raise ValueError(
+            f"Expected images with boxes to test on by the protocol {protocol}. "
+            f"Received: {len(table)} images, none with a box. Put the file of boxes "
+            "beside the data, or use classification or official."
+        )
+    splits = getattr(draw, protocol.replace("-", "_"))()
     lists = {name: draw.names[splits == name].tolist() for name in LISTED}
     empty = [name for name, images in lists.items() if not images]
     if empty:
@@ -166,7 +169,7 @@ def make_lists(
 
 
 class _Draw:
-    """The table sorted by name, and random choices of its images.
+    """The table sorted by name, random choices of its images, and the protocols.
 
     ``units`` are numbers of patients; ``strata`` are to be spread evenly: the images
     with boxes, those without, and of either those with each label.
@@ -183,17 +186,66 @@ class _Draw:
         self.units = np.unique(keys, return_inverse=True)[1]
         strata = [boxed, ~boxed, labels & boxed[:, None], labels & ~boxed[:, None]]
         self.strata = np.column_stack(strata).astype(float)
+        # of patients who have an image with boxes
+        self.with_boxes = np.isin(self.units, self.units[boxed])
 
-    def with_boxes(self) -> np.ndarray:
-        """Mask of the images of patients who have an image with boxes, (n,)."""
-        return np.isin(self.units, self.units[self.annotated])
+    def official(self) -> np.ndarray:
+        """Splits of the table, with some "train" images made "val"."""
+        splits = self.table.splits
+        missing = [name for name in ("train", "test") if name not in splits]
+        if missing:
+            raise ValueError(
+                "Expected the official splits of the dataset for the protocol official."
+                f" Received: a table without {' and '.join(missing)} images. Put the "
+                "official lists beside the data, or use classification."
+            )
+        check_disjoint(self.table)
+        if "val" in splits:
+            return splits
+        return np.where(splits == "train", self._split(splits == "train"), splits)
 
-    def test_fold(self, images: np.ndarray) -> np.ndarray:
+    def classification(self) -> np.ndarray:
+        """Splits with a fifth of the images to test on."""
+        test = self._test_fold(np.ones(len(self.names), bool), "patients")
+        return np.where(test, "test", self._split(~test, 1 - 1 / FOLDS))
+
+    def no_boxes(self) -> np.ndarray:
+        """Splits with the annotated images to test on, patients without to train on."""
+        patients = len(np.unique(self.units[~self.with_boxes]))
+        if patients < 2:
+            raise ValueError(
+                "Expected images of two or more patients without any box, to train and "
+                f"validate on. Received: {self.annotated.sum()} of {len(self.names)} "
+                f"images with boxes, {patients} patients without any. Add images, or "
+                "use localization (and train with --box-share 0)."
+            )
+        return np.where(self.annotated, "test", self._split(~self.with_boxes))
+
+    def localization(self) -> np.ndarray:
+        """Splits with a fifth of the annotated to test on, half of the rest in use."""
+        annotated, kind = self.annotated, "patients who have an image with boxes"
+        test = self._test_fold(self.with_boxes, kind)
+        sides = self._split(~test)
+        total = round(UNANNOTATED_SHARE * (~annotated).sum())
+        val = round(self.val_share * total)
+        order = np.random.default_rng((self.seed, 2)).permutation(len(annotated))
+        splits = np.where(annotated, np.where(test, "test", sides), "")
+        for name, count in (("val", val), ("train", total - val)):
+            splits[order[(~annotated & (sides == name))[order]][:count]] = name
+        return splits
+
+    def _test_fold(self, images: np.ndarray, kind: str) -> np.ndarray:
         """Mask of the test fold among some images (masks over all), (n,)."""
+        count = len(np.unique(self.units[images]))
+        if count < FOLDS:
+            raise ValueError(
+                f"Expected {FOLDS} {kind}, or more, for {FOLDS} folds. Received: "
+                f"{count} (of {len(images)} images). Add images, or use official."
+            )
         rng = np.random.default_rng(self.seed)
         return self._deal(images, np.full(FOLDS, 1 / FOLDS), rng) == self.fold
 
-    def split(self, images: np.ndarray, of_all: float = 1) -> np.ndarray:
+    def _split(self, images: np.ndarray, of_all: float = 1) -> np.ndarray:
         """Split of some images, a share "val" and the rest "train"; "" for others.
 
         ``of_all``: their share of all images, if ``val_share`` is one of all.
@@ -209,94 +261,3 @@ class _Draw:
         dealt = np.full(len(images), -1)
         dealt[images] = deal_groups(self.strata[images], units, shares, rng)
         return dealt
-
-
-def _split_official(draw: _Draw) -> np.ndarray:
-    """Splits of the table, with some "train" images made "val"."""
-    missing = [name for name in ("train", "test") if name not in draw.table.splits]
-    if missing:
-        raise ValueError(
-            "Expected the official splits of the dataset for the protocol official. "
-            f"Received: a table without {' and '.join(missing)} images. Put the "
-            "official lists beside the data, or use classification."
-        )
-    check_disjoint(draw.table)
-    splits = draw.table.splits
-    if "val" in splits:
-        return splits
-    return np.where(splits == "train", draw.split(splits == "train"), splits)
-
-
-def _split_classification(draw: _Draw) -> np.ndarray:
-    """Splits with a fifth of the images to test on."""
-    _check_patients(draw, draw.units, "patients")
-    test = draw.test_fold(np.ones(len(draw.names), bool))
-    return np.where(test, "test", draw.split(~test, 1 - 1 / FOLDS))
-
-
-def _split_no_boxes(draw: _Draw) -> np.ndarray:
-    """Splits with the annotated images to test on, patients without to train on."""
-    _check_annotated(draw, "no-boxes")
-    without = ~draw.with_boxes()
-    patients = len(np.unique(draw.units[without]))
-    if patients < 2:
-        raise ValueError(
-            "Expected images of two or more patients without any box, to train and "
-            "validate on by the protocol no-boxes. Received: "
-            f"{draw.annotated.sum()} of {len(without)} images with boxes, {patients} "
-            "patients without any. Add images without boxes, or use localization "
-            "(and train with --box-share 0)."
-        )
-    return np.where(draw.annotated, "test", draw.split(without))
-
-
-def _split_localization(draw: _Draw) -> np.ndarray:
-    """Splits with a fifth of the annotated to test on, half of the others in use."""
-    _check_annotated(draw, "localization")
-    annotated = draw.annotated
-    boxed = draw.units[annotated]
-    _check_patients(draw, boxed, "patients who have an image with boxes")
-    test = draw.test_fold(draw.with_boxes())
-    sides = draw.split(~test)
-    total = round(UNANNOTATED_SHARE * (~annotated).sum())
-    val = round(draw.val_share * total)
-    order = np.random.default_rng((draw.seed, 2)).permutation(len(annotated))
-    splits = np.where(annotated, np.where(test, "test", sides), "")
-    for name, count in (("val", val), ("train", total - val)):
-        splits[order[(~annotated & (sides == name))[order]][:count]] = name
-    return splits
-
-
-def _check_arguments(protocol: str, fold: int, val_share: float) -> None:
-    """Raise unless protocol, fold and share are valid."""
-    check_choice("protocol", protocol, PROTOCOLS)
-    folds = FOLDS if protocol in FOLDED else 1
-    if fold not in range(folds):
-        raise ValueError(
-            f"Expected a fold of {protocol} from 0 to {folds - 1}. Received: {fold!r}."
-        )
-    if not 0 < val_share < 0.5:
-        raise ValueError(
-            f"Expected val_share between 0 and 0.5. Received: {val_share}. Use 0.1 for "
-            "a tenth."
-        )
-
-
-def _check_annotated(draw: _Draw, protocol: str) -> None:
-    """Raise unless an image has a box."""
-    if not draw.annotated.any():
-        raise ValueError(
-            f"Expected images with boxes to test on by the protocol {protocol}. "
-            f"Received: {len(draw.names)} images, none with a box. Put the file of the "
-            "boxes beside the data, or use classification or official."
-        )
-
-
-def _check_patients(draw: _Draw, units: np.ndarray, kind: str) -> None:
-    """Raise unless every test fold can get a patient."""
-    count = len(np.unique(units))
-    if count < FOLDS:
-        raise ValueError(
-            f"Expected {FOLDS} {kind}, or more, for {FOLDS} folds. Received: {count} "
-            f"(of {len(draw.names)} images). Add images, or use official."
-        )

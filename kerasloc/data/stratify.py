@@ -55,10 +55,7 @@ def choose_groups(
 
 
 def deal_groups(
-    strata: np.ndarray,
-    groups: np.ndarray,
-    shares: np.ndarray,
-    rng: np.random.Generator,
+    strata: np.ndarray, groups: np.ndarray, shares: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Deal groups to shares, so that every stratum is shared alike.
 
@@ -96,21 +93,12 @@ def deal_groups(
         dealt[group] = gain.argmax()
         missing[dealt[group]] -= relative[group]
     for members in (boxed, np.ones(len(counts), bool)):
-        _fill_empty(dealt, members, sizes, len(shares))
+        for share in range(len(shares)) if members.sum() >= len(shares) else ():
+            held = np.bincount(dealt[members], minlength=len(shares))
+            if not held[share]:  # the smallest group of the largest share fills it
+                candidates = np.flatnonzero(members & (dealt == held.argmax()))
+                dealt[candidates[sizes[candidates].argmin()]] = share
     return dealt[groups]
-
-
-def _fill_empty(
-    dealt: np.ndarray, members: np.ndarray, sizes: np.ndarray, count: int
-) -> None:
-    """Move the smallest of some groups from the largest share to each empty one."""
-    if members.sum() < count:
-        return
-    for share in range(count):
-        held = np.bincount(dealt[members], minlength=count)
-        if not held[share]:
-            candidates = np.flatnonzero(members & (dealt == held.argmax()))
-            dealt[candidates[sizes[candidates].argmin()]] = share
 
 
 def _sum_by_group(strata: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ The check, the ``tf.data`` pipeline and the evaluation read this table and nothi
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -69,17 +69,14 @@ class Table:
         orientations: npt.ArrayLike | None = None,
     ):
         count = len(np.atleast_1d(paths))
+        orientations = np.ones(count) if orientations is None else orientations
+        texts = {"paths": paths, "masks": masks, "splits": splits, "groups": groups}
         columns = {
-            "paths": _strings(paths, count, "paths"),
             "class_names": tuple(str(name) for name in class_names),
             "labels": np.asarray(labels, np.float32),
             "boxes": box_rows.as_rows([] if boxes is None else boxes),
-            "masks": _strings(masks, count, "masks"),
-            "splits": _strings(splits, count, "splits"),
-            "groups": _strings(groups, count, "groups"),
-            "orientations": np.ones(count, np.int32)
-            if orientations is None
-            else np.asarray(orientations, np.int32),
+            "orientations": np.asarray(orientations, np.int32),
+            **{name: _strings(texts[name], count, name) for name in texts},
         }
         for name, column in columns.items():
             object.__setattr__(self, name, column)
@@ -88,7 +85,6 @@ class Table:
         _check_values(self)
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self.paths)
 
     def __repr__(self):
@@ -119,10 +115,7 @@ class Table:
         return dataclasses.replace(self, boxes=boxes, **columns)
 
     def split(self, name: str) -> "Table":
-        """Select the images of a split; without any, the table is empty.
-
-        Args:
-            name: "train", "val", "test" or "".
+        """Select the images of "train", "val", "test" or ""; maybe none.
 
         Raises:
             ValueError: If it is another name.
@@ -155,12 +148,8 @@ class Table:
 def select_classes(table: Table, class_names: Iterable[str]) -> Table:
     """Select and order classes; all images stay.
 
-    Args:
-        table: The data.
-        class_names: Names among those of the table.
-
     Raises:
-        ValueError: If a name is not among them.
+        ValueError: If a name is not one of the table.
 
     Examples:
         >>> table = Table(["a.png"], ("cat", "dog"), [[1, 0]])
@@ -175,8 +164,11 @@ def select_classes(table: Table, class_names: Iterable[str]) -> Table:
             f"{', '.join(unknown)} besides. Use the names of the table."
         )
     columns = [table.class_names.index(name) for name in names]
-    boxes = _select_boxes(table, columns)
-    labels = table.labels[:, columns]
+    index = np.full(len(table.class_names), -1)
+    index[columns] = np.arange(len(columns))
+    boxes, labels = table.boxes.copy(), table.labels[:, columns]
+    boxes[:, 5] = index[boxes[:, 5].astype(int)]
+    boxes = boxes[boxes[:, 5] >= 0]
     return dataclasses.replace(table, class_names=names, labels=labels, boxes=boxes)
 
 
@@ -203,26 +195,21 @@ def only_classes(table: Table, names: Iterable[str]) -> Table:
             f"Expected two or more classes among {', '.join(valid)}. Received: "
             f"{', '.join(names) or 'none'}. Use other names."
         )
-    columns = [valid.index(name) for name in names]
-    positive = table.labels[:, columns] == 1
+    positive = table.labels[:, [valid.index(name) for name in names]] == 1
     rows = np.flatnonzero(positive.sum(axis=1) == 1)
-    selected, labels = table.subset(rows), positive[rows]
-    counts = labels.sum(axis=0)
+    counts = positive[rows].sum(axis=0)
     if not counts.all():
         received = [f"{n} of {name}" for name, n in zip(names, counts, strict=True)]
         raise ValueError(
             "Expected images with only one of the classes for each of them. Received: "
             f"{', '.join(received)}. Use others among {', '.join(valid)}."
         )
-    boxes = _select_boxes(selected, columns)
-    return dataclasses.replace(selected, class_names=names, labels=labels, boxes=boxes)
+    selected = select_classes(table.subset(rows), names)
+    return dataclasses.replace(selected, labels=positive[rows])
 
 
 def check_disjoint(table: Table) -> None:
-    """Validate that no group (patient) and no file is in two splits.
-
-    Args:
-        table: The data; images whose split or group is "" are not compared.
+    """Validate that no group (patient) and no file is in two splits; "" is no group.
 
     Raises:
         ValueError: If a group or file is; lists all.
@@ -233,7 +220,7 @@ def check_disjoint(table: Table) -> None:
         Traceback (most recent call last):
         ValueError: Expected every group (such as a patient) in one split only...
     """
-    files = np.array([os.path.realpath(path) for path in table.paths], str)
+    files = np.array(list(map(os.path.realpath, table.paths)), str)
     kinds = {"group (such as a patient)": table.groups, "file": files}
     for kind, values in kinds.items():
         compared = (values != "") & (table.splits != "")
@@ -246,15 +233,6 @@ def check_disjoint(table: Table) -> None:
             f"Expected every {kind} in one split only",
             remedy="Move all of its images to one split.",
         )
-
-
-def _select_boxes(table: Table, columns: Sequence[int]) -> np.ndarray:
-    """Boxes of some classes, with their new class indices, (m, 6)."""
-    index = np.full(len(table.class_names), -1)
-    index[columns] = np.arange(len(columns))
-    boxes = table.boxes.copy()
-    boxes[:, 5] = index[boxes[:, 5].astype(int)]
-    return boxes[boxes[:, 5] >= 0]
 
 
 def _strings(values: npt.ArrayLike | None, count: int, name: str) -> np.ndarray:
