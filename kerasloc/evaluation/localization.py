@@ -41,7 +41,7 @@ from kerasloc.runs import weights_of_run
 logger = logging.getLogger(__name__)
 
 THRESHOLDS = (0.1, 0.25, 0.5)
-IN_MEMORY = 2**28  # numbers; more maps than this are kept in a temporary file
+IN_MEMORY = 2**28  # values of maps
 CENTER_ATTENDED = 0.47  # value of a Gaussian in [0, 1] whose soft mask is attended
 AVERAGES = ("macro", "micro", "weighted")
 RANKINGS = ("auroc", "average_precision", "point", "center_point")
@@ -114,7 +114,7 @@ def evaluate_maps(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable
 
 @contextlib.contextmanager
 def predict_maps(
-    wrapper: Localizer, table: Table, batch_size: int = 16
+    wrapper: Localizer, table: Table, batch_size: int = 16, in_memory: int = IN_MEMORY
 ) -> Iterator[MapPredictions]:
     """Predict the images of a table; many maps are kept in a file inside the block.
 
@@ -122,6 +122,7 @@ def predict_maps(
         wrapper: Wrapper of a network with the outputs ``logits`` and ``maps``.
         table: Images.
         batch_size: Number of images in a batch.
+        in_memory: Largest number of map values in memory; more are kept in a file.
     """
     network = wrapper.config
     boxed = np.unique(table.boxes[:, 0].astype(int))
@@ -129,7 +130,7 @@ def predict_maps(
     logits, rows, overlaps = [], [np.empty((0, 6))], []
     fields = ("image", "boxes", "index")
     with contextlib.ExitStack() as stack:
-        maps = _allocate(stack, shape)
+        maps = _allocate(stack, shape, in_memory)
         for batch in read_batches(network, table, fields, batch_size, "Predicting"):
             outputs = run(wrapper.model, wrapper.prepare(batch["image"]))
             logits.append(outputs["logits"])
@@ -155,8 +156,10 @@ def predict_maps(
         )
 
 
-def _allocate(stack: contextlib.ExitStack, shape: tuple[int, ...]) -> np.ndarray:
-    if np.prod(shape) <= IN_MEMORY:
+def _allocate(
+    stack: contextlib.ExitStack, shape: tuple[int, ...], in_memory: int
+) -> np.ndarray:
+    if np.prod(shape) <= in_memory:
         return np.empty(shape, np.float32)
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     path = pathlib.Path(folder) / "maps.npy"

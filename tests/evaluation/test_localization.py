@@ -13,7 +13,7 @@ import kerasloc
 from kerasloc.configs import NetworkConfig
 from kerasloc.data import load_image
 from kerasloc.data.config import DataConfig, evaluation_table
-from kerasloc.evaluation import EvaluationConfig, evaluate_run, localization
+from kerasloc.evaluation import EvaluationConfig, evaluate_run
 from kerasloc.evaluation.localization import (
     MapPredictions,
     class_table,
@@ -111,17 +111,14 @@ def test_images_are_normalized_for_the_network(wrap, table):
         np.testing.assert_allclose(predictions.logits, expected["logits"], atol=1e-4)
 
 
-def test_many_maps_lie_in_a_temporary_file_also_after_an_error(
-    wrapper, table, monkeypatch
-):
+def test_many_maps_lie_in_a_file_that_an_error_removes_too(wrapper, table):
     with predict_maps(wrapper, table) as predictions:
         assert not isinstance(predictions.maps, np.memmap)
         expected = predictions.maps.copy()
-    monkeypatch.setattr(localization, "IN_MEMORY", 10)
     paths = []
 
     def fail():
-        with predict_maps(wrapper, table) as predictions:
+        with predict_maps(wrapper, table, in_memory=10) as predictions:
             paths.append(pathlib.Path(predictions.maps.filename))
             assert paths[0].is_file()
             np.testing.assert_array_equal(predictions.maps, expected)

@@ -1,6 +1,7 @@
 """scripts/compare_explanations.py: which models it asks about which images."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import types
@@ -11,7 +12,7 @@ import pytest
 from kerasloc import HalfModel
 from kerasloc.data import read_folders
 from kerasloc.data.synthetic import SyntheticConfig, write
-from kerasloc.evaluation import compare as compared
+from kerasloc.models import families
 
 FAST = ("--grid", "2", "--limit", "2")
 
@@ -28,7 +29,7 @@ def unseen(shapes):
 
 
 @pytest.fixture
-def stand_in(monkeypatch, unseen):
+def stand_in(unseen):
     """In the place of every model: one that knows the brightness of the image."""
 
     class Model:
@@ -45,10 +46,10 @@ def stand_in(monkeypatch, unseen):
         def low_res_cam(self, images, classes, squeeze=True):
             return images[:, ::8, ::8, 0]
 
-    def load(path, family=None):
-        return Model()
-
-    monkeypatch.setattr(compared, "load_wrapper", load)
+    record = families.get("half")
+    localizer = dataclasses.replace(record, localizer=lambda path: Model())
+    with families.registered(localizer):
+        yield
 
 
 def read(place):
@@ -85,9 +86,9 @@ def test_models_are_compared_on_the_same_images(main, runs, unseen, tmp_path, ca
     assert first[4:] == pytest.approx([first[4]] * 4)
 
 
-def test_the_newest_run_of_the_type_is_taken(main, runs, stand_in, monkeypatch):
-    monkeypatch.chdir(runs.parent)
-    main(["--type", "half", *FAST, "--methods", "high", "random"])
+def test_the_newest_run_of_the_type_is_taken(main, runs, stand_in):
+    words = ["--type", "half", "--results-dir", str(runs), *FAST]
+    main([*words, "--methods", "high", "random"])
     rows = read(runs / "half" / "shapes" / "comparison")
     assert [row["method"] for row in rows] == ["high", "random"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from kerasloc.data import config as data_config
 from kerasloc.data import read_folders
-from kerasloc.evaluation import classification, quantities
+from kerasloc.evaluation import classification
 from kerasloc.evaluation.refinement import THRESHOLDS, PairScores
 from kerasloc.models import families
 from kerasloc.runs import read_config
@@ -101,7 +101,7 @@ def test_several_runs_are_collected(main, results, measured, caplog):
     accuracy = [float(r["value"]) for r in rows if r["quantity"] == "accuracy"]
     mean = float(scores["accuracy"]["value_mean"])
     assert mean == pytest.approx(np.mean(accuracy))
-    assert "auroc_macro" in scores
+    assert "f1_macro" in scores
 
 
 # On which images
@@ -199,19 +199,16 @@ def test_without_a_run_it_says_what_to_run_first(failure):
     assert "pretrain_half.py and then python scripts/train_full.py" in said
 
 
-def test_a_run_that_is_not_there_is_named(failure, results):
-    said = failure("--type", "half", "--results-name", "nowhere")
-    assert "results/half/nowhere" in said
-
-
-def test_a_run_of_the_other_family_is_refused(failure, results):
-    said = failure("--type", "half", "--weights", "results/full/shapes")
-    assert "Expected runs of one family. Received: full, half" in said
-
-
-def test_a_checkpoint_of_a_half_model_is_refused(failure, results):
-    said = failure("--type", "half", "--checkpoint", "last")
-    assert "Leave it out" in said
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--results-name", "nowhere"], "results/half/nowhere"),
+        (["--weights", "results/full/shapes"], "one family. Received: full, half"),
+        (["--checkpoint", "last"], "checkpoint last"),
+    ],
+)
+def test_a_wrong_run_is_named(failure, results, words, message):
+    assert message in failure("--type", "half", *words)
 
 
 def test_data_of_other_classes_is_refused(failure, results, folder):
@@ -286,25 +283,15 @@ def test_a_network_of_maps_is_measured_by_its_family(main, map_run, caplog):
     assert not (folder.parent / "collected").exists()
 
 
-def test_a_run_of_maps_knows_its_family_itself(main, map_run):
-    folder = map_run("a")
-    main(["--weights", str(folder), "--batch-size", "5"])
-    everything = json.loads((folder / "evaluation" / "evaluation.json").read_text())
-    assert everything["images"] == 12
-    assert len(everything["rows"]) == 6
-
-
 def test_several_runs_of_maps_are_collected(main, map_run):
-    folders = [map_run(f"s{seed}", seed) for seed in range(3)]
-    main(["--weights", *map(str, folders)])
-    place = folders[0].parent / "collected"
+    folders = [map_run(f"s{seed}", seed) for seed in range(2)]
+    main(["--weights", *map(str, folders), "--batch-size", "5"])
+    target = folders[0].parent / "collected"
     runs = [read(folder / "evaluation" / "metrics.csv") for folder in folders]
-    for number, row in enumerate(read(place / "collected.csv")):
+    for number, row in enumerate(read(target / "collected.csv")):
         values = [float(run[number]["auroc"]) for run in runs]
         assert float(row["auroc_mean"]) == pytest.approx(np.mean(values))
-        assert float(row["auroc_std"]) == pytest.approx(np.std(values, ddof=1))
-        assert row["runs"] == "3"
-    assert len(read(place / "runs.csv")) == 18
+    assert [row["run"] for row in read(target / "runs.csv")[::6]] == ["s0", "s1"]
 
 
 def test_runs_of_different_families_are_refused(failure, map_run):
@@ -314,36 +301,6 @@ def test_runs_of_different_families_are_refused(failure, map_run):
     said = failure("--type", "pylon", "--weights", folders[1])
     assert "Received: fpn, pylon" in said
     assert not (folders[1] / "evaluation").exists()
-
-
-def test_validation_images_can_be_asked_for_of_a_run_of_maps(main, map_run):
-    folder = map_run("a")
-    main(["--type", "pylon", "--split", "val"])
-    everything = json.loads((folder / "evaluation-val/evaluation.json").read_text())
-    assert everything["split"] == "val"
-    assert everything["images"] == 4  # held out of the 24 for training
-
-
-def test_data_without_boxes_has_no_columns_of_localization(
-    main, map_run, several, tmp_path
-):
-    folder = map_run("a")
-    lines = (several / "data.csv").read_text().splitlines()
-    rows = list(csv.DictReader(lines))
-    kept = {row["image"]: row for row in rows if row["split"] == "test"}
-    columns = ["image", "split", "circle", "star_3_1", "star_5_2"]
-    text = [",".join(columns)]
-    for row in kept.values():
-        text.append(
-            ",".join([str(several / row["image"])] + [row[c] for c in columns[1:]])
-        )
-    (tmp_path / "plain.csv").write_text("\n".join(text))
-    main(["--type", "pylon", "--data-dir", "plain.csv"])
-    rows = read(folder / "evaluation" / "metrics.csv")
-    assert rows[0]["images"] == "12"
-    assert not any(
-        key.startswith(("point", "iobb", "iou", "center")) for key in rows[0]
-    )
 
 
 @pytest.mark.parametrize(
@@ -374,12 +331,6 @@ def test_another_checkpoint_of_a_run_is_measured_in_a_folder_of_its_own(main, ma
     assert not (folder / "evaluation").exists()
     main([*words, "--split", "val"])
     assert (folder / "evaluation-val-best-tiou" / "metrics.csv").is_file()
-
-
-def test_a_checkpoint_that_is_not_there_is_named(failure, map_run):
-    folder = map_run("a")
-    said = failure("--weights", folder, "--checkpoint", "best-tior")
-    assert "best-tior.weights.h5" in said
 
 
 def test_the_help_names_the_families(main, capsys):
@@ -413,9 +364,8 @@ def explainer_run(shapes, tmp_path):
 
 
 def test_explainer_classifiers_and_their_phases_are_measured_and_collected(
-    main, failure, explainer_run, caplog, monkeypatch
+    main, failure, explainer_run, caplog
 ):
-    monkeypatch.setattr(quantities, "_draw", lambda *_: None)
     phase = explainer_run / "phase1-classifier"
     words = ["--weights", str(explainer_run), str(phase), "--aopc-images", "1"]
     with caplog.at_level("INFO"):

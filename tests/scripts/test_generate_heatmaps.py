@@ -1,6 +1,7 @@
 """scripts/generate_heatmaps.py: which rows it draws of which model, and where."""
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -13,8 +14,8 @@ from PIL import Image
 from kerasloc import HAM, ExplainerClassifier, HalfModel, Pylon
 from kerasloc.data import load_image, read_folders
 from kerasloc.evaluation import pages
-from kerasloc.localizers import loading as trained_models
 from kerasloc.metrics import point_hits, resize_maps
+from kerasloc.models import families
 
 COLUMNS = ["image", "class", "label", "probability", "hit", "page", "row", "x", "y"]
 
@@ -108,18 +109,16 @@ def test_hits_are_those_of_the_boxes(main, half, plain, tmp_path):
         assert line["hit"] == str(int(row.hit))
 
 
-def test_rows_are_ten_a_page(main, half, plain):
-    main(["--weights", str(half), "--output", "out"])
-    assert [len(rows) for _, rows in plain] == [10, 2]
-
-
 def test_pages_of_an_earlier_call_are_removed(main, half, plain, tmp_path):
     words = ["--weights", str(half), "--output", "out", "--rows-per-page"]
     main([*words, "4"])
     (tmp_path / "out" / "page-of-mine.png").touch()
-    main([*words, "12"])
+    assert [len(rows) for _, rows in plain] == [4, 4, 4]
+    main([*words[:-1]])
+    assert [len(rows) for _, rows in plain[3:]] == [10, 2]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["heatmaps.csv", "page-001.png", "page-of-mine.png"]
+    pages = ["page-001.png", "page-002.png", "page-of-mine.png"]
+    assert names == ["heatmaps.csv", *pages]
 
 
 # Which rows
@@ -164,16 +163,12 @@ def test_other_data_without_boxes_has_neither_hit_nor_miss(
 # Which model
 
 
-def test_the_newest_run_of_a_family_is_taken(main, half, plain, monkeypatch):
-    monkeypatch.chdir(half.parents[2])
-    main(["--type", "half", "--limit", "1", "--output", "out"])
-    assert plain[0][0].startswith("half/shapes, ")
-
-
-def test_a_weight_file_of_a_run_is_taken(main, half, plain):
-    main(
-        ["--weights", str(half / "best.weights.h5"), "--limit", "1", "--output", "out"]
-    )
+@pytest.mark.parametrize("option", ["--type", "--weights"])
+def test_the_newest_run_or_a_weight_file_is_taken(main, half, plain, option):
+    value = "half" if option == "--type" else str(half / "best.weights.h5")
+    results = str(half.parents[1])
+    words = [option, value, "--results-dir", results, "--limit", "1"]
+    main([*words, "--output", "out"])
     assert plain[0][0].startswith("half/shapes, ")
 
 
@@ -290,11 +285,12 @@ def explainer(tmp_path_factory):
 
 
 @pytest.fixture
-def loaded(main, explainer, monkeypatch):
+def loaded(explainer):
     """The script loads that very wrapper, which has been compiled."""
-    monkeypatch.setattr(
-        trained_models, "load_wrapper", lambda path, family: explainer[0]
-    )
+    record = families.get("explainer")
+    localizer = dataclasses.replace(record, localizer=lambda path: explainer[0])
+    with families.registered(localizer):
+        yield
 
 
 def test_an_explanation_is_drawn_once_and_as_it_is(
