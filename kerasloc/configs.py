@@ -18,8 +18,8 @@ def option(
         default: Default value.
         help: Noun phrase that says what the option is, with its range and unit.
         choices: Allowed values.
-        **metadata: Further entries of the field's metadata, such as ``low``: the
-            smallest allowed value, and ``flags``: other spellings on a command line.
+        **metadata: Further entries of the field's metadata, such as ``low`` and
+            ``high``, the allowed range, and ``flags``, spellings on a command line.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def field_rules(config: Any) -> dict[str, bool]:
     """Check the fields of a dataclass made with :func:`option` by their metadata.
 
     Returns:
-        Rules for :func:`check_rules`: whole numbers, ``low`` and ``choices``.
+        Rules for :func:`check_rules`: whole numbers, ``low``, ``high``, ``choices``.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
@@ -66,12 +66,14 @@ def field_rules(config: Any) -> dict[str, bool]:
     rules = {}
     for field in dataclasses.fields(config):
         name, value = field.name, getattr(config, field.name)
-        low, choices = field.metadata.get("low"), field.metadata.get("choices")
+        low, high, choices = map(field.metadata.get, ("low", "high", "choices"))
         if choices is not None:
             rules[f"{name} of {', '.join(map(str, choices))}"] = value in choices
         elif field.type is int:
             rules[f"{name} of a whole number"] = int(value) == value
-        if low is not None:
+        if high is not None:
+            rules[f"{name} in {low}..{high}"] = low <= value <= high
+        elif low is not None:
             rules[f"{name} of at least {low}"] = value >= low
     return rules
 

@@ -38,48 +38,29 @@ def nested_radius(outer: Star | None) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Polygon:
-    """Shape in a picture, with or without an outer shape around it.
-
-    Attributes:
-        star: (p, q) of the shape.
-        outer: (p, q) of the shape around it, or None.
-        center: Row and column, pixels.
-        radius: Radius of the circle around both, pixels.
-        turns: Angles of the shape and of the outer one, radians.
-        colors: RGB in [0, 1] of the shape and of the outer one, (2, 3).
-    """
+    """Shape in a picture, with or without an outer shape around it."""
 
     star: Star
     outer: Star | None
-    center: np.ndarray
-    radius: float
-    turns: np.ndarray
-    colors: np.ndarray
+    center: np.ndarray  # row and column, pixels
+    radius: float  # of the circle around both, pixels
+    turns: np.ndarray  # angles of the shape and of the outer one, radians
+    colors: np.ndarray  # RGB in [0, 1] of the shape and of the outer one, (2, 3)
 
     def layers(self, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Signed distances (size, size) and colors of the outer shape and the shape.
-
-        Args:
-            size: Side of the picture, pixels.
-        """
+        """Signed distances (size, size) and colors of the outer shape and the shape."""
         _, distance, angle = polar(self.center, size)
         stars = [(self.star, self.radius * nested_radius(self.outer), 0)]
         if self.outer is not None:
             stars.insert(0, (self.outer, self.radius, 1))
+        angles = angle + UP + self.turns[:, None, None]
         return [
-            (
-                signed_distance(star, distance, angle + UP + self.turns[i], radius),
-                self.colors[i],
-            )
+            (signed_distance(star, distance, angles[i], radius), self.colors[i])
             for star, radius, i in stars
         ]
 
     def mask(self, size: int) -> np.ndarray:
-        """Mask (size, size) of the shape with its outer shape, occluded or not.
-
-        Args:
-            size: Side of the picture, pixels.
-        """
+        """Mask (size, size) of the shape with its outer shape, occluded or not."""
         return self.layers(size)[0][0] > 0
 
 
@@ -89,11 +70,6 @@ def draw(
     """Draw a picture with or without the target.
 
     A pixel belongs to a shape when its center does.
-
-    Args:
-        rng: Random generator.
-        config: Settings of the data.
-        present: Presence of the target.
 
     Returns:
         Picture uint8 (size, size, 3), and the masks (size, size) of the visible pixels
@@ -118,13 +94,7 @@ def draw(
 def scene(
     rng: np.random.Generator, config: PolygonConfig, present: bool
 ) -> tuple[list[Polygon], np.ndarray]:
-    """Draw the polygons of a picture, the target first, and the color of the ground.
-
-    Args:
-        rng: Random generator.
-        config: Settings of the data.
-        present: Presence of the target.
-    """
+    """Draw the polygons of a picture, the target first, and the color of the ground."""
     low, high = config.shapes
     count = int(rng.integers(low, high + 1))
     centers, radii = _positions(rng, config, count)
@@ -133,18 +103,12 @@ def scene(
         kinds[0] = (config.target, config.outer)
     turns = rng.uniform(0, 2 * np.pi, (count, 2)) * config.rotation
     colors, ground = _colors(rng, config, count)
-    polygons = [
-        Polygon(*kind, *geometry)
-        for kind, *geometry in zip(kinds, centers, radii, turns, colors, strict=True)
-    ]
-    return polygons, ground
+    rows = zip(kinds, centers, radii, turns, colors, strict=True)
+    return [Polygon(*kind, *geometry) for kind, *geometry in rows], ground
 
 
 def _depths(rng, polygons: list[Polygon], config: PolygonConfig) -> list[int]:
-    """Order the polygons from the lowest to the one on top.
-
-    The target, number 0, rises until at most ``config.occlusion`` of it is hidden.
-    """
+    """Order the polygons; the target, number 0, rises until enough is visible."""
     count = len(polygons)
     if config.occlusion == 0:
         return [*range(1, count), 0]
@@ -204,10 +168,7 @@ def cells_per_side(count: int) -> int:
 
 
 def _colors(rng, config: PolygonConfig, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Colors (count, 1 or 2, 3) of shapes and outer shapes, and of the ground (3,).
-
-    Colors that are not fixed are drawn to differ from the color beneath them.
-    """
+    """Colors (count, 1 or 2, 3) of shapes and outer shapes, and of the ground (3,)."""
     nested = any(outer for _, outer in config.kinds)
     settings = [config.background, config.color, config.outer_color][: 2 + nested]
     ground, *layers = (None if c is None else np.array(c) / 255 for c in settings)
@@ -217,19 +178,15 @@ def _colors(rng, config: PolygonConfig, count: int) -> tuple[np.ndarray, np.ndar
     used: list = []
     for _ in range(1 if config.same_color else count):
         colors = [ground, *fixed]
-        for color in layers:
-            distinct = _distinct_color(rng, colors, used) if color is None else color
-            colors.append(distinct)
+        for c in layers:
+            colors.append(_distinct_color(rng, colors, used) if c is None else c)
         sets.append(colors[-len(layers) :])
         used += colors if config.overlap else []
     return np.broadcast_to(sets, (count, len(layers), 3)), ground
 
 
 def _distinct_color(rng, below: Sequence, used: Sequence) -> np.ndarray:
-    """Draw RGB in [0, 1], (3,): the first of some that is distinct enough, or the best.
-
-    It differs from the colors ``below`` in lightness, to be visible in gray, too.
-    """
+    """Draw RGB in [0, 1], (3,); differ from colors below in lightness, as in gray."""
     tries = rng.random((COLORS, 3))
     grays = np.reshape(below, (-1, 3)).mean(axis=1)
     lightness = np.abs(tries.mean(axis=1)[:, None] - grays) / LIGHTNESS_GAP

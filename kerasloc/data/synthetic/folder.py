@@ -25,14 +25,14 @@ def make_folder(
 
     Args:
         folder: Folder to write.
-        settings: Description of the data; only values that json restores.
+        settings: Description of the data.
         fill: Function that writes all files into an empty folder and returns further
             entries of annotations.json.
 
     Raises:
         ValueError: If the folder holds something else.
     """
-    folder = Path(folder)
+    folder, settings = Path(folder), json.loads(json.dumps(settings))
     if _is_complete(folder, settings):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -58,11 +58,10 @@ def _is_complete(folder: Path, settings: dict) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         recorded = None
     if recorded != settings:
-        content = "other files" if recorded is None else recorded
         raise ValueError(
             f"Expected an empty or new folder for synthetic data with {settings}. "
-            f"Received: {folder}, which holds {content}. Remove it or name another "
-            "folder."
+            f"Received: {folder}, which holds {recorded or 'other files'}. Remove it "
+            "or name another folder."
         )
     return True
 
@@ -72,6 +71,29 @@ def with_bar(jobs: Sequence[Any]) -> Iterable[Any]:
     from tqdm import tqdm
 
     return tqdm(jobs, "drawing", unit="image", disable=len(jobs) < BAR_FROM)
+
+
+def write_classes(folder: Path, images: Iterable[tuple]) -> dict[str, dict]:
+    """Write images of one class each with their masks.
+
+    Args:
+        folder: Folder to write.
+        images: Split, class name, number, picture, and boolean masks by kind: ``masks``
+            are those of objects, which have boxes.
+
+    Returns:
+        Boxes, and paths of masks by kind, by path of the image.
+    """
+    content: dict[str, dict] = {"boxes": {}, "masks": {}}
+    for split, name, number, picture, masks in images:
+        image = f"{split}/{name}/{number:04d}.png"
+        save_png(folder / image, picture)
+        for kind, mask in masks.items():
+            content.setdefault(kind, {})[image] = f"{kind}/{image}"
+            save_png(folder / kind / image, mask)
+        if "masks" in masks:
+            content["boxes"][image] = [[*box_around(masks["masks"]), name]]
+    return content
 
 
 def box_around(mask: np.ndarray) -> list[int]:
@@ -88,12 +110,7 @@ def box_around(mask: np.ndarray) -> list[int]:
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:
-    """Write an 8-bit PNG, and its folder if absent.
-
-    Args:
-        path: File to write.
-        pixels: uint8 (rows, cols) or (rows, cols, 3); boolean masks become 0 and 255.
-    """
+    """Write an 8-bit PNG, and its folder if absent; masks become 0 and 255."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)

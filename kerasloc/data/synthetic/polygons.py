@@ -15,17 +15,17 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerasloc.configs import check_rules
+from kerasloc.configs import check_rules, option
 from kerasloc.data.datasets.folders import ANNOTATIONS, FOLDERS
 from kerasloc.data.synthetic.flat import cells_per_side, draw, nested_radius
-from kerasloc.data.synthetic.folder import box_around, make_folder, save_png, with_bar
+from kerasloc.data.synthetic.folder import make_folder, with_bar, write_classes
 from kerasloc.data.synthetic.stars import (
     CIRCLE,
     Star,
@@ -36,6 +36,7 @@ from kerasloc.data.synthetic.stars import (
 
 CLASSES = ("absent", "present")
 FORMAT = 1
+COLORS = ("color", "outer_color", "background")
 CENTER_PIXEL = 0.75  # radius of a circle that holds a pixel's center at any position
 SIMPLE: Mapping[str, Any] = {
     "others": (CIRCLE,),
@@ -55,33 +56,6 @@ class PolygonConfig:
     circle, as "circle" or -1. With an outer shape, the target is the shape within that
     outer one, and its box and mask surround both.
 
-    Args:
-        target: Shape that makes an image "present".
-        outer: Shape around the target, which is required for it to count. None: none.
-        others: Other shapes. With outer shapes, any pair of a shape (the target's, too)
-            and an outer shape is another shape, except the target's pair.
-        other_outers: Outer shapes of other shapes, in addition to the target's; None
-            for no outer shape.
-        size: Side of the square images, pixels, 16 or more.
-        train: Training images, (absent, present), or their sum.
-        val: Validation images, the same; 0 for none.
-        test: Test images, the same; 0 for none.
-        seed: Random seed; with split, class and number it determines an image.
-        shapes: Smallest and largest number of shapes in an image, the target included.
-        radius: Smallest and largest radius of the circle around a shape: shares of the
-            side up to 0.5, or pixels from 1.
-        rotation: Random rotation of the shapes; without it a corner is on top.
-        overlap: Permission to overlap. Overlapping shapes of one color merge.
-        occlusion: Largest hidden share of the target, up to 0.9; at 0 the target is on
-            top. Needs overlap.
-        noise: Standard deviation of the grain, for values in [0, 1].
-        antialias: Soft outlines. Masks are the same.
-        color: RGB (0 to 255) of all shapes. None: random.
-        outer_color: RGB of all outer shapes. None: random.
-        background: RGB of the ground. None: random, which takes far more images to
-            learn.
-        same_color: One color for all shapes of an image.
-
     Raises:
         ValueError: If a value is out of its range, or the shapes are too small for
             their pixels or too many for their image.
@@ -92,35 +66,69 @@ class PolygonConfig:
         ((5, 2), (5, 5))
     """
 
-    target: Star = (5, 2)
-    outer: Star | None = None
-    others: tuple[Star, ...] = (CIRCLE, (3, 1), (4, 1))
-    other_outers: tuple[Star | None, ...] = (None,)
-    size: int = 64
-    train: tuple[int, int] = (200, 200)
-    val: tuple[int, int] = (40, 40)
-    test: tuple[int, int] = (100, 100)
-    seed: int = 0
-    shapes: tuple[int, int] = (2, 3)
-    radius: tuple[float, float] = (0.16, 0.25)
-    rotation: bool = True
-    overlap: bool = False
-    occlusion: float = 0.0
-    noise: float = 0.03
-    antialias: bool = True
-    color: tuple[int, int, int] | None = (230, 200, 60)
-    outer_color: tuple[int, int, int] | None = None
-    background: tuple[int, int, int] | None = (30, 30, 30)
-    same_color: bool = False
+    target: tuple[int, int] = option(
+        (5, 2),
+        "Shape that makes an image present: P corners, each joined to the Q-th next "
+        "(5/2 is a pentagram), or circle.",
+    )
+    outer: tuple[int, int] | None = option(
+        None, "Shape around the target, a condition for present, or none."
+    )
+    others: tuple[Star, ...] = option(
+        (CIRCLE, (3, 1), (4, 1)), "Kinds of other shapes."
+    )
+    other_outers: tuple[Star | None, ...] = option(
+        (None,), "Shapes around other shapes, in addition to --outer, or none."
+    )
+    size: int = option(64, "Side of the square images, pixels, 16 or more.")
+    train: tuple[int, int] = option(
+        (200, 200),
+        "Number of images for training, over all classes; for polygons also two "
+        "numbers, of absent and of present images.",
+    )
+    val: tuple[int, int] = option(
+        (40, 40), "Number of images for validation, like --train; 0 for none."
+    )
+    test: tuple[int, int] = option(
+        (100, 100), "Number of images for testing, the same."
+    )
+    seed: int = option(0, "Seed of all images.")
+    shapes: tuple[int, int] = option(
+        (2, 3), "Smallest and largest number of shapes in an image, with the target."
+    )
+    radius: tuple[float, float] = option(
+        (0.16, 0.25),
+        "Smallest and largest radius, shares of the side up to 0.5 or pixels from 1.",
+    )
+    rotation: bool = option(
+        True, "Rotate shapes by any angle, or keep a corner on top."
+    )
+    overlap: bool = option(False, "Allow overlapping shapes; those of one color merge.")
+    occlusion: float = option(
+        0.0, "Largest hidden share of the target; needs --overlap."
+    )
+    noise: float = option(0.03, "Standard deviation of the noise, of values in 0..1.")
+    antialias: bool = option(True, "Draw soft outlines; masks are the same.")
+    color: tuple[int, int, int] | None = option(
+        (230, 200, 60),
+        "Color of all shapes: red, green and blue from 0 to 255, or any.",
+    )
+    outer_color: tuple[int, int, int] | None = option(
+        None, "Color of all outer shapes, the same."
+    )
+    background: tuple[int, int, int] | None = option(
+        (30, 30, 30), "Color of the background, the same."
+    )
+    same_color: bool = option(False, "Use the same color for all shapes of an image.")
 
     def __post_init__(self) -> None:
-        values: dict[str, Any] = {n: _pair(getattr(self, n), n) for n in FOLDERS}
         outers = (self.outer, *self.other_outers)
         outers = tuple(s if s is None else parse_star(s) for s in outers)
+        values: dict[str, Any] = {n: _pair(getattr(self, n), n) for n in FOLDERS}
         values |= {"target": parse_star(self.target), "outer": outers[0]}
-        values |= {"others": tuple(map(parse_star, self.others))}
-        values |= {"other_outers": outers[1:]}
-        for name in ("shapes", "radius", "color", "outer_color", "background"):
+        values["others"] = tuple(map(parse_star, self.others))
+        values["other_outers"] = outers[1:]
+        for name in ("shapes", "radius", *COLORS):
             value = getattr(self, name)
             if value is not None:
                 values[name] = tuple(value) if np.iterable(value) else (value,)
@@ -131,11 +139,7 @@ class PolygonConfig:
 
     @classmethod
     def simplified(cls, **changes: Any) -> "PolygonConfig":
-        """The target and one circle (absent: two), fixed colors, no noise, no overlap.
-
-        Args:
-            changes: Settings that differ, as for the class.
-        """
+        """The target and one circle (absent: two), fixed colors, no noise, apart."""
         return cls(**{**SIMPLE, **changes})
 
     @property
@@ -167,12 +171,7 @@ class PolygonConfig:
 def default_polygons(
     root: str | os.PathLike = "data", config: PolygonConfig | None = None
 ) -> Path:
-    """Write synthetic polygons if absent and return their folder.
-
-    Args:
-        root: Parent folder.
-        config: Settings of the data. None: the defaults.
-    """
+    """Write synthetic polygons into ``root`` if absent and return their folder."""
     config = config or PolygonConfig()
     return write_polygons(Path(root) / config.name, config)
 
@@ -180,14 +179,13 @@ def default_polygons(
 def write_polygons(folder: str | os.PathLike, config: PolygonConfig) -> Path:
     """Write images, masks and boxes, or reuse a folder of the same settings.
 
-    Args:
-        folder: Folder to write; it appears when it is complete.
-        config: Settings of the data.
-
     Raises:
         ValueError: If the folder holds something else.
     """
-    return make_folder(folder, _settings(config), lambda new: _write_all(new, config))
+    images = _images(config)
+    return make_folder(
+        folder, _settings(config), lambda new: write_classes(new, images)
+    )
 
 
 def render_polygons(
@@ -215,11 +213,7 @@ def render_polygons(
 
 
 def other_masks(folder: str | os.PathLike) -> dict[str, str]:
-    """Paths of the masks of the other shapes, by path of the image.
-
-    Args:
-        folder: Folder of synthetic polygons; paths begin with it, as in the table of
-            ``kerasloc.data.read_folders``.
+    """Paths of the masks of the other shapes, by path of the image as in its table.
 
     Raises:
         ValueError: If the folder does not hold synthetic polygons.
@@ -248,41 +242,42 @@ def _pair(count: Any, name: str) -> tuple[int, ...]:
     return int(first), int(counts.sum() - first)
 
 
-def _within(values: Iterable[Any], low: float, high: float, kind: Any = Real) -> bool:
+def _within(values: Iterable, low: float, high: float = np.inf, kind=Integral) -> bool:
     return all(isinstance(v, kind) and low <= v <= high for v in values)
-
-
-def _is_range(pair: tuple, low: float, high: float, kind: Any = Real) -> bool:
-    return len(pair) == 2 and _within(pair, low, high, kind) and pair[0] <= pair[1]
 
 
 def _ranges(config: PolygonConfig) -> dict[str, bool]:
     """Rules for the types and ranges of the values."""
-    colors = (config.color, config.outer_color, config.background)
-    fixed = [color for color in colors if color is not None]
+    fixed = [rgb for n in COLORS if (rgb := getattr(config, n)) is not None]
+    shapes, radius = config.shapes, config.radius
     return {
-        "size as integer of 16 or more": _within((config.size,), 16, np.inf, Integral),
+        "size as integer of 16 or more": _within([config.size], 16),
         "train of one image per class or more": min(config.train) >= 1,
         **{
-            f"{name} of one image per class or more, or 0": min(pair) >= 1
-            or pair == (0, 0)
+            f"{name} of one image per class or more, or 0": (
+                min(pair) >= 1 or pair == (0, 0)
+            )
             for name, pair in (("val", config.val), ("test", config.test))
         },
-        "seed as integer of 0 or more": _within((config.seed,), 0, np.inf, Integral),
+        "seed as integer of 0 or more": _within([config.seed], 0),
         "other shapes than the target": bool(config.kinds),
         "others without the target": config.target not in config.others,
-        "shapes as integers of 1 or more, ascending": _is_range(
-            config.shapes, 1, np.inf, Integral
+        "shapes as integers of 1 or more, ascending": (
+            len(shapes) == 2 and _within(shapes, 1) and shapes[0] <= shapes[1]
         ),
         "radius in 0..0.5 of the side, or in pixels from 1 to half of it, ascending": (
-            _is_range(config.radius, 1e-9, 0.5)
-            or _is_range(config.radius, 1, config.size / 2)
+            len(radius) == 2
+            and (
+                _within(radius, 1e-9, 0.5, Real)
+                or _within(radius, 1, config.size / 2, Real)
+            )
+            and radius[0] <= radius[1]
         ),
-        "occlusion in 0..0.9": _within((config.occlusion,), 0, 0.9),
+        "occlusion in 0..0.9": _within([config.occlusion], 0, 0.9, Real),
         "overlap for an occlusion": config.overlap or config.occlusion == 0,
-        "noise in 0..0.5": _within((config.noise,), 0, 0.5),
+        "noise in 0..0.5": _within([config.noise], 0, 0.5, Real),
         "red, green and blue for a color, integers in 0..255": all(
-            len(rgb) == 3 and _within(rgb, 0, 255, Integral) for rgb in fixed
+            len(rgb) == 3 and _within(rgb, 0, 255) for rgb in fixed
         ),
         "fixed colors that differ": len(set(fixed)) == len(fixed),
     }
@@ -308,14 +303,10 @@ def _capacity(config: PolygonConfig) -> dict[str, bool]:
 
 
 def _settings(config: PolygonConfig) -> dict:
-    """Settings as annotations.json holds them."""
-    values = {"format": FORMAT, "kind": "polygons", **dataclasses.asdict(config)}
-    return json.loads(json.dumps(values))
+    return {"format": FORMAT, "kind": "polygons", **dataclasses.asdict(config)}
 
 
-def _write_all(folder: Path, config: PolygonConfig) -> dict:
-    """Write images and masks; return boxes and masks of targets, masks of others."""
-    content: dict[str, dict] = {"boxes": {}, "masks": {}, "others": {}}
+def _images(config: PolygonConfig) -> Iterator[tuple]:
     jobs = [
         (split, label, number)
         for split in FOLDERS
@@ -324,12 +315,5 @@ def _write_all(folder: Path, config: PolygonConfig) -> dict:
     ]
     for split, label, number in with_bar(jobs):
         picture, target, rest = render_polygons(config, split, label, number)
-        image = f"{split}/{CLASSES[label]}/{number:04d}.png"
-        content["others"][image] = f"others/{image}"
-        save_png(folder / image, picture)
-        save_png(folder / content["others"][image], rest)
-        if label:
-            content["masks"][image] = f"masks/{image}"
-            content["boxes"][image] = [[*box_around(target), CLASSES[label]]]
-            save_png(folder / content["masks"][image], target)
-    return content
+        masks = {"masks": target, "others": rest} if label else {"others": rest}
+        yield split, CLASSES[label], number, picture, masks

@@ -10,13 +10,20 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from kerasloc.configs import check_rules
+from kerasloc.configs import check_rules, field_rules, option
 from kerasloc.data.datasets.reading import XYWH
-from kerasloc.data.synthetic.folder import box_around, make_folder, save_png, with_bar
+from kerasloc.data.synthetic.folder import (
+    box_around,
+    make_folder,
+    save_png,
+    with_bar,
+    write_classes,
+)
 from kerasloc.data.synthetic.textured import SHAPES, draw, draw_several
 
 SPLIT_NUMBERS = {"train": 0, "test": 1}
@@ -34,19 +41,6 @@ class SyntheticConfig:
     An image holds one object, of its class. With ``most_objects`` over 1 (multi-label
     data) it holds up to that number of objects, or none, all of different classes.
 
-    Args:
-        classes: Number of classes, 2 to 12.
-        size: Side of the square images, pixels, 16 or more.
-        train: Number of training images, spread evenly over the classes.
-        test: Number of test images.
-        seed: Random seed; with split and number it determines an image.
-        distractors: Largest number of small shapes of any hue in an image; the
-            smallest is half of it.
-        object_share: Smallest and largest share of the image that the objects cover
-            together.
-        noise: Standard deviation of the grain, for values in [0, 1].
-        most_objects: Largest number of objects in an image, 1 to ``classes``.
-
     Raises:
         ValueError: If a value is out of its range.
 
@@ -56,31 +50,37 @@ class SyntheticConfig:
         (('circle', 'star_3_1', 'star_5_2'), 'synthetic-96px-3classes-seed0')
     """
 
-    classes: int = 4
-    size: int = 96
-    train: int = 640
-    test: int = 200
-    seed: int = 0
-    distractors: int = 8
-    object_share: tuple[float, float] = (0.06, 0.16)
-    noise: float = 0.03
-    most_objects: int = 1
+    classes: int = option(4, "Number of classes, 2 to 12.", low=2, high=len(SHAPES))
+    size: int = option(96, "Side of the square images, pixels, 16 or more.", low=16)
+    train: int = option(640, "Number of images for training, over all classes.")
+    test: int = option(200, "Number of images for testing, the same.")
+    seed: int = option(0, "Seed of all images.", low=0)
+    distractors: int = option(
+        8, "Largest number of small further shapes in an image; half at least.", low=0
+    )
+    object_share: tuple[float, float] = option(
+        (0.06, 0.16),
+        "Smallest and largest share of the image that the objects cover, together.",
+    )
+    noise: float = option(
+        0.03, "Standard deviation of the noise, of values in 0..1.", low=0, high=0.5
+    )
+    most_objects: int = option(
+        1,
+        "Largest number of objects of different classes in an image; over 1, images "
+        "have several labels or none, in data.csv.",
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "object_share", tuple(self.object_share))
         low, high = self.object_share
         rules = {
-            f"classes in 2..{len(SHAPES)}": 2 <= self.classes <= len(SHAPES),
-            "size of 16 pixels or more": self.size >= 16,
             "train of one image per class or more": self.train >= self.classes,
             "test of one image per class or more": self.test >= self.classes,
-            "seed of 0 or more": self.seed >= 0,
-            "distractors of 0 or more": self.distractors >= 0,
             "object_share in 0.02..0.2, ascending": 0.02 <= low <= high <= 0.2,
-            "noise in 0..0.5": 0 <= self.noise <= 0.5,
             "most_objects in 1..classes": 1 <= self.most_objects <= self.classes,
         }
-        check_rules(rules, self)
+        check_rules(field_rules(self) | rules, self)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -92,11 +92,8 @@ class SyntheticConfig:
         """Unique name of the data, such as ``synthetic-96px-4classes-seed0``."""
         defaults = dataclasses.asdict(SyntheticConfig())
         defaults["most_objects"] = MULTI_LABEL if self.multi_label else 1
-        changed = {
-            key: value
-            for key, value in dataclasses.asdict(self).items()
-            if key not in IN_NAME and value != defaults[key]
-        }
+        values = dataclasses.asdict(self).items()
+        changed = {k: v for k, v in values if k not in IN_NAME and v != defaults[k]}
         code = hashlib.md5(json.dumps(changed, sort_keys=True).encode()).hexdigest()
         kind = "-multilabel" if self.multi_label else ""
         name = f"synthetic-{self.size}px-{self.classes}classes{kind}-seed{self.seed}"
@@ -111,12 +108,7 @@ class SyntheticConfig:
 def default_folder(
     root: str | os.PathLike = "data", config: SyntheticConfig | None = None
 ) -> Path:
-    """Write the embedded data if absent and return its folder.
-
-    Args:
-        root: Parent folder.
-        config: Settings of the data. None: the defaults.
-    """
+    """Write the embedded data into ``root`` if absent and return its folder."""
     config = config or SyntheticConfig()
     return write(Path(root) / config.name, config)
 
@@ -124,24 +116,16 @@ def default_folder(
 def write(folder: str | os.PathLike, config: SyntheticConfig) -> Path:
     """Write images, masks and boxes, or reuse a folder of the same settings.
 
-    Args:
-        folder: Folder to write; it appears when it is complete.
-        config: Settings of the data.
-
     Raises:
         ValueError: If the folder holds something else.
     """
-    settings = dataclasses.asdict(config)
-    if not config.multi_label:
-        del settings["most_objects"]  # older than this option
-    settings = json.loads(json.dumps({"format": FORMAT, **settings}))
-    jobs = [
-        (split, number)
-        for split, count in (("train", config.train), ("test", config.test))
-        for number in range(count)
-    ]
-    write_images = _write_csv if config.multi_label else _write_folders
-    return make_folder(folder, settings, lambda new: write_images(new, config, jobs))
+    settings = {"format": FORMAT, **dataclasses.asdict(config)}
+    jobs = [(s, n) for s in SPLIT_NUMBERS for n in range(getattr(config, s))]
+    if config.multi_label:
+        return make_folder(folder, settings, lambda new: _write_csv(new, config, jobs))
+    del settings["most_objects"]  # older than this option
+    images = _images(config, jobs)
+    return make_folder(folder, settings, lambda new: write_classes(new, images))
 
 
 def render(
@@ -170,13 +154,7 @@ def render(
 def render_several(
     config: SyntheticConfig, split: str, number: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw an image of up to ``most_objects`` objects.
-
-    Args:
-        config: Settings of the data.
-        split: "train" or "test".
-        number: Number of the image in its split; the classes of the first object take
-            turns.
+    """Draw an image of up to ``most_objects`` objects; arguments as of :func:`render`.
 
     Returns:
         Picture uint8 (size, size, 3), masks (k, size, size) and shape indices (k,).
@@ -191,18 +169,10 @@ def render_several(
     return picture, masks[visible], shapes[visible]
 
 
-def _write_folders(folder: Path, config: SyntheticConfig, jobs: Jobs) -> dict:
-    """Write images and masks of one object each; return their boxes and masks."""
-    boxes, masks = {}, {}
+def _images(config: SyntheticConfig, jobs: Jobs) -> Iterator[tuple]:
     for split, number in with_bar(jobs):
         picture, mask, shape = render(config, split, number)
-        name = SHAPES[shape].name
-        image = f"{split}/{name}/{number:04d}.png"
-        masks[image] = f"masks/{image}"
-        boxes[image] = [[*box_around(mask), name]]
-        save_png(folder / image, picture)
-        save_png(folder / masks[image], mask)
-    return {"boxes": boxes, "masks": masks}
+        yield split, SHAPES[shape].name, number, picture, {"masks": mask}
 
 
 def _write_csv(folder: Path, config: SyntheticConfig, jobs: Jobs) -> dict:

@@ -18,10 +18,7 @@ CIRCLE: Star = (-1, 1)
 
 
 def parse_star(value: Any) -> Star:
-    """Convert to the pair (p, q) of a star polygon; (-1, 1) for a circle.
-
-    Args:
-        value: Pair, text such as "5/2" or "circle", or p alone (q is 1).
+    """Convert a pair, a text or p alone (q is 1) to the pair (p, q) of a shape.
 
     Raises:
         ValueError: If there is no such polygon.
@@ -107,15 +104,11 @@ def signed_distance(
 def polar(
     center: np.ndarray, size: int, reach: float = np.inf
 ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
-    """Polar coordinates of the pixels of a square image around a center.
-
-    Args:
-        center: Row and column, pixels.
-        size: Side of the image, pixels.
-        reach: Half side of the window around the center, pixels.
+    """Polar coordinates of the pixels of a square image around a row and column.
 
     Returns:
-        Window of the image, and distance and angle of its pixels' centers.
+        Window of up to ``reach`` pixels around the center, and distance and angle of
+        its pixels' centers.
     """
     low = np.maximum(np.floor(np.asarray(center) - reach), 0).astype(int)
     high = np.minimum(np.ceil(np.asarray(center) + reach), size).astype(int)

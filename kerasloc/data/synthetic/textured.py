@@ -85,14 +85,9 @@ def draw_several(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw several shapes, as far from each other as some tries allow.
 
-    Args:
-        rng: Random generator.
-        shapes: Indices in ``SHAPES``, (k,); they share ``config.object_share``.
-        config: Settings of the data.
-
     Returns:
         Picture uint8 (size, size, 3) and boolean masks (k, size, size) of the visible
-        pixels of the shapes.
+        pixels of the shapes, which share ``config.object_share``.
     """
     size = config.size
     picture = _surroundings(rng, config)
