@@ -31,77 +31,44 @@ def level(text: str):
 
 
 RANGE = {"nargs": 2, "metavar": ("LOW", "HIGH")}
-STARS = {"nargs": "+", "metavar": "P/Q", "type": star}
+STAR = {"metavar": "P/Q", "type": star}
+STARS = {"nargs": "+", **STAR}
 RGB = {"nargs": "+", "type": level, "metavar": "LEVEL"}
 COUNT = {"type": int, "metavar": "N"}
-COUNTS = {"type": int, "metavar": "N", "nargs": "+"}
+COUNTS = {"nargs": "+", **COUNT}
 SWITCH = {"action": argparse.BooleanOptionalAction}
 
+# settings of the command line; helps and defaults are those of the configs' fields
 BOTH = {
-    "size": ("sides of the square images, pixels", COUNT),
-    "train": (
-        "number of images for training, over all classes; for polygons also two "
-        "numbers, of absent and of present images",
-        COUNTS,
-    ),
-    "test": ("number of images for testing, the same", COUNTS),
-    "seed": ("seed of all images", COUNT),
-    "noise": (
-        "standard deviation of the noise, of values in 0..1",
-        {"type": float, "metavar": "SD"},
-    ),
+    "size": COUNT,
+    "train": COUNTS,
+    "test": COUNTS,
+    "seed": COUNT,
+    "noise": {"type": float, "metavar": "SD"},
 }
 SHAPES = {
-    "classes": ("number of classes, 2 to 12", COUNT),
-    "distractors": ("largest number of small further shapes in an image", COUNT),
-    "most_objects": (
-        "largest number of objects of different classes in an image; over 1, images "
-        "have several labels or none, in data.csv",
-        COUNT,
-    ),
-    "object_share": (
-        "smallest and largest share of the image that the object covers",
-        {**RANGE, "type": float},
-    ),
+    "classes": COUNT,
+    "distractors": COUNT,
+    "most_objects": COUNT,
+    "object_share": {**RANGE, "type": float},
 }
 POLYGONS = {
-    "val": ("number of images for validation, like --train; 0 for none", COUNTS),
-    "target": (
-        "the shape that makes an image present: P corners, each joined to the Q-th "
-        "next (5/2 is a pentagram), or circle",
-        {"metavar": "P/Q"},
-    ),
-    "outer": (
-        "shape around the target, a condition for present, or none",
-        {"metavar": "P/Q", "type": star},
-    ),
-    "others": ("kinds of other shapes", STARS),
-    "other_outers": (
-        "shapes around other shapes, in addition to --outer, or none",
-        STARS,
-    ),
-    "shapes": (
-        "smallest and largest number of shapes in an image, with the target",
-        {**RANGE, "type": int},
-    ),
-    "radius": (
-        "smallest and largest radius, shares of the side up to 0.5 or pixels from 1",
-        {**RANGE, "type": float},
-    ),
-    "rotation": ("rotate shapes by any angle, or keep a corner on top", SWITCH),
-    "overlap": ("allow overlapping shapes", SWITCH),
-    "occlusion": (
-        "largest hidden share of the target; needs --overlap",
-        {"type": float, "metavar": "SHARE"},
-    ),
-    "antialias": ("draw soft outlines", SWITCH),
-    "color": ("color of all shapes: red, green and blue from 0 to 255, or any", RGB),
-    "outer_color": ("color of all outer shapes, the same", RGB),
-    "background": ("color of the background, the same", RGB),
-    "same_color": ("use the same color for all shapes of an image", SWITCH),
+    "val": COUNTS,
+    "target": {"metavar": "P/Q"},
+    "outer": STAR,
+    "others": STARS,
+    "other_outers": STARS,
+    "shapes": {**RANGE, "type": int},
+    "radius": {**RANGE, "type": float},
+    "rotation": SWITCH,
+    "overlap": SWITCH,
+    "occlusion": {"type": float, "metavar": "SHARE"},
+    "antialias": SWITCH,
+    "color": RGB,
+    "outer_color": RGB,
+    "background": RGB,
+    "same_color": SWITCH,
 }
-
-
 COLORS = ("color", "outer_color", "background")
 
 
@@ -142,19 +109,22 @@ def parse(arguments=None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
 
 
 def _add(group, options: dict) -> None:
-    """Add options, with dashes and underscores, and their defaults in the help."""
+    """Add options, with dashes and underscores, with the helps of the fields."""
     from kerasloc.data import PolygonConfig, SyntheticConfig
 
-    configs = {"shapes": SyntheticConfig(), "polygons": PolygonConfig()}
-    for name, (text, settings) in options.items():
-        values = {k: getattr(c, name) for k, c in configs.items() if hasattr(c, name)}
-        words = {kind: _words(name, value) for kind, value in values.items()}
+    kinds = {"shapes": SyntheticConfig, "polygons": PolygonConfig}
+    fields = {kind: config.__dataclass_fields__ for kind, config in kinds.items()}
+    for name, settings in options.items():
+        with_name = {kind: f[name] for kind, f in fields.items() if name in f}
+        words = {kind: _words(name, f.default) for kind, f in with_name.items()}
         if len(set(words.values())) > 1:
             words = {kind: f"{word} for {kind}" for kind, word in words.items()}
+        text = [*with_name.values()][-1].metadata["help"].rstrip(".")
         group.add_argument(
             *dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")),
             dest=name,
-            help=f"{text} (default: {', '.join(dict.fromkeys(words.values()))})",
+            help=f"{text[0].lower()}{text[1:]} "
+            f"(default: {', '.join(dict.fromkeys(words.values()))})",
             **settings,
         )
 

@@ -28,8 +28,7 @@ def load_cache(
     Args:
         table: Images.
         read: Function from an index to an image and its file's size, of tensors.
-        config: Configuration of the pipeline; its ``cache`` is ``"memory"`` or the
-            path of a file.
+        config: Configuration of the pipeline with ``"memory"`` or a path as ``cache``.
 
     Returns:
         Images float32 (n, rows, cols, channels), and rows and columns of the upright

@@ -43,9 +43,8 @@ class DataConfig:
         ValueError: If both ``image_sets`` and ``protocol`` are set.
 
     Examples:
-        >>> config = DataConfig("/data/animals", val_share=0.1)
-        >>> config.name, config.seed
-        ('animals', 0)
+        >>> DataConfig("/data/animals", val_share=0.1).name
+        'animals'
     """
 
     data_dir: str = option(
@@ -106,9 +105,9 @@ class DataConfig:
         classes = tuple(self.classes or ()) or None  # json has lists
         object.__setattr__(self, "classes", classes)
         for name in PATHS:  # a run may be resumed from another working directory
-            if getattr(self, name) is not None:
-                path = str(pathlib.Path(getattr(self, name)).expanduser().resolve())
-                object.__setattr__(self, name, path)
+            if (path := getattr(self, name)) is not None:
+                path = pathlib.Path(path).expanduser().resolve()
+                object.__setattr__(self, name, str(path))
 
     @property
     def name(self) -> str:
@@ -152,27 +151,18 @@ def data_of_run(
 
 
 def embedded_data(multi_label: bool = False) -> dict[str, str]:
-    """Return the embedded synthetic data, written to ``data/`` if absent.
+    """Return fields for the embedded data, one object per image or any number.
 
-    Args:
-        multi_label: Any number of objects per image instead of exactly one.
-
-    Returns:
-        ``data_dir`` and ``dataset`` of a :class:`DataConfig`.
+    The images are written to ``data/`` if absent.
     """
     config = SyntheticConfig(most_objects=MULTI_LABEL if multi_label else 1)
-    folder = str(pathlib.Path(default_folder(config=config)).resolve())
+    folder = str(default_folder(config=config).resolve())
     return {"data_dir": folder, "dataset": "csv" if multi_label else "folders"}
 
 
 def embedded_polygons() -> dict[str, str]:
-    """Return the embedded synthetic polygons, written to ``data/`` if absent.
-
-    Returns:
-        ``data_dir`` and ``dataset`` of a :class:`DataConfig`.
-    """
-    folder = str(pathlib.Path(default_polygons()).resolve())
-    return {"data_dir": folder, "dataset": "folders"}
+    """Return fields for the embedded polygons, written to ``data/`` if absent."""
+    return {"data_dir": str(default_polygons().resolve()), "dataset": "folders"}
 
 
 def is_embedded(data_dir: str | os.PathLike) -> bool:
@@ -209,7 +199,6 @@ def read_table(config: DataConfig, class_names: Sequence[str] | None = None) -> 
 def _read_all_classes(
     config: DataConfig, class_names: Sequence[str] | None = None
 ) -> Table:
-    """Read the table and apply lists of images."""
     path = pathlib.Path(config.data_dir)
     name = config.dataset or ("csv" if path.suffix.lower() == ".csv" else "folders")
     options = {
@@ -288,25 +277,12 @@ def evaluation_table(
 def has_validation(
     config: DataConfig, class_names: Sequence[str] | None = None
 ) -> bool:
-    """Return whether the data has ``val`` images, or ``train`` images to cut them from.
-
-    Args:
-        config: Data of the run.
-        class_names: Classes of a trained network, in its order.
-    """
+    """Return whether there are ``val`` images, or ``train`` images to cut them from."""
     return bool(np.isin(read_table(config, class_names).splits, ("train", "val")).any())
 
 
 def check_class_count(table: Table, expected: int | None) -> None:
-    """Check the number of classes of the data, where one is expected.
-
-    Args:
-        table: Data.
-        expected: Number of classes; None for any.
-
-    Raises:
-        ValueError: If the numbers differ.
-    """
+    """Raise a ValueError if a number of classes is expected and the data's differs."""
     names = table.class_names
     if expected is not None and expected != len(names):
         raise ValueError(
@@ -317,15 +293,7 @@ def check_class_count(table: Table, expected: int | None) -> None:
 
 
 def check_same_classes(table: Table, expected: Sequence[str]) -> None:
-    """Check that the data has the classes of a network, in their order.
-
-    Args:
-        table: Data.
-        expected: Classes of the network.
-
-    Raises:
-        ValueError: If they differ.
-    """
+    """Raise a ValueError unless the data has a network's classes, in their order."""
     if table.class_names != tuple(expected):
         raise ValueError(
             f"Expected the network's classes, {', '.join(expected[:10])}. "

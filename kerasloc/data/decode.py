@@ -49,15 +49,8 @@ def decode_resized(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decode and resize an image file, faster than ``resize(decode(...))``.
 
-    Resizing starts from the 8 or 16 bits of the file, and gray is computed afterwards,
-    so results differ by rounding of float32 only.
-
-    Args:
-        path: Scalar string.
-        orientation: Scalar int, EXIF orientation 1 to 8.
-        channels: Number of channels, as for ``decode``.
-        size: Rows and columns of the result.
-        interpolation: ``"bilinear"`` or ``"bicubic"``.
+    Resizing to rows and columns starts from the 8 or 16 bits of the file, and gray is
+    computed afterwards, so results differ by rounding of float32 only.
 
     Returns:
         Image, float32 in [0, 1], (*size, channels), and rows and columns of the
@@ -82,11 +75,7 @@ def decode_mask(path: Any, orientation: Any) -> tf.Tensor:
     """Decode a mask file, boolean (rows, cols): true where the file is not 0.
 
     In JPEG files, which are blurred, true where it is above half of the full value.
-
-    Args:
-        path: Scalar string.
-        orientation: Scalar int, EXIF orientation of the image of the mask; it applies
-            to both.
+    The EXIF orientation is that of the image of the mask.
     """
     data = tf.io.read_file(path)
     image = _upright(_levels(data, 3, _unit), orientation)
@@ -115,34 +104,23 @@ def resize(
 
 
 def read_orientation(path: str | os.PathLike) -> int:
-    """Read the EXIF orientation of a file, 1 to 8; 1 if it is missing or invalid.
-
-    Args:
-        path: Image file. Other files have 1, too: ``decode`` reports them.
-    """
+    """Read the EXIF orientation of a file, 1 to 8; 1 if it is missing or invalid."""
     from PIL import Image, UnidentifiedImageError
+    from PIL.Image import DecompressionBombError
 
     try:
         with Image.open(path) as image:
             if image.format == "TIFF":  # Pillow rotates these itself
                 return 1
             orientation = image.getexif().get(ORIENTATION_TAG, 1)
-    except (UnidentifiedImageError, SyntaxError, ValueError):
-        return 1
-    except Image.DecompressionBombError:  # too large for Pillow, not for TensorFlow
+    # a bomb is too large for Pillow, not for TensorFlow; decoding reports the rest
+    except (UnidentifiedImageError, SyntaxError, ValueError, DecompressionBombError):
         return 1
     return orientation if orientation in range(1, 9) else 1
 
 
 def _levels(data: tf.Tensor, channels: int, finish: Callable) -> Any:
-    """Decode the bytes of a file and apply ``finish`` to its levels.
-
-    Args:
-        data: Bytes of the file.
-        channels: 3, or 0 for those of the file.
-        finish: Function of the image, uint8, uint16 or float32, and of the factor that
-            scales it to [0, 1].
-    """
+    """Decode a file and apply ``finish`` to its levels and their factor to [0, 1]."""
 
     def native(kind):  # read as uint8, 16-bit PNG would be cut to 8 bits
         image = tf.io.decode_image(data, channels, kind, expand_animations=False)
@@ -171,45 +149,28 @@ def _unit(levels: tf.Tensor, unit: float) -> tf.Tensor:
 
 def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     """Convert to gray for 1 channel; check any other number than 3."""
-    if channels == 1:
-        image = _gray(image)
-    elif channels != 3:
-        image = _checked_channels(image, channels)
-    image.set_shape((None, None, channels))
-    return image
-
-
-def _gray(image: tf.Tensor) -> tf.Tensor:
-    """Convert an image with any number of channels to gray, (rows, cols, 1)."""
 
     def luma():
         gray = tf.reduce_sum(image[..., :3] * GRAY, axis=-1, keepdims=True)
         return tf.minimum(gray, 1.0)
 
-    return tf.cond(tf.shape(image)[-1] >= 3, luma, lambda: image[..., :1])
-
-
-def _checked_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
-    equal = tf.debugging.assert_equal(
-        tf.shape(image)[-1],
-        channels,
-        message="Images have 1 or 3 channels, or as many as their file.",
-    )
-    with tf.control_dependencies([] if equal is None else [equal]):
-        return tf.identity(image)
+    count = tf.shape(image)[-1]
+    if channels == 1:
+        image = tf.cond(count >= 3, luma, lambda: image[..., :1])
+    elif channels != 3:
+        message = "Images have 1 or 3 channels, or as many as their file."
+        equal = tf.debugging.assert_equal(count, channels, message=message)
+        with tf.control_dependencies([] if equal is None else [equal]):
+            image = tf.identity(image)
+    image.set_shape((None, None, channels))
+    return image
 
 
 def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Undo an EXIF orientation."""
-    return tf.cond(orientation == 1, lambda: image, lambda: _turned(image, orientation))
-
-
-def _turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     turn = (tf.cast(orientation, tf.int32) - 1) % 4
-    image = tf.cond(
-        orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image
-    )
-    mirrored = (turn == 1) | (turn == 2)
+    swapped, mirrored = orientation >= 5, (turn == 1) | (turn == 2)
+    image = tf.cond(swapped, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
     image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
     return tf.cond(turn >= 2, lambda: tf.reverse(image, [0]), lambda: image)
 

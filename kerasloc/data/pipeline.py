@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from kerasloc.configs import check_rules
+from kerasloc.configs import check_rules, field_rules, option
 from kerasloc.data.cache import load_cache
 from kerasloc.data.crf import decode_class_masks
 from kerasloc.data.decode import decode_mask, decode_resized
@@ -21,31 +21,17 @@ from kerasloc.data.table import Table
 logger = logging.getLogger(__name__)
 
 FIELDS = ("image", "labels", "boxes", "mask", "class_masks", "index")
-INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
     """Settings of the batches of a table.
 
-    Attributes:
-        size: Rows and columns that images are resized to (aspect is not kept).
-        channels: 1 (gray) or 3.
-        batch_size: Images in a batch; the last batch of an epoch may be smaller.
-        fields: Contents of an element: ``image`` (n, rows, cols, channels) in [0, 1],
-            unless there are ``mean`` and ``std``,
-            ``labels`` (n, classes), ``boxes`` (n, most, 5) rows x, y, w, h, class in
-            pixels of the resized image, padded with rows of class -1, ``mask``
-            (n, rows, cols) boolean, ``class_masks`` (n, rows, cols, classes) boolean
-            of masks as :mod:`kerasloc.data.crf` writes them, ``index`` (n,) rows of
-            the table.
-        seed: Seed of order and augmentation.
-        augment: Function ``(example, seed) -> example``, see ``data.augment``.
-        cache: ``None``, ``"memory"``, or path of a file of decoded images.
-        interpolation: ``"bilinear"`` or ``"bicubic"``, both with antialiasing.
-        mean: Number per channel, subtracted from the image in [0, 1] as the last step,
-            after augmentation; None for no normalization.
-        std: Number per channel, divisor of the difference; set together with ``mean``.
+    Fields of an element are ``image`` (n, rows, cols, channels) in [0, 1], unless there
+    are ``mean`` and ``std``, ``labels`` (n, classes), ``boxes`` (n, most, 5) rows x, y,
+    w, h, class in pixels of the resized image, padded with rows of class -1, ``mask``
+    (n, rows, cols) and ``class_masks`` (n, rows, cols, classes) boolean, of masks as
+    :mod:`kerasloc.data.crf` writes them, and ``index`` (n,), rows of the table.
 
     Examples:
         >>> PipelineConfig((64, 64), batch_size=0)
@@ -53,42 +39,37 @@ class PipelineConfig:
         ValueError: Expected batch_size of at least 1. Received: PipelineConfig(...).
     """
 
-    size: tuple[int, int]
-    channels: int = 3
-    batch_size: int = 16
-    fields: tuple[str, ...] = ("image", "labels")
-    seed: int = 0
-    augment: Callable | None = None
-    cache: str | None = None
-    interpolation: str = "bilinear"
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    size: tuple[int, int]  # rows and columns; aspect is not kept
+    channels: int = option(3, "Number of channels of the images: 1 (gray) or 3.")
+    batch_size: int = option(16, "Images in a batch; the last has the rest.", low=1)
+    fields: tuple[str, ...] = option(("image", "labels"), "Contents of an element.")
+    seed: int = option(0, "Seed of order and augmentation.")
+    augment: Callable | None = None  # (example, seed) -> example
+    cache: str | None = option(None, "``memory``, or path of a file of decoded images.")
+    interpolation: str = option(
+        "bilinear", "Interpolation with antialiasing.", choices=("bilinear", "bicubic")
+    )
+    mean: tuple[float, ...] | None = option(
+        None, "Number per channel, subtracted from the augmented image in [0, 1]."
+    )
+    std: tuple[float, ...] | None = option(None, "Divisor per channel of the rest.")
 
     def __post_init__(self) -> None:
-        rules = {
-            "batch_size of at least 1": self.batch_size >= 1,
-            f"fields among {', '.join(FIELDS)}": set(self.fields) <= set(FIELDS),
-            f"interpolation among {', '.join(INTERPOLATIONS)}": (
-                self.interpolation in INTERPOLATIONS
-            ),
-            f"mean and std that are both None or both have {self.channels} number(s), "
-            "std above 0": self._is_normalization(),
-        }
-        check_rules(rules, self)
-
-    def _is_normalization(self) -> bool:
         if self.mean is None or self.std is None:
-            return self.mean is self.std
-        counts = (np.size(self.mean), np.size(self.std))
-        return counts == (self.channels,) * 2 and min(self.std) > 0
+            normal = self.mean is self.std
+        else:
+            counts = (np.size(self.mean), np.size(self.std))
+            normal = counts == (self.channels,) * 2 and min(self.std) > 0
+        rules = {
+            f"fields among {', '.join(FIELDS)}": set(self.fields) <= set(FIELDS),
+            f"mean and std that are both None or both have {self.channels} number(s), "
+            "std above 0": normal,
+        }
+        check_rules(field_rules(self) | rules, self)
 
 
 def batches(table: Table, config: PipelineConfig) -> tf.data.Dataset:
     """Batch every image once, in the order of the table, without augmentation.
-
-    Args:
-        table: Images.
-        config: Settings; ``augment`` is ignored.
 
     Raises:
         ValueError: If the table is empty.
@@ -121,22 +102,17 @@ def training_batches(
     """
     count = len(table)
     if config.batch_size > count:
-        logger.warning(
-            "A batch of %d is larger than the %d images; every batch holds them all.",
-            config.batch_size,
-            count,
-        )
+        text = "A batch of %d is larger than the %d images; every batch holds them all."
+        logger.warning(text, config.batch_size, count)
     load = _loader(table, config)
 
     def shuffled(epoch):
-        order = tf.data.Dataset.from_tensor_slices(
-            _order(count, [config.seed, epoch], weights)
-        )
-        data = order.map(
-            lambda index: load(index, [config.seed, epoch * count + index]),
-            tf.data.AUTOTUNE,
-        )
-        return data.batch(config.batch_size)
+        def element(index):
+            return load(index, [config.seed, epoch * count + index])
+
+        order = _order(count, [config.seed, epoch], weights)
+        data = tf.data.Dataset.from_tensor_slices(order)
+        return data.map(element, tf.data.AUTOTUNE).batch(config.batch_size)
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     return epochs.flat_map(shuffled).prefetch(tf.data.AUTOTUNE)
@@ -204,13 +180,9 @@ def _pixels(table: Table, config: PipelineConfig) -> Callable:
     paths, orientations = tf.constant(table.paths), tf.constant(table.orientations)
 
     def read(index):
-        return decode_resized(
-            tf.gather(paths, index),
-            tf.gather(orientations, index),
-            config.channels,
-            config.size,
-            config.interpolation,
-        )
+        path, orientation = tf.gather(paths, index), tf.gather(orientations, index)
+        size, kind = config.size, config.interpolation
+        return decode_resized(path, orientation, config.channels, size, kind)
 
     if config.cache is None:
         return read

@@ -24,20 +24,15 @@ logger = logging.getLogger(__name__)
 class CheckReport:
     """Result of :func:`check`.
 
-    Attributes:
-        images: Number of valid images.
-        skipped: (path, reason) of each image that was left out.
-        warnings: Findings that do not prevent training.
-
     Examples:
         >>> print(CheckReport(5, skipped=(("a.png", "no such file"),)))
         5 images are fine, 1 are left out.
           a.png: no such file
     """
 
-    images: int
-    skipped: tuple[tuple[str, str], ...] = ()
-    warnings: tuple[str, ...] = ()
+    images: int  # that are valid
+    skipped: tuple[tuple[str, str], ...] = ()  # path and reason
+    warnings: tuple[str, ...] = ()  # findings that do not prevent training
 
     def __str__(self) -> str:
         skipped = [f"{path}: {reason}" for path, reason in self.skipped]
@@ -122,8 +117,7 @@ def _check_files(table: Table, progress: bool, channels: int) -> list[_File]:
     quiet = not progress or len(table) < BAR_FROM
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         files = pool.map(check_row, range(len(table)))
-        bar = tqdm(files, "checking", len(table), unit="image", disable=quiet)
-        return list(bar)
+        return list(tqdm(files, "checking", len(table), unit="image", disable=quiet))
 
 
 def _check_file(table: Table, row: int, boxes: np.ndarray, channels: int) -> _File:
@@ -204,14 +198,10 @@ def _equal_files(table: Table, files: Sequence[_File]) -> list[str]:
 
 def _empty_classes(table: Table) -> list[str]:
     """Describe every class without an image in a split."""
+    names = np.array(table.class_names)
     return [
         f"no image of {name} in {split or 'the table'}"
         for split in SPLITS
         if (table.splits == split).any()
-        for name, present in zip(
-            table.class_names,
-            (table.labels[table.splits == split] == 1).any(axis=0),
-            strict=True,
-        )
-        if not present
+        for name in names[~(table.labels[table.splits == split] == 1).any(axis=0)]
     ]

@@ -194,7 +194,7 @@ def test_changed_file_is_cached_anew(table, tmp_path):
     [
         ({"batch_size": 0}, "batch_size of at least 1"),
         ({"fields": ("picture",)}, "fields among image"),
-        ({"interpolation": "nearest"}, "interpolation among bilinear, bicubic"),
+        ({"interpolation": "nearest"}, "interpolation of bilinear, bicubic"),
         ({"mean": (0.5,), "std": (0.2,)}, r"mean and std.*3 number\(s\)"),
         ({"mean": (0.5, 0.5, 0.5)}, "mean and std"),
         ({"std": (0.2, 0.2, 0.2)}, "mean and std"),

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from kerasloc.configs import check_rules
+from kerasloc.configs import check_rules, field_rules, option
 from kerasloc.data.augment.warp import Example
 
 LUMA = (0.299, 0.587, 0.114)
@@ -19,12 +19,6 @@ class ColorJitter:
     difference from its gray, and leaves gray images unchanged. Values are clipped to
     [0, 1] after each step.
 
-    Attributes:
-        probability: Probability of all three.
-        brightness: Limit of the factor, in [0, 1].
-        contrast: Limit of the factor, in [0, 1].
-        saturation: Limit of the factor, in [0, 1].
-
     Raises:
         ValueError: If a value is outside [0, 1].
 
@@ -35,14 +29,13 @@ class ColorJitter:
         True
     """
 
-    probability: float = 1.0
-    brightness: float = 0.5
-    contrast: float = 0.5
-    saturation: float = 0.0
+    probability: float = option(1.0, "Probability of all three.", low=0, high=1)
+    brightness: float = option(0.5, "Limit of the factor.", low=0, high=1)
+    contrast: float = option(0.5, "Limit of the factor.", low=0, high=1)
+    saturation: float = option(0.0, "Limit of the factor.", low=0, high=1)
 
     def __post_init__(self) -> None:
-        values = dataclasses.asdict(self).items()
-        check_rules({f"{name} in [0, 1]": 0 <= v <= 1 for name, v in values}, self)
+        check_rules(field_rules(self), self)
 
     def __call__(self, example: Example, seed: tf.Tensor) -> Example:
         """Change the image of the example; boxes and masks stay."""

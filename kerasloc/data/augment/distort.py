@@ -9,7 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from kerasloc.configs import check_rules
+from kerasloc.configs import check_rules, field_rules, option
 from kerasloc.data.augment.warp import Example
 
 MOVED = ("image", "boxes", "mask", "class_masks")
@@ -26,24 +26,26 @@ class Distortion:
     their heights and widths; the image's border stays. Piecewise: every corner of the
     cells moves independently. What enters from outside is 0.
 
-    Attributes:
-        optical: Largest share in the image's corners, in both directions.
-        grid: Largest share of the height and width of a cell, in both directions.
-        piecewise: Largest move of a corner in shares of a cell, in both directions and
-            along each axis; up to 0.25 no cell folds over.
-
     Raises:
         ValueError: If a value is not in [0, 0.3].
     """
 
-    optical: float = 0.2
-    grid: float = 0.3
-    piecewise: float = 0.25
+    optical: float = option(
+        0.2, "Largest share in the corners, in both directions.", low=0, high=LIMIT
+    )
+    grid: float = option(
+        0.3, "Largest share of a cell's sides, in both directions.", low=0, high=LIMIT
+    )
+    piecewise: float = option(
+        0.25,
+        "Largest move of a corner in shares of a cell, in both directions and along "
+        "each axis; up to 0.25 no cell folds over.",
+        low=0,
+        high=LIMIT,
+    )
 
     def __post_init__(self) -> None:
-        values = dataclasses.asdict(self).items()
-        rules = {f"{name} in [0, {LIMIT}]": 0 <= v <= LIMIT for name, v in values}
-        check_rules(rules, self)
+        check_rules(field_rules(self), self)
 
     def __call__(self, example: Example, seed: tf.Tensor) -> Example:
         """Distort the example; boxes surround what they held, in whole pixels."""
@@ -63,8 +65,8 @@ class Distortion:
             unit: Two numbers in [0, 1): kind of the distortion, and strength (optical).
             seed: Seed of the moves (grid and piecewise).
         """
-        rows, cols = tf.unstack(tf.shape(image)[:2])
-        down, right = _centers(rows), _centers(cols)
+        rows, cols = tf.unstack(_float(tf.shape(image)[:2]))
+        down, right = (tf.range(rows) + 0.5) / rows, (tf.range(cols) + 0.5) / cols
         draws = tf.random.stateless_uniform([CELLS + 1, CELLS + 1, 2], seed, -1.0, 1.0)
         points = tf.stack(tf.meshgrid(right, down), axis=-1)  # (rows, cols, 2): x, y
 
@@ -75,7 +77,10 @@ class Distortion:
         def grid():
             sides = 1 + self.grid * draws[0, 1:]  # (cells, 2)
             ends = tf.cumsum(sides, axis=0) / tf.reduce_sum(sides, axis=0)
-            ends = tf.pad(ends, [[1, 0], [0, 0]]) - _knots()[:, None]
+            ends = (
+                tf.pad(ends, [[1, 0], [0, 0]])
+                - tf.linspace(0.0, 1.0, CELLS + 1)[:, None]
+            )
             x, y = ends[:, 0], ends[:, 1]
             return _interpolate(tf.stack(tf.meshgrid(x, y), axis=-1), down, right)
 
@@ -84,16 +89,14 @@ class Distortion:
 
         kind = tf.cast(unit[0] * 3, tf.int32)
         points += tf.switch_case(kind, [optical, grid, piecewise])
-        size = tf.cast(tf.stack([cols, rows]), tf.float32)
-        return tf.unstack(points * size, axis=-1)
+        return tf.unstack(points * tf.stack([cols, rows]), axis=-1)
 
 
 def move(example: Example, x: tf.Tensor, y: tf.Tensor) -> Example:
     """Sample image, boxes and masks at other pixels; outside the image is 0.
 
     Args:
-        example: ``image`` (rows, cols, channels) and, if present, ``boxes`` (k, 5),
-            ``mask`` (rows, cols) and ``class_masks`` (rows, cols, classes).
+        example: ``image`` and, if present, ``boxes``, ``mask`` and ``class_masks``.
         x: Columns of the sources, (rows, cols), pixels; centers are at halves.
         y: Rows of the sources, the same.
     """
@@ -132,20 +135,12 @@ def move(example: Example, x: tf.Tensor, y: tf.Tensor) -> Example:
 
 def _interpolate(knots: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     """Interpolate values at the corners of the cells bilinearly, (rows, cols, 2)."""
-
-    def hats(position):  # (pixels, knots)
-        return tf.maximum(0.0, 1 - tf.abs(position[:, None] - _knots()) * CELLS)
-
-    return tf.einsum("rj,jkc,qk->rqc", hats(down), knots, hats(right))
-
-
-def _knots() -> tf.Tensor:
-    return tf.linspace(0.0, 1.0, CELLS + 1)
-
-
-def _centers(count: tf.Tensor) -> tf.Tensor:
-    """Centers of the pixels of a side of length 1."""
-    return (tf.range(_float(count)) + 0.5) / _float(count)
+    ends = tf.linspace(0.0, 1.0, CELLS + 1)
+    y, x = (  # (pixels, knots)
+        tf.maximum(0.0, 1 - tf.abs(position[:, None] - ends) * CELLS)
+        for position in (down, right)
+    )
+    return tf.einsum("rj,jkc,qk->rqc", y, knots, x)
 
 
 def _ends(hits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,7 +5,7 @@ import math
 
 import tensorflow as tf
 
-from kerasloc.configs import check_rules
+from kerasloc.configs import check_rules, field_rules, option
 from kerasloc.data.augment.warp import Example, matrix_of, mirror, product, warp
 
 RADIANS = math.pi / 180
@@ -16,75 +16,52 @@ TRIES = 10
 class AffineFlip:
     """Random affine warp, then random flip, joined to one warp.
 
-    Attributes:
-        probability: Probability of the affine warp.
-        scale: Range of the factors, drawn per axis.
-        translation: Largest share of the side, per axis, in both directions.
-        rotation: Largest angle, degrees, in both directions.
-        shear: Largest angle, degrees, in both directions; both axes by one draw.
-        flip: Probability of the left-right flip.
+    Limits hold in both directions; angles are degrees.
 
     Reference:
         The affine recipe is that of Tagaris et al., High Resolution Class Activation
         Mapping, ICIP 2019; the order of its steps and its shear follow imgaug's Affine.
     """
 
-    probability: float = 0.5
-    scale: tuple[float, float] = (0.9, 1.1)
-    translation: float = 0.2
-    rotation: float = 180.0
-    shear: float = 5.0
-    flip: float = 0.5
+    probability: float = option(0.5, "Probability of the affine warp.")
+    scale: tuple[float, float] = option((0.9, 1.1), "Range of the factors per axis.")
+    translation: float = option(0.2, "Largest share of the side, per axis.")
+    rotation: float = option(180.0, "Largest angle.")
+    shear: float = option(5.0, "Largest angle; both axes by one draw.")
+    flip: float = option(0.5, "Probability of the left-right flip.")
 
     def __call__(self, example: Example, seed: tf.Tensor) -> Example:
         """Warp the example; what enters from outside is 0."""
-        size = tf.shape(example["image"])[:2]
-        matrix, nearest = self.draw(seed, size)
+        matrix, nearest = self.draw(seed, tf.shape(example["image"])[:2])
         return warp(example, matrix, nearest)
 
     def draw(self, seed: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draw a matrix and an interpolation.
-
-        Args:
-            seed: Two integers.
-            size: Rows and columns of the image.
-
-        Returns:
-            Map of points, float32 (3, 3), and a boolean, true for nearest, false for
-            bilinear interpolation.
-        """
-        unit = tf.unstack(tf.random.stateless_uniform([9], seed), num=9)
-
-        def within(value, limit):
-            return (2.0 * value - 1.0) * limit
-
+        """Draw a matrix for an image of some rows and columns, and ``nearest``."""
+        rows, cols = tf.unstack(tf.cast(size, tf.float32), num=2)
+        unit = tf.unstack(tf.random.stateless_uniform([9], seed))
         low, high = self.scale
-        factors = [low + value * (high - low) for value in unit[1:3]]
-        shift = [within(value, self.translation) for value in unit[3:5]]
-        turn = within(unit[5], self.rotation * RADIANS)
-        slant = tf.tanh(within(unit[6], self.shear * RADIANS))
-        rows, cols = tf.cast(size[0], tf.float32), tf.cast(size[1], tf.float32)
+        scale_x, scale_y = (low + value * (high - low) for value in unit[1:3])
+        shift_x, shift_y = ((2.0 * v - 1.0) * self.translation for v in unit[3:5])
+        turn = (2.0 * unit[5] - 1.0) * (self.rotation * RADIANS)
+        slant = tf.tanh((2.0 * unit[6] - 1.0) * (self.shear * RADIANS))
+        cos, sin = tf.cos(turn), tf.sin(turn)
         affine = product(
-            matrix_of(1.0, -slant, shift[0] * cols, slant, 1.0, shift[1] * rows),
-            matrix_of(factors[0], 0.0, 0.0, 0.0, factors[1], 0.0),
-            matrix_of(
-                tf.cos(turn), -tf.sin(turn), 0.0, tf.sin(turn), tf.cos(turn), 0.0
-            ),
+            matrix_of(1.0, -slant, shift_x * cols, slant, 1.0, shift_y * rows),
+            matrix_of(scale_x, 0.0, 0.0, 0.0, scale_y, 0.0),
+            matrix_of(cos, -sin, 0.0, sin, cos, 0.0),
         )
-        affine = tf.where(unit[0] < self.probability, affine, tf.eye(3))
-        from_center = matrix_of(1.0, 0.0, -cols / 2, 0.0, 1.0, -rows / 2)
-        to_center = matrix_of(1.0, 0.0, cols / 2, 0.0, 1.0, rows / 2)
-        flip = mirror(unit[7] < self.flip, 0.0)  # about the center
-        return product(to_center, flip, affine, from_center), unit[8] < 0.5
+        matrix = product(
+            matrix_of(1.0, 0.0, cols / 2, 0.0, 1.0, rows / 2),
+            mirror(unit[7] < self.flip, 0.0),  # about the center
+            tf.where(unit[0] < self.probability, affine, tf.eye(3)),
+            matrix_of(1.0, 0.0, -cols / 2, 0.0, 1.0, -rows / 2),
+        )
+        return matrix, unit[8] < 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class EnlargeCropFlip:
     """Random enlargement, crop of the image's size, and flip, joined to one warp.
-
-    Attributes:
-        scale: Range of the factor, at least 1.
-        flip: Probability of the left-right flip.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -100,15 +77,13 @@ class EnlargeCropFlip:
         array([1., 0.], dtype=float32)
     """
 
-    scale: tuple[float, float] = (1.0, 1.12)
-    flip: float = 0.5
+    scale: tuple[float, float] = option((1.0, 1.12), "Range of the factor, 1 or more.")
+    flip: float = option(0.5, "Probability of the left-right flip.", low=0, high=1)
 
     def __post_init__(self) -> None:
-        rules = {
-            "scale of at least 1, ascending": 1 <= self.scale[0] <= self.scale[1],
-            "flip in [0, 1]": 0 <= self.flip <= 1,
-        }
-        check_rules(rules, self)
+        low, high = self.scale
+        rules = {"scale of at least 1, ascending": 1 <= low <= high}
+        check_rules(rules | field_rules(self), self)
 
     def __call__(self, example: Example, seed: tf.Tensor) -> Example:
         """Warp the example."""
@@ -138,15 +113,6 @@ class RotateCropFlip:
     resize it with cubic interpolation; on chest X-rays the results differ by 1.0 gray
     level of 255 on average.
 
-    Attributes:
-        rotation: Largest angle, degrees, in both directions.
-        rotate: Probability of the rotation.
-        area: Range of the share of the area that a crop keeps, in (0, 1].
-        aspect: Range of width over height of a crop; uniform in its logarithm.
-        crop: Probability of the crop.
-        flip: Probability of the left-right flip.
-        visible: Share of its area below which a moved box is dropped.
-
     Raises:
         ValueError: If a value is out of its range.
 
@@ -155,18 +121,23 @@ class RotateCropFlip:
         high-accuracy heatmaps, iScience 2022.
     """
 
-    rotation: float = 90.0
-    rotate: float = 0.5
-    area: tuple[float, float] = (0.7, 1.0)
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    crop: float = 1.0
-    flip: float = 0.5
-    visible: float = 0.5
+    rotation: float = option(90.0, "Largest angle, degrees, in both directions.")
+    rotate: float = option(0.5, "Probability of the rotation.", low=0, high=1)
+    area: tuple[float, float] = option(
+        (0.7, 1.0), "Range of the share of the area that a crop keeps, in (0, 1]."
+    )
+    aspect: tuple[float, float] = option(
+        (3 / 4, 4 / 3),
+        "Range of width over height of a crop, uniform in its logarithm.",
+    )
+    crop: float = option(1.0, "Probability of the crop.", low=0, high=1)
+    flip: float = option(0.5, "Probability of the left-right flip.", low=0, high=1)
+    visible: float = option(
+        0.5, "Share of its area below which a moved box is dropped.", low=0, high=1
+    )
 
     def __post_init__(self) -> None:
-        shares = {name: getattr(self, name) for name in ("rotate", "crop", "flip")}
-        shares["visible"] = self.visible
-        rules = {f"{name} in [0, 1]": 0 <= v <= 1 for name, v in shares.items()}
+        rules = field_rules(self)
         rules["area in (0, 1], ascending"] = 0 < self.area[0] <= self.area[1] <= 1
         rules["aspect above 0, ascending"] = 0 < self.aspect[0] <= self.aspect[1]
         check_rules(rules, self)
@@ -178,13 +149,7 @@ class RotateCropFlip:
         return warp(example, matrix, tf.constant(False), visible=self.visible)
 
     def draw(self, seed: tf.Tensor, size: tf.Tensor, file_size: tf.Tensor) -> tf.Tensor:
-        """Draw a matrix, float32 (3, 3), for :func:`kerasloc.data.augment.warp`.
-
-        Args:
-            seed: Two integers.
-            size: Rows and columns of the image.
-            file_size: Rows and columns of the image in its file.
-        """
+        """Draw a matrix for an image's rows and columns, and those of its file."""
         unit = tf.random.stateless_uniform([6 + 2 * TRIES], seed)
         rows, cols = tf.unstack(tf.cast(size, tf.float32))
         file_rows, file_cols = tf.unstack(tf.cast(file_size, tf.float32))

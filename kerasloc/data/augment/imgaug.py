@@ -71,12 +71,7 @@ class ImgaugAugmentation:
     def augment(
         self, seed: np.ndarray, example: dict[str, np.ndarray]
     ) -> list[np.ndarray]:
-        """Augment arrays; the results are in the order of the example.
-
-        Args:
-            seed: Two integers.
-            example: ``image`` and, if present, ``boxes`` and masks.
-        """
+        """Augment the image, boxes and masks of an example, in this order."""
         shape = example["image"].shape
         inputs = {"images": [np.round(example["image"] * 255).astype(np.uint8)]}
         if "boxes" in example:
@@ -100,10 +95,8 @@ class ImgaugAugmentation:
             maps = outputs.segmentation_maps_aug[0].get_arr().astype(bool)
             ends = np.cumsum([np.atleast_3d(mask).shape[-1] for mask in masks])
             split = np.split(maps, ends[:-1], axis=-1)
-            results += [
-                moved[..., 0] if mask.ndim == 2 else moved
-                for moved, mask in zip(split, masks, strict=True)
-            ]
+            pairs = zip(split, masks, strict=True)
+            results += [m if mask.ndim == 3 else m[..., 0] for m, mask in pairs]
         return results
 
     def _to_imgaug(self, rows: np.ndarray, shape: tuple) -> Any:

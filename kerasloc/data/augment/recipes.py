@@ -1,11 +1,12 @@
 """Compositions of augmentations: chains, random choices, and the published recipes."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from kerasloc.configs import check_rules
+from kerasloc.configs import check_rules, field_rules, option
 from kerasloc.data.augment.color import ColorJitter
 from kerasloc.data.augment.distort import MOVED, Distortion
 from kerasloc.data.augment.geometry import RotateCropFlip
@@ -16,9 +17,6 @@ from kerasloc.data.augment.warp import Example
 @dataclasses.dataclass(frozen=True)
 class Chain:
     """Augmentations in sequence, each with a seed derived from the common seed.
-
-    Attributes:
-        steps: Functions ``(example, seed) -> example``.
 
     Examples:
         >>> chain = Chain((lambda example, seed: {"image": example["image"] + 1},) * 2)
@@ -40,20 +38,15 @@ class Chain:
 class OneOf:
     """Random choice of one of several augmentations, all equally likely.
 
-    Attributes:
-        choices: Functions ``(example, seed) -> example``.
-        probability: Probability that one of them is applied.
-
     Raises:
         ValueError: If the probability is not in [0, 1].
     """
 
     choices: tuple[Callable, ...]
-    probability: float = 1.0
+    probability: float = option(1.0, "Probability of applying one.", low=0, high=1)
 
     def __post_init__(self) -> None:
-        valid = 0 <= self.probability <= 1
-        check_rules({"probability in [0, 1]": valid}, self.probability)
+        check_rules(field_rules(self), self.probability)
 
     def __call__(self, example: Example, seed: tf.Tensor) -> Example:
         """Apply one of them, or none."""
@@ -62,14 +55,12 @@ class OneOf:
         branch = 1 + tf.cast(unit[1] * len(self.choices), tf.int32)
         moving = {name: example[name] for name in MOVED if name in example}
 
-        def after(choice):
-            return lambda: {
-                name: value
-                for name, value in choice(moving, rest).items()
-                if name in moving
-            }
+        def applied(choice):
+            out = choice(moving, rest)
+            return {name: out[name] for name in moving}
 
-        branches = [lambda: moving, *map(after, self.choices)]
+        branches = [lambda: moving]
+        branches += [functools.partial(applied, choice) for choice in self.choices]
         branch = tf.where(unit[0] < self.probability, branch, 0)
         result = tf.switch_case(branch, branches)
         for name, tensor in moving.items():
@@ -123,10 +114,7 @@ class Strong:
     def __init__(self, probability: float = 0.2) -> None:
         self._chains = {
             (square, color): Chain(
-                tuple(
-                    OneOf(choices, probability)
-                    for choices in (*_geometry(square), *_light(color))
-                )
+                tuple(OneOf(c, probability) for c in _geometry(square) + _light(color))
             )
             for square in (False, True)
             for color in (False, True)

@@ -4,6 +4,9 @@ A matrix is float32 (3, 3) and maps a point (x, y, 1), in pixels with the corner
 image as origin.
 """
 
+import functools
+import itertools
+
 import tensorflow as tf
 
 Example = dict[str, tf.Tensor]
@@ -15,22 +18,17 @@ def warp(
     """Warp an image with its boxes and masks; what enters from outside is 0.
 
     Args:
-        example: ``image`` (rows, cols, channels) and, if present, ``boxes`` (k, 5),
-            ``mask`` (rows, cols) and ``class_masks`` (rows, cols, classes).
+        example: ``image`` and, if present, ``boxes``, ``mask`` and ``class_masks``.
         matrix: Map of points, float32 (3, 3).
         nearest: Scalar boolean: nearest or bilinear interpolation of the image.
         visible: Share of a moved box, in [0, 1], that has to lie inside the image.
-
-    Returns:
-        Example with moved boxes as in :func:`move_boxes`.
     """
     half = matrix_of(1.0, 0.0, 0.5, 0.0, 1.0, 0.5)  # pixel centers are at halves
     back = tf.linalg.inv(half) @ tf.linalg.inv(matrix) @ half
     image = example["image"]
+    kinds = ("NEAREST", "BILINEAR")
     moved = tf.cond(
-        nearest,
-        lambda: _transform(image, back, "NEAREST"),
-        lambda: _transform(image, back, "BILINEAR"),
+        nearest, *(functools.partial(_transform, image, back, kind) for kind in kinds)
     )
     moved.set_shape(image.shape)
     result = {**example, "image": moved}
@@ -67,13 +65,8 @@ def move_boxes(
     """
     x, y, w, h = tf.unstack(boxes[:, :4], axis=1)
     ones = tf.ones_like(x)
-    corners = tf.stack(
-        [
-            tf.stack([x + dx * w, y + dy * h, ones])
-            for dx in (0.0, 1.0)
-            for dy in (0.0, 1.0)
-        ]
-    )  # (corners, 3, boxes)
+    ends = itertools.product((0.0, 1.0), repeat=2)
+    corners = tf.stack([tf.stack([x + i * w, y + j * h, ones]) for i, j in ends])
     moved = tf.einsum("ij,cjb->cib", matrix, corners)[:, :2]
     limit = tf.cast(tf.stack([size[1], size[0]]), tf.float32)[:, None]
     low, high = tf.reduce_min(moved, axis=0), tf.reduce_max(moved, axis=0)
@@ -100,12 +93,7 @@ def matrix_of(
 
 
 def mirror(mirrored: tf.Tensor, cols: tf.Tensor) -> tf.Tensor:
-    """Matrix of a left-right flip where ``mirrored`` is true.
-
-    Args:
-        mirrored: Scalar boolean.
-        cols: Columns of the image, float.
-    """
+    """Matrix of a left-right flip of an image where ``mirrored``, a scalar, is true."""
     side, shift = tf.where(mirrored, -1.0, 1.0), tf.where(mirrored, cols, 0.0)
     return matrix_of(side, 0.0, shift, 0.0, 1.0, 0.0)
 
@@ -118,10 +106,7 @@ def product(*matrices: tf.Tensor) -> tf.Tensor:
         >>> product(double, shift)[0].numpy()
         array([ 2.,  0., 10.], dtype=float32)
     """
-    result = matrices[0]
-    for matrix in matrices[1:]:
-        result = result @ matrix
-    return result
+    return functools.reduce(tf.matmul, matrices)
 
 
 def _transform(image: tf.Tensor, back: tf.Tensor, interpolation: str) -> tf.Tensor:

@@ -182,10 +182,8 @@ def write_polygons(folder: str | os.PathLike, config: PolygonConfig) -> Path:
     Raises:
         ValueError: If the folder holds something else.
     """
-    images = _images(config)
-    return make_folder(
-        folder, _settings(config), lambda new: write_classes(new, images)
-    )
+    images, settings = _images(config), _settings(config)
+    return make_folder(folder, settings, lambda new: write_classes(new, images))
 
 
 def render_polygons(
@@ -249,16 +247,13 @@ def _within(values: Iterable, low: float, high: float = np.inf, kind=Integral) -
 def _ranges(config: PolygonConfig) -> dict[str, bool]:
     """Rules for the types and ranges of the values."""
     fixed = [rgb for n in COLORS if (rgb := getattr(config, n)) is not None]
-    shapes, radius = config.shapes, config.radius
+    shapes, radius, val, test = config.shapes, config.radius, config.val, config.test
+    limits = (1e-9, 0.5), (1, config.size / 2)
     return {
         "size as integer of 16 or more": _within([config.size], 16),
         "train of one image per class or more": min(config.train) >= 1,
-        **{
-            f"{name} of one image per class or more, or 0": (
-                min(pair) >= 1 or pair == (0, 0)
-            )
-            for name, pair in (("val", config.val), ("test", config.test))
-        },
+        "val of one image per class or more, or 0": min(val) >= 1 or val == (0, 0),
+        "test of one image per class or more, or 0": min(test) >= 1 or test == (0, 0),
         "seed as integer of 0 or more": _within([config.seed], 0),
         "other shapes than the target": bool(config.kinds),
         "others without the target": config.target not in config.others,
@@ -267,10 +262,7 @@ def _ranges(config: PolygonConfig) -> dict[str, bool]:
         ),
         "radius in 0..0.5 of the side, or in pixels from 1 to half of it, ascending": (
             len(radius) == 2
-            and (
-                _within(radius, 1e-9, 0.5, Real)
-                or _within(radius, 1, config.size / 2, Real)
-            )
+            and any(_within(radius, low, high, Real) for low, high in limits)
             and radius[0] <= radius[1]
         ),
         "occlusion in 0..0.9": _within([config.occlusion], 0, 0.9, Real),
