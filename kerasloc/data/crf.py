@@ -107,12 +107,14 @@ def crf_masks(
     if len(table.class_names) > MAX_CLASSES or workers < 1:
         raise ValueError(
             f"Expected up to {MAX_CLASSES} classes and at least one worker. Received: "
-            f"{len(table.class_names)} classes and workers={workers}. Select classes "
-            "first (kerasloc.data.select_classes)."
+            f"{len(table.class_names)} classes and workers={workers}."
         )
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    boxes = _boxes_by_row(table)
+    unique = np.unique(table.boxes, axis=0)  # sorted
+    rows, starts = np.unique(unique[:, 0].astype(int), return_index=True)
+    groups = np.split(unique[:, 1:], starts[1:])
+    boxes = dict(zip(rows.tolist(), groups, strict=False))  # x, y, w, h, class
     paths = {row: folder / _file_name(table, row, boxes[row]) for row in boxes}
     absent = {path: row for row, path in paths.items() if not path.is_file()}
     tasks = {row: (path, boxes[row]) for path, row in absent.items()}
@@ -160,8 +162,7 @@ def _densecrf():
     except ImportError as error:
         raise ImportError(
             "Expected the package pydensecrf2, to refine boxes by a dense CRF. "
-            f'Received: {error}. Install it with pip install -e ".[crf]" (it compiles '
-            "with gcc), or train on the boxes as they are."
+            f'Received: {error}. Use pip install -e ".[crf]" (it compiles with gcc).'
         ) from error
     return densecrf
 
@@ -221,13 +222,6 @@ def _infer(
     )
     outside, inside = np.array(crf.inference(iterations))
     return (inside > outside).reshape(mask.shape)
-
-
-def _boxes_by_row(table: Table) -> dict[int, np.ndarray]:
-    """Unique rows x, y, w, h, class of every image that has some, sorted."""
-    boxes = np.unique(table.boxes, axis=0)
-    rows, starts = np.unique(boxes[:, 0].astype(int), return_index=True)
-    return dict(zip(rows.tolist(), np.split(boxes[:, 1:], starts[1:]), strict=False))
 
 
 def _file_name(table: Table, row: int, boxes: np.ndarray) -> str:

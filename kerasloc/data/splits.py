@@ -1,22 +1,18 @@
 """Training, validation and test images: stratified splits of whole groups.
 
-:func:`cut_validation` cuts validation images from training images. :func:`make_lists`
-makes lists of images by the published protocols, for the 112,120 images of NIH
-ChestX-ray14, 880 of them with boxes:
+Protocols of :func:`make_lists`, published for the 112,120 images of NIH ChestX-ray14,
+880 of them with boxes:
 
 - "official": the official training and test images; validation images are cut from
   the training ones.
 - "classification": five folds, each 70 % / 10 % / 20 % of the images with boxes and of
   those without.
-- "no-boxes": test on all images with boxes, train on those without, 111,240 as
-  published. Patients of a test image are left out here, so that fewer remain, and a
-  validation share is kept of them, where the published code selects by the test images.
+- "no-boxes": test on all images with boxes, train and validate on those without (the
+  published code selects by the test images), except patients of a test image.
 - "localization": five folds, test on 20 % of the images with boxes, train on the other
   80 % and on 50 % of those without; a validation share of either is kept.
 
 A patient is always on one side. As patients move as a whole, shares hold approximately.
-:mod:`kerasloc.data.image_lists` holds the lists as files and on a table; its functions
-can be imported from here, too.
 
 Reference:
     Ouyang et al., Learning hierarchical attention for weakly-supervised chest X-ray
@@ -27,7 +23,7 @@ import dataclasses
 
 import numpy as np
 
-from kerasloc.data.image_lists import (
+from kerasloc.data.image_lists import (  # noqa: F401 (some to be imported from here)
     ANNOTATED,
     LISTED,
     apply_lists,
@@ -40,18 +36,6 @@ from kerasloc.data.image_lists import (
 from kerasloc.data.problems import check_choice
 from kerasloc.data.stratify import choose_groups, deal_groups
 from kerasloc.data.table import Table, check_disjoint
-
-__all__ = [
-    "FOLDED",
-    "FOLDS",
-    "PROTOCOLS",
-    "apply_lists",
-    "cut_validation",
-    "keep_boxes",
-    "make_lists",
-    "read_lists",
-    "write_lists",
-]
 
 PROTOCOLS = ("official", "classification", "no-boxes", "localization")
 FOLDED = ("classification", "localization")
@@ -94,9 +78,8 @@ def cut_validation(table: Table, share: float, seed: int = 0) -> Table:
     chosen = choose_groups(strata, units, share, np.random.default_rng(seed))
     if not chosen.any():
         raise ValueError(
-            "Expected training images of a class in two or more groups, to cut "
-            f"validation images from. Received: {len(rows)} training images in "
-            f"{len(np.unique(units))} groups. Add images, or mark them as val."
+            "Expected training images of a class in two or more groups. Received: "
+            f"{len(rows)} training images in {len(np.unique(units))} groups."
         )
     splits = table.splits.astype("<U5")
     splits[rows[chosen]] = "val"
@@ -152,17 +135,15 @@ def make_lists(
     if protocol in ("no-boxes", "localization") and not draw.annotated.any():
         raise ValueError(
             f"Expected images with boxes to test on by the protocol {protocol}. "
-            f"Received: {len(table)} images, none with a box. Put the file of boxes "
-            "beside the data, or use classification or official."
+            f"Received: {len(table)} images, none with a box. Use another protocol."
         )
     splits = getattr(draw, protocol.replace("-", "_"))()
     lists = {name: draw.names[splits == name].tolist() for name in LISTED}
     empty = [name for name, images in lists.items() if not images]
     if empty:
         raise ValueError(
-            "Expected an image for every list, with all images of a patient on one. "
-            f"Received: too few patients for {', '.join(empty)} (protocol {protocol}, "
-            f"{len(table)} images). Add patients, or raise val_share."
+            f"Expected patients for every list of {protocol}. Received: too few "
+            f"patients for {', '.join(empty)}. Add some, or raise val_share."
         )
     annotated = draw.names[(splits == "train") & draw.annotated]
     return lists | ({ANNOTATED: annotated.tolist()} if annotated.size else {})
@@ -195,9 +176,8 @@ class _Draw:
         missing = [name for name in ("train", "test") if name not in splits]
         if missing:
             raise ValueError(
-                "Expected the official splits of the dataset for the protocol official."
-                f" Received: a table without {' and '.join(missing)} images. Put the "
-                "official lists beside the data, or use classification."
+                "Expected official splits. Received: a table without "
+                f"{' and '.join(missing)} images. Put the lists beside the data."
             )
         check_disjoint(self.table)
         if "val" in splits:
@@ -214,10 +194,9 @@ class _Draw:
         patients = len(np.unique(self.units[~self.with_boxes]))
         if patients < 2:
             raise ValueError(
-                "Expected images of two or more patients without any box, to train and "
-                f"validate on. Received: {self.annotated.sum()} of {len(self.names)} "
-                f"images with boxes, {patients} patients without any. Add images, or "
-                "use localization (and train with --box-share 0)."
+                "Expected two or more patients without boxes to train and validate on. "
+                f"Received: {self.annotated.sum()} of {len(self.names)} images with "
+                f"boxes, {patients} patients without any. Add images."
             )
         return np.where(self.annotated, "test", self._split(~self.with_boxes))
 

@@ -136,12 +136,9 @@ class Table:
             ValueError: If an image has no, several or unknown labels.
         """
         if self.multi_label:
-            bad = np.flatnonzero(self.labels.sum(axis=1) != 1)
-            raise ValueError(
-                "Expected exactly one label per image for a class index. Received: "
-                f"{len(bad)} images with another number, the first: "
-                f"{self.paths[bad[0]]} (row {bad[0]}). Use labels (multi-label data)."
-            )
+            bad = self.paths[self.labels.sum(axis=1) != 1]
+            rule = "Expected exactly one label per image for a class index"
+            report_problems(bad, rule, remedy="Use labels (multi-label data).")
         return self.labels.argmax(axis=1)
 
 
@@ -161,7 +158,7 @@ def select_classes(table: Table, class_names: Iterable[str]) -> Table:
     if unknown:
         raise ValueError(
             f"Expected classes among {', '.join(table.class_names)}. Received: "
-            f"{', '.join(unknown)} besides. Use the names of the table."
+            f"{', '.join(unknown)} besides."
         )
     columns = [table.class_names.index(name) for name in names]
     index = np.full(len(table.class_names), -1)
@@ -240,8 +237,8 @@ def _strings(values: npt.ArrayLike | None, count: int, name: str) -> np.ndarray:
     column = np.full(count, "") if values is None else np.asarray(values)
     if column.shape != (count,):
         raise ValueError(
-            f"Expected {name} with one entry per image, ({count},). Received: shape "
-            f'{column.shape}. Use "" for absent entries.'
+            f"Expected {name} with one entry per image, ({count},), "
+            f'"" if absent. Received: shape {column.shape}.'
         )
     return column.astype(str)
 
@@ -251,7 +248,7 @@ def _check_labels(table: Table) -> None:
     names, labels = table.class_names, table.labels
     if len(set(names)) != len(names) or "" in names or not names:
         raise ValueError(
-            f"Expected different, nonempty class_names. Received: {names}. Rename some."
+            f"Expected different, nonempty class_names. Received: {names}."
         )
     if labels.shape != (len(table), len(names)):
         raise ValueError(
@@ -259,12 +256,14 @@ def _check_labels(table: Table) -> None:
             f"Received: shape {labels.shape}. Use one column per class name."
         )
     bad = np.argwhere(~(np.isnan(labels) | (labels == 0) | (labels == 1)))
-    if len(bad):
-        row, column = bad[0]
-        raise ValueError(
-            f"Expected labels 1, 0 or NaN (unknown). Received: {labels[row, column]} "
-            f"for {names[column]} in row {row} ({table.paths[row]}), {len(bad)} in all."
-        )
+    report_problems(
+        [
+            f"{labels[i, j]} for {names[j]} in row {i} ({table.paths[i]})"
+            for i, j in bad
+        ],
+        "Expected labels 1, 0 or NaN (unknown)",
+        remedy="Fix them.",
+    )
 
 
 def _check_boxes(table: Table) -> None:
@@ -273,18 +272,16 @@ def _check_boxes(table: Table) -> None:
     limits = {"image": (image, len(table)), "class": (index, len(table.class_names))}
     for name, (values, end) in limits.items():
         bad = np.flatnonzero((values % 1 != 0) | (values < 0) | (values >= end))
-        if len(bad):
-            raise ValueError(
-                f"Expected the {name} of a box to be an index from 0 to {end - 1}. "
-                f"Received: {values[bad[0]]:g} in box {bad[0]}."
-            )
+        problems = [f"{values[i]:g} in box {i}" for i in bad]
+        rule = f"Expected the {name} of a box to be an index from 0 to {end - 1}"
+        report_problems(problems, rule, remedy="Fix them.")
     bad = np.flatnonzero((width <= 0) | (height <= 0))
-    if len(bad):
-        row = int(image[bad[0]])
-        raise ValueError(
-            "Expected boxes with a positive width and height. Received: "
-            f"{table.boxes[bad[0], 1:5]} for {table.paths[row]} (row {row})."
-        )
+    rows = zip(table.boxes[bad], image[bad].astype(int), strict=True)
+    report_problems(
+        [f"{box[1:5]} for {table.paths[i]} (row {i})" for box, i in rows],
+        "Expected boxes with a positive width and height",
+        remedy="Fix them.",
+    )
 
 
 def _check_values(table: Table) -> None:

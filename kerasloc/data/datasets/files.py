@@ -64,9 +64,9 @@ class FileIndex:
         paths = self._paths_by_key.get(normalize(name.replace("\\", "/")), ())
         if len(paths) > 1:
             raise ValueError(
-                "Expected a name without folder or extension to match one image. "
-                f"Received: {name}, which matches {', '.join(sorted(map(str, paths)))}."
-                " Write more of the path, or remove the others."
+                "Expected a name to match one image. Received: "
+                f"{name}, which matches {', '.join(sorted(map(str, paths)))}. Write "
+                "more of the path."
             )
         return next(iter(paths), None)
 
@@ -74,11 +74,7 @@ class FileIndex:
 def locate(
     images: Iterable[tuple[str, str]], indices: Mapping[str, FileIndex]
 ) -> tuple[list[str], dict[str, str]]:
-    """Locate images by their folder and name.
-
-    Args:
-        images: Pairs of a key of ``indices`` and the name of an image.
-        indices: Index of each folder.
+    """Locate images by pairs of a key of ``indices`` and a name in that folder.
 
     Returns:
         Name "key/path" of each image, and the paths of the existing ones by name.
@@ -95,12 +91,7 @@ def locate(
 
 
 def add_masks(table: Table, folders: Sequence[PathLike]) -> Table:
-    """Add the masks of a table's images: ``NAME_mask`` or ``NAME`` with any extension.
-
-    Args:
-        table: The data; its masks are replaced.
-        folders: Folder of the mask of each image; an absent one holds none.
-    """
+    """Add masks of the images, ``NAME_mask`` or ``NAME`` in a folder of each image."""
     masks = {
         folder: {
             normalize(path.stem.removesuffix(MASK_SUFFIX)): str(path)

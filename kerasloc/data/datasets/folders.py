@@ -52,7 +52,12 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
     existing = [split for split in FOLDERS if (root / split).is_dir()]
     images = {split: _images_by_class(root / split) for split in existing}
     if not images:
-        raise ValueError(f"{_describe(root)} Use the layout:\n{SCHEME}")
+        received = f"{root}, which does not exist"
+        if root.is_dir():
+            content = sorted(p.name for p in root.glob("[!.]*"))[:10]
+            received = f"{root} with {', '.join(content) or 'nothing'}"
+        rule = "Expected the folder train or test"
+        raise ValueError(f"{rule}. Received: {received}. Use the layout:\n{SCHEME}")
     names = _common_classes(root, images, class_names)
     rows = [
         (path, split, index)
@@ -66,15 +71,6 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
     return Table(
         list(map(str, paths)), names, labels, boxes, masks=masks, splits=splits
     )
-
-
-def _describe(root: Path) -> str:
-    """Describe the content of a root that is not a tree of image folders."""
-    if not root.is_dir():
-        return f"Expected a folder of images. Received: {root}, which does not exist."
-    content = sorted(p.name for p in root.iterdir() if not p.name.startswith("."))
-    names = ", ".join(content[:10]) if content else "nothing (an empty folder)"
-    return f"Expected the folder train or test. Received: {root} with {names}."
 
 
 def _images_by_class(folder: Path) -> dict[str, list[Path]]:

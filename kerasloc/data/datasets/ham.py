@@ -54,10 +54,10 @@ def read_ham(
 
     Images are identified by name: ``00000001_000.png`` belongs to ChestX-ray14, whose
     boxes are measured in originals of 1024 x 1024 and scaled to each file;
-    ``train/patient00001/study1/view1_frontal.jpg`` belongs to CheXpert. Boxes of all
-    others are in pixels of the files. Class names are compared without case, blanks and
-    underscores; renamings are logged. With a list "annotated", training images that are
-    not on it lose their boxes. Without lists every split is "".
+    ``train/patient00001/study1/view1_frontal.jpg`` belongs to CheXpert. Class names are
+    compared without case, blanks and underscores; renamings are logged. With a list
+    "annotated", training images that are not on it lose their boxes. Without lists
+    every split is "".
 
     Args:
         root: Folder of the layout above.
@@ -136,9 +136,8 @@ def _read_tags(root: Path) -> tuple[Tags, tuple[str, ...]]:
     path = _find(root, TAGS)
     if path is None:
         raise ValueError(
-            f"Expected the labels in {ANNOTATIONS}/{TAGS} or {TAGS}. Received: {root}, "
-            "which has neither. Name its folder, or read the official files "
-            '("nih14", "chexpert").'
+            f"Expected {ANNOTATIONS}/{TAGS} or {TAGS}. Received: {root}, which has "
+            'neither. Name its folder, or read official files ("nih14", "chexpert").'
         )
     findings = _read_findings(path)
     counts = collections.Counter(tag for tags in findings.values() for tag in tags)
@@ -177,35 +176,31 @@ def _valid_classes(
     source = _identify(images)
     if source is not None:
         return CLASSES[source]
-    spellings = {spelling(name) for name in counts}
-    for classes in CLASSES.values():
-        if spellings and spellings <= {spelling(name) for name in classes}:
-            return classes
     if not counts:
         raise ValueError(
             f"Expected classes in {path}. Received: no class for any of its images. "
             "Label some of them."
         )
-    for classes in CLASSES.values():
-        _check_typos(counts, classes, path)
-    names: dict[str, str] = {}  # of each spelling the most frequent
-    for name in sorted(counts, key=lambda name: (-counts[name], name)):
-        names.setdefault(spelling(name), name)
-    return tuple(sorted(names.values()))
-
-
-def _check_typos(counts: Mapping[str, int], classes, path: Path) -> None:
-    """Raise if most names are published classes and the others nearly are."""
-    keys = {spelling(name) for name in classes}
-    unknown = [name for name in sorted(counts) if spelling(name) not in keys]
-    if 2 * len(unknown) <= len(counts):
+    keys = {classes: {spelling(c) for c in classes} for classes in CLASSES.values()}
+    unknown = {
+        classes: [n for n in sorted(counts) if spelling(n) not in keys[classes]]
+        for classes in keys
+    }
+    for classes, names in unknown.items():
+        if not names:
+            return classes
+    for classes, names in unknown.items():
         typos = [
             with_nearest(name, classes)
-            for name in unknown
-            if difflib.get_close_matches(spelling(name), keys, 1, TYPO)
+            for name in names
+            if 2 * len(names) <= len(counts)
+            if difflib.get_close_matches(spelling(name), keys[classes], 1, TYPO)
         ]
         rule = f"Expected classes in {path} to be written as {', '.join(classes)}"
         report_problems(typos, rule, remedy="Rename or remove them.")
+    by_count = sorted(counts, key=lambda name: (-counts[name], name))
+    frequent = {spelling(name): name for name in reversed(by_count)}  # of each spelling
+    return tuple(sorted(frequent.values()))
 
 
 def _read_boxes(
@@ -226,9 +221,8 @@ def _read_boxes(
     if convention == "auto" and source is None:
         choices = [f'"{name}" ({numbers})' for name, numbers in CONVENTIONS.items()]
         raise ValueError(
-            'convention="auto" expects images named like 00000001_000.png '
-            "(ChestX-ray14) or patient00001/study1/view1_frontal.jpg (CheXpert). "
-            f"Received: {raw['image'].iat[0]!r} in {path}. Use convention="
+            "Expected names of images of ChestX-ray14 or CheXpert with convention="
+            f"'auto'. Received: {raw['image'].iat[0]!r} in {path}. Use convention="
             f"{' or '.join(choices)}."
         )
     if convention == "auto" and source is not None:

@@ -1,9 +1,8 @@
-"""Boxes of HAM's json files, in either of their conventions.
+"""Boxes of HAM's ``BBoxes.json``: {image: {class: [[a, b, c, d], ...]}}.
 
-``BBoxes.json`` is {image: {class: [[a, b, c, d], ...]}}. The four numbers are x, y,
-width, height ("xywh") in the file for ChestX-ray14, in pixels of its originals of
-1024 x 1024, and xmin, ymin, xmax, ymax ("xyxy") in the file for CheXpert, in pixels of
-the image files.
+The numbers are x, y, width, height ("xywh") for ChestX-ray14, in pixels of its
+originals (1024 x 1024), and xmin, ymin, xmax, ymax ("xyxy") for CheXpert, in those of
+the files.
 """
 
 import json
