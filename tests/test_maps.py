@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasloc.maps import (
-    center_gaussian,
-    is_flat,
-    min_max,
-    resize_maps,
-    scale_to_unit,
-)
+from kerasloc.maps import center_gaussian, is_flat, min_max, resize_maps, scale_to_unit
 
 
 def test_every_map_is_scaled_by_its_minimum_and_maximum():

@@ -1,9 +1,8 @@
 """Metrics of classifications and maps, as functions on arrays.
 
-Functions of images return one value per image, NaN where undefined; ``interval`` and
-``Estimate.of_mean`` average them. Functions of classes return a report, a dict with the
-value of every class, NaN where undefined, its averages, counts and intervals;
-``Estimate.from_report`` picks a value with its interval.
+Functions of images return a value per image, NaN where undefined; ``Estimate.of_mean``
+averages them. Functions of classes return a report, a dict of values per class, NaN
+where undefined, averages, counts and intervals, read by ``Estimate.from_report``.
 """
 
 from kerasloc.maps import center_gaussian, min_max, resize_maps
@@ -42,12 +41,7 @@ from kerasloc.metrics.perturbation import (
 )
 from kerasloc.metrics.pixels import energy_in_boxes, pompom, pxap
 from kerasloc.metrics.ranking import auroc, average_precision
-from kerasloc.metrics.wsol import (
-    BoxOverlaps,
-    box_overlaps,
-    max_box_acc,
-    max_box_acc_v2,
-)
+from kerasloc.metrics.wsol import BoxOverlaps, box_overlaps, max_box_acc, max_box_acc_v2
 
 __all__ = [
     "AopcConfig",

@@ -1,7 +1,7 @@
 """Averages over classes and percentile bootstrap intervals over samples."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,13 +14,7 @@ LEVEL = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Value, its percentile interval, and the number of samples behind it.
-
-    Attributes:
-        value: Metric on all samples; NaN when undefined.
-        low: Lower bound of the interval (95 % by default).
-        high: Upper bound of the interval.
-        count: Number of samples with a defined value.
+    """Value, its percentile interval, and the number of samples with a value.
 
     Examples:
         >>> estimate = Estimate.of_mean([1, 0, 1, 1])
@@ -45,16 +39,13 @@ class Estimate:
         seed: int = 0,
         level: float = LEVEL,
     ) -> "Estimate":
-        """Estimate the mean of one value per sample.
+        """Estimate the mean of one value per sample; all NaN without a single value.
 
         Args:
             values: Values (n,); NaN (no mask, no label) is left out.
             resamples: Number of resamples, each as large as the sample.
             seed: Seed of the resamples.
             level: Share of the resampled means inside the interval, in (0, 1).
-
-        Returns:
-            NaN bounds and value without a single value.
 
         Raises:
             ValueError: If the values are not (n,), or an option is out of its range.
@@ -87,14 +78,12 @@ class Estimate:
         """Take a value, its interval and its count out of a metric's report.
 
         Args:
-            report: Result of a metric with ``intervals`` and ``count`` (per class).
+            report: Report with ``intervals`` and ``count`` (per class).
             name: Key of the value: ``per_class``, ``macro``, ``weighted``, ...
-            index: Position of the value in an array of values: the class index, the
-                index of a threshold, or both (threshold, class).
+            index: Position in an array: class, threshold, or (threshold, class).
 
         Returns:
-            The count is that of the class for values per class, else that of all
-            classes.
+            The estimate; counts of values that are not per class are of all classes.
 
         Examples:
             >>> from kerasloc.metrics import auroc
@@ -121,17 +110,7 @@ def interval(
     seed: int = 0,
     level: float = LEVEL,
 ) -> tuple[float, float, float]:
-    """Bootstrap interval (mean, low, high) of the mean of one value per sample.
-
-    Args:
-        values: Values (n,); NaN (no mask, no label) is left out. Without any value all
-            three results are NaN.
-        resamples: Number of resamples.
-        seed: Seed of the resamples.
-        level: Share of the resampled means inside the interval, in (0, 1).
-
-    Raises:
-        ValueError: If the values are not (n,), or an option is out of its range.
+    """Bootstrap interval (mean, low, high) of the mean; see ``Estimate.of_mean``.
 
     Examples:
         >>> interval([1, 0, 1, 1])
@@ -151,15 +130,15 @@ def paired_difference(
 ) -> tuple[float, float, float]:
     """Bootstrap interval (mean, low, high) of ``first - second`` on the same samples.
 
-    The two differ at this level if the interval does not contain 0.
+    The two differ at this level if the interval does not contain 0. For the options see
+    ``Estimate.of_mean``.
 
     Args:
-        first: Values (n,) of one method.
-        second: Values (n,) of the compared method, samples in the same order; samples
-            with NaN in either are left out.
+        first: Values (n,) of one method; samples with NaN in either are left out.
+        second: Values (n,) of the compared method, samples in the same order.
         resamples: Number of resamples.
         seed: Seed of the resamples.
-        level: Share of the resampled means inside the interval, in (0, 1).
+        level: Level of the interval.
 
     Raises:
         ValueError: If the two are not (n,) of the same n.
@@ -188,13 +167,8 @@ def bootstrap(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute a statistic (...) and its 95 % percentile interval (..., 2).
 
-    Args:
-        statistic: Function from counts of the samples (draws, samples) to values
-            (draws, ...), NaN where undefined.
-        samples: Number of samples.
-        resamples: Number of resamples.
-        seed: Seed of the resamples.
-        width: Numbers that the statistic holds per sample and draw; bounds the memory.
+    The statistic is a function from counts of the samples (draws, samples) to values
+    (draws, ...), NaN where undefined; it holds ``width`` numbers per sample and draw.
 
     Examples:
         >>> values = np.array([[2.0], [2.0]])
@@ -204,6 +178,39 @@ def bootstrap(
     counts = sample_counts(samples, resamples=resamples, seed=seed, width=width)
     draws = np.concatenate([statistic(chunk) for chunk in counts])
     return statistic(np.ones((1, samples)))[0], percentile_interval(draws)
+
+
+def report_averages(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    samples: int,
+    names: Sequence[str],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    width: int = 1,
+) -> dict:
+    """Report a statistic ``per_class``, its averages by name, and their intervals.
+
+    The arguments are those of ``bootstrap``; the last axis of the statistic holds the
+    classes, then the averages.
+
+    Examples:
+        >>> report_averages(lambda counts: counts @ [[1.0, 1.0]], 1, ["macro"])["macro"]
+        1.0
+    """
+    values, bounds = bootstrap(
+        statistic, samples, resamples=resamples, seed=seed, width=width
+    )
+    axis = values.ndim - 1
+
+    def named(values: np.ndarray) -> dict:
+        columns, per_class = np.moveaxis(values, axis, 0), slice(-len(names))
+        averages = dict(zip(names, columns[-len(names) :], strict=True))
+        return {"per_class": np.moveaxis(columns[per_class], 0, axis), **averages}
+
+    report = named(values)
+    report |= {name: float(report[name]) for name in names if axis == 0}
+    return {**report, "intervals": named(bounds)}
 
 
 def sample_counts(
@@ -216,10 +223,9 @@ def sample_counts(
         array([4., 4.])
     """
     for drawn in resample_indices(samples, resamples=resamples, seed=seed, width=width):
-        draws = len(drawn)
-        flat = drawn + samples * np.arange(draws)[:, None]
-        counts = np.bincount(flat.ravel(), minlength=draws * samples)
-        yield counts.reshape(draws, samples).astype(float)
+        flat = drawn + samples * np.arange(len(drawn))[:, None]
+        counts = np.bincount(flat.ravel(), minlength=drawn.size)
+        yield counts.reshape(drawn.shape).astype(float)
 
 
 def resample_indices(

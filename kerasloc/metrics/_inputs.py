@@ -14,12 +14,7 @@ VALUES_AT_ONCE = 2**17  # fits in a core's cache; larger passes are slower
 def chunks(
     count: int, width: int, values_at_once: int = VALUES_AT_ONCE
 ) -> Iterator[slice]:
-    """Yield slices of 0..count, each over a bounded number of values.
-
-    Args:
-        count: Number of rows (images, resamples); a row is never cut.
-        width: Number of values in a row.
-        values_at_once: Largest number of values in a slice.
+    """Yield slices of 0..count that bound the memory; a row of ``width`` is never cut.
 
     Examples:
         >>> list(chunks(5, 10, values_at_once=25))
@@ -33,9 +28,7 @@ def chunks(
 def as_scores(
     scores: ArrayLike, class_names: Sequence | None = None
 ) -> tuple[np.ndarray, list]:
-    """Return finite scores (n, classes), at least a row, and distinct class names.
-
-    The names are the column indices when None.
+    """Return finite scores (n, classes) and distinct names, by default the indices.
 
     Examples:
         >>> as_scores([[0.5, 2.0]])
@@ -110,12 +103,7 @@ def as_labels(labels: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
 def as_thresholds(
     thresholds: ArrayLike, classes: int | None = None, *, scalar: bool = False
 ) -> np.ndarray:
-    """Return thresholds without NaN, float64: (thresholds,) or, if allowed, a scalar.
-
-    Args:
-        thresholds: Number or numbers.
-        classes: Required number of thresholds; any number > 0 when None.
-        scalar: True when a single number without an axis is accepted.
+    """Return thresholds (thresholds,) or (classes,), or a number if ``scalar``.
 
     Examples:
         >>> as_thresholds([0.1, 0.5])

@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike
 from kerasloc.boxes import as_rows
 from kerasloc.checks import Size, as_float, as_size
 from kerasloc.maps import resize_maps
-from kerasloc.metrics._bootstrap import bootstrap, macro_mean, ratio, weighted_mean
+from kerasloc.metrics._bootstrap import (
+    macro_mean,
+    ratio,
+    report_averages,
+    weighted_mean,
+)
 from kerasloc.metrics._inputs import chunks
 
 LISTED = 5  # wrong boxes in an error
@@ -79,10 +84,10 @@ def summarize_pairs(
     *,
     seed: int = 0,
 ) -> dict:
-    """Average the values of pairs per class and over classes, with intervals.
+    """Average values (pairs,) or (pairs, k) per class and over classes, with intervals.
 
     Args:
-        values: Values (pairs,) or (pairs, k).
+        values: Values of the pairs, sorted by image.
         images: Image index of each pair, (pairs,).
         classes: Class index of each pair, (pairs,).
         num_classes: Number of classes.
@@ -97,28 +102,38 @@ def summarize_pairs(
         array([0.5, 0. ])
     """
     shape = values.shape[1:]
-    flat = values.reshape(len(values), math.prod(shape)).astype(float)
     unique, rows = np.unique(images, return_inverse=True)
     has = np.zeros((len(unique), num_classes))
     has[rows, classes] = 1
-    sums = np.zeros((len(unique), flat.shape[1], num_classes))
-    sums[rows, :, classes] = flat
+    sums = np.zeros((len(unique), math.prod(shape), num_classes))
+    sums[rows, :, classes] = values.reshape(len(values), math.prod(shape))
 
     def average(counts: np.ndarray) -> np.ndarray:
-        weights = counts @ has  # (draws, classes)
-        total = np.tensordot(counts, sums, axes=1)  # (draws, k, classes)
-        per_class = ratio(total, weights[:, None])
-        means = macro_mean(per_class), weighted_mean(per_class, weights[:, None])
-        return np.concatenate([per_class, np.stack(means, axis=-1)], axis=-1)
+        weights = (counts @ has)[:, None]  # (draws, 1, classes)
+        per_class = ratio(np.tensordot(counts, sums, axes=1), weights)
+        means = macro_mean(per_class), weighted_mean(per_class, weights)
+        averages = np.concatenate([per_class, np.stack(means, axis=-1)], axis=-1)
+        return averages.reshape(len(counts), *shape, num_classes + 2)
 
-    averages, bounds = bootstrap(average, len(unique), seed=seed, width=num_classes)
     return {
-        **_named(averages, shape),
+        **report_averages(
+            average, len(unique), ("macro", "weighted"), seed=seed, width=num_classes
+        ),
         "count": has.sum(axis=0).astype(int),
         "classes_counted": int(has.any(axis=0).sum()),
-        "intervals": _named(bounds, shape),
         "pairs": np.stack([images, classes], axis=1),
     }
+
+
+def select_rows(report: dict, rows: int | slice) -> dict:
+    """Select rows of values (k, ...) of ``summarize_pairs``, or of its intervals.
+
+    Examples:
+        >>> values = {"per_class": [[1.0], [2.0]], "macro": [1, 2], "weighted": [3, 4]}
+        >>> select_rows(values, 1)
+        {'per_class': [2.0], 'macro': 2, 'weighted': 4}
+    """
+    return {name: report[name][rows] for name in ("per_class", "macro", "weighted")}
 
 
 def as_pairs(maps: ArrayLike, boxes: ArrayLike, image_size: Size) -> Pairs:
@@ -135,8 +150,7 @@ def as_pairs(maps: ArrayLike, boxes: ArrayLike, image_size: Size) -> Pairs:
             f"Received: shape {maps.shape}."
         )
     rows = as_rows(boxes)
-    _check_indices(rows, maps.shape)
-    _check_extents(rows, size)
+    _check_rows(rows, maps.shape, size)
     code = rows[:, 0].astype(int) * maps.shape[-1] + rows[:, 5].astype(int)
     order = code.argsort(kind="stable")
     pairs, owner = np.unique(code[order], return_inverse=True)
@@ -147,19 +161,12 @@ def as_pairs(maps: ArrayLike, boxes: ArrayLike, image_size: Size) -> Pairs:
 def finite_maps(
     maps: np.ndarray, images: np.ndarray, classes: np.ndarray, name: str
 ) -> np.ndarray:
-    """Select the maps (k, rows, cols) of pairs, and check that they are finite.
-
-    Args:
-        maps: Raw maps (n, rows, cols, classes).
-        images: Image index of each pair, (k,).
-        classes: Class index of each pair, (k,).
-        name: Annotations that make a pair, in errors: boxes or masks.
+    """Select the maps (k, rows, cols) of pairs; ``name`` (boxes, masks) is for errors.
 
     Examples:
-        >>> maps = np.arange(8).reshape(1, 2, 2, 2)
+        >>> maps = np.arange(4).reshape(1, 1, 2, 2)
         >>> finite_maps(maps, np.array([0]), np.array([1]), "boxes")
-        array([[[1., 3.],
-                [5., 7.]]], dtype=float32)
+        array([[[1., 3.]]], dtype=float32)
     """
     selected = as_float(maps[images, :, :, classes])
     bad = np.flatnonzero(~np.isfinite(selected).all(axis=(1, 2)))
@@ -182,49 +189,31 @@ def resized(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return resize_maps(maps, size).reshape(len(maps), -1)
 
 
-def _check_indices(rows: np.ndarray, shape: tuple[int, ...]) -> None:
-    image, index = rows[:, 0], rows[:, 5]
-    valid = (image >= 0) & (image < shape[0]) & (index >= 0) & (index < shape[-1])
-    valid &= (image % 1 == 0) & (index % 1 == 0)
-    _check_rows(
-        rows,
-        valid,
-        f"boxes with whole numbers for image, 0..{shape[0] - 1}, and class, "
-        f"0..{shape[-1] - 1}, as the maps have the shape {shape}",
-        "Use the index of the image in the maps.",
-    )
-
-
-def _check_extents(rows: np.ndarray, size: tuple[int, int]) -> None:
-    x, y, w, h = rows[:, 1:5].T
+def _check_rows(
+    rows: np.ndarray, shape: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    """Check the indices of boxes, then their extents."""
+    (image, x, y, w, h, index), (count, classes) = rows.T, (shape[0], shape[-1])
+    indexed = (image >= 0) & (image < count) & (index >= 0) & (index < classes)
     on_image = (x < size[1]) & (y < size[0]) & (x + w > 0) & (y + h > 0)
-    _check_rows(
-        rows,
-        on_image & (w > 0) & (h > 0),
-        "boxes with a width and a height, at least partly on the image of "
-        f"{size[0]} rows x {size[1]} columns",
-        "Leave them out, or scale them to the size of the image.",
-    )
-
-
-def _check_rows(rows: np.ndarray, valid: np.ndarray, rule: str, way_out: str) -> None:
-    """Raise with the first rows that are not valid."""
-    bad = np.flatnonzero(~valid)
-    if bad.size:
+    for valid, rule, way_out in (
+        (
+            indexed & (image % 1 == 0) & (index % 1 == 0),
+            f"boxes with whole numbers for image, 0..{count - 1}, and class, "
+            f"0..{classes - 1}, as the maps have the shape {shape}",
+            "Use the index of the image in the maps.",
+        ),
+        (
+            on_image & (w > 0) & (h > 0),
+            "boxes with a width and a height, at least partly on the image of "
+            f"{size[0]} rows x {size[1]} columns",
+            "Leave them out, or scale them to the size of the image.",
+        ),
+    ):
+        bad = np.flatnonzero(~valid)
         listed = [f"row {i}: {', '.join(map('{:g}'.format, rows[i]))}" for i in bad]
-        raise ValueError(
-            f"Expected {rule}. Received: {bad.size} of another kind, among them "
-            f"(image, x, y, w, h, class) {'; '.join(listed[:LISTED])}. {way_out}"
-        )
-
-
-def _named(values: np.ndarray, shape: tuple[int, ...]) -> dict:
-    """Per class, macro, weighted from (k, classes + 2, ...); k axes are ``shape``."""
-    values = values.reshape(*shape, *values.shape[1:])
-    per_class, (macro, weighted) = np.split(np.moveaxis(values, len(shape), 0), [-2])
-    scalar = macro.ndim == 0
-    return {
-        "per_class": np.moveaxis(per_class, 0, len(shape)),
-        "macro": float(macro) if scalar else macro,
-        "weighted": float(weighted) if scalar else weighted,
-    }
+        if listed:
+            raise ValueError(
+                f"Expected {rule}. Received: {bad.size} of another kind, among them "
+                f"(image, x, y, w, h, class) {'; '.join(listed[:LISTED])}. {way_out}"
+            )

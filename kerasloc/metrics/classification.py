@@ -6,13 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kerasloc.metrics._bootstrap import interval
-from kerasloc.metrics._inputs import (
-    as_indices,
-    as_labels,
-    as_scores,
-    as_thresholds,
-)
-from kerasloc.metrics.ranking import auroc, average_precision
+from kerasloc.metrics._inputs import as_indices, as_labels, as_scores, as_thresholds
+from kerasloc.metrics.ranking import AVERAGES, auroc, average_precision
 
 SCORES = ("precision", "recall", "f1")
 UNTUNED = 0.5
@@ -30,8 +25,8 @@ def classification_report(
 
     Args:
         truth: Class indices (n,).
-        probabilities: Probabilities or logits (n, classes); the highest is the
-            prediction, of equal ones the first.
+        probabilities: Probabilities or logits (n, classes); the first of the highest is
+            the prediction.
         class_names: Distinct names, one per column.
         seed: Seed of the bootstrap over images.
 
@@ -47,16 +42,12 @@ def classification_report(
         - ``confusion`` (classes, classes), int, rows true, columns predicted.
 
     Raises:
-        ValueError: If the shapes do not fit, there is no image, a probability is NaN
-            or infinite, or an index is out of range.
+        ValueError: If a shape, a value or an index does not fit, or there is no image.
 
     Examples:
         >>> report = classification_report([0, 1], [[0.9, 0.1], [0.6, 0.4]], ["a", "b"])
         >>> report["accuracy"], report["per_class"]["a"]["recall"]
         (0.5, 1.0)
-        >>> report["confusion"]
-        array([[1, 0],
-               [1, 0]])
     """
     probabilities, names = as_scores(probabilities, class_names)
     truth = as_indices(truth, *probabilities.shape)
@@ -92,33 +83,24 @@ def multi_label_report(
         labels: Labels (n, classes) 0, 1, or NaN where missing (left out).
         probabilities: Probabilities (n, classes).
         class_names: Distinct names, one per column.
-        thresholds: One number, or one per class; a probability above it is a positive
-            prediction.
+        thresholds: One number, or one per class; positive predictions lie above.
         seed: Seed of the bootstrap over images.
 
     Returns:
-        A dict of
-
-        - ``count`` (images), ``accuracy`` (mean over images of the share of labels
-          predicted right), ``accuracy_interval`` (low, high; 95 %);
-        - ``precision_macro``, ``precision_micro``, the same of ``recall`` and ``f1``,
-          and ``classes_counted``, the classes with a positive that macro rests on;
-        - ``auroc_macro``, ``auroc_micro``, ``auroc_weighted``, ``auroc_intervals`` (of
-          these three, by name), ``auroc_classes_counted``, and the same of
-          ``average_precision``;
-        - ``per_class`` (name: precision, recall, f1, support, auroc,
-          average_precision), NaN for a class without a positive.
+        The entries of ``classification_report`` except top_5 and confusion, with
+        ``accuracy`` the mean over images of the share of labels predicted right;
+        ``auroc_macro``, ``auroc_micro``, ``auroc_weighted``, ``auroc_intervals`` (of
+        these three, by name), ``auroc_classes_counted``, ``auroc`` in ``per_class``,
+        the same of ``average_precision``. A class without a positive has NaN.
 
     Raises:
-        ValueError: If the shapes do not fit, there is no image, a probability is NaN
-            or infinite, or a label is neither 0, 1 nor NaN.
+        ValueError: If a shape or a value does not fit, or there is no image.
 
     Examples:
         >>> labels = [[1, 0], [0, np.nan], [1, 1]]
         >>> probabilities = [[0.9, 0.6], [0.2, 0.5], [0.7, 0.8]]
-        >>> report = multi_label_report(labels, probabilities, ["a", "b"])
-        >>> report["accuracy"], report["per_class"]["b"]["precision"]
-        (0.83, 0.5)
+        >>> multi_label_report(labels, probabilities, ["a", "b"])["accuracy"]
+        0.83
     """
     probabilities, names = as_scores(probabilities, class_names)
     labels = as_labels(labels, probabilities.shape)
@@ -132,7 +114,7 @@ def multi_label_report(
         stack.sum(axis=0)
         for stack in (predicted & positive, predicted & labeled, positive)
     )
-    pooled = _scores(hits.sum(), predictions.sum(), support.sum())
+    pooled = list(_scores(hits.sum(), predictions.sum(), support.sum()))
     report = {
         "count": len(labels),
         "accuracy": accuracy,
@@ -141,15 +123,17 @@ def multi_label_report(
     }
     for name, metric in (("auroc", auroc), ("average_precision", average_precision)):
         ranking = metric(labels, probabilities, names, seed=seed)
-        report |= _named_ranking(name, ranking)
-        pairs = zip(report["per_class"].values(), ranking["per_class"], strict=True)
-        for row, value in pairs:
-            row[name] = float(value)
+        report |= {f"{name}_{k}": ranking[k] for k in (*AVERAGES, "classes_counted")}
+        report[f"{name}_intervals"] = {
+            key: tuple(ranking["intervals"][key].tolist()) for key in AVERAGES
+        }
+        for row, value in zip(names, ranking["per_class"], strict=True):
+            report["per_class"][row][name] = float(value)
     return report
 
 
 def best_thresholds(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
-    """Find the threshold with the highest F1 of every class.
+    """Find the threshold (classes,) with the highest F1 of every class.
 
     Use validation images: on the images of a report it flatters the network.
 
@@ -158,13 +142,11 @@ def best_thresholds(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
         probabilities: Probabilities (n, classes) in [0, 1].
 
     Returns:
-        Thresholds (classes,), float64, halfway between two neighboring probabilities;
-        of equals the lowest; 0.5 for a class without a positive. A probability above
-        the threshold is a positive prediction.
+        Thresholds halfway between two neighboring probabilities; of equals the lowest;
+        0.5 for a class without a positive. Positive predictions lie above.
 
     Raises:
-        ValueError: If the shapes do not fit, there is no image, a probability lies
-            outside [0, 1] or a label is neither 0, 1 nor NaN.
+        ValueError: If a shape or a value does not fit, or there is no image.
 
     Examples:
         >>> best_thresholds([[0], [0], [1]], [[0.1], [0.2], [0.6]])
@@ -188,8 +170,10 @@ def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     labels, probabilities = labels[labeled], probabilities[labeled]
     levels, index = np.unique(probabilities, return_inverse=True)
     # Positive predictions are levels[i] and above; 0 is above no threshold.
-    predicted = _reverse_cumsum(np.bincount(index, minlength=len(levels)))
-    right = _reverse_cumsum(np.bincount(index, labels, minlength=len(levels)))
+    predicted, right = (
+        np.bincount(index, weights, len(levels))[::-1].cumsum()[::-1]
+        for weights in (None, labels)
+    )
     f1 = 2 * right / (predicted + labels.sum())
     f1[levels == 0] = 0
     if not f1.any():
@@ -202,11 +186,6 @@ def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(between if between < upper else lower)
 
 
-def _reverse_cumsum(counts: np.ndarray) -> np.ndarray:
-    """Sums of every count and those behind it."""
-    return counts[::-1].cumsum()[::-1]
-
-
 def _scores(hits: ArrayLike, predictions: ArrayLike, support: ArrayLike) -> np.ndarray:
     """Precision, recall, F1 from counts, (3, ...); NaN where the support is 0."""
     hits, predictions, support = map(np.asarray, (hits, predictions, support))
@@ -216,36 +195,19 @@ def _scores(hits: ArrayLike, predictions: ArrayLike, support: ArrayLike) -> np.n
 
 
 def _summary(
-    scores: np.ndarray,
-    micro: ArrayLike,
-    support: np.ndarray,
-    class_names: Sequence[str],
+    scores: np.ndarray, micro: Sequence, support: np.ndarray, class_names: Sequence[str]
 ) -> dict:
     """Scores by name from those per class, (3, classes), and pooled, (3,)."""
     counted = support > 0
     macro = scores[:, counted].mean(axis=1) if counted.any() else [np.nan] * 3
+    rows = [*scores.T, macro, micro]
+    per_class = [dict(zip(SCORES, map(float, row), strict=True)) for row in rows]
+    averages = zip(("macro", "micro"), per_class[-2:], strict=True)
     return {
-        **_named(macro, "_macro"),
-        **_named(micro, "_micro"),
+        **{f"{name}_{kind}": row[name] for kind, row in averages for name in SCORES},
         "classes_counted": int(counted.sum()),
         "per_class": {
-            name: {**_named(column), "support": int(images)}
-            for name, column, images in zip(class_names, scores.T, support, strict=True)
+            name: {**row, "support": int(images)}
+            for name, row, images in zip(class_names, per_class, support, strict=False)
         },
-    }
-
-
-def _named(scores: ArrayLike, suffix: str = "") -> dict[str, float]:
-    """Precision, recall, F1 by name, with a suffix."""
-    names = [name + suffix for name in SCORES]
-    return dict(zip(names, map(float, np.asarray(scores)), strict=True))
-
-
-def _named_ranking(name: str, ranking: dict) -> dict:
-    """Averages of ``auroc`` or ``average_precision`` and their intervals, by name."""
-    averages = ("macro", "micro", "weighted")
-    intervals = ranking["intervals"]
-    return {
-        **{f"{name}_{k}": ranking[k] for k in (*averages, "classes_counted")},
-        f"{name}_intervals": {k: tuple(intervals[k].tolist()) for k in averages},
     }

@@ -16,9 +16,8 @@ class Curve:
 
     Attributes:
         x: False positive rate, or recall, ascending, (points,).
-        y: True positive rate, or precision, (points,). A precision-recall curve is a
-            step function: y holds from the previous x (exclusive) to x, with a point
-            for every score of a positive.
+        y: True positive rate, or precision, (points,). Precision is a step function: y
+            holds from the previous x (exclusive) to x.
         thresholds: Least score of a positive prediction at each point, (points,),
             infinite at the first; None for ``macro``.
         area: AUROC, or average precision.
@@ -49,15 +48,13 @@ def roc_curve(
         A dict of
 
         - ``per_class``, a :class:`Curve` each, None for a class without a positive or
-          without a negative; their areas are those of :func:`auroc`;
-        - ``micro``, all labels as a single class; None if undefined;
+          without a negative; ``micro``, all labels as a single class, or None;
         - ``macro``, mean of the classes' true positive rates at every false positive
           rate, ``classes_counted`` of them; None if there is no class;
-        - ``class_names``.
+        - ``class_names``. The areas are those of :func:`auroc`.
 
     Raises:
-        ValueError: If the shapes do not fit, there is no image, a score is NaN or
-            infinite, a label is neither 0, 1 nor NaN, or an index is out of range.
+        ValueError: If a shape, a label or a score does not fit, or there is no image.
 
     Examples:
         >>> curve = roc_curve([1, 0, 1, 0], [0.9, 0.5, 0.5, 0.1])["per_class"][0]
@@ -72,19 +69,9 @@ def precision_recall_curve(
 ) -> dict:
     """Compute the precision-recall curve per class, micro and macro.
 
-    Args:
-        labels: Labels (n, classes) 1, 0, or NaN where missing (left out); or class
-            indices (n,). For a single class (n,) like the scores.
-        scores: Probabilities or logits (n, classes), or (n,) for a single class.
-        class_names: Distinct names, one per column.
-
-    Returns:
-        The dict of :func:`roc_curve`; None for a class without a positive. The areas
-        are those of :func:`average_precision`, without interpolation. A class without
-        a negative has precision 1 everywhere.
-
-    Raises:
-        ValueError: See :func:`roc_curve`.
+    The arguments and the result are those of :func:`roc_curve`, with None for a class
+    without a positive, precision 1 without a negative, and the areas of
+    :func:`average_precision`.
 
     Examples:
         >>> labels, scores = [1, 0, 1, 0], [0.9, 0.6, 0.5, 0.1]

@@ -46,15 +46,12 @@ def peak_points(maps: ArrayLike, image_size: Size | None = None) -> np.ndarray:
 
 
 def points_in_boxes(x: Any, y: Any, boxes: Sequence | np.ndarray) -> Any:
-    """Tell whether points lie in boxes, borders included.
+    """Tell whether points lie in boxes, borders included, as an array or tensor.
 
     Args:
         x: Columns of the points, numbers, arrays or tensors.
         y: Rows of the points, of the same shape.
         boxes: Sequence x, y, w, h of numbers whose shapes broadcast with the points.
-
-    Returns:
-        Boolean array, or tensor where the arguments are tensors.
 
     Examples:
         >>> points_in_boxes(np.array([2, 5]), np.array([3, 3]), (2, 1, 2, 2))
@@ -68,15 +65,12 @@ def points_in_boxes(x: Any, y: Any, boxes: Sequence | np.ndarray) -> Any:
 def locate_point(
     raw_map: ArrayLike, boxes: ArrayLike, image_size: Size | None = None
 ) -> tuple[tuple[int, int], bool | None]:
-    """Locate the maximum of a single map, and tell whether it lies in a box.
+    """Locate the maximum (x, y) of a single map; True in a box, None without a box.
 
     Args:
         raw_map: Raw map (rows, cols), any range; resized bilinearly to the image.
         boxes: Rows x, y, w, h (m, 4) in pixels of the image, borders included.
         image_size: (rows, cols), or one number for both; the map's size when None.
-
-    Returns:
-        Point (x, y), and True for a hit, False for a miss, None without a box.
 
     Raises:
         ValueError: If the shape does not fit or the map has NaN or infinite values.
@@ -92,15 +86,11 @@ def locate_point(
 
 
 def point_hits(maps: ArrayLike, masks: ArrayLike) -> np.ndarray:
-    """Point localization against masks: 1 for a hit, 0 for a miss, per image (n,).
+    """Point localization against masks: 1 for a hit, 0 for a miss, NaN without a mask.
 
     Args:
         maps: Raw maps (n, rows, cols), any range; resized bilinearly to the masks.
         masks: Boolean masks (n, rows, cols) at the size of the image.
-
-    Returns:
-        Hits (n,), NaN for an image whose mask is empty. Their mean (``np.nanmean``) is
-        the point accuracy; ``Estimate.of_mean`` adds its interval.
 
     Raises:
         TypeError: If the masks are not boolean.
@@ -127,9 +117,11 @@ def point_localization(
 ) -> dict:
     """Point localization: share of maps whose maximum lies in a box of the class.
 
+    Maps are resized bilinearly to the image (the sigmoid would not move the maximum);
+    of equal maxima the first counts, row by row. The borders of a box belong to it.
+
     Args:
-        logits_or_maps: Raw maps (n, rows, cols, classes), any range; maps without
-            boxes are ignored.
+        logits_or_maps: Raw maps (n, rows, cols, classes); without boxes ignored.
         boxes: Rows image, x, y, w, h, class in pixels of the image.
         image_size: (rows, cols), or one number for both.
         seed: Seed of the bootstrap over images with boxes.
@@ -150,11 +142,6 @@ def point_localization(
         ValueError: If a shape or the size does not fit, a map with boxes has NaN or
             infinite values, or a box is empty, outside of the image, or has an index
             of image or class that is out of range.
-
-    Notes:
-        Every map of an image and a class that has boxes on it is resized bilinearly to
-        the image (the sigmoid would not move its maximum); of equal maxima the first
-        counts, row by row. The borders of a box belong to it.
 
     Examples:
         >>> maps = np.zeros((1, 4, 4, 1))
@@ -183,13 +170,16 @@ def iobb_accuracy(
 ) -> dict:
     """IoBB accuracy: share of predicted areas with enough of them inside the boxes.
 
+    Predicted is where the map, through the sigmoid and resized bilinearly to the image,
+    exceeds half its maximum. IoBB is intersection / predicted area, with each of x, y,
+    w, h truncated to an integer, ends excluded; a pair is a hit if IoBB > T. IoU never
+    exceeds IoBB, so the published "IoBB or IoU" is the same number.
+
     Args:
-        maps: Raw maps before the sigmoid, (n, rows, cols, classes); maps without boxes
-            are ignored.
+        maps: Raw maps before the sigmoid, (n, rows, cols, classes).
         boxes: Rows image, x, y, w, h, class in pixels of the image.
         image_size: (rows, cols), or one number for both.
-        thresholds: Thresholds T (thresholds,), or one number, which drops that axis
-            from the result.
+        thresholds: Thresholds T (thresholds,), or one number, which drops that axis.
         seed: Seed of the bootstrap over images with boxes.
 
     Returns:
@@ -199,13 +189,6 @@ def iobb_accuracy(
 
     Raises:
         ValueError: See ``point_localization``; also if there is no threshold.
-
-    Notes:
-        Predicted is where the map, through the sigmoid and resized bilinearly to the
-        image, exceeds half its maximum. IoBB is intersection / predicted area, with
-        each of x, y, w, h truncated to an integer, ends excluded; a pair is a hit if
-        IoBB > T. Intersection over union never exceeds IoBB, so the published "IoBB or
-        IoU" is the same number.
 
     Examples:
         >>> maps = np.zeros((1, 4, 4, 1))  # predicts the whole image
@@ -227,20 +210,8 @@ def iou_accuracy(
 ) -> dict:
     """IoU accuracy: share of predicted areas that overlap enough with the boxes.
 
-    Unlike ``iobb_accuracy``, a map that predicts too small an area is a miss.
-
-    Args:
-        maps: Raw maps before the sigmoid, (n, rows, cols, classes).
-        boxes: Rows image, x, y, w, h, class in pixels of the image.
-        image_size: (rows, cols), or one number for both.
-        thresholds: Thresholds T (thresholds,), or one number.
-        seed: Seed of the bootstrap over images with boxes.
-
-    Returns:
-        The report of ``iobb_accuracy``; ``values`` are the IoU.
-
-    Raises:
-        ValueError: See ``iobb_accuracy``.
+    Unlike ``iobb_accuracy``, a map that predicts too small an area is a miss. The
+    arguments and the report are those of ``iobb_accuracy``; ``values`` are the IoU.
 
     Examples:
         >>> maps = np.zeros((1, 4, 4, 1))  # predicts the whole image
@@ -266,18 +237,13 @@ def _areas(pairs: Pairs) -> np.ndarray:
     """Intersection, predicted area and boxes' area of all pairs, (3, pairs), pixels."""
     areas = np.zeros((3, len(pairs.images)), int)
     for chunk, rows in pairs.chunks():
-        heat = resized(_relative_sigmoid(pairs.raw_maps(chunk)), pairs.size)
+        # Logarithms, as the sigmoid of a very negative map underflows to 0.
+        logits = pairs.raw_maps(chunk)
+        heat = np.minimum(logits, 0) - np.log1p(np.exp(-np.abs(logits)))
+        heat = np.exp(heat - heat.max(axis=(1, 2), keepdims=True))
+        heat = resized(heat, pairs.size)
         predicted = heat > PREDICTED * heat.max(axis=1, keepdims=True)
         masks = pairs.masks(chunk, rows)
         for row, area in enumerate((predicted & masks, predicted, masks)):
             areas[row, chunk] = np.count_nonzero(area, axis=1)
     return areas
-
-
-def _relative_sigmoid(maps: np.ndarray) -> np.ndarray:
-    """The sigmoid of maps (k, rows, cols), each divided by its maximum.
-
-    In logarithms, as the sigmoid of a very negative map underflows to 0.
-    """
-    log_sigmoid = np.minimum(maps, 0) - np.log1p(np.exp(-np.abs(maps)))
-    return np.exp(log_sigmoid - log_sigmoid.max(axis=(1, 2), keepdims=True))

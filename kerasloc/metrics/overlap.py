@@ -16,18 +16,22 @@ from kerasloc.metrics._inputs import (
     as_thresholds,
     chunks,
 )
-from kerasloc.metrics._pairs import summarize_pairs
+from kerasloc.metrics._pairs import select_rows, summarize_pairs
 
 THRESHOLDS = tuple(step / 100 for step in range(100))
 ATTENDED = 0.999  # least value of a refined map that counts as attention
 TIOU = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+MEANS = {"macro": "mean", "weighted": "weighted_mean", "per_class": "mean_per_class"}
 TIOR = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def iou_curve(
     heatmaps: ArrayLike, masks: ArrayLike, thresholds: ArrayLike = THRESHOLDS
 ) -> np.ndarray:
-    """Compute the IoU of heat map > threshold with the mask at every threshold.
+    """Compute the IoU (n, thresholds) of heat map > threshold with the mask.
+
+    0 where a map nowhere exceeds the threshold, NaN for an image whose mask is empty.
+    All thresholds come from one histogram of the heat in and outside of the mask.
 
     Args:
         heatmaps: Heat maps (n, rows, cols), usually in [0, 1]; ``resize_maps`` and
@@ -35,18 +39,9 @@ def iou_curve(
         masks: Boolean masks of the same shape; ``kerasloc.boxes.to_mask`` draws boxes.
         thresholds: Thresholds (thresholds,), in any order.
 
-    Returns:
-        IoU (n, thresholds): 0 where a map nowhere exceeds the threshold, NaN for an
-        image whose mask is empty.
-
     Raises:
         TypeError: If the masks are not boolean.
-        ValueError: If the shapes do not fit, a map has NaN or infinite values, or
-            there is no threshold.
-
-    Notes:
-        All thresholds come from one histogram per image, of the heat inside and
-        outside of the mask.
+        ValueError: If the shapes, a value or the thresholds do not fit.
 
     Examples:
         >>> iou_curve([[[0.1, 0.6, 0.9]]], [[[False, True, True]]], [0.0, 0.5, 0.8])
@@ -63,16 +58,7 @@ def iou_curve(
 
 
 def ious(heatmaps: ArrayLike, masks: ArrayLike, threshold: float) -> np.ndarray:
-    """Compute the IoU of heat map > threshold with the mask, per image (n,).
-
-    Args:
-        heatmaps: Heat maps (n, rows, cols).
-        masks: Boolean masks of the same shape; an image whose mask is empty has NaN.
-        threshold: Threshold of the heat.
-
-    Raises:
-        TypeError: See ``iou_curve``.
-        ValueError: See ``iou_curve``.
+    """Compute the IoU (n,) of heat map > threshold with the mask; see ``iou_curve``.
 
     Examples:
         >>> ious([[[0.1, 0.6, 0.9]]], [[[False, True, True]]], 0.8)
@@ -86,16 +72,10 @@ def best_threshold(
 ) -> float:
     """Find the threshold with the highest mean IoU; of equals the lowest.
 
-    Use validation images: on the images of a report it flatters the map.
-
-    Args:
-        heatmaps: Heat maps (n, rows, cols).
-        masks: Boolean masks of the same shape; images whose mask is empty are left
-            out.
-        thresholds: Candidates (thresholds,), in any order.
+    Use validation images: on the images of a report it flatters the map. The arguments
+    are those of ``iou_curve``; images whose mask is empty are left out.
 
     Raises:
-        TypeError: See ``iou_curve``.
         ValueError: See ``iou_curve``; also if every mask is empty.
 
     Examples:
@@ -129,20 +109,16 @@ def tiou(
         seed: Seed of the bootstrap.
 
     Returns:
-        The report of ``overlap_accuracy``.
-
-    Raises:
-        TypeError: See ``attention_overlaps``.
-        ValueError: See ``attention_overlaps`` and ``overlap_accuracy``.
+        The report of ``overlap_accuracy`` of ``attention_overlaps``.
 
     Examples:
-        >>> masks = np.zeros((1, 4, 4, 1), bool)
-        >>> masks[:, :2] = True
+        >>> masks = np.array([True, False]).reshape(1, 2, 1, 1)
         >>> tiou(np.ones_like(masks), masks, [0.25, 0.5, 0.75])["macro"]
         array([1., 1., 0.])
     """
-    iou, _ = attention_overlaps(attention, masks)
-    return overlap_accuracy(iou, thresholds, seed=seed)
+    return overlap_accuracy(
+        attention_overlaps(attention, masks)[0], thresholds, seed=seed
+    )
 
 
 def tior(
@@ -154,55 +130,39 @@ def tior(
 ) -> dict:
     """Compute TIoR: share of pairs with at least T of the attention inside the boxes.
 
-    Args:
-        attention: Boolean attention (n, rows, cols, classes).
-        masks: Boolean masks of the boxes, of the same shape.
-        thresholds: Thresholds T (thresholds,).
-        seed: Seed of the bootstrap.
-
-    Returns:
-        The report of ``overlap_accuracy``.
-
-    Raises:
-        TypeError: See ``attention_overlaps``.
-        ValueError: See ``attention_overlaps`` and ``overlap_accuracy``.
+    The arguments and the report are those of ``tiou``.
 
     Examples:
-        >>> masks = np.zeros((1, 4, 4, 1), bool)
-        >>> masks[:, :2] = True
+        >>> masks = np.array([True, False]).reshape(1, 2, 1, 1)
         >>> tior(masks, masks)["mean"], tior(~masks, masks)["mean"]
         (1.0, 0.0)
     """
-    _, ior = attention_overlaps(attention, masks)
-    return overlap_accuracy(ior, thresholds, seed=seed)
+    return overlap_accuracy(
+        attention_overlaps(attention, masks)[1], thresholds, seed=seed
+    )
 
 
 def attention_overlaps(
     attention: ArrayLike, masks: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute IoU of attention and boxes, and the share of attention inside the boxes.
+    """Compute IoU of attention and boxes, and IoR, the share of attention inside them.
 
     Args:
-        attention: Boolean attention (n, rows, cols, classes): refined maps
-            ``>= ATTENDED``.
+        attention: Boolean attention (n, rows, cols, classes), refined maps >= ATTENDED.
         masks: Boolean masks of the boxes of each class, of the same shape.
 
     Returns:
-        IoU and IoR, both (n, classes) in [0, 1]: 0 where nothing is attended, NaN
-        where the mask of this image and class is empty.
+        IoU = intersection / union and IoR = intersection / attended area, (n, classes)
+        each: 0 where nothing is attended, NaN where the mask is empty.
 
     Raises:
         TypeError: If the attention or the masks are not boolean.
         ValueError: If the shapes differ, or there is no pixel or no class.
 
-    Notes:
-        IoU = intersection / union; IoR = intersection / attended area.
-
     Examples:
-        >>> masks = np.zeros((1, 4, 4, 1), bool)
-        >>> masks[:, :1] = True
+        >>> masks = np.array([True, False]).reshape(1, 2, 1, 1)
         >>> attention_overlaps(np.ones_like(masks), masks)
-        (array([[0.25]]), array([[0.25]]))
+        (array([[0.5]]), array([[0.5]]))
     """
     attention, masks = _as_stacks(attention, masks)
     areas = np.zeros((3, len(masks), masks.shape[-1]))
@@ -225,24 +185,18 @@ def overlap_accuracy(
     For data in batches: concatenate the ``attention_overlaps`` of all batches.
 
     Args:
-        values: Overlap (n, classes) in [0, 1] of each image and class, NaN where the
-            class has no box.
+        values: Overlaps (n, classes) in [0, 1], NaN where the class has no box.
         thresholds: Thresholds T (thresholds,); ``TIOU`` and ``TIOR`` are published.
         seed: Seed of the bootstrap over images with a value.
 
     Returns:
-        A dict of
+        The report of ``point_localization`` without ``hits``, with
 
-        - ``per_class`` (thresholds, classes), share of the images of the class whose
-          value is at least T, NaN where a class has no box;
-        - ``macro`` (thresholds,), mean of the classes that are not NaN,
-          ``classes_counted`` of them; ``weighted`` (thresholds,), mean over pairs;
-        - ``mean`` of ``macro`` over the thresholds, ``weighted_mean`` of ``weighted``,
-          ``mean_per_class`` (classes,) of ``per_class``;
-        - ``count`` (classes,), pairs of an image and the class;
-        - ``intervals`` (low, high; 95 %) of these six, each with one more axis of 2;
-        - ``pairs`` (pairs, 2), image and class, and ``values`` (pairs,), for paired
-          comparisons.
+        - ``per_class`` (thresholds, classes), the share of values of at least T,
+          ``macro`` and ``weighted`` (thresholds,);
+        - their means over the thresholds: ``mean_per_class`` (classes,), ``mean`` of
+          macro, ``weighted_mean``; ``intervals`` of all six;
+        - ``values`` (pairs,).
 
     Raises:
         ValueError: If the values are not (n, classes) in [0, 1], or there is no
@@ -287,14 +241,10 @@ def _curve(heat: np.ndarray, masks: np.ndarray, thresholds: np.ndarray) -> np.nd
     return np.where(area == 0, np.nan, inside / np.maximum(area + outside, 1))
 
 
-def _with_means(summary: dict) -> dict:
+def _with_means(values: dict) -> dict:
     """Values of every threshold, and of their mean, which is the last row."""
-    return {
-        **{name: summary[name][:-1] for name in ("per_class", "macro", "weighted")},
-        "mean": summary["macro"][-1],
-        "weighted_mean": summary["weighted"][-1],
-        "mean_per_class": summary["per_class"][-1],
-    }
+    means = {MEANS[name]: row for name, row in select_rows(values, -1).items()}
+    return {**select_rows(values, slice(-1)), **means}
 
 
 def _as_stacks(attention: ArrayLike, masks: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

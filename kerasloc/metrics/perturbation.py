@@ -6,6 +6,7 @@ Reference:
 """
 
 import dataclasses
+import math
 import numbers
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,10 +36,9 @@ class AopcConfig:
         steps: Number of perturbed tiles, L; all when None.
         perturbation: New content of a tile: uniform ``noise`` in [0, 1], the ``mean``
             color of its image, or ``black``.
-        seed: Seed of the noise and of the order of tiles of equal relevance. An image
-            has the same noise in all of its steps, for every relevance, in any batch.
-        images_at_once: Perturbed images in one call of ``predict``; by default as many
-            as fit in 64 MiB.
+        seed: Seed of the noise, and of the order of tiles of equal relevance; both are
+            the same in all steps, for every relevance, in any batch.
+        images_at_once: Images in a call of ``predict``; if None what fits in 64 MiB.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -79,8 +79,7 @@ class AopcConfig:
     @property
     def tiles(self) -> int:
         """Number of tiles of the grid."""
-        down, across = as_size(self.grid)
-        return down * across
+        return math.prod(as_size(self.grid))
 
     @property
     def length(self) -> int:
@@ -95,33 +94,26 @@ def morf_curves(
     config: AopcConfig | None = None,
     classes: ArrayLike | None = None,
 ) -> np.ndarray:
-    """Compute MoRF curves: probability of a class after each perturbed tile.
+    """Compute MoRF curves (n, L + 1): probability of a class after each perturbed tile.
+
+    MoRF (Samek et al., section III) is "most relevant first": f(x_0) of the image
+    itself, then f(x_k) after the k tiles of the highest mean relevance were perturbed.
+    Tiles of equal relevance come in a random order of the image: a flat map equals
+    chance.
 
     Args:
         predict: Function from images (k, rows, cols, channels), float32 in [0, 1], to
             probabilities (k, classes): ``wrapper.predict_proba``.
         images: Images (n, rows, cols, channels), uint8, uint16 or float in [0, 1].
-        relevance: Maps (n, map rows, map cols), any range; resized bilinearly to the
-            images' size.
+        relevance: Maps (n, map rows, map cols), resized bilinearly to the images' size.
         config: Grid, steps and perturbation; the defaults when None.
         classes: Class index of each image, (n,), or one for all; the predicted class
             of the unperturbed image when None.
 
-    Returns:
-        Curves (n, L + 1).
-
     Raises:
         TypeError: If the images have another type.
-        ValueError: If the shapes do not fit, an image leaves [0, 1], a relevance is NaN
-            or infinite, the grid is finer than the images, or ``predict`` does not
-            return probabilities.
-
-    Notes:
-        MoRF (Samek et al., section III) is "most relevant first": f(x_0) of the image
-        itself, then f(x_k) after the k tiles of the highest mean relevance were
-        perturbed. Tiles of equal relevance come in a random order of the image, so
-        that a flat map equals chance. All steps of several images are predicted in one
-        call.
+        ValueError: If a shape or a value does not fit, the grid is finer than the
+            images, or ``predict`` does not return probabilities.
 
     Examples:
         >>> def predict(images):
@@ -131,8 +123,13 @@ def morf_curves(
         array([[1., 0., 0., 0., 0.]])
     """
     config = AopcConfig() if config is None else config
-    images = _as_batch(images, as_size(config.grid))
-    relevance = as_maps(relevance, "relevance maps")
+    images, relevance = as_unit_range(images), as_maps(relevance, "relevance maps")
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        raise ValueError(
+            "Expected images (n, rows, cols, channels). "
+            f"Received: shape {images.shape}. Use image[None] for a single image."
+        )
+    check_grid(as_size(config.grid), images.shape[1:3])
     if len(relevance) != len(images):
         raise ValueError(
             "Expected one relevance map per image. Received: "
@@ -155,16 +152,14 @@ def morf_curves(
 def aopc(curves: ArrayLike) -> np.ndarray:
     """Compute AOPC, the mean fall of the probability, (n,); higher is better.
 
+    Samek et al., equation 12: 1 / (L + 1) * sum over k = 0..L of f(x_0) - f(x_k), the
+    area over the perturbation curve; here per image.
+
     Args:
         curves: Curves (n, L + 1) of :func:`morf_curves`.
 
     Raises:
         ValueError: If the curves are not finite, (n, L + 1) with a step at least.
-
-    Notes:
-        Samek et al., equation 12: AOPC = 1 / (L + 1) * sum over k = 0..L of
-        f(x_0) - f(x_k), the area over the perturbation curve; here per image.
-        ``interval`` computes its mean with the interval.
 
     Examples:
         >>> aopc([[1.0, 0.5, 0.0]])
@@ -174,13 +169,7 @@ def aopc(curves: ArrayLike) -> np.ndarray:
 
 
 def aopc_by_steps(curves: ArrayLike) -> np.ndarray:
-    """Compute AOPC after 0, 1, ... L steps, (n, L + 1).
-
-    Args:
-        curves: Curves (n, L + 1) of :func:`morf_curves`.
-
-    Raises:
-        ValueError: See :func:`aopc`.
+    """Compute AOPC (n, L + 1) of curves after 0, 1, ... L steps; see :func:`aopc`.
 
     Examples:
         >>> aopc_by_steps([[1.0, 0.5, 0.0]])
@@ -194,14 +183,11 @@ def aopc_by_steps(curves: ArrayLike) -> np.ndarray:
 def curve_interval(
     curves: ArrayLike, *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of curves at every step and its 95 % interval: (mean, low, high).
+    """Mean of curves at every step with its 95 % interval, (L + 1,) each.
 
     Args:
         curves: Curves (n, L + 1), as of :func:`morf_curves` or :func:`aopc_by_steps`.
         seed: Seed of the bootstrap over images.
-
-    Returns:
-        Mean, lower and upper bound, (L + 1,) each.
 
     Raises:
         ValueError: See :func:`aopc`; also if there is no curve.
@@ -223,7 +209,7 @@ def curve_interval(
 def random_relevance(
     count: int, size: Size, grid: Size = 8, *, seed: int | np.random.Generator = 0
 ) -> np.ndarray:
-    """Draw relevance maps with tiles in a random order, the baseline of MoRF curves.
+    """Draw maps (count, rows, cols) with tiles in a random order, the baseline of MoRF.
 
     Args:
         count: Number of maps.
@@ -231,16 +217,12 @@ def random_relevance(
         grid: Tiles (down, across), or one number for both, as in :class:`AopcConfig`.
         seed: Seed or generator of the random numbers.
 
-    Returns:
-        Maps (count, rows, cols) in [0, 1), constant in every tile.
-
     Raises:
         ValueError: If the grid is finer than the images.
 
     Examples:
-        >>> maps = random_relevance(1, 4, grid=2)
-        >>> maps.shape, len(np.unique(maps))
-        ((1, 4, 4), 4)
+        >>> len(np.unique(random_relevance(1, 4, grid=2)))
+        4
     """
     size, grid = as_size(size), as_size(grid)
     check_grid(grid, size)
@@ -293,18 +275,6 @@ def _predict(predict: Callable, perturbed: np.ndarray) -> np.ndarray:
     return outputs.reshape(images, steps, -1)
 
 
-def _as_batch(images: ArrayLike, grid: tuple[int, int]) -> np.ndarray:
-    """Checked images, float32 in [0, 1], with at least a pixel in every tile."""
-    images = as_unit_range(images)
-    if images.ndim != 4 or 0 in images.shape[1:]:
-        raise ValueError(
-            "Expected images (n, rows, cols, channels). "
-            f"Received: shape {images.shape}. Use image[None] for a single image."
-        )
-    check_grid(grid, images.shape[1:3])
-    return images
-
-
 def _as_curves(curves: ArrayLike) -> np.ndarray:
     """Curves as float64, (n, L + 1)."""
     curves = np.asarray(curves, float)
@@ -322,8 +292,7 @@ def _ranks(images: np.ndarray, relevance: np.ndarray, config: AopcConfig) -> np.
     size = images.shape[1:3]
     means = tile_means(resize_maps(relevance, size), as_size(config.grid))
     height = means.reshape(len(images), -1)
-    generators = _generators(images, config.seed, TIES)
-    ties = [rng.random(height.shape[1]) for rng in generators]
+    ties = [rng.random(height.shape[1]) for rng in _generators(images, config, TIES)]
     order = np.lexsort((ties, -height))
     return spread_tiles(order.argsort(axis=1).reshape(means.shape), size)
 
@@ -335,13 +304,14 @@ def _fill(images: np.ndarray, config: AopcConfig) -> np.ndarray:
     if config.perturbation == "mean":
         colors = images.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
         return colors.astype(np.float32)
-    generators = _generators(images, config.seed, NOISE)
+    generators = _generators(images, config, NOISE)
     return np.stack([rng.random(images.shape[1:], np.float32) for rng in generators])
 
 
 def _generators(
-    images: np.ndarray, seed: int, stream: int
-) -> list[np.random.Generator]:
+    images: np.ndarray, config: AopcConfig, stream: int
+) -> Iterator[np.random.Generator]:
     """Random generator of each image, seeded by its pixels: the same in any batch."""
-    codes = (zlib.crc32(image.tobytes()) for image in images)
-    return [np.random.default_rng((seed, stream, code)) for code in codes]
+    for image in images:
+        code = zlib.crc32(image.tobytes())
+        yield np.random.default_rng((config.seed, stream, code))

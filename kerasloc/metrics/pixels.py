@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from kerasloc.checks import Size
 from kerasloc.maps import min_max, resize_maps
-from kerasloc.metrics._bootstrap import bootstrap, macro_mean, ratio
+from kerasloc.metrics._bootstrap import macro_mean, ratio, report_averages
 from kerasloc.metrics._inputs import as_boolean, as_maps_and_masks, chunks
 from kerasloc.metrics._pairs import as_pairs, finite_maps, resized
 
@@ -18,9 +18,14 @@ def pxap(
 ) -> dict:
     """Compute PxAP, the average precision of the pixels of all images.
 
+    Maps are resized bilinearly to the masks and scaled to [0, 1] each; a flat map is 0.
+    A pixel is predicted where the map is >= the threshold. PxAP is the sum over 1,001
+    thresholds of the precision times the gain of recall, both of the pixels of all
+    images: large objects weigh more, and all images share a scale.
+
     Args:
-        maps: Raw maps (n, rows, cols, classes), or (n, rows, cols) of a single class,
-            any range. Maps of classes without a mask are ignored.
+        maps: Raw maps (n, rows, cols, classes), or (n, rows, cols) of a single class;
+            maps of classes without a mask are ignored.
         masks: Boolean masks (n, mask rows, mask cols, classes), or without the last
             axis, as the maps. An image whose mask of the class, less the ignored
             pixels, is empty does not count for this class.
@@ -35,21 +40,13 @@ def pxap(
         - ``per_class`` (classes,), NaN where a class has no mask; ``macro``, mean of
           the classes that are not NaN, ``classes_counted`` of them;
         - ``count`` (classes,), images with a mask of the class;
-        - ``intervals`` (low, high; 95 %) of ``pooled``, ``macro`` and ``per_class``
-          (classes, 2);
+        - ``intervals`` (low, high; 95 %) of ``pooled``, ``macro`` and ``per_class``;
         - ``curve`` of ``pooled``, a dict of ``precision``, NaN where no pixel is
           predicted, ``recall`` and ``thresholds``, (1001,).
 
     Raises:
         TypeError: If the masks or the ignored pixels are not boolean.
-        ValueError: If the shapes do not fit, or a map with a mask has NaN or infinite
-            values.
-
-    Notes:
-        Maps are resized bilinearly to the masks and scaled to [0, 1] each; a flat map
-        is 0. A pixel is predicted where the map is >= the threshold. PxAP is the sum
-        over 1,001 thresholds of the precision times the gain of recall, both of the
-        pixels of all images: large objects weigh more, and all images share a scale.
+        ValueError: If the shapes or the values of a map with a mask do not fit.
 
     Reference:
         Choe et al.: Evaluating weakly supervised object localization methods right,
@@ -83,33 +80,27 @@ def energy_in_boxes(
 ) -> dict:
     """Energy pointing game: share of a map's mass inside the boxes of its class.
 
+    Maps are resized bilinearly to the image and negative values set to 0. Boxes of a
+    class count as a single area, drawn as ``kerasloc.boxes.to_mask`` does. The baseline
+    is a uniform map: the boxes' share of the image.
+
     Args:
         maps: Maps (n, rows, cols, classes), finite, whose 0 means "nothing", as of a
-            CAM after its ReLU or of probabilities. Logits do not fit: they may be
-            above 0 everywhere or nowhere. Maps without boxes are ignored.
+            CAM after its ReLU or of probabilities; logits do not fit.
         boxes: Rows image, x, y, w, h, class in pixels of the image.
         image_size: (rows, cols), or one number for both.
         seed: Seed of the bootstrap over images with boxes.
 
     Returns:
         The report of ``point_localization``, where ``values`` (pairs,), the shares in
-        [0, 1], replace ``hits``; a map that is nowhere above 0 has 0. The baseline is
-        a uniform map: the boxes' share of the image.
-
-    Raises:
-        ValueError: See ``point_localization``.
-
-    Notes:
-        Maps are resized bilinearly to the image and negative values set to 0. Boxes of
-        a class count as a single area, drawn as ``kerasloc.boxes.to_mask`` does.
+        [0, 1], replace ``hits``; a map that is nowhere above 0 has 0.
 
     Reference:
         Wang et al.: Score-CAM: score-weighted visual explanations for convolutional
         neural networks, CVPR workshops 2020, arXiv 1910.01279.
 
     Examples:
-        >>> maps = np.ones((1, 4, 4, 1))
-        >>> energy_in_boxes(maps, [[0, 0, 0, 2, 4, 0]], 4)["weighted"]
+        >>> energy_in_boxes(np.ones((1, 4, 4, 1)), [[0, 0, 0, 2, 4, 0]], 4)["weighted"]
         0.5
     """
     pairs = as_pairs(maps, boxes, image_size)
@@ -127,29 +118,23 @@ def pompom(
 ) -> np.ndarray:
     """Compute POMPOM, the share of meaningful pixels outside the mask; lower is better.
 
+    Meaningful is a pixel outside the mask where the explanation is above 1e-6; the
+    share (n,) is of all pixels outside the mask, 0 if there is none. It is informative
+    only for explanations with zeros: probabilities are above 1e-6 nearly everywhere.
+
     Args:
         explanations: Heat maps (n, rows, cols) in [0, 1].
         masks: Boolean masks of the target, of the same shape.
         with_empty: True to give an image with an empty mask, which has no target, the
             share of all of its pixels; NaN by default.
 
-    Returns:
-        Shares (n,) in [0, 1].
-
     Raises:
         TypeError: If the masks are not boolean.
         ValueError: If the shapes do not fit, or an explanation leaves [0, 1].
 
-    Notes:
-        Meaningful is a pixel outside the mask where the explanation is above 1e-6; the
-        share is of all pixels outside the mask. A mask that covers the image has 0. It
-        is informative only for explanations with zeros: a map of probabilities is
-        above 1e-6 nearly everywhere.
-
     Reference:
         Rio-Torto, Fernandes, Teixeira: Understanding the decisions of CNNs: an in-model
-        approach, Pattern Recognition Letters 133, 2020 (percentage of meaningful
-        pixels outside the mask).
+        approach, Pattern Recognition Letters 133, 2020.
 
     Examples:
         >>> pompom([[[1.0, 0.5, 0.0]]], [[[True, False, False]]])
@@ -222,15 +207,7 @@ def _reached(
 def _areas(
     reached: np.ndarray, images: np.ndarray, classes: np.ndarray, num: int, seed: int
 ) -> dict:
-    """Areas of all classes, their mean, and pooled, with counts and intervals.
-
-    Args:
-        reached: Pixels of all pairs, (pairs, 2, 1001).
-        images: Image index of each pair, (pairs,).
-        classes: Class index of each pair, (pairs,).
-        num: Number of classes.
-        seed: Seed of the bootstrap.
-    """
+    """Report of areas of classes and pooled, from pixels reached (pairs, 2, 1001)."""
     unique, row = np.unique(images, return_inverse=True)
 
     def areas(counts: np.ndarray) -> np.ndarray:
@@ -244,18 +221,10 @@ def _areas(
             pooled += drawn
         return np.column_stack([per_class, macro_mean(per_class), _area(pooled)])
 
-    values, bounds = bootstrap(areas, len(unique), seed=seed)
     return {
-        "per_class": values[:-2],
-        "macro": float(values[-2]),
-        "pooled": float(values[-1]),
+        **report_averages(areas, len(unique), ("macro", "pooled"), seed=seed),
         "count": np.bincount(classes, minlength=num),
         "classes_counted": len(np.unique(classes)),
-        "intervals": {
-            "per_class": bounds[:-2],
-            "macro": bounds[-2],
-            "pooled": bounds[-1],
-        },
     }
 
 

@@ -1,6 +1,6 @@
 """AUROC and average precision of every class, with bootstrap intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,14 +8,15 @@ from numpy.typing import ArrayLike
 
 from kerasloc.metrics._bootstrap import (
     RESAMPLES,
-    bootstrap,
     macro_mean,
     ratio,
+    report_averages,
     weighted_mean,
 )
 from kerasloc.metrics._inputs import as_labels, as_scores
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # from counts (draws, images)
+AVERAGES = ("macro", "micro", "weighted")
 SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
@@ -28,6 +29,9 @@ def auroc(
     resamples: int = RESAMPLES,
 ) -> dict:
     """Compute AUROC per class, macro, micro, and weighted by support.
+
+    AUROC is the share of pairs of a positive and a negative image in which the positive
+    image has the higher score; equal scores count half.
 
     Args:
         labels: Labels (n, classes) 1, 0, or NaN where missing (left out per class).
@@ -44,31 +48,21 @@ def auroc(
           those whose label is 1;
         - ``macro``, mean of the classes that are not NaN, ``classes_counted`` of them;
           ``weighted``, by their positives; ``micro``, all labels as a single class;
-        - ``intervals`` (low, high; 95 %): ``per_class`` (classes, 2), ``macro``,
-          ``micro`` and ``weighted`` (2,), without draws where a class is undefined;
-        - ``class_names``.
+        - ``intervals`` (low, high; 95 %) of these four, without draws where a class is
+          undefined; ``class_names``.
 
     Raises:
-        ValueError: If the shapes do not fit, there is no image, a score is NaN or
-            infinite, or a label is neither 0, 1 nor NaN.
-
-    Notes:
-        AUROC is the share of pairs of a positive and a negative image in which the
-        positive image has the higher score; equal scores count half.
+        ValueError: If a shape, a label or a score does not fit, or there is no image.
 
     Reference:
         Hanley, McNeil: The Meaning and Use of the Area under a Receiver Operating
         Characteristic (ROC) Curve, Radiology 1982.
 
     Examples:
-        >>> labels = [[1], [0], [1], [0]]
-        >>> report = auroc(labels, [[0.9], [0.5], [0.5], [0.6]])
-        >>> report["per_class"], report["macro"]
-        (array([0.625]), 0.625)
+        >>> auroc([[1], [0], [1], [0]], [[0.9], [0.5], [0.5], [0.6]])["per_class"]
+        array([0.625])
     """
-    scores, names = as_scores(scores, class_names)
-    labels = as_labels(labels, scores.shape)
-    return _report(averages(_auroc, labels, scores), labels, names, seed, resamples)
+    return _report(_auroc, labels, scores, class_names, seed, resamples)
 
 
 def average_precision(
@@ -81,45 +75,20 @@ def average_precision(
 ) -> dict:
     """Compute average precision per class, macro, micro, and weighted by support.
 
-    Args:
-        labels: Labels (n, classes) 1, 0, or NaN where missing (left out per class).
-        scores: Probabilities or logits (n, classes).
-        class_names: Distinct names, one per column.
-        seed: Seed of the bootstrap over images.
-        resamples: Number of resamples.
-
-    Returns:
-        The report of ``auroc``. A class without a positive has NaN, a class without a
-        negative 1.
-
-    Raises:
-        ValueError: See ``auroc``.
-
-    Notes:
-        Average precision is the mean over positive images of the precision at their
-        score, without interpolation.
+    It is the mean over positive images of the precision at their score, without
+    interpolation. The arguments and the report are those of ``auroc``; a class without
+    a positive has NaN, without a negative 1.
 
     Examples:
-        >>> labels = [[1], [0], [1], [0]]
-        >>> average_precision(labels, [[0.9], [0.5], [0.5], [0.6]])["per_class"]
+        >>> labels, scores = [[1], [0], [1], [0]], [[0.9], [0.5], [0.5], [0.6]]
+        >>> average_precision(labels, scores)["per_class"]
         array([0.75])
     """
-    scores, names = as_scores(scores, class_names)
-    labels = as_labels(labels, scores.shape)
-    statistic = averages(_average_precision, labels, scores)
-    return _report(statistic, labels, names, seed, resamples)
+    return _report(_average_precision, labels, scores, class_names, seed, resamples)
 
 
 def averages(area: Callable, labels: np.ndarray, scores: np.ndarray) -> Statistic:
-    """Build the statistic of the bootstrap: per class, macro, micro, weighted.
-
-    Args:
-        area: Function ``_auroc`` or ``_average_precision``.
-        labels: Labels (n, classes) 1, 0 or NaN.
-        scores: Scores (n, classes).
-
-    Returns:
-        Function from counts of the images (draws, n) to areas (draws, classes + 3).
+    """Build the statistic (draws, classes + 3): per class, macro, micro, weighted.
 
     Examples:
         >>> labels, scores = np.array([[1.0], [0.0]]), np.array([[3.0], [2.0]])
@@ -141,34 +110,37 @@ def averages(area: Callable, labels: np.ndarray, scores: np.ndarray) -> Statisti
 
 
 def _report(
-    statistic: Callable, labels: np.ndarray, names: list, seed: int, resamples: int
+    area: Callable,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    class_names: Sequence[str] | None,
+    seed: int,
+    resamples: int,
 ) -> dict:
-    """Report of ``auroc`` for a statistic of ``averages``."""
-    count, classes = labels.shape
-    values, bounds = bootstrap(
-        statistic, count, resamples=resamples, seed=seed, width=classes
+    """Report of ``auroc`` for a function of labels, scores and images."""
+    scores, names = as_scores(scores, class_names)
+    labels = as_labels(labels, scores.shape)
+    count, width = labels.shape
+    report = report_averages(
+        averages(area, labels, scores),
+        count,
+        AVERAGES,
+        resamples=resamples,
+        seed=seed,
+        width=width,
     )
-    macro, micro, weighted = map(float, values[classes:])
     return {
-        "per_class": values[:classes],
-        "macro": macro,
-        "micro": micro,
-        "weighted": weighted,
+        **report,
         "count": (~np.isnan(labels)).sum(axis=0),
         "positives": (labels == 1).sum(axis=0),
-        "classes_counted": int((~np.isnan(values[:classes])).sum()),
-        "intervals": {
-            "per_class": bounds[:classes],
-            **dict(zip(("macro", "micro", "weighted"), bounds[classes:], strict=True)),
-        },
+        "classes_counted": int((~np.isnan(report["per_class"])).sum()),
         "class_names": names,
     }
 
 
 def _auroc(labels: np.ndarray, scores: np.ndarray, images: np.ndarray) -> Statistic:
     """AUROC of labels, scores and image indices (m,), as a function of counts."""
-    positives, high = _sorted(labels == 1, scores, images)
-    negatives, low = _sorted(labels == 0, scores, images)
+    (positives, high), (negatives, low) = _sorted(labels, scores, images)
     below, up_to = (np.searchsorted(low, high, side) for side in SIDES)
 
     def statistic(counts: np.ndarray) -> np.ndarray:
@@ -185,8 +157,7 @@ def _average_precision(
     labels: np.ndarray, scores: np.ndarray, images: np.ndarray
 ) -> Statistic:
     """Average precision of labels, scores and images (m,), as a function of counts."""
-    positives, high = _sorted(labels == 1, scores, images)
-    negatives, low = _sorted(labels == 0, scores, images)
+    (positives, high), (negatives, low) = _sorted(labels, scores, images)
     wrong_below, right_below = np.searchsorted(low, high), np.searchsorted(high, high)
 
     def statistic(counts: np.ndarray) -> np.ndarray:
@@ -206,15 +177,15 @@ def _average_precision(
 
 
 def _sorted(
-    at: np.ndarray, scores: np.ndarray, images: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Image indices and scores of a selection, by ascending score."""
-    order = scores[at].argsort(kind="stable")
-    return images[at][order], scores[at][order]
+    labels: np.ndarray, scores: np.ndarray, images: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images and scores of the positives, and of the negatives, by ascending score."""
+    for label in (1, 0):
+        at = np.flatnonzero(labels == label)
+        order = at[scores[at].argsort(kind="stable")]
+        yield images[order], scores[order]
 
 
 def _running_sums(values: np.ndarray) -> np.ndarray:
     """Sums of the first 0, 1, ... columns, (draws, columns + 1)."""
-    sums = np.zeros((len(values), values.shape[1] + 1))
-    np.cumsum(values, axis=1, out=sums[:, 1:])
-    return sums
+    return np.pad(values.cumsum(axis=1), [(0, 0), (1, 0)])

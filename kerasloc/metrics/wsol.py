@@ -1,14 +1,10 @@
 """MaxBoxAcc and MaxBoxAccV2: fit of boxes around the hot components of maps.
 
 After the evaluation protocol for weakly supervised localization, whose third metric is
-:func:`kerasloc.metrics.pxap`. Deviations from the published program:
-
-- Samples are pairs of an image and a class, not images, as everywhere in this package.
-- Maps are resized bilinearly, not bicubically.
-- The largest component is the one with the most pixels; published is the one whose
-  contour encloses the largest area. Rims of holes, contours there, make no boxes here.
-- A box ends with its last pixel; published ends are a pixel off on either side.
-- Boxes are clipped to the image, as nothing beyond it can be detected.
+:func:`kerasloc.metrics.pxap`. Deviations from the published program: samples are pairs
+of an image and a class, not images; maps are resized bilinearly, not bicubically; the
+largest component is the one with the most pixels, not the largest enclosed area, and
+holes make no boxes; a box ends with its last pixel, and is clipped to the image.
 
 Reference:
     Choe et al.: Evaluating weakly supervised object localization methods right, CVPR
@@ -23,7 +19,7 @@ from numpy.typing import ArrayLike
 from kerasloc.checks import Size
 from kerasloc.maps import min_max, resize_maps
 from kerasloc.metrics._bootstrap import ratio
-from kerasloc.metrics._pairs import Pairs, as_pairs
+from kerasloc.metrics._pairs import Pairs, as_pairs, select_rows
 
 THRESHOLDS = tuple(step / 1000 for step in range(1000))
 OVERLAP = 0.5  # required by MaxBoxAcc
@@ -43,9 +39,13 @@ def max_box_acc(
 ) -> dict:
     """Compute MaxBoxAcc: share of maps whose largest component's box has IoU >= 0.5.
 
+    Every map is resized bilinearly to the image, scaled to [0, 1] and quantized to 8
+    bits; hot is a pixel above (not at) the threshold. Components are connected in eight
+    directions; any box of the class may fit. One threshold serves all images and
+    classes. A flat map is nowhere hot, with IoU 0.
+
     Args:
-        maps: Raw maps (n, rows, cols, classes), any range; maps without boxes are
-            ignored.
+        maps: Raw maps (n, rows, cols, classes); maps without boxes are ignored.
         boxes: Rows image, x, y, w, h, class in pixels of the image.
         image_size: (rows, cols), or one number for both.
         threshold: Threshold in [0, 1], the ``threshold`` of this function's result on
@@ -56,29 +56,17 @@ def max_box_acc(
 
     Returns:
         The report of ``point_localization``, ``values`` (pairs,), boolean, replacing
-        ``hits``; ``threshold``, NaN if chosen without a pair; ``curve`` (1000,), the
-        share of all pairs that hit, ``weighted``, at each of the ``thresholds``
-        (1000,).
+        ``hits``; ``threshold``, NaN if chosen without a pair; ``curve``, the share of
+        pairs that hit, ``weighted``, at each of the ``thresholds``, (1000,).
 
     Raises:
         ValueError: See ``point_localization``; also if the threshold is not in [0, 1].
 
-    Notes:
-        Every map of an image and a class that has boxes on it is resized bilinearly to
-        the image, scaled to [0, 1] and quantized to 8 bits; hot is a pixel above (not
-        at) the threshold. Components are connected in eight directions; any box of the
-        class may fit. One threshold serves all images and classes. A flat map is
-        nowhere hot, with IoU 0.
-
-    Reference:
-        Choe et al., CVPR 2020 (see the module).
-
     Examples:
         >>> maps = np.zeros((1, 8, 8, 1))
         >>> maps[0, 2:6, 1:5] = 1
-        >>> report = max_box_acc(maps, [[0, 1, 2, 4, 4, 0]], 8)
-        >>> report["weighted"], report["threshold"]
-        (1.0, 0.0)
+        >>> max_box_acc(maps, [[0, 1, 2, 4, 4, 0]], 8)["weighted"]
+        1.0
     """
     return box_overlaps(maps, boxes, image_size).max_box_acc(threshold, seed=seed)
 
@@ -93,12 +81,7 @@ def max_box_acc_v2(
 ) -> dict:
     """Compute MaxBoxAccV2: mean over IoU 0.3, 0.5, 0.7 of the best component's hits.
 
-    Args:
-        maps: Raw maps (n, rows, cols, classes), any range.
-        boxes: Rows image, x, y, w, h, class in pixels of the image.
-        image_size: (rows, cols), or one number for both.
-        threshold: One threshold, or one for each IoU, (3,); see ``max_box_acc``.
-        seed: Seed of the bootstrap over images with boxes.
+    The arguments are those of ``max_box_acc``; threshold may be one for each IoU, (3,).
 
     Returns:
         The report of ``max_box_acc``, with ``per_class``, ``macro``, ``weighted`` and
@@ -106,9 +89,6 @@ def max_box_acc_v2(
         same for each IoU, ``per_class`` (3, classes), ``macro`` and ``weighted`` (3,),
         and their ``intervals``; ``values`` (pairs, 3), ``threshold`` (3,), ``curve``
         (1000, 3).
-
-    Raises:
-        ValueError: See ``max_box_acc``.
 
     Reference:
         Choe et al.: Evaluation for weakly supervised object localization: protocol,
@@ -134,10 +114,9 @@ class BoxOverlaps:
         best: Best IoU of all components' boxes, (pairs, 256).
 
     Examples:
-        >>> maps = np.zeros((1, 8, 8, 1))
-        >>> maps[0, 2:6, 1:5] = 1
-        >>> box_overlaps(maps, [[0, 1, 2, 4, 4, 0]], 8).best.shape
-        (1, 256)
+        >>> maps = np.array([[1.0, 0.0], [0.0, 0.0]])[None, ..., None]
+        >>> box_overlaps(maps, [[0, 0, 0, 1, 2, 0]], 2).best[:, :3]
+        array([[0.5, 0.5, 0.5]])
     """
 
     pairs: Pairs
@@ -147,40 +126,24 @@ class BoxOverlaps:
     def max_box_acc(self, threshold: float | None = None, *, seed: int = 0) -> dict:
         """Compute the report of the function ``max_box_acc``.
 
-        Args:
-            threshold: Threshold in [0, 1]; the best on these images when None.
-            seed: Seed of the bootstrap over images.
-
         Examples:
             >>> maps = np.array([[1.0, 0.0], [0.0, 0.0]])[None, ..., None]
-            >>> overlaps = box_overlaps(maps, [[0, 0, 0, 1, 2, 0]], 2)  # IoU 0.5
-            >>> overlaps.max_box_acc()["weighted"]
+            >>> box_overlaps(maps, [[0, 0, 0, 1, 2, 0]], 2).max_box_acc()["weighted"]
             1.0
         """
         hits = _at_threshold(self.largest[..., None] >= np.array([OVERLAP]), threshold)
-        values = hits["values"][:, 0]
-        return {
-            **self.pairs.summary(values, seed),
-            "values": values,
-            "threshold": float(hits["threshold"][0]),
-            "thresholds": np.array(THRESHOLDS),
-            "curve": hits["curve"][:, 0],
-        }
+        values, curve = hits["values"][:, 0], hits["curve"][:, 0]
+        single = {"values": values, "threshold": float(hits["threshold"][0])}
+        return {**self.pairs.summary(values, seed), **hits, **single, "curve": curve}
 
     def max_box_acc_v2(
         self, threshold: ArrayLike | None = None, *, seed: int = 0
     ) -> dict:
         """Compute the report of the function ``max_box_acc_v2``.
 
-        Args:
-            threshold: One threshold, or one for each IoU, (3,); the best on these
-                images when None.
-            seed: Seed of the bootstrap over images.
-
         Examples:
             >>> maps = np.array([[1.0, 0.0], [0.0, 0.0]])[None, ..., None]
-            >>> overlaps = box_overlaps(maps, [[0, 0, 0, 1, 2, 0]], 2)  # IoU 0.5
-            >>> overlaps.max_box_acc_v2()["weighted"]
+            >>> box_overlaps(maps, [[0, 0, 0, 1, 2, 0]], 2).max_box_acc_v2()["weighted"]
             0.667
         """
         hits = _at_threshold(self.best[..., None] >= np.array(OVERLAPS), threshold)
@@ -188,27 +151,25 @@ class BoxOverlaps:
         # Averages over IoU and over pairs commute: the mean is one more column.
         columns = np.column_stack([values, values.mean(axis=1)])
         report = self.pairs.summary(columns, seed)
-        means, per_overlap = _rows(report, 3), _rows(report, slice(3))
+        means, per_overlap = (
+            {
+                **select_rows(report, at),
+                "intervals": select_rows(report["intervals"], at),
+            }
+            for at in (3, slice(3))
+        )
         means |= {name: float(means[name]) for name in ("macro", "weighted")}
-        thresholds = {"thresholds": np.array(THRESHOLDS)}
-        return {**report, **means, "per_overlap": per_overlap, **hits, **thresholds}
+        return {**report, **means, "per_overlap": per_overlap, **hits}
 
 
 def box_overlaps(maps: ArrayLike, boxes: ArrayLike, image_size: Size) -> BoxOverlaps:
     """Compute the IoU of boxes around hot components of maps at all 256 levels.
 
-    Args:
-        maps: Raw maps (n, rows, cols, classes), any range.
-        boxes: Rows image, x, y, w, h, class in pixels of the image.
-        image_size: (rows, cols), or one number for both.
-
-    Raises:
-        ValueError: See ``point_localization``.
+    The arguments are those of ``max_box_acc``.
 
     Examples:
-        >>> maps = np.zeros((1, 8, 8, 1))
-        >>> maps[0, 2:6, 1:5] = 1
-        >>> box_overlaps(maps, [[0, 1, 2, 4, 2, 0]], 8).largest[0, [0, 255]]
+        >>> maps = np.array([[1.0, 0.0], [0.0, 0.0]])[None, ..., None]
+        >>> box_overlaps(maps, [[0, 0, 0, 1, 2, 0]], 2).largest[0, [0, 255]]
         array([0.5, 0. ])
     """
     from tqdm import tqdm
@@ -220,9 +181,11 @@ def box_overlaps(maps: ArrayLike, boxes: ArrayLike, image_size: Size) -> BoxOver
         for chunk, rows in pairs.chunks():
             heat = min_max(resize_maps(pairs.raw_maps(chunk), pairs.size))
             pictures = ((LEVELS - 1) * heat).astype(np.uint8)
-            corners, owner = _clip(pairs.boxes[rows], pairs.size), pairs.owner[rows]
+            x, y, w, h = pairs.boxes[rows].astype(float).T
+            corners = np.stack([y, x, y + h, x + w], axis=1).clip(0, pairs.size * 2)
             for number, picture in enumerate(pictures, chunk.start):
-                overlaps[number] = _overlaps(picture, corners[owner == number])
+                of_pair = corners[pairs.owner[rows] == number]
+                overlaps[number] = _overlaps(picture, of_pair)
                 bar.update()
     shape = (len(pairs.maps), 1, 1, pairs.maps.shape[-1])
     without = dataclasses.replace(pairs, maps=np.broadcast_to(np.float32(0), shape))
@@ -240,7 +203,13 @@ def _at_threshold(reached: np.ndarray, threshold: ArrayLike | None) -> dict:
         threshold = _as_threshold(threshold, curve.shape[-1])
     level = _levels(np.nan_to_num(threshold))
     values = reached[:, level, np.arange(len(level))]
-    return {"values": values, "threshold": threshold, "curve": curve}
+    thresholds = np.array(THRESHOLDS)
+    return {
+        "values": values,
+        "threshold": threshold,
+        "thresholds": thresholds,
+        "curve": curve,
+    }
 
 
 def _levels(thresholds: ArrayLike) -> np.ndarray:
@@ -261,27 +230,8 @@ def _as_threshold(threshold: ArrayLike, count: int) -> np.ndarray:
     return np.broadcast_to(threshold, (count,)).copy()
 
 
-def _rows(summary: dict, rows: int | slice) -> dict:
-    """Select rows of a summary of several columns."""
-    names, bounds = ("per_class", "macro", "weighted"), summary["intervals"]
-    intervals = {name: bounds[name][rows] for name in names}
-    return {**{name: summary[name][rows] for name in names}, "intervals": intervals}
-
-
-def _clip(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Top, left, bottom, right (m, 4) of boxes x, y, w, h, clipped to the image."""
-    x, y, w, h = boxes.astype(float).T
-    corners = np.stack([y, x, y + h, x + w], axis=1)
-    return corners.clip(0, np.array([*size, *size]))
-
-
 def _overlaps(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """IoU of the largest component's box, and of the best, at all levels, (2, 256).
-
-    Args:
-        picture: Quantized map (rows, cols), uint8.
-        boxes: Top, left, bottom, right, (m, 4).
-    """
+    """IoU (2, 256) of the largest component's box, and of the best, at all levels."""
     overlaps = np.zeros((2, LEVELS))
     values = np.unique(picture)  # the mask changes at these levels only
     if len(values) > 1:
@@ -302,8 +252,11 @@ def _components(picture: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, ..
     which is compared to no other, is 0.
     """
     from scipy import ndimage
+    from skimage.morphology import local_maxima
 
-    extents, peaks = _extents(picture, levels), _peaks(picture)[levels]
+    tops = np.bincount(picture[local_maxima(picture)], minlength=LEVELS)
+    peaks = (tops.sum() - tops.cumsum())[levels]  # pixels of maxima above each level
+    extents = _extents(picture, levels)
     components, single = [], 0
     for index in reversed(range(len(levels))):
         areas, corners = np.zeros(1, int), extents[index, None]
@@ -319,14 +272,6 @@ def _components(picture: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, ..
                 corners = np.array(ends) + [top, left] * 2
         components.append((np.full(len(areas), index), areas, corners))
     return tuple(np.concatenate(column) for column in zip(*components, strict=True))
-
-
-def _peaks(picture: np.ndarray) -> np.ndarray:
-    """Number of pixels of local maxima above each level, (256,)."""
-    from skimage.morphology import local_maxima
-
-    tops = np.bincount(picture[local_maxima(picture)], minlength=LEVELS)
-    return tops.sum() - tops.cumsum()
 
 
 def _extents(picture: np.ndarray, levels: np.ndarray) -> np.ndarray:

@@ -3,12 +3,7 @@ import pytest
 from scipy.special import softmax
 from sklearn import metrics
 
-from kerasloc.metrics import (
-    auroc,
-    average_precision,
-    precision_recall_curve,
-    roc_curve,
-)
+from kerasloc.metrics import auroc, average_precision, precision_recall_curve, roc_curve
 
 NAN = np.nan
 PAIRS = [(roc_curve, auroc), (precision_recall_curve, average_precision)]
