@@ -10,6 +10,7 @@ from kerasloc.metrics._inputs import chunks
 
 RESAMPLES = 1000
 LEVEL = 0.95
+Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,31 +158,8 @@ def paired_difference(
     return interval(first - second, resamples=resamples, seed=seed, level=level)
 
 
-def bootstrap(
-    statistic: Callable[[np.ndarray], np.ndarray],
-    samples: int,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    width: int = 1,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute a statistic (...) and its 95 % percentile interval (..., 2).
-
-    The statistic is a function from counts of the samples (draws, samples) to values
-    (draws, ...), NaN where undefined; it holds ``width`` numbers per sample and draw.
-
-    Examples:
-        >>> values = np.array([[2.0], [2.0]])
-        >>> bootstrap(lambda counts: counts @ values / 2, samples=2)
-        (array([2.]), array([[2., 2.]]))
-    """
-    counts = sample_counts(samples, resamples=resamples, seed=seed, width=width)
-    draws = np.concatenate([statistic(chunk) for chunk in counts])
-    return statistic(np.ones((1, samples)))[0], percentile_interval(draws)
-
-
 def report_averages(
-    statistic: Callable[[np.ndarray], np.ndarray],
+    statistic: Statistic,
     samples: int,
     names: Sequence[str],
     *,
@@ -189,28 +167,29 @@ def report_averages(
     seed: int = 0,
     width: int = 1,
 ) -> dict:
-    """Report a statistic ``per_class``, its averages by name, and their intervals.
+    """Report a statistic ``per_class``, its averages by name, and their ``intervals``.
 
-    The arguments are those of ``bootstrap``; the last axis of the statistic holds the
-    classes, then the averages.
+    The statistic is a function from counts of the samples (draws, samples) to values
+    (draws, ..., classes and averages), NaN where undefined. It holds ``width`` numbers
+    per sample and draw.
 
     Examples:
         >>> report_averages(lambda counts: counts @ [[1.0, 1.0]], 1, ["macro"])["macro"]
         1.0
     """
-    values, bounds = bootstrap(
-        statistic, samples, resamples=resamples, seed=seed, width=width
-    )
+    counts = sample_counts(samples, resamples=resamples, seed=seed, width=width)
+    draws = np.concatenate([statistic(chunk) for chunk in counts])
+    values = statistic(np.ones((1, samples)))[0]
     axis = values.ndim - 1
 
     def named(values: np.ndarray) -> dict:
-        columns, per_class = np.moveaxis(values, axis, 0), slice(-len(names))
-        averages = dict(zip(names, columns[-len(names) :], strict=True))
-        return {"per_class": np.moveaxis(columns[per_class], 0, axis), **averages}
+        per_class, *averages = np.split(values, range(-len(names), 0), axis)
+        squeezed = (average.squeeze(axis) for average in averages)
+        return {"per_class": per_class, **dict(zip(names, squeezed, strict=True))}
 
     report = named(values)
     report |= {name: float(report[name]) for name in names if axis == 0}
-    return {**report, "intervals": named(bounds)}
+    return {**report, "intervals": named(percentile_interval(draws))}
 
 
 def sample_counts(

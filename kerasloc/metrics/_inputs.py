@@ -25,6 +25,21 @@ def chunks(
         yield slice(start, min(start + step, count))
 
 
+def levels_reached(
+    levels: np.ndarray, masks: np.ndarray, count: int, used: ArrayLike = True
+) -> np.ndarray:
+    """Count pixels outside and inside of masks at each level or above, (n, 2, count).
+
+    Examples:
+        >>> levels_reached(np.array([[[0, 1]]]), np.array([[[False, True]]]), 2)
+        array([[[1, 0],
+                [1, 1]]])
+    """
+    bins = levels + count * masks + 2 * count * np.arange(len(levels))[:, None, None]
+    pixels = np.bincount(bins[used].ravel(), minlength=2 * count * len(levels))
+    return pixels.reshape(-1, 2, count)[..., ::-1].cumsum(axis=-1)[..., ::-1]
+
+
 def as_scores(
     scores: ArrayLike, class_names: Sequence | None = None
 ) -> tuple[np.ndarray, list]:

@@ -72,29 +72,14 @@ class Pairs:
 
     def summary(self, values: np.ndarray, seed: int) -> dict:
         """Average values (pairs,) or (pairs, k); see ``summarize_pairs``."""
-        classes = self.maps.shape[-1]
-        return summarize_pairs(values, self.images, self.classes, classes, seed=seed)
+        num = self.maps.shape[-1]
+        return summarize_pairs(values, self.images, self.classes, num, seed)
 
 
 def summarize_pairs(
-    values: np.ndarray,
-    images: np.ndarray,
-    classes: np.ndarray,
-    num_classes: int,
-    *,
-    seed: int = 0,
+    values: np.ndarray, images: np.ndarray, classes: np.ndarray, num: int, seed: int = 0
 ) -> dict:
-    """Average values (pairs,) or (pairs, k) per class and over classes, with intervals.
-
-    Args:
-        values: Values of the pairs, sorted by image.
-        images: Image index of each pair, (pairs,).
-        classes: Class index of each pair, (pairs,).
-        num_classes: Number of classes.
-        seed: Seed of the bootstrap over images.
-
-    Returns:
-        The report of ``point_localization`` without ``hits``.
+    """Report values (pairs,) or (pairs, k) as ``point_localization``, without ``hits``.
 
     Examples:
         >>> pairs = np.array([0, 1, 1]), np.array([0, 0, 1])
@@ -103,9 +88,9 @@ def summarize_pairs(
     """
     shape = values.shape[1:]
     unique, rows = np.unique(images, return_inverse=True)
-    has = np.zeros((len(unique), num_classes))
+    has = np.zeros((len(unique), num))
     has[rows, classes] = 1
-    sums = np.zeros((len(unique), math.prod(shape), num_classes))
+    sums = np.zeros((len(unique), math.prod(shape), num))
     sums[rows, :, classes] = values.reshape(len(values), math.prod(shape))
 
     def average(counts: np.ndarray) -> np.ndarray:
@@ -113,12 +98,11 @@ def summarize_pairs(
         per_class = ratio(np.tensordot(counts, sums, axes=1), weights)
         means = macro_mean(per_class), weighted_mean(per_class, weights)
         averages = np.concatenate([per_class, np.stack(means, axis=-1)], axis=-1)
-        return averages.reshape(len(counts), *shape, num_classes + 2)
+        return averages.reshape(len(counts), *shape, num + 2)
 
+    names = "macro", "weighted"
     return {
-        **report_averages(
-            average, len(unique), ("macro", "weighted"), seed=seed, width=num_classes
-        ),
+        **report_averages(average, len(unique), names, seed=seed, width=num),
         "count": has.sum(axis=0).astype(int),
         "classes_counted": int(has.any(axis=0).sum()),
         "pairs": np.stack([images, classes], axis=1),

@@ -15,6 +15,7 @@ from kerasloc.metrics._inputs import (
     as_maps_and_masks,
     as_thresholds,
     chunks,
+    levels_reached,
 )
 from kerasloc.metrics._pairs import select_rows, summarize_pairs
 
@@ -228,16 +229,9 @@ def overlap_accuracy(
 
 def _curve(heat: np.ndarray, masks: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """IoU (n, thresholds) at ascending thresholds."""
-    count, levels = len(heat), len(thresholds) + 1
-    # searchsorted: number of thresholds that the pixel exceeds
-    bins = np.searchsorted(thresholds, heat)
-    bins += levels * masks
-    bins += 2 * levels * np.arange(count)[:, None, None]
-    pixels = np.bincount(bins.ravel(), minlength=2 * levels * count)
-    # (count, outside or inside, pixels that exceed at least this many thresholds)
-    above = pixels.reshape(count, 2, levels)[..., ::-1].cumsum(axis=-1)[..., ::-1]
-    outside, inside = above[:, 0, 1:], above[:, 1, 1:]
-    area = above[:, 1, :1]
+    exceeded = np.searchsorted(thresholds, heat)  # number of thresholds
+    pixels = levels_reached(exceeded, masks, len(thresholds) + 1)
+    area, (outside, inside) = pixels[:, 1, :1], pixels[..., 1:].swapaxes(0, 1)
     return np.where(area == 0, np.nan, inside / np.maximum(area + outside, 1))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from kerasloc.checks import Size, as_maps, as_size, as_unit_range
 from kerasloc.maps import check_grid, resize_maps, spread_tiles, tile_means
-from kerasloc.metrics._bootstrap import bootstrap
+from kerasloc.metrics._bootstrap import percentile_interval, sample_counts
 from kerasloc.metrics._inputs import as_indices
 
 PERTURBATIONS = ("noise", "mean", "black")
@@ -199,10 +199,9 @@ def curve_interval(
     curves = _as_curves(curves)
     if not len(curves):
         raise ValueError("Expected at least one curve. Received: 0 curves.")
-    _, bounds = bootstrap(
-        lambda counts: counts @ curves / len(curves), len(curves), seed=seed
-    )
-    low, high = bounds.T
+    counts = sample_counts(len(curves), seed=seed)
+    draws = np.concatenate([chunk @ curves / len(curves) for chunk in counts])
+    low, high = percentile_interval(draws).T
     return curves.mean(axis=0), low, high
 
 

@@ -6,7 +6,12 @@ from numpy.typing import ArrayLike
 from kerasloc.checks import Size
 from kerasloc.maps import min_max, resize_maps
 from kerasloc.metrics._bootstrap import macro_mean, ratio, report_averages
-from kerasloc.metrics._inputs import as_boolean, as_maps_and_masks, chunks
+from kerasloc.metrics._inputs import (
+    as_boolean,
+    as_maps_and_masks,
+    chunks,
+    levels_reached,
+)
 from kerasloc.metrics._pairs import as_pairs, finite_maps, resized
 
 STEPS = 1000  # between 0 and 1; with both ends 1,001 thresholds
@@ -58,13 +63,17 @@ def pxap(
         0.8333
     """
     maps, masks, ignore = _as_stacks(maps, masks, ignore)
-    images, classes = np.nonzero(_counted(masks, ignore))
+    counted = np.zeros((len(masks), masks.shape[-1]), bool)
+    for chunk in chunks(len(masks), masks[:1].size):
+        counted[chunk] = (masks[chunk] & ~ignore[chunk]).any(axis=(1, 2))
+    images, classes = np.nonzero(counted)
     reached = np.zeros((len(images), 2, STEPS + 1), np.int32)
     for chunk in chunks(len(images), masks[:1, :, :, 0].size):
         at = images[chunk], slice(None), slice(None), classes[chunk]
         selected = finite_maps(maps, images[chunk], classes[chunk], "masks")
-        used = None if ignore is None else ~ignore[at]
-        reached[chunk] = _reached(selected, masks[at], used)
+        heat = min_max(resize_maps(selected, masks.shape[1:3]))
+        levels = (STEPS * heat).astype(int)
+        reached[chunk] = levels_reached(levels, masks[at], STEPS + 1, ~ignore[at])
     report = _areas(reached, images, classes, masks.shape[-1], seed)
     outside, inside = reached.sum(axis=0)
     report["curve"] = {
@@ -159,7 +168,7 @@ def pompom(
 
 def _as_stacks(
     maps: ArrayLike, masks: ArrayLike, ignore: ArrayLike | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, ...]:
     """Checked stacks with an axis of classes."""
     maps, masks = np.asarray(maps), as_boolean(masks)
     fits = maps.shape[:1] + maps.shape[3:] == masks.shape[:1] + masks.shape[3:]
@@ -170,38 +179,16 @@ def _as_stacks(
             " of the same images and classes, at least a pixel each. "
             f"Received: {maps.shape} and {masks.shape}."
         )
-    with_classes = (..., *[None] * (4 - maps.ndim))
     if ignore is None:
-        return maps[with_classes], masks[with_classes], None
+        ignore = np.broadcast_to(np.False_, masks.shape)
     ignore = as_boolean(ignore, "ignore")
     if ignore.shape != masks.shape:
         raise ValueError(
             "Expected ignore of the masks' shape. "
             f"Received: {ignore.shape} and {masks.shape}."
         )
+    with_classes = (..., *[None] * (4 - maps.ndim))
     return maps[with_classes], masks[with_classes], ignore[with_classes]
-
-
-def _counted(masks: np.ndarray, ignore: np.ndarray | None) -> np.ndarray:
-    """Masks with a pixel that is not ignored, boolean (n, classes)."""
-    counted = np.zeros((len(masks), masks.shape[-1]), bool)
-    for chunk in chunks(len(masks), masks[:1].size):
-        used = masks[chunk] if ignore is None else masks[chunk] & ~ignore[chunk]
-        counted[chunk] = used.any(axis=(1, 2))
-    return counted
-
-
-def _reached(
-    maps: np.ndarray, masks: np.ndarray, used: np.ndarray | None
-) -> np.ndarray:
-    """Pixels outside and inside of masks that reach each threshold, (k, 2, 1001)."""
-    heat = min_max(resize_maps(maps, masks.shape[1:]))
-    shape = (len(maps), 2, STEPS + 1)
-    bins = (STEPS * heat).astype(int)
-    bins += shape[2] * masks + 2 * shape[2] * np.arange(len(maps))[:, None, None]
-    bins = bins.ravel() if used is None else bins[used]
-    pixels = np.bincount(bins, minlength=np.prod(shape)).reshape(shape)
-    return pixels[..., ::-1].cumsum(axis=-1)[..., ::-1]
 
 
 def _areas(

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from kerasloc.metrics._bootstrap import (
     RESAMPLES,
+    Statistic,
     macro_mean,
     ratio,
     report_averages,
@@ -15,7 +16,6 @@ from kerasloc.metrics._bootstrap import (
 )
 from kerasloc.metrics._inputs import as_labels, as_scores
 
-Statistic = Callable[[np.ndarray], np.ndarray]  # from counts (draws, images)
 AVERAGES = ("macro", "micro", "weighted")
 SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 

@@ -196,20 +196,16 @@ def _at_threshold(reached: np.ndarray, threshold: ArrayLike | None) -> dict:
     """Values (pairs, k), threshold (k,), curve (1000, k) of hits (pairs, 256, k)."""
     shares = ratio(reached.sum(axis=0), len(reached))  # (256, k)
     curve = shares[_levels(THRESHOLDS)]
+    thresholds = np.array(THRESHOLDS)
     if threshold is None:
-        best = np.array(THRESHOLDS)[curve.argmax(axis=0)]
+        best = thresholds[curve.argmax(axis=0)]
         threshold = np.where(np.isnan(curve[0]), np.nan, best)
     else:
         threshold = _as_threshold(threshold, curve.shape[-1])
     level = _levels(np.nan_to_num(threshold))
     values = reached[:, level, np.arange(len(level))]
-    thresholds = np.array(THRESHOLDS)
-    return {
-        "values": values,
-        "threshold": threshold,
-        "thresholds": thresholds,
-        "curve": curve,
-    }
+    chosen = {"values": values, "threshold": threshold}
+    return {**chosen, "thresholds": thresholds, "curve": curve}
 
 
 def _levels(thresholds: ArrayLike) -> np.ndarray:
