@@ -13,13 +13,7 @@ COLUMNS = ("image", "x", "y", "w", "h", "class")
 
 
 def as_rows(boxes: ArrayLike) -> np.ndarray:
-    """Return boxes as float32 rows ``image, x, y, w, h, class``.
-
-    Args:
-        boxes: Rows (m, 6), pixels; empty for no box.
-
-    Returns:
-        Rows (m, 6), (0, 6) without a box.
+    """Return boxes, rows (m, 6) in pixels, as float32; (0, 6) without a box.
 
     Raises:
         ValueError: If the rows have another length or hold NaN.
@@ -27,8 +21,6 @@ def as_rows(boxes: ArrayLike) -> np.ndarray:
     Examples:
         >>> as_rows([[0, 10, 20, 30, 40, 2]])
         array([[ 0., 10., 20., 30., 40.,  2.]], dtype=float32)
-        >>> as_rows([]).shape
-        (0, 6)
     """
     rows = np.asarray(boxes, dtype=np.float32)
     if rows.size == 0:
@@ -50,8 +42,7 @@ def to_mask(boxes: ArrayLike, size: tuple[int, int]) -> np.ndarray:
     """Draw the boxes of a single image as a boolean mask (rows, cols).
 
     Args:
-        boxes: Rows x, y, w, h of one image, pixels, (k, 4); truncated to integers,
-            ends excluded.
+        boxes: Rows x, y, w, h (k, 4), pixels; truncated to integers, ends excluded.
         size: Rows and columns of the mask.
 
     Examples:
@@ -66,13 +57,10 @@ def to_mask(boxes: ArrayLike, size: tuple[int, int]) -> np.ndarray:
 
 
 def from_mask(mask: ArrayLike) -> np.ndarray:
-    """Return the boxes around the connected components of a mask, the largest first.
+    """Return boxes x, y, w, h (k, 4) around components of a mask, the largest first.
 
     Args:
         mask: Boolean mask (rows, cols); pixels that touch at a corner are connected.
-
-    Returns:
-        Rows x, y, w, h, float, (components, 4), pixels; (0, 4) for an empty mask.
 
     Examples:
         >>> from_mask([[0, 1, 1, 0], [0, 0, 0, 0]])

@@ -13,11 +13,7 @@ Classes = int | str | Sequence | np.ndarray | None
 
 
 def as_size(size: Size, multiple: int = 1) -> tuple[int, int]:
-    """Return an image size as (rows, cols).
-
-    Args:
-        size: Positive integer, or (rows, cols).
-        multiple: Divisor of both sides.
+    """Return an image size, one number or (rows, cols), as (rows, cols).
 
     Raises:
         ValueError: If a side is not a positive multiple of ``multiple``.
@@ -51,15 +47,12 @@ def _is_count(side: object) -> bool:
 def as_images(
     x: ArrayLike, input_shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, bool]:
-    """Return a batch of images, float32 in [0, 1], and whether it holds a single image.
+    """Return a batch (n, rows, cols, channels) in [0, 1], and True for a single image.
 
     Args:
         x: Image (rows, cols, channels), or (rows, cols) when gray, or a batch of
             images; uint8 in 0..255, uint16 in 0..65535 or float in [0, 1].
         input_shape: Rows, columns and channels of the network's input.
-
-    Returns:
-        Batch (n, rows, cols, channels), and True for a single image.
 
     Raises:
         TypeError: If the values are not numbers of these types.
@@ -126,9 +119,6 @@ def as_unit_range(images: ArrayLike) -> np.ndarray:
 def as_float(values: ArrayLike) -> np.ndarray:
     """Return values as floats: float64 stays, other types become float32.
 
-    Args:
-        values: Numbers of any shape.
-
     Examples:
         >>> as_float([1, 2]).dtype, as_float([0.5]).dtype
         (dtype('float32'), dtype('float64'))
@@ -139,11 +129,9 @@ def as_float(values: ArrayLike) -> np.ndarray:
 
 
 def as_map(values: ArrayLike, name: str = "map") -> np.ndarray:
-    """Return a single finite map, float64, (rows, cols).
+    """Return a single finite map (rows, cols), float64; errors call it ``name``.
 
-    Args:
-        values: Map (rows, cols), or with more axes of length 1 at either end.
-        name: Name of the map in errors.
+    More axes of length 1 at either end are dropped.
 
     Raises:
         ValueError: If the shape does not fit or a value is NaN or infinite.
@@ -169,11 +157,7 @@ def as_map(values: ArrayLike, name: str = "map") -> np.ndarray:
 
 
 def as_maps(maps: ArrayLike, name: str = "maps") -> np.ndarray:
-    """Return finite maps (n, rows, cols), float32 or float64.
-
-    Args:
-        maps: Maps (n, rows, cols), any range; ``n`` may be 0.
-        name: Name of the maps in errors.
+    """Return finite maps (n, rows, cols), floats; errors call them ``name``.
 
     Raises:
         ValueError: If the shape does not fit or a value is NaN or infinite.
@@ -202,8 +186,7 @@ def class_index(value: int | str, names: Sequence) -> int:
 
     Args:
         value: Index in the order of the logits, or a name.
-        names: Class names in the order of the logits; their indices where the classes
-            have no names.
+        names: Class names in that order; their indices where classes have no names.
 
     Raises:
         ValueError: If there is no such class.
@@ -233,19 +216,16 @@ def class_index(value: int | str, names: Sequence) -> int:
 def class_indices(
     classes: Classes, count: int, names: Sequence
 ) -> tuple[np.ndarray, bool]:
-    """Resolve the classes of a batch to an index array.
+    """Resolve the classes of a batch to indices (n, classes), -1 if predicted.
 
     Args:
         classes: None for the predicted class, a class for all images, one class per
-            image, one list of classes per image, or ``"all"``. A class is an index or a
-            name.
+            image, one list of classes per image, or ``"all"``; indices or names.
         count: Number of images.
-        names: Class names in the order of the logits; their indices where the classes
-            have no names.
+        names: Class names in the order of the logits, or their indices.
 
     Returns:
-        Indices (n, classes), -1 for the predicted class, and whether each image has a
-        list of classes.
+        Indices, and whether each image has a list of classes.
 
     Raises:
         ValueError: If the classes do not fit the images, or there is no such class.
@@ -253,8 +233,6 @@ def class_indices(
     Examples:
         >>> class_indices("dog", 2, ["cat", "dog"])
         (array([[1], [1]]), False)
-        >>> class_indices([[0, 1], [1, 0]], 2, ["cat", "dog"])
-        (array([[0, 1], [1, 0]]), True)
     """
     if classes is None:
         return np.full((count, 1), -1), False

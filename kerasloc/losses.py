@@ -37,26 +37,21 @@ def explanation_loss(
     gamma: float = 1.0,
     budget: float = 0.0,
 ) -> keras.KerasTensor:
-    """Compute the loss of explanations: sparsity, smoothness, and focus on the mask.
+    """Compute the loss (n,) of explanations: sparsity, smoothness, focus on the mask.
+
+    ``beta * mean(e) + (1 - beta) * TV(e)`` (unsupervised), with the total variation TV
+    the mean absolute difference of neighboring rows plus that of columns; with a mask
+    (hybrid) plus ``gamma`` times the mean of the explanation outside of it.
 
     Args:
         explanation: Explanations in [0, 1], (n, rows, cols, 1) or (n, rows, cols).
-        mask: Masks of the target, 1 or 0, of the same shape; None for the
-            unsupervised loss.
+        mask: Masks of the target, 1 or 0, of the same shape; None if unsupervised.
         beta: Weight of the sparsity term, in [0, 1].
         gamma: Weight of the mask term, at least 0.
         budget: Share of the pixels without a sparsity loss, in [0, 1).
 
-    Returns:
-        Loss of each image, (n,), float32.
-
     Raises:
         ValueError: If a shape or a number does not fit.
-
-    Notes:
-        ``beta * mean(e) + (1 - beta) * TV(e)`` (unsupervised), with the total variation
-        TV the mean absolute difference of neighboring rows plus that of columns; with a
-        mask (hybrid) plus ``gamma`` times the mean of the explanation outside of it.
 
     Reference:
         Rio-Torto, Fernandes, Teixeira: Understanding the decisions of CNNs: an in-model
@@ -66,9 +61,6 @@ def explanation_loss(
         >>> explanation = ops.array([[[1.0, 0.0], [0.0, 0.0]]])
         >>> explanation_loss(explanation, beta=1.0).numpy()
         array([0.25], dtype=float32)
-        >>> mask = ops.array([[[0.0, 1.0], [0.0, 0.0]]])
-        >>> explanation_loss(explanation, mask, beta=1.0).numpy()
-        array([0.583], dtype=float32)
     """
     _check_shapes(explanation, mask)
     if not (0 <= beta <= 1 and gamma >= 0 and 0 <= budget < 1):

@@ -7,21 +7,14 @@ from kerasloc.checks import Size, as_float, as_maps, as_size
 
 
 def min_max(maps: ArrayLike) -> np.ndarray:
-    """Scale every map to [0, 1] by its minimum and maximum.
-
-    Args:
-        maps: Maps (n, rows, cols), any range; a flat map becomes zeros.
-
-    Returns:
-        Heat maps of the same shape.
+    """Scale every map (n, rows, cols) to [0, 1]; a flat map becomes zeros.
 
     Raises:
         ValueError: If the shape does not fit or a value is NaN or infinite.
 
     Examples:
-        >>> min_max([[[-2, 0], [2, 6]]])
-        array([[[0.  , 0.25],
-                [0.5 , 1.  ]]], dtype=float32)
+        >>> min_max([[[-2, 0, 6]]])
+        array([[[0.  , 0.25, 1.  ]]], dtype=float32)
     """
     return scale_to_unit(as_maps(maps), axis=(1, 2))
 
@@ -51,9 +44,6 @@ def scale_to_unit(
 def is_flat(values: np.ndarray) -> bool:
     """Tell whether all values are equal.
 
-    Args:
-        values: Numbers of any shape, at least one.
-
     Examples:
         >>> is_flat(np.ones((2, 2)))
         True
@@ -62,24 +52,17 @@ def is_flat(values: np.ndarray) -> bool:
 
 
 def resize_maps(maps: ArrayLike, size: Size) -> np.ndarray:
-    """Resize maps bilinearly with half-pixel centers.
+    """Resize maps bilinearly with half-pixel centers; a flat map stays exactly flat.
+
+    As ``tf.image.resize(method="bilinear", antialias=False)``: the edge is repeated
+    beyond the outer pixel centers, and a smaller size samples without averaging.
 
     Args:
-        maps: Maps (..., rows, cols), any range; float64 stays, other types become
-            float32.
+        maps: Maps (..., rows, cols); float64 stays, other types become float32.
         size: (rows, cols), or one number for both.
 
-    Returns:
-        Maps (..., size rows, size cols), in memory.
-
     Raises:
-        ValueError: If there are fewer than two axes, a map has no pixel, or the size
-            is not positive.
-
-    Notes:
-        The result is that of ``tf.image.resize(method="bilinear", antialias=False)``:
-        the edge is repeated beyond the outer pixel centers, and a smaller size samples
-        without averaging. A flat map stays exactly flat.
+        ValueError: If a map has no pixel, or the shape or the size does not fit.
 
     Examples:
         >>> resize_maps([[0, 1]], (1, 4))
@@ -96,15 +79,12 @@ def resize_maps(maps: ArrayLike, size: Size) -> np.ndarray:
 
 
 def center_gaussian(size: Size, spread: float = 0.25) -> np.ndarray:
-    """Gaussian in the center: the baseline map, independent of the image.
+    """Gaussian (rows, cols), maximum 1 in the center: the baseline map of any image.
 
     Args:
         size: (rows, cols), or one number for both.
         spread: Standard deviation as a share of each side. Metrics over all thresholds
             hardly depend on it.
-
-    Returns:
-        Map (rows, cols), float32, with maximum 1 in the center.
 
     Raises:
         ValueError: If the size is not positive or the spread not above 0.
@@ -125,11 +105,7 @@ def center_gaussian(size: Size, spread: float = 0.25) -> np.ndarray:
 
 
 def check_grid(grid: tuple[int, int], size: tuple[int, int]) -> None:
-    """Check that every tile of a grid holds a pixel.
-
-    Args:
-        grid: Tiles (down, across).
-        size: Rows and columns of the maps.
+    """Check that every tile of a grid (down, across) holds a pixel of a map.
 
     Raises:
         ValueError: If the grid is finer than the maps.
@@ -146,15 +122,9 @@ def check_grid(grid: tuple[int, int], size: tuple[int, int]) -> None:
 
 
 def spread_tiles(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Repeat the value of a tile at every pixel of the tile.
+    """Repeat values of tiles (n, down, across) at the pixels of maps (n, rows, cols).
 
-    Args:
-        values: Values of tiles (n, down, across).
-        size: Rows and columns of the maps; where the tiles do not divide them, tiles
-            differ by a pixel.
-
-    Returns:
-        Maps (n, rows, cols).
+    Where the tiles do not divide the size (rows, cols), tiles differ by a pixel.
 
     Examples:
         >>> spread_tiles(np.array([[[1, 2]]]), (1, 4))
@@ -168,11 +138,7 @@ def spread_tiles(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def tile_means(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Compute the mean of every tile, (n, down, across), float64.
-
-    Args:
-        maps: Maps (n, rows, cols), compared in single precision.
-        grid: Tiles (down, across), each a pixel at least.
+    """Compute means of tiles (n, down, across) of maps (n, rows, cols), float64.
 
     Examples:
         >>> tile_means(np.array([[[1, 3, 2, 4]]]), (1, 2))

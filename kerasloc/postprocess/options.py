@@ -34,8 +34,7 @@ class PipelineOptions:
         filter_percentage: Largest percentage of the image in the crop, [0, 100].
         filter_threshold: Threshold of the merged map, scaled to [0, 1], above which a
             pixel is in the crop, [0, 1].
-        hole_size: Size of the smallest hole that is not filled, pixels; a constant
-            (256) as published.
+        hole_size: Size of the smallest hole that is not filled, pixels.
         confine_to_roi: True to restrict the filled segment to the region of interest;
             not in the published method.
 
@@ -68,21 +67,14 @@ class PipelineOptions:
                     f"Received: {name}={getattr(self, name)!r}."
                 )
         for name, (least, most) in RANGES.items():
-            _check_range(name, getattr(self, name), least, most)
+            value = getattr(self, name)
+            received = f"Received: {name}={value!r}, a {type(value).__name__}."
+            if not isinstance(value, numbers.Real) or isinstance(value, bool):
+                raise TypeError(f"Expected {name} as a number. {received}")
+            if not least <= float(value) <= most:
+                raise ValueError(f"Expected {name} in [{least}, {most}]. {received}")
         if self.roi_percentile == 100:
             raise ValueError(
                 "Expected roi_percentile below 100, as no pixel lies above the 100th "
                 "percentile. Received: roi_percentile=100. Use 85, as published."
             )
-
-
-def _check_range(name: str, value: object, least: float, most: float) -> None:
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(
-            f"Expected {name} as a number. "
-            f"Received: {name}={value!r}, a {type(value).__name__}."
-        )
-    if not least <= float(value) <= most:
-        raise ValueError(
-            f"Expected {name} in [{least}, {most}]. Received: {name}={value!r}."
-        )

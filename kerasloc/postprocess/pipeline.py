@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kerasloc import checks
-from kerasloc.maps import is_flat
+from kerasloc.maps import is_flat, scale_to_unit
 from kerasloc.postprocess import edges, regions, segment
 from kerasloc.postprocess.options import PipelineOptions
 
@@ -29,23 +29,9 @@ def pipeline(
 ) -> dict:
     """Refine a low resolution CAM by the edges of a high resolution CAM.
 
-    Args:
-        img: Image (rows, cols) or (rows, cols, channels), or with a leading axis of
-            length 1; uint8, uint16 or float in [0, 1].
-        low: Low resolution CAM (low rows, low cols), raw, not flat.
-        high: High resolution CAM (rows, cols), raw. A flat one has no edges: with a
-            warning, the low CAM alone is refined; ``edges`` is 0, ``bounds`` (0.0,
-            0.0), the segments are empty and ``merged`` is the low map in [0, 1].
-        roi_percentile: See :class:`PipelineOptions`, as for all options.
-        focal_scope: "global" or "local" focal points.
-        maxima_areas: "small" or "large" areas of local maxima.
-        merge_type: "blend" or "multiply".
-        merge_alpha: Weight of the segment when blending, [0, 1].
-        filter_type: Rule of the crop, "percentage" or "threshold".
-        filter_percentage: Largest percentage of the image in the crop.
-        filter_threshold: Threshold of the crop, [0, 1].
-        hole_size: Size of the smallest hole that is not filled, pixels.
-        confine_to_roi: True to restrict the segment to the region of interest.
+    The options are those of :class:`PipelineOptions`. A flat high CAM has no edges:
+    with a warning, the low CAM alone is refined; ``edges`` is 0, ``bounds`` (0.0, 0.0),
+    the segments are empty and ``merged`` is the low map in [0, 1].
 
     Returns:
         A dict of the steps, in this order:
@@ -88,27 +74,39 @@ def pipeline(
         hole_size=hole_size,
         confine_to_roi=confine_to_roi,
     )
-    low = checks.as_map(low, "low CAM")
-    high = checks.as_map(high, "high CAM")
+    low, high = checks.as_map(low, "low CAM"), checks.as_map(high, "high CAM")
     image = _as_image(img, high.shape)
-    _check_not_flat(low)
+    if is_flat(low):
+        raise ValueError(
+            "Expected a low CAM with more than one value, for its region of interest. "
+            f"Received: {low.flat[0]:.4g} everywhere ({low.shape[0]} x {low.shape[1]})."
+            " Use the CAM of another class, or a trained network."
+        )
     steps: dict = {"blurred": edges.blur(high), "low": low}
-    steps["low_resized"] = regions.resize(low, high.shape)
+    steps["low_resized"] = low_resized = regions.resize(low, high.shape)
     steps["edges"] = edges.edge_strength(steps["blurred"])
-    steps["roi"] = regions.region_of_interest(steps["low_resized"], roi_percentile)
-    steps["bounds"] = edges.edge_bounds(steps["edges"], steps["roi"])
-    steps["focal_points"] = _focal_points(steps, options)
+    steps["roi"] = roi = regions.region_of_interest(low_resized, roi_percentile)
+    bounds = np.percentile(steps["edges"][roi], [25, 75])
+    steps["bounds"] = (float(bounds[0]), float(bounds[1]))
+    if focal_scope == "global":
+        steps["focal_points"] = regions.global_points(low_resized)
+    else:
+        steps["focal_points"] = regions.local_points(low, high.shape, maxima_areas)
     if is_flat(steps["edges"]):
         warnings.warn(
             "The high CAM is flat and has no edges: the low CAM alone is refined.",
             UserWarning,
             stacklevel=2,
         )
-    steps["segmented"], steps["full_segment"] = _segments(steps, options)
-    steps["merged"] = segment.merge(
-        steps["full_segment"], steps["low_resized"], merge_type, merge_alpha
-    )
-    steps["result"] = segment.crop(image, _crop_mask(steps["merged"], options))
+    steps["segmented"], full = _segments(steps, options)
+    steps["full_segment"] = full
+    merged = segment.merge(full, low_resized, merge_type, merge_alpha)
+    steps["merged"] = merged
+    if filter_type == "percentage":
+        mask = segment.top_percentage(merged, filter_percentage)
+    else:
+        mask = scale_to_unit(merged, dtype=float) > filter_threshold
+    steps["result"] = segment.crop(image, mask)
     return steps
 
 
@@ -126,22 +124,6 @@ def _as_image(img: ArrayLike, size: tuple[int, ...]) -> np.ndarray:
     return checks.as_unit_range(image)
 
 
-def _check_not_flat(low: np.ndarray) -> None:
-    if is_flat(low):
-        raise ValueError(
-            "Expected a low CAM with more than one value, for its region of interest. "
-            f"Received: {low.flat[0]:.4g} everywhere ({low.shape[0]} x {low.shape[1]})."
-            " Use the CAM of another class, or a trained network."
-        )
-
-
-def _focal_points(steps: dict, options: PipelineOptions) -> np.ndarray:
-    low_resized = steps["low_resized"]
-    if options.focal_scope == "global":
-        return regions.global_points(low_resized)
-    return regions.local_points(steps["low"], low_resized.shape, options.maxima_areas)
-
-
 def _segments(steps: dict, options: PipelineOptions) -> tuple[np.ndarray, np.ndarray]:
     """The segment grown from the focal points, and joined with strong edges, filled."""
     edge_map, region, bounds = steps["edges"], steps["roi"], steps["bounds"]
@@ -151,9 +133,3 @@ def _segments(steps: dict, options: PipelineOptions) -> tuple[np.ndarray, np.nda
     strong = region & (edge_map >= bounds[1])
     full = segment.fill_holes(grown | strong, options.hole_size)
     return grown, full & region if options.confine_to_roi else full
-
-
-def _crop_mask(merged: np.ndarray, options: PipelineOptions) -> np.ndarray:
-    if options.filter_type == "percentage":
-        return segment.top_percentage(merged, options.filter_percentage)
-    return segment.above_threshold(merged, options.filter_threshold)

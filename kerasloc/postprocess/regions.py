@@ -5,11 +5,7 @@ from PIL import Image
 
 
 def resize(low: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a map by Pillow's bilinear filter, as published; float32.
-
-    Args:
-        low: Raw map (rows, cols).
-        size: Rows and columns of the result.
+    """Resize a map (rows, cols) by Pillow's bilinear filter, as published; float32.
 
     Examples:
         >>> resize(np.array([[0.0, 1.0]]), (1, 4))
@@ -25,10 +21,6 @@ def region_of_interest(low_resized: np.ndarray, percentile: float) -> np.ndarray
     Where the maximum fills so much of the map that no pixel lies above the percentile,
     the pixels at the maximum are the region.
 
-    Args:
-        low_resized: Map (rows, cols).
-        percentile: Percentile in [0, 100).
-
     Examples:
         >>> region_of_interest(np.array([[1.0, 2.0, 3.0, 4.0]]), 70)
         array([[False, False, False, True]])
@@ -38,14 +30,9 @@ def region_of_interest(low_resized: np.ndarray, percentile: float) -> np.ndarray
 
 
 def global_points(low_resized: np.ndarray) -> np.ndarray:
-    """Return the highest pixels, as many as the square root of the map's longer side.
+    """Return the round(sqrt(longer side of the map)) highest pixels, rows x, y.
 
-    Args:
-        low_resized: Map (rows, cols).
-
-    Returns:
-        Integer rows x, y, (round(sqrt(max(rows, cols))), 2); of equal pixels the first
-        in reading order.
+    Of equal pixels those come that are first in reading order.
 
     Examples:
         >>> global_points(np.array([[0.0, 9.0, 1.0, 8.0]]))
@@ -62,15 +49,12 @@ def global_points(low_resized: np.ndarray) -> np.ndarray:
 
 
 def local_points(low: np.ndarray, size: tuple[int, int], areas: str) -> np.ndarray:
-    """Return the pixels in cells of the low map that are high local maxima.
+    """Return the pixels, rows x, y, in cells of the low map that are high local maxima.
 
     Args:
         low: Raw map (rows, cols), not flat.
-        size: Rows and columns of the image.
+        size: Rows and columns of the image; one smaller than the map may skip a cell.
         areas: "large" for all pixels of these cells, "small" for their skeleton.
-
-    Returns:
-        Integer rows x, y; empty where an image smaller than the map skips the cell.
 
     Examples:
         >>> local_points(np.array([[0.0, 1.0, 0.0]]), (1, 6), "large")
@@ -92,9 +76,6 @@ def high_maxima(low: np.ndarray) -> np.ndarray:
 
     As published, a cell that is not a maximum counts as 0: where that mean is negative
     and the highest maximum is positive, such cells are in the mask, too.
-
-    Args:
-        low: Raw map (rows, cols), not flat.
 
     Examples:
         >>> high_maxima(np.array([[9.0, 0.0, 1.0, 0.0, 6.0]]))

@@ -10,17 +10,15 @@ from kerasloc.maps import is_flat, scale_to_unit
 def grow(edges: np.ndarray, points: np.ndarray, bounds: Sequence[float]) -> np.ndarray:
     """Return the mask of pixels within the bounds that are connected to a focal point.
 
+    SimpleITK's ConnectedThreshold: neighbors are above, below, left and right.
+
     Args:
         edges: Edge strength (rows, cols), in [0, 1].
         points: Integer rows x, y; points outside the bounds grow nothing.
         bounds: Lowest and highest strength, both included.
 
-    Notes:
-        SimpleITK's ConnectedThreshold: neighbors are above, below, left and right.
-
     Examples:
-        >>> edges = np.array([[0.2, 0.3, 0.9, 0.3]])
-        >>> grow(edges, np.array([[0, 0]]), (0.2, 0.7))
+        >>> grow(np.array([[0.2, 0.3, 0.9, 0.3]]), np.array([[0, 0]]), (0.2, 0.7))
         array([[ True, True, False, False]])
     """
     import SimpleITK as sitk  # noqa: N813
@@ -38,12 +36,8 @@ def grow(edges: np.ndarray, points: np.ndarray, bounds: Sequence[float]) -> np.n
 def fill_holes(mask: np.ndarray, hole_size: int) -> np.ndarray:
     """Fill the holes of fewer than ``hole_size`` pixels.
 
-    A hole is a component of the background, at the border of the image, too; its
-    pixels are connected by their sides.
-
-    Args:
-        mask: Boolean mask (rows, cols).
-        hole_size: Number of pixels; 0 or 1 fills nothing.
+    A hole is a component of the background, at the border of the image, too; its pixels
+    are connected by their sides.
 
     Examples:
         >>> fill_holes(np.array([[True, False, True, False, False]]), 2)
@@ -61,13 +55,13 @@ def merge(
 ) -> np.ndarray:
     """Blend or multiply the segment and the low map, both scaled to [0, 1].
 
+    Where one of the two is flat, the result is the other one.
+
     Args:
         segment: Boolean mask or map (rows, cols).
-        low: Map of the same shape. Where one of the two is flat, the result is the
-            other one.
-        merge_type: "blend" for alpha * segment + (1 - alpha) * low, "multiply" for
-            segment * low.
-        alpha: Weight of the segment, in [0, 1].
+        low: Map of the same shape.
+        merge_type: "blend" or "multiply".
+        alpha: Weight of the segment when blending, in [0, 1].
 
     Raises:
         ValueError: If both are flat.
@@ -93,10 +87,7 @@ def merge(
 def top_percentage(merged: np.ndarray, percentage: float) -> np.ndarray:
     """Return the mask of the highest pixels, at most a percentage of all.
 
-    Args:
-        merged: Map (rows, cols).
-        percentage: Percentage in [0, 100]. Equal pixels that do not all fit are left
-            out, so the mask may hold fewer pixels, never more.
+    Equal pixels that do not all fit are left out: the mask may hold fewer, never more.
 
     Examples:
         >>> top_percentage(np.array([[1.0, 4.0, 3.0, 3.0]]), 50)
@@ -109,26 +100,8 @@ def top_percentage(merged: np.ndarray, percentage: float) -> np.ndarray:
     return merged > np.partition(merged, first_left_out, axis=None)[first_left_out]
 
 
-def above_threshold(merged: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the mask of pixels whose value, scaled to [0, 1], exceeds a threshold.
-
-    Args:
-        merged: Map (rows, cols).
-        threshold: Threshold in [0, 1].
-
-    Examples:
-        >>> above_threshold(np.array([[-4.0, -2.0, 0.0]]), 0.5)
-        array([[False, False, True]])
-    """
-    return scale_to_unit(merged, dtype=float) > threshold
-
-
 def crop(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Set the image to 0 outside the mask.
-
-    Args:
-        image: Image (rows, cols) or (rows, cols, channels).
-        mask: Boolean mask (rows, cols).
+    """Set the image (rows, cols) or (rows, cols, channels) to 0 outside the mask.
 
     Examples:
         >>> crop(np.array([[0.5, 0.7]]), np.array([[True, False]]))
