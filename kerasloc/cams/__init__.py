@@ -1,8 +1,7 @@
 """Class activation maps of any classifier from its features and gradients."""
 
 from kerasloc.cams.activation import CAM, EigenCAM
-from kerasloc.cams.backend import FeatureGradient
-from kerasloc.cams.batches import images_at_once, run
+from kerasloc.cams.backend import FeatureGradient, images_at_once, run
 from kerasloc.cams.core import Explainer
 from kerasloc.cams.cutting import Cut, cut
 from kerasloc.cams.gradient import (

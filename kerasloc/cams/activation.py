@@ -6,9 +6,8 @@ import numpy.typing as npt
 from keras import layers, ops
 
 from kerasloc.cams.core import NOISE, Explainer
-from kerasloc.cams.cutting import Cut
+from kerasloc.cams.cutting import BeforeActivation, Cut
 from kerasloc.cams.graph import DIMENSIONS, call_of, unwrap
-from kerasloc.cams.logits import BeforeActivation
 
 POOLINGS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 UNCHANGING = (layers.Dropout, layers.Flatten, layers.Reshape, layers.Identity)
@@ -16,8 +15,6 @@ UNCHANGING = (layers.Dropout, layers.Flatten, layers.Reshape, layers.Identity)
 
 class CAM(Explainer):
     """CAM: ``A W[:, class]``, for a linear head with kernel W on pooled features.
-
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
 
     Raises:
         ValueError: If anything but a global pooling and a linear layer is between the
@@ -40,28 +37,22 @@ class CAM(Explainer):
 
     def __init__(self, model, layer: str | None = None):
         super().__init__(model, layer)
-        linear_kernel(self._cut)
+        _linear_kernel(self._cut)
 
     def explain(self, images, features, classes):
-        """Compute raw maps with the current kernel."""
-        kernel = linear_kernel(self._cut)[:, self._chosen(features, classes)]
+        kernel = _linear_kernel(self._cut)[:, self._chosen(features, classes)]
         return np.einsum("nrck,knj->nrcj", features[0], kernel)
 
 
 class EigenCAM(Explainer):
     """Eigen-CAM: A projected on its first component, the same for every class.
 
-    Positions are the samples, channels the variables, centered by their means. Of the
-    two directions of the component the one in which the sum of the channels grows.
-
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
+    Positions are samples, channels variables, centered by their means; the sign of the
+    component is that in which the sum of the channels grows.
 
     Examples:
-        >>> image = keras.Input((6, 6, 1))
-        >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
-        >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-        >>> EigenCAM(model, "conv")(np.eye(6)[None, ..., None]).shape
-        (1, 6, 6)
+        >>> EigenCAM.project([[[[1.0, 2.0], [3.0, 0.0], [2.0, 7.0]]]]).round(1)
+        array([[[-0.9, -3.1,  4. ]]], dtype=float32)
 
     Reference:
         Muhammad, Yeasin: Eigen-CAM: Class Activation Map using Principal Components,
@@ -82,31 +73,12 @@ class EigenCAM(Explainer):
         return maps.reshape(a.shape[:3])
 
     def explain(self, images, features, classes):
-        """Compute raw maps, repeated for every class."""
         maps = self.project(features[0])[..., None]
         return np.repeat(maps, classes.shape[1], axis=-1)
 
 
-def linear_kernel(cut: Cut) -> np.ndarray:
-    """Return the kernel (channels, classes) of a linear head on pooled features.
-
-    Args:
-        cut: Cut of a model; between its features and the logits are a global pooling
-            and at most one linear layer, in either order, and nothing that alters
-            values.
-
-    Raises:
-        ValueError: If there is anything else.
-
-    Examples:
-        >>> from kerasloc.cams import cut
-        >>> image = keras.Input((3, 3, 2))
-        >>> features = keras.layers.Conv2D(4, 1, name="conv")(image)
-        >>> pooled = keras.layers.GlobalMaxPooling2D()(features)
-        >>> model = keras.Model(image, keras.layers.Dense(5)(pooled))
-        >>> linear_kernel(cut(model, "conv")).shape
-        (4, 5)
-    """
+def _linear_kernel(cut: Cut) -> np.ndarray:
+    """Kernel (channels, classes) of a linear head on pooled features, in any order."""
     tensor, kernels, poolings = cut.graph.output, [], 0
     while tensor is not cut.features:
         node = call_of(tensor)
@@ -128,24 +100,22 @@ def linear_kernel(cut: Cut) -> np.ndarray:
     if tensor is cut.features:
         received = f"{poolings} global poolings and {len(kernels)} linear layers"
     raise ValueError(
-        "CAM needs a linear head on globally pooled features: a global pooling and "
-        "one Dense or 1 x 1 convolution between the layer and the logits. "
-        f"Received: {received} there. Name the layer before the pooling, or use "
-        "hirescam, which has the same map behind an average and fits every head."
+        "CAM needs a linear head on globally pooled features, one Dense or 1 x 1 "
+        f"convolution. Received: {received} between the layer and the logits. Use the "
+        "layer before the pooling, or hirescam, which fits every head."
     )
 
 
 def _is_linear(operation) -> bool:
     """Test for a Dense or a 1 x 1 convolution without activation."""
     layer = unwrap(operation)
-    if not isinstance(layer, (layers.Dense, layers.Conv2D)):
-        return False
+    plain = isinstance(layer, layers.Dense)
     if isinstance(layer, layers.Conv2D):
         plain = layer.kernel_size == layer.strides == (1, 1) and layer.groups == 1
-        if not plain:
-            return False
-    linear = layer.activation in (None, keras.activations.linear)
-    return linear or isinstance(operation, BeforeActivation)
+    return plain and (
+        layer.activation in (None, keras.activations.linear)
+        or isinstance(operation, BeforeActivation)
+    )
 
 
 def _pools(node) -> bool:
@@ -162,20 +132,14 @@ def _pools(node) -> bool:
 
 
 def _keeps_values(layer) -> bool:
-    linear = getattr(layer, "activation", None) is keras.activations.linear
-    return isinstance(layer, UNCHANGING) or (
-        isinstance(layer, layers.Activation) and linear
-    )
+    if isinstance(layer, layers.Activation):
+        return layer.activation is keras.activations.linear
+    return isinstance(layer, UNCHANGING)
 
 
 def _first_component(samples: np.ndarray) -> np.ndarray:
-    """Project centered samples (n, positions, channels) on their first component.
-
-    With the smaller of the two matrices of products: positions are fewer than channels
-    in deep layers, far more in early ones.
-    """
-    positions, channels = samples.shape[1:]
-    if positions <= channels:
+    """Project centered samples (n, positions, channels) on their first component."""
+    if samples.shape[1] <= samples.shape[2]:  # the smaller matrix of products
         values, vectors = np.linalg.eigh(samples @ samples.swapaxes(1, 2))
         scores = vectors[..., -1] * np.sqrt(np.maximum(values[:, -1:], 0))
     else:

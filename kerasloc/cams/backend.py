@@ -1,4 +1,4 @@
-"""Gradients of logits on every backend: the file with TensorFlow, JAX and PyTorch."""
+"""Batches, outputs and gradients of models on TensorFlow, JAX and PyTorch."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
+
+from kerasloc.layers import has_accelerator
 
 
 class FeatureGradient:
@@ -51,8 +53,102 @@ class FeatureGradient:
         return {key: _array(value) for key, value in outputs.items()}, _array(gradient)
 
 
+def run(model: keras.Model, images: np.ndarray, *inputs, batch_size: int | None = None):
+    """Compute the outputs of a model for all images, a batch at a time.
+
+    Args:
+        model: Model with one output, a list or a dict of them.
+        images: Array (n, rows, cols, channels).
+        *inputs: Further inputs with n entries.
+        batch_size: Number of images in a batch; :func:`images_at_once` by default.
+
+    Returns:
+        Arrays in the structure of the model's outputs.
+
+    Raises:
+        ValueError: If there is no image.
+
+    Examples:
+        >>> image = keras.Input((2, 2, 1))
+        >>> run(keras.Model(image, {"twice": 2 * image}), np.ones((3, 2, 2, 1)))
+        {'twice': array([[[[2.], ...
+    """
+    if not len(images):
+        raise ValueError("Expected at least one image. Received: no images.")
+    step = batch_size or images_at_once(images.shape[1:3])
+    batches = []
+    for start in range(0, len(images), step):
+        batch = [array[start : start + step] for array in (images, *inputs)]
+        batches.append(model.predict_on_batch(batch if inputs else batch[0]))
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *batches)
+
+
+def images_at_once(
+    size: tuple[int, int], pixels: int = 40_000, accelerator: bool | None = None
+) -> int:
+    """Choose a batch size for images of a size.
+
+    On a CPU features that leave its cache cost more than a larger batch saves.
+
+    Args:
+        size: (rows, cols).
+        pixels: Approximate number of pixels in a batch on a CPU.
+        accelerator: Whether there is a GPU; detected by default.
+
+    Examples:
+        >>> images_at_once((96, 96), accelerator=False)
+        4
+    """
+    if has_accelerator() if accelerator is None else accelerator:
+        return 32
+    return max(2, min(32, pixels // (size[0] * size[1])))
+
+
+def as_batch(x, image: keras.KerasTensor) -> tuple[np.ndarray, bool]:
+    """Convert images to a batch of a model's type and shape.
+
+    Args:
+        x: Batch or image; also the dict or list of the one input, or a tensor.
+        image: Symbolic input of the model.
+
+    Returns:
+        Array (n, rows, cols, channels); True if ``x`` was a single image.
+
+    Raises:
+        TypeError: If ``x`` has no numbers, or a kind that the model does not take.
+        ValueError: If the shape does not fit.
+
+    Examples:
+        >>> batch, single = as_batch(np.zeros((4, 4, 3)), keras.Input((None, None, 3)))
+        >>> batch.shape, batch.dtype, single
+        ((1, 4, 4, 3), dtype('float32'), True)
+    """
+    x = _as_array(x)
+    dtype = keras.backend.standardize_dtype(image.dtype)
+    if x.dtype.kind == "f" and "float" not in dtype:
+        raise TypeError(
+            f"The model takes {dtype}. Received: {x.dtype}, which would be cut off. "
+            f"Use x.astype('{dtype}') for whole numbers, or scale the images before."
+        )
+    if x.dtype.kind in "iub" and "float" in dtype:
+        raise TypeError(
+            f"The model takes {dtype}. Received: {x.dtype}. Use the range that it was "
+            "trained on, such as x / 255; x.astype('float32') if it scales by itself."
+        )
+    single = x.ndim == len(image.shape) - 1
+    batch = x[None] if single else x
+    sides = zip(image.shape[1:], batch.shape[1:], strict=False)
+    fits = batch.ndim == len(image.shape) and all(e in (None, r) for e, r in sides)
+    if not fits or not len(batch):
+        raise ValueError(
+            f"The model takes images {image.shape}. Received: shape {x.shape}. Resize "
+            "them, or convert their channels."
+        )
+    return batch.astype(dtype), single
+
+
 def call_errors() -> tuple[type[Exception], ...]:
-    """List the errors of calls on unsuitable tensors; TensorFlow has a type for them.
+    """List the errors of calls on unsuitable tensors.
 
     Examples:
         >>> issubclass(ValueError, call_errors())
@@ -107,14 +203,10 @@ def _jax(head, position) -> Callable:
 
     def call(features, classes):
         rest = features[:position] + features[position + 1 :]
-        variables = (
-            [v.value for v in head.trainable_variables],
-            [v.value for v in head.non_trainable_variables],
-        )
-        (_, outputs), gradient = differentiate(
-            features[position], rest, classes, variables
-        )
-        return outputs, gradient
+        pair = head.trainable_variables, head.non_trainable_variables
+        variables = [[v.value for v in group] for group in pair]
+        value, gradient = differentiate(features[position], rest, classes, variables)
+        return value[1], gradient
 
     return call
 
@@ -137,3 +229,25 @@ def _torch(head, position) -> Callable:
         return outputs, gradient
 
     return call
+
+
+def _as_array(x) -> np.ndarray:
+    """Numbers, also of a dict or list of the one input, or of a tensor."""
+    if isinstance(x, dict) and len(x) == 1:
+        (x,) = x.values()
+    elif isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 3:
+        (x,) = x
+    try:
+        x = np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
+    except ValueError:  # NumPy's error for ragged lists
+        raise ValueError(
+            "Expected images of one size in a batch. Received: a list of several "
+            "sizes. Resize them, or explain one image at a time."
+        ) from None
+    if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
+        raise TypeError(
+            "Expected images as an array of numbers, (n, rows, cols, channels). "
+            f"Received: {type(x).__name__ if x.ndim else type(x.item()).__name__}. "
+            "Read files, and take batches of a dataset, first."
+        )
+    return x

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from kerasloc.cams.batches import as_batch, images_at_once
+from kerasloc.cams.backend import as_batch, images_at_once
 from kerasloc.cams.cutting import cut
 from kerasloc.cams.graph import call_of
 from kerasloc.checks import Classes, as_size, class_indices
@@ -25,12 +25,11 @@ class Explainer(abc.ABC):
     :data:`kerasloc.cams.METHODS`.
 
     Args:
-        model: Keras model that classifies images, functional or sequential, also nested
-            or loaded, or a wrapper of this package. A final softmax or sigmoid is left
-            out: all methods explain logits.
-        layer: Name of a layer with rows and columns (``base/conv`` of nested models
-            where ``conv`` is ambiguous) or of a nested model; by default the wrapper's
-            layer, or the last that all of the output needs.
+        model: Functional or sequential classifier of images, or a wrapper of this
+            package. A final softmax or sigmoid is left out: methods explain logits.
+        layer: Name of a layer with rows and columns (``base/conv`` of nested models)
+            or of a nested model; by default the wrapper's layer, or the last that all
+            of the output needs.
 
     Raises:
         TypeError: If ``model`` is not a model.
@@ -39,15 +38,13 @@ class Explainer(abc.ABC):
     Examples:
         >>> class MeanChannel(Explainer):
         ...     def explain(self, images, features, classes):
-        ...         maps = features[0].mean(axis=-1, keepdims=True)
-        ...         return np.repeat(maps, classes.shape[1], axis=-1)
+        ...         return features[0].mean(axis=-1, keepdims=True)
         >>> image = keras.Input((4, 4, 1))
         >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
         >>> model = keras.Model(image, keras.layers.GlobalMaxPooling2D()(x))
-        >>> explainer = MeanChannel(model)
-        >>> explainer
+        >>> MeanChannel(model)
         MeanChannel(layer 'conv' (2, 2, 2), 2 classes)
-        >>> explainer(np.eye(4)[None, ..., None], size=2)
+        >>> MeanChannel(model)(np.eye(4)[None, ..., None], size=2)
         array([[[1., 0.],
                 [0., 1.]]], dtype=float32)
     """
@@ -69,8 +66,7 @@ class Explainer(abc.ABC):
 
         Args:
             images: Array (n, rows, cols, channels).
-            features: Outputs of the cut's encoder; the first are those of the layer,
-                (n, rows, cols, channels).
+            features: Outputs of the cut's encoder, first those of the layer.
             classes: Class indices (n, classes); -1 for the highest logit.
         """
 
@@ -84,19 +80,15 @@ class Explainer(abc.ABC):
         """Compute heat maps of images.
 
         Args:
-            x: Images as the model takes them, (n, rows, cols, channels), or one image.
-                A wrapper takes uint8 or floats in [0, 1].
+            x: Images as for :func:`kerasloc.cam`; and all further arguments.
             classes: None for the highest logit of each image, a class for all images,
                 one per image, a list of several per image, or ``"all"``.
             size: (rows, cols) of the maps, or a number; the images' by default.
-            normalize: Scale each map from its minimum and maximum to [0, 1]; without,
-                maps of images and classes can be compared.
+            normalize: Scale each map to [0, 1].
 
         Returns:
-            Evidence for the class (ReLU), (n, rows, cols), or (n, rows, cols, classes)
-            for lists and ``"all"``; without the first axis for one image. 0
-            throughout, with a warning, where there is no evidence, the map is flat, or
-            it has NaN.
+            Array as from :func:`kerasloc.cam`: evidence for the class (ReLU); 0
+            throughout, with a warning, where there is none, or the map has NaN.
 
         Raises:
             TypeError: If images are integers and the model takes floats.
@@ -105,21 +97,14 @@ class Explainer(abc.ABC):
         images, single = self._images(x)
         size = images.shape[1:3] if size is None else as_size(size)
         maps, nested = self._raw(images, classes)
-        heat = as_heat(maps, size, normalize)
-        heat = heat if nested else heat[..., 0]
-        return heat[0] if single else heat
+        heat = _as_heat(maps, size, normalize)
+        return _squeeze(heat, single, nested)
 
     def maps(self, x, classes: Classes = None) -> np.ndarray:
-        """Compute raw maps at the layer's size, before ReLU; NaN where undefined.
-
-        Args:
-            x: Images.
-            classes: Classes as for a call.
-        """
+        """Compute raw maps at the layer's size, before ReLU; NaN where undefined."""
         images, single = self._images(x)
         maps, nested = self._raw(images, classes)
-        maps = maps if nested else maps[..., 0]
-        return maps[0] if single else maps
+        return _squeeze(maps, single, nested)
 
     def __repr__(self):
         layer = self._cut.graph.path(call_of(self._cut.features))
@@ -138,25 +123,23 @@ class Explainer(abc.ABC):
         return np.asarray(outputs["logits"], np.float32)
 
     def _raw(self, images, classes):
-        """Raw maps (n, rows, cols, classes), and whether images have lists of them."""
-        indices, nested = class_indices(classes, len(images), self._names())
+        """Raw maps (n, rows, cols, classes); True if images have lists of them."""
+        names = range(self._cut.classes)
+        if self._wrapper is not None:
+            names = list(self._wrapper.config.class_names)
+        indices, nested = class_indices(classes, len(images), names)
         step = images_at_once(images.shape[1:3], self.image_pixels)
         batches = []
         for start in range(0, len(images), step):
             batch = images[start : start + step]
             features = self._cut.encode(batch)
-            with np.errstate(over="ignore", invalid="ignore"):  # warned of by as_heat
+            with np.errstate(over="ignore", invalid="ignore"):  # warned of by _as_heat
                 maps = self.explain(batch, features, indices[start : start + step])
             batches.append(maps)
         return np.concatenate(batches), nested
 
-    def _names(self):
-        if self._wrapper is not None:
-            return list(self._wrapper.config.class_names)
-        return range(self._cut.classes)
-
     def _images(self, x):
-        """Images as the network takes them, and whether it was one image."""
+        """Images as the network takes them; True if it was one image."""
         if self._wrapper is None:
             return as_batch(x, self._cut.graph.image)
         images = self._wrapper.prepare(x)
@@ -165,21 +148,13 @@ class Explainer(abc.ABC):
         return images, np.ndim(x) < images.ndim and len(images) == 1
 
 
-def as_heat(maps: np.ndarray, size: tuple[int, int], normalize: bool) -> np.ndarray:
-    """Turn raw maps into heat maps: ReLU, resize, min-max; warns of empty maps.
+def _squeeze(maps, single, nested):
+    maps = maps if nested else maps[..., 0]
+    return maps[0] if single else maps
 
-    Args:
-        maps: Raw maps (n, rows, cols, classes), NaN where undefined.
-        size: (rows, cols) of the heat maps.
-        normalize: Scale each map to [0, 1].
 
-    Returns:
-        Array (n, *size, classes), 0 throughout where there is no evidence.
-
-    Examples:
-        >>> as_heat(np.array([[[[-1.0], [0.0], [4.0]]]]), (1, 3), True)[0, ..., 0]
-        array([[0., 0., 1.]])
-    """
+def _as_heat(maps, size, normalize):
+    """Turn raw maps (n, rows, cols, classes) into heat maps: ReLU, resize, min-max."""
     count, rows, cols, classes = maps.shape
     flat = np.moveaxis(maps, -1, 1).reshape(-1, rows, cols)
     flat = resize_maps(np.maximum(_with_evidence(flat, classes), 0), size)
@@ -196,11 +171,10 @@ def _with_evidence(maps, classes):
     if flat.any():
         images = sorted(set((np.flatnonzero(flat) // classes).tolist()))
         more = f" and {len(images) - SHOWN} more" if len(images) > SHOWN else ""
-        nans = np.count_nonzero(~finite)
+        nans = f", NaN in {(~finite).sum()} maps" if not finite.all() else ""
         warnings.warn(
             "Nothing speaks for the class anywhere, or it is the same everywhere; the "
-            f"heat map is 0. Images: {images[:SHOWN]}{more}"
-            f"{f', NaN in {nans} maps' if nans else ''}.",
+            f"heat map is 0. Images: {images[:SHOWN]}{more}{nans}.",
             stacklevel=_levels_to_user(),
         )
     return np.where(flat[:, None, None], 0, maps)
@@ -222,5 +196,5 @@ def weighted_sum(activations: npt.ArrayLike, weights: npt.ArrayLike) -> np.ndarr
         >>> weighted_sum(np.ones((1, 1, 2, 3)), np.array([[1.0, 2.0, 3.0]]))
         array([[[6., 6.]]], dtype=float32)
     """
-    pair = np.asarray(activations, np.float32), np.asarray(weights, np.float32)
-    return np.einsum("nrck,nk->nrc", *pair)
+    a, w = np.asarray(activations, np.float32), np.asarray(weights, np.float32)
+    return np.einsum("nrck,nk->nrc", a, w)

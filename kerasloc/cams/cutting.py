@@ -2,17 +2,29 @@
 
 import dataclasses
 import functools
+import warnings
 import weakref
 from collections.abc import Mapping
 
 import keras
 import numpy as np
+from keras import ops
 
-from kerasloc.cams.backend import FeatureGradient
-from kerasloc.cams.batches import run
-from kerasloc.cams.graph import DIMENSIONS, Graph, calls, open_graph
-from kerasloc.cams.logits import before_activation
+from kerasloc.cams.backend import FeatureGradient, call_errors, run
+from kerasloc.cams.graph import (
+    DIMENSIONS,
+    Alias,
+    Graph,
+    call_of,
+    calls,
+    open_graph,
+    unwrap,
+)
 
+SCORES = [ops.softmax, ops.sigmoid, ops.log_softmax, ops.log_sigmoid]
+SCORES += [ops.hard_sigmoid, ops.sparsemax]
+PROBES = 8  # rows of numbers that a function is probed with
+TOLERANCE = 1e-2  # functions may compute in half precision
 # The last graph and cuts of a model, as making them compiles; they go with the model.
 _CUTS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -26,10 +38,8 @@ class Cut:
         outputs: Further symbolic outputs of the graph by name.
 
     Attributes:
-        graph: Graph from the image to the logits.
-        features: Symbolic output of the layer.
-        encoder: Model from images to a list of the features and what else of before
-            them the logits need.
+        encoder: Model from images to a list of the features and the tensors besides
+            them that the logits need.
         head: Model from such a list to a dict with ``logits`` and the outputs.
         classes: Number of logits.
 
@@ -59,8 +69,7 @@ class Cut:
 
     def encode(self, images: np.ndarray) -> list[np.ndarray]:
         """Compute the encoder's outputs for images as the model takes them."""
-        outputs = run(self.encoder, images)
-        return outputs if isinstance(outputs, list) else [outputs]
+        return keras.tree.flatten(run(self.encoder, images))
 
     @functools.cached_property
     def gradient(self) -> FeatureGradient:
@@ -81,16 +90,14 @@ def cut(
     """Cut a classifier at a layer; a second call returns the same cut.
 
     Args:
-        model: Functional or sequential, built, with one image; its output is (n,
-            classes), or a dict with such ``logits``.
-        layer: Name of the layer or nested model, or the end of its path; by default
-            the last with rows and columns that all of the logits need.
+        model: Built model of one image; its output is (n, classes), or a dict with
+            such ``logits``.
+        layer: Layer as for :class:`~kerasloc.cams.core.Explainer`.
         outputs: Further symbolic outputs of a model without nested models, by name.
 
     Raises:
         TypeError: If it is not a Keras model.
-        ValueError: If it has several inputs or outputs, another output, or no such
-            layer.
+        ValueError: If it has other inputs or outputs, or no such layer.
 
     Examples:
         >>> image = keras.Input((8, 8, 1))
@@ -106,8 +113,8 @@ def cut(
         _CUTS[model] = output, _logit_graph(model, output), {}
     _, graph, cuts = _CUTS[model]
     features = graph.features(layer)
-    names = {name: id(tensor) for name, tensor in (outputs or {}).items()}
-    key = id(features), *names.items()
+    names = [(name, id(tensor)) for name, tensor in (outputs or {}).items()]
+    key = id(features), *names
     if key not in cuts:
         cuts[key] = Cut(graph, features, outputs)
     return cuts[key]
@@ -116,24 +123,18 @@ def cut(
 def _bypasses(image, features, outputs) -> list[keras.KerasTensor]:
     """Tensors besides the features that outputs and the layers behind them need."""
     nodes = calls(keras.Model(image, outputs))
-    behind = {id(features)}
+    needed, behind = list(outputs.values()), {id(features)}
     for node in nodes:
         if any(id(tensor) in behind for tensor in node.input_tensors):
             behind |= {id(tensor) for tensor in node.outputs}
-    behind -= {id(features)}
-    needed = list(outputs.values())
-    for node in nodes:
-        if any(id(tensor) in behind for tensor in node.outputs):
             needed += node.input_tensors
-    bypasses = {id(tensor): tensor for tensor in needed if id(tensor) not in behind}
-    bypasses.pop(id(features), None)
-    return list(bypasses.values())
+    return list({id(t): t for t in needed if id(t) not in behind}.values())
 
 
 def _logit_graph(model, output) -> Graph:
     """Graph from the image to the logits of a checked model."""
     graph = open_graph(model, output)
-    graph = dataclasses.replace(graph, output=before_activation(graph.output))
+    graph = dataclasses.replace(graph, output=_before_activation(graph.output))
     shape = graph.output.shape
     if len(shape) != 2 or shape[-1] is None:
         raise ValueError(
@@ -143,9 +144,8 @@ def _logit_graph(model, output) -> Graph:
     formats = {getattr(node.operation, "data_format", None) for node in graph.nodes}
     if "channels_first" in formats:
         raise ValueError(
-            "Expected a model with channels last, (n, rows, cols, channels). Received: "
-            "a model with channels first. Build it with data_format='channels_last'; "
-            "its weights are the same."
+            "Expected a model with channels last. Received: one with channels first. "
+            "Use data_format='channels_last'; the weights are the same."
         )
     return graph
 
@@ -160,8 +160,8 @@ def _checked_output(model) -> keras.KerasTensor:
     if not getattr(model, "inputs", None):
         raise ValueError(
             "Expected a functional model, or a built sequential one. Received: "
-            f"{type(model).__name__} without inputs. Build a sequential model by a "
-            "call on images; make another one with keras.Model(inputs, outputs)."
+            f"{type(model).__name__} without inputs. Build a sequential one by a call "
+            "on images, another one with keras.Model(inputs, outputs)."
         )
     outputs, named = model.outputs, getattr(model, "output", None)
     if isinstance(named, dict) and "logits" in named:
@@ -178,3 +178,88 @@ def _checked_output(model) -> keras.KerasTensor:
             f"Received: a model that takes {model.inputs[0].shape}."
         )
     return outputs[0]
+
+
+class BeforeActivation(Alias):
+    """A layer's output before its activation.
+
+    Args:
+        inner: Layer with an ``activation``; its weights are shared.
+
+    Examples:
+        >>> dense = keras.layers.Dense(1, "sigmoid", kernel_initializer="ones")
+        >>> dense.build((None, 2))
+        >>> BeforeActivation(dense)(np.array([[2.0, 3.0]])).numpy()
+        array([[5.]], dtype=float32)
+    """
+
+    def call(self, inputs):
+        """Call the layer with a linear activation."""
+        activation = self.inner.activation
+        self.inner.activation = keras.activations.linear
+        try:
+            return self.inner(inputs)
+        finally:
+            self.inner.activation = activation
+
+
+def _before_activation(output: keras.KerasTensor) -> keras.KerasTensor:
+    """Find the logits that softmax, sigmoid and the like are taken of.
+
+    These functions are recognized by their values, as they come in many forms: a
+    layer or its activation, an operation, a function of the user.
+    """
+    node = call_of(output)
+    operation = unwrap(node.operation)
+    if len(node.input_tensors) != 1:
+        return output
+    before = node.input_tensors[0]
+    if getattr(operation, "weights", None):
+        activation = getattr(operation, "activation", None)
+        if activation is None or not _makes_scores(activation, output):
+            return output
+        return BeforeActivation(operation)(before)
+
+    def call(values):
+        args, kwargs = node.arguments.fill_in({id(before): values})
+        return operation(*args, **kwargs)
+
+    if _size(before) != _size(output):
+        return output
+    if _makes_scores(call, before):
+        return _before_activation(before)
+    deeper = _before_activation(before) if _keeps_values(call, before) else before
+    return output if deeper is before else Alias(operation)(deeper)
+
+
+def _makes_scores(function, tensor) -> bool:
+    """Test if a function maps such tensors as softmax or a relative does."""
+    outputs = _probed(function, tensor, 2)[1]
+    scores = (_probed(score, tensor, 2)[1] for score in SCORES)
+    return outputs is not None and any(
+        np.allclose(outputs, score, atol=TOLERANCE) for score in scores
+    )
+
+
+def _keeps_values(function, tensor) -> bool:
+    """Test if a function changes no more than the shape of such tensors."""
+    inputs, outputs = _probed(function, tensor, 1e3)
+    return outputs is not None and np.allclose(outputs, inputs, rtol=TOLERANCE)
+
+
+def _probed(function, tensor, scale):
+    """Random inputs shaped as a tensor, and a function's outputs or None."""
+    shape = (tensor.shape[0] or PROBES, *tensor.shape[1:])
+    inputs = np.random.default_rng(0).normal(0, scale, shape).astype("float32")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # softmax over one class
+            outputs = function(ops.convert_to_tensor(inputs))
+        outputs = ops.convert_to_numpy(ops.cast(outputs, "float32"))
+    except call_errors():  # a function of the user that does not take these numbers
+        return inputs, None
+    return inputs, outputs.reshape(shape) if outputs.size == inputs.size else None
+
+
+def _size(tensor) -> int | None:
+    """Number of values per image; None where a side is unknown."""
+    return None if None in tensor.shape[1:] else int(np.prod(tensor.shape[1:]))

@@ -1,8 +1,7 @@
 """Methods that weigh activations by the gradient of a logit.
 
-In the formulas A are the activations of the layer, (rows, cols, channels), A_k one
-channel, G the gradients of the class logit with respect to them; sums and means run
-over positions. All is computed in float32.
+In formulas A are activations (rows, cols, channels), A_k one channel, G the gradients
+of the class logit; sums and means run over positions, in float32.
 """
 
 import abc
@@ -20,20 +19,16 @@ SMALL = 1e-7  # in that of XGrad-CAM
 class GradientExplainer(Explainer):
     """A method that is a function of activations and gradients, ``combine``.
 
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
-
     Examples:
         >>> class Saliency(GradientExplainer):
         ...     @staticmethod
         ...     def combine(activations, gradients):
         ...         return np.abs(gradients).max(axis=-1)
         >>> import keras
-        >>> image = keras.Input((4, 4, 1))
-        >>> x = keras.layers.ReLU(name="relu")(keras.layers.Conv2D(2, 3)(image))
-        >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-        >>> Saliency(model, "relu").maps(np.ones((1, 4, 4, 1)), 0)
-        array([[[0.25, 0.25],
-                [0.25, 0.25]]], dtype=float32)
+        >>> stack = [keras.layers.ReLU(), keras.layers.GlobalAveragePooling2D()]
+        >>> model = keras.Sequential([keras.Input((1, 2, 1)), *stack])
+        >>> Saliency(model).maps(np.ones((1, 1, 2, 1)))
+        array([[[0.5, 0.5]]], dtype=float32)
     """
 
     @staticmethod
@@ -42,30 +37,20 @@ class GradientExplainer(Explainer):
         """Compute maps (n, rows, cols) of A and G, both (n, rows, cols, channels)."""
 
     def explain(self, images, features, classes):
-        """Compute raw maps with a gradient for every class."""
-        maps = [
-            self.combine(features[0], self._cut.gradient(features, indices)[1])
-            for indices in classes.T
-        ]
-        return np.stack(maps, axis=-1)
+        gradients = (self._cut.gradient(features, index)[1] for index in classes.T)
+        return np.stack([self.combine(features[0], g) for g in gradients], axis=-1)
 
 
 class GradCAM(GradientExplainer):
     """Grad-CAM: ``sum_k mean(G_k) A_k``.
 
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
-
     Examples:
         >>> import keras
         >>> image = keras.Input((6, 6, 1))
         >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
-        >>> x = keras.layers.GlobalAveragePooling2D()(x)
-        >>> head = keras.layers.Dense(3, "softmax", kernel_initializer="ones")
-        >>> explainer = GradCAM(keras.Model(image, head(x)), "conv")
-        >>> explainer(np.eye(6)[None, ..., None], classes=[2]).shape
-        (1, 6, 6)
-        >>> explainer(np.eye(6)[None, ..., None], classes="all").shape
-        (1, 6, 6, 3)
+        >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
+        >>> GradCAM(model, "conv")(np.eye(6)[None, ..., None], classes="all").shape
+        (1, 6, 6, 2)
 
     Reference:
         Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via
@@ -74,9 +59,7 @@ class GradCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
-        """Weigh channels by their mean gradient."""
-        weights = np.mean(gradients, axis=(1, 2), dtype=np.float32)
-        return weighted_sum(activations, weights)
+        return weighted_sum(activations, np.mean(gradients, (1, 2), np.float32))
 
 
 class GradCAMPlusPlus(GradientExplainer):
@@ -84,15 +67,10 @@ class GradCAMPlusPlus(GradientExplainer):
 
     ``w_k = sum(relu(G_k) G_k^2 / (2 G_k^2 + sum(A_k) G_k^3 + 1e-6))``, 0 where G is 0.
 
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
-
     Examples:
-        >>> import keras
-        >>> image = keras.Input((6, 6, 1))
-        >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
-        >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-        >>> GradCAMPlusPlus(model, "conv")(np.eye(6)[None, ..., None]).shape
-        (1, 6, 6)
+        >>> a, g = [[[[1.0, 2.0], [3.0, 0.0]]]], [[[[0.5, -1.0], [0.5, 0.0]]]]
+        >>> GradCAMPlusPlus.combine(a, g).round(2)  # a map of two positions
+        array([[[0.25, 0.75]]], dtype=float32)
 
     Reference:
         Chattopadhyay et al., Grad-CAM++: Generalized Gradient-based Visual
@@ -101,7 +79,6 @@ class GradCAMPlusPlus(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
-        """Weigh channels by their positive gradients."""
         a, g = np.asarray(activations, np.float32), np.asarray(gradients, np.float32)
         squares = g**2
         below = 2 * squares + a.sum(axis=(1, 2), keepdims=True) * g * squares + EPSILON
@@ -112,15 +89,10 @@ class GradCAMPlusPlus(GradientExplainer):
 class XGradCAM(GradientExplainer):
     """XGrad-CAM: ``sum_k (sum(G_k A_k) / (sum(A_k) + 1e-7)) A_k``.
 
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
-
     Examples:
-        >>> import keras
-        >>> image = keras.Input((6, 6, 1))
-        >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
-        >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-        >>> XGradCAM(model, "conv")(np.eye(6)[None, ..., None]).shape
-        (1, 6, 6)
+        >>> a, g = [[[[1.0, 2.0], [3.0, 0.0]]]], [[[[0.5, -1.0], [0.5, 0.0]]]]
+        >>> XGradCAM.combine(a, g)  # a map of two positions
+        array([[[-1.5,  1.5]]], dtype=float32)
 
     Reference:
         Fu et al., Axiom-based Grad-CAM: Towards Accurate Visualization and
@@ -129,7 +101,6 @@ class XGradCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
-        """Weigh channels by their gradient, averaged with the activations."""
         a, g = np.asarray(activations, np.float32), np.asarray(gradients, np.float32)
         weights = (g * a).sum(axis=(1, 2)) / (a.sum(axis=(1, 2)) + SMALL)
         return weighted_sum(a, weights)
@@ -138,15 +109,10 @@ class XGradCAM(GradientExplainer):
 class HiResCAM(GradientExplainer):
     """HiRes-CAM: ``sum_k G_k A_k``, position by position.
 
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
-
     Examples:
-        >>> import keras
-        >>> image = keras.Input((6, 6, 1))
-        >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
-        >>> model = keras.Model(image, keras.layers.GlobalMaxPooling2D()(x))
-        >>> HiResCAM(model, "conv")(np.eye(6)[None, ..., None]).shape
-        (1, 6, 6)
+        >>> a, g = [[[[1.0, 2.0], [3.0, 0.0]]]], [[[[0.5, -1.0], [0.5, 0.0]]]]
+        >>> HiResCAM.combine(a, g)  # a map of two positions
+        array([[[-1.5,  1.5]]], dtype=float32)
 
     Reference:
         Draelos, Carin: Use HiResCAM instead of Grad-CAM for faithful explanations of
@@ -155,7 +121,6 @@ class HiResCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
-        """Sum the products of activations and gradients over the channels."""
         a, g = np.asarray(activations, np.float32), np.asarray(gradients, np.float32)
         return np.einsum("nrck,nrck->nrc", a, g)
 
@@ -163,15 +128,10 @@ class HiResCAM(GradientExplainer):
 class LayerCAM(GradientExplainer):
     """Layer-CAM: ``sum_k relu(G_k) A_k``, position by position.
 
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
-
     Examples:
-        >>> import keras
-        >>> image = keras.Input((6, 6, 1))
-        >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
-        >>> model = keras.Model(image, keras.layers.GlobalMaxPooling2D()(x))
-        >>> LayerCAM(model, "conv")(np.eye(6)[None, ..., None]).shape
-        (1, 6, 6)
+        >>> a, g = [[[[1.0, 2.0], [3.0, 0.0]]]], [[[[0.5, -1.0], [0.5, 0.0]]]]
+        >>> LayerCAM.combine(a, g)  # a map of two positions
+        array([[[0.5, 1.5]]], dtype=float32)
 
     Reference:
         Jiang et al., LayerCAM: Exploring Hierarchical Class Activation Maps for
@@ -180,22 +140,16 @@ class LayerCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
-        """Weigh every activation by its positive gradient."""
         return HiResCAM.combine(activations, np.maximum(gradients, 0))
 
 
 class EigenGradCAM(GradientExplainer):
     """Eigen-Grad-CAM: ``G A`` projected on its first principal component.
 
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
-
     Examples:
-        >>> import keras
-        >>> image = keras.Input((6, 6, 1))
-        >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
-        >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-        >>> EigenGradCAM(model, "conv")(np.eye(6)[None, ..., None]).shape
-        (1, 6, 6)
+        >>> a, g = [[[[1.0, 2.0], [3.0, 0.0]]]], [[[[0.5, -1.0], [0.5, 0.0]]]]
+        >>> EigenGradCAM.combine(a, g)  # a map of two positions
+        array([[[-1.118, 1.118]]], dtype=float32)
 
     Reference:
         Muhammad, Yeasin: Eigen-CAM: Class Activation Map using Principal Components,
@@ -204,6 +158,5 @@ class EigenGradCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
-        """Project the products of activations and gradients."""
         a, g = np.asarray(activations, np.float32), np.asarray(gradients, np.float32)
         return EigenCAM.project(a * g)

@@ -1,8 +1,7 @@
-"""The graph of a model: nested models opened, layers by name, and cuts at a layer.
+"""The graph of a model: nested models opened, layers by name.
 
 The only file with private Keras API, checked on Keras 3.15.1: ``_nodes_by_depth`` and
-``_run_through_graph`` of functional models, ``_keras_history`` of symbolic tensors,
-``_inbound_nodes`` of operations.
+``_run_through_graph`` of models, ``_keras_history`` of tensors, ``_inbound_nodes``.
 """
 
 import dataclasses
@@ -86,13 +85,6 @@ def calls(model: keras.Model) -> list:
 class Graph:
     """A model with one image and one output, nested models opened.
 
-    Attributes:
-        image: Symbolic images.
-        output: Symbolic output.
-        paths: Path of every operation by its ``id``, with the names of the models that
-            it is nested in: ``resnet50/conv1_relu``; empty without nested models.
-        nested: Symbolic outputs of nested models by path.
-
     Examples:
         >>> image = keras.Input((8, 8, 1))
         >>> conv = keras.layers.Conv2D(4, 3, name="conv")
@@ -104,8 +96,8 @@ class Graph:
 
     image: keras.KerasTensor
     output: keras.KerasTensor
-    paths: Mapping[int, str]
-    nested: Mapping[str, keras.KerasTensor]
+    paths: Mapping[int, str]  # by id of operations in nested models: base/conv1_relu
+    nested: Mapping[str, keras.KerasTensor]  # outputs of nested models by path
 
     @functools.cached_property
     def nodes(self) -> list:
@@ -117,10 +109,7 @@ class Graph:
         return self.paths.get(id(node.operation), node.operation.name)
 
     def spatial(self) -> dict[str, keras.KerasTensor]:
-        """Collect the outputs of layers with rows and columns by path.
-
-        A layer that is called several times has its last output.
-        """
+        """Collect the last outputs of layers with rows and columns by path."""
         tensors: dict[str, keras.KerasTensor] = {}
         for node in self.nodes:
             if not node.is_input and _is_spatial(node.outputs):
@@ -131,8 +120,7 @@ class Graph:
     def deepest(self) -> keras.KerasTensor | None:
         """Return the last tensor with rows and columns that all of the output needs.
 
-        The last of any where there is no such tensor behind a convolution, as branches
-        are only joined without rows and columns; None without any.
+        The last of any where branches are joined without rows and columns; or None.
         """
         last_use = {id(self.output): len(self.nodes)}
         for index, node in enumerate(self.nodes):
@@ -156,8 +144,7 @@ class Graph:
                 :meth:`deepest` by default.
 
         Raises:
-            ValueError: If no layer or several have the name, or its output has no rows
-                and columns.
+            ValueError: If no layer with rows and columns has the name, or several have.
         """
         deepest = self.deepest()
         if deepest is None:
@@ -186,16 +173,12 @@ class Graph:
 
 
 def open_graph(model: keras.Model, output: keras.KerasTensor) -> Graph:
-    """Open the nested models of a model.
-
-    Args:
-        model: Functional or sequential, with one input.
-        output: Symbolic output of the model.
+    """Open the nested models of a model with one input, up to a symbolic output.
 
     Examples:
-        >>> image = keras.Input((2, 2, 1))
-        >>> model = keras.Model(image, keras.layers.ReLU()(image))
-        >>> open_graph(model, model.output).output is model.output  # nothing nested
+        >>> model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.ReLU()])
+        >>> output = model.outputs[0]
+        >>> open_graph(model, output).output is output  # nothing nested
         True
     """
     image = model.inputs[0]
@@ -209,42 +192,32 @@ def open_graph(model: keras.Model, output: keras.KerasTensor) -> Graph:
 
 
 class _Opener:
-    """Calls the layers of a model on new tensors, those of nested models one by one.
-
-    Args:
-        opened_calls: ``call`` of the model classes that are opened.
-    """
+    """Calls the layers of a model on new tensors, those of nested models one by one."""
 
     def __init__(self, opened_calls: tuple[Callable, ...]):
-        self.opened_calls = opened_calls
+        self.opened_calls = opened_calls  # ``call`` of the model classes to open
         self.paths: dict[int, str] = {}
         self.nested: dict[str, keras.KerasTensor] = {}
         self._called: dict[str, keras.Operation] = {}  # by name
 
     def run(self, model, tensors, prefix):
-        """Return the model's outputs for new tensors."""
         call = functools.partial(self._call, prefix)
-        return model._run_through_graph(
-            tensors, call_fn=lambda layer, *args, **kwargs: call(layer, args, kwargs)
-        )
+        return model._run_through_graph(tensors, call_fn=call)
 
-    def _call(self, prefix, layer, args, kwargs):
+    def _call(self, prefix, layer, *args, **kwargs):
         path = f"{prefix}{layer.name}"
         if isinstance(layer, keras.Model) and type(layer).call in self.opened_calls:
-            return self._open(path, layer, args[0] if args else kwargs["inputs"])
+            inner = keras.Model(layer.inputs, layer.outputs)
+            inputs = keras.tree.flatten(args[0] if args else kwargs["inputs"])
+            outputs = keras.tree.flatten(self.run(inner, inputs, f"{path}/"))
+            if len(outputs) == 1:
+                self.nested[path] = outputs[0]
+            return keras.tree.pack_sequence_as(layer.output, outputs)
         called = self._called.setdefault(layer.name, layer)
         if called is not layer:
             called = self._called.setdefault(path, Alias(layer))
         self.paths[id(called)] = path
         return called(*args, **kwargs)
-
-    def _open(self, path, model, inputs):
-        inner = keras.Model(model.inputs, model.outputs)
-        outputs = self.run(inner, keras.tree.flatten(inputs), f"{path}/")
-        outputs = keras.tree.flatten(outputs)
-        if len(outputs) == 1:
-            self.nested[path] = outputs[0]
-        return keras.tree.pack_sequence_as(model.output, outputs)
 
 
 def _is_spatial(outputs) -> bool:
@@ -255,6 +228,5 @@ def _is_spatial(outputs) -> bool:
 
 def _matching(layer: str, paths) -> list[str]:
     """Paths that a name stands for: itself, or those that end in it."""
-    if layer in paths:
-        return [layer]
-    return [path for path in paths if path.endswith(f"/{layer}")]
+    ends = [path for path in paths if path.endswith(f"/{layer}")]
+    return [layer] if layer in paths else ends

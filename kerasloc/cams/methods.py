@@ -2,30 +2,21 @@
 
 import numpy as np
 
-from kerasloc.cams.activation import CAM, EigenCAM
+from kerasloc.cams import activation, gradient, perturbation
 from kerasloc.cams.core import Explainer
-from kerasloc.cams.gradient import (
-    EigenGradCAM,
-    GradCAM,
-    GradCAMPlusPlus,
-    HiResCAM,
-    LayerCAM,
-    XGradCAM,
-)
-from kerasloc.cams.perturbation import AblationCAM, ScoreCAM
 from kerasloc.checks import Classes
 
 METHODS: dict[str, type[Explainer]] = {
-    "cam": CAM,
-    "gradcam": GradCAM,
-    "gradcampp": GradCAMPlusPlus,
-    "xgradcam": XGradCAM,
-    "hirescam": HiResCAM,
-    "layercam": LayerCAM,
-    "eigencam": EigenCAM,
-    "eigengradcam": EigenGradCAM,
-    "scorecam": ScoreCAM,
-    "ablationcam": AblationCAM,
+    "cam": activation.CAM,
+    "gradcam": gradient.GradCAM,
+    "gradcampp": gradient.GradCAMPlusPlus,
+    "xgradcam": gradient.XGradCAM,
+    "hirescam": gradient.HiResCAM,
+    "layercam": gradient.LayerCAM,
+    "eigencam": activation.EigenCAM,
+    "eigengradcam": gradient.EigenGradCAM,
+    "scorecam": perturbation.ScoreCAM,
+    "ablationcam": perturbation.AblationCAM,
 }
 
 
@@ -41,9 +32,8 @@ def cam(
 ) -> np.ndarray:
     """Compute heat maps: where in the images is the evidence for a class?
 
-    Works with any functional or sequential Keras classifier (also nested ones, and
-    those that were saved and loaded), and with the wrappers of this package, on the
-    backends TensorFlow, JAX and PyTorch. A second call for the same model is faster.
+    Works with any functional or sequential Keras classifier, also nested or loaded
+    ones, and with wrappers of this package. A second call for a model is faster.
 
     Args:
         model: Classifier.
@@ -52,8 +42,7 @@ def cam(
         method: ``cam``, ``gradcam``, ``gradcampp``, ``xgradcam``, ``hirescam``,
             ``layercam``, ``eigencam``, ``eigengradcam``, ``scorecam`` or
             ``ablationcam``.
-        layer: Name of a layer with rows and columns; by default the last of them that
-            all of the output needs.
+        layer: Layer as for :class:`~kerasloc.cams.core.Explainer`.
         classes: None for the predicted class of each image, a class for all images, one
             per image, a list of several per image, or ``"all"``.
         size: (rows, cols) of the maps, or a number; the images' by default.
@@ -62,14 +51,12 @@ def cam(
 
     Returns:
         Array (n, rows, cols), or (n, rows, cols, classes) for lists and ``"all"``;
-        without the first axis for one image. Not below 0. 0 throughout, with a
-        warning, where there is no evidence for the class.
+        without the first axis for one image. 0 throughout, with a warning, where
+        there is no evidence for the class.
 
     Raises:
-        TypeError: If ``model`` is not a model, or images are integers where it takes
-            floats or floats where it takes integers.
-        ValueError: If there is no such method, layer or class, or images or size do
-            not fit.
+        TypeError: If ``model`` is not a model, or images have a kind it does not take.
+        ValueError: If there is no such method, layer or class, or shapes do not fit.
 
     Examples:
         >>> import keras

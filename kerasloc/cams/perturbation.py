@@ -6,7 +6,7 @@ import numpy.typing as npt
 from scipy.special import softmax
 from tqdm import tqdm
 
-from kerasloc.cams.batches import images_at_once
+from kerasloc.cams.backend import images_at_once
 from kerasloc.cams.core import Explainer, weighted_sum
 from kerasloc.layers import AlignedResize
 from kerasloc.metrics import min_max
@@ -18,14 +18,9 @@ class ScoreCAM(Explainer):
     The mask of a channel is A_k, resized to the image and scaled to [0, 1]. An image
     costs a forward pass for every channel that is not flat, a few at a time.
 
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
-
     Examples:
-        >>> image = keras.Input((6, 6, 1))
-        >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
-        >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-        >>> ScoreCAM(model, "conv")(np.eye(6)[None, ..., None]).shape
-        (1, 6, 6)
+        >>> ScoreCAM.combine([[[[1.0, 2.0], [3.0, 0.0]]]], [[5.0, 5.0]])  # weights 0.5
+        array([[[1.5, 1.5]]], dtype=float32)
 
     Reference:
         Wang et al., Score-CAM: Score-Weighted Visual Explanations for Convolutional
@@ -37,14 +32,11 @@ class ScoreCAM(Explainer):
     @staticmethod
     def combine(activations: npt.ArrayLike, scores: npt.ArrayLike) -> np.ndarray:
         """Weigh channels by the softmax of their scores (n, channels)."""
-        weights = softmax(np.asarray(scores, np.float32), axis=1)
-        return weighted_sum(activations, weights)
+        return weighted_sum(activations, softmax(np.asarray(scores, np.float32), 1))
 
     def explain(self, images, features, classes):
-        """Compute raw maps of the logits of masked images."""
         classes = self._chosen(features, classes)
-        pairs = zip(images, features[0], strict=True)
-        scores = np.stack([self._masked(*pair) for pair in pairs])
+        scores = np.stack([*map(self._masked, images, features[0])])
         maps = [self.combine(features[0], _take(scores, ids)) for ids in classes.T]
         return np.stack(maps, axis=-1)
 
@@ -53,7 +45,7 @@ class ScoreCAM(Explainer):
         size, channels = image.shape[:2], features.shape[-1]
         features = np.asarray(features, np.float32)
         resize = AlignedResize(size, dtype="float32")
-        # a flat channel makes a black image, which is predicted once for all of them
+        # flat channels make a black image, predicted once for all of them
         live = np.ptp(features, axis=(0, 1)) > 0
         live = np.flatnonzero(live & np.isfinite(features).all(axis=(0, 1)))
         scores = np.repeat(self._score(np.zeros_like(image)[None]), channels, axis=0)
@@ -73,17 +65,12 @@ class ScoreCAM(Explainer):
 class AblationCAM(Explainer):
     """Ablation-CAM: ``sum_k ((y - y_k) / y) A_k``, y_k the logit with channel k zeroed.
 
-    A logit y of exactly 0 has weights 0. Channels are zeroed in the layer's features,
-    from where only the layers behind are computed again, for many channels together.
-
-    Arguments as for :class:`~kerasloc.cams.core.Explainer`.
+    A logit y of exactly 0 has weights 0. Channels are zeroed in the layer's features:
+    only the layers behind are computed again, for many channels together.
 
     Examples:
-        >>> image = keras.Input((6, 6, 1))
-        >>> x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="conv")(image)
-        >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-        >>> AblationCAM(model, "conv")(np.eye(6)[None, ..., None]).shape
-        (1, 6, 6)
+        >>> AblationCAM.combine([[[[1.0, 2.0], [3.0, 0.0]]]], [4.0], [[3.0, 2.0]])
+        array([[[1.25, 0.75]]], dtype=float32)
 
     Reference:
         Desai, Ramaswamy: Ablation-CAM: Visual Explanations for Deep Convolutional
@@ -96,13 +83,7 @@ class AblationCAM(Explainer):
     def combine(
         activations: npt.ArrayLike, logits: npt.ArrayLike, ablated: npt.ArrayLike
     ) -> np.ndarray:
-        """Weigh channels by the share of the logit (n,) that ablation takes away.
-
-        Args:
-            activations: A, (n, rows, cols, channels).
-            logits: Logits of the images, (n,).
-            ablated: Logits without each channel, (n, channels).
-        """
+        """Weigh channels of A by the logits (n,) and the ablated ones (n, channels)."""
         y = np.asarray(logits, np.float32)[:, None]
         loss = y - np.asarray(ablated, np.float32)
         defined = np.broadcast_to(y != 0, loss.shape)
@@ -110,16 +91,12 @@ class AblationCAM(Explainer):
         return weighted_sum(activations, weights)
 
     def explain(self, images, features, classes):
-        """Compute raw maps of the logits of ablated features."""
         classes = self._chosen(features, classes)
         logits = self._logits(features)
         rows = [[array[i : i + 1] for array in features] for i in range(len(images))]
         ablated = np.stack([self._ablated(row) for row in rows])
-        maps = [
-            self.combine(features[0], _take(logits, ids), _take(ablated, ids))
-            for ids in classes.T
-        ]
-        return np.stack(maps, axis=-1)
+        pairs = ((_take(logits, ids), _take(ablated, ids)) for ids in classes.T)
+        return np.stack([self.combine(features[0], *pair) for pair in pairs], axis=-1)
 
     def _ablated(self, features) -> np.ndarray:
         """Logits (channels, classes) of one image without each channel."""
