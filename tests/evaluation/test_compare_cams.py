@@ -1,4 +1,4 @@
-"""Methods and models measured by the same code: the right numbers, side by side."""
+"""Comparison of methods of class activation: metrics, tables, pictures."""
 
 import csv
 import dataclasses
@@ -116,7 +116,7 @@ def test_images_may_have_different_numbers_of_classes(model, samples):
     assert not maps[2].any()
 
 
-def test_figures_are_those_of_the_metrics(model, samples, found):
+def test_estimates_are_those_of_the_metrics(model, samples, found):
     maps, _ = maps_of(methods_of(model, QUICK)["own"], samples, 8)
     point = point_localization(maps, samples.boxes, 32)
     boxed = max_box_acc_v2(maps, samples.boxes, 32)
@@ -132,7 +132,7 @@ def test_figures_are_those_of_the_metrics(model, samples, found):
     assert own.pairs == len(samples.boxes) == 12
 
 
-def test_the_highest_place_of_saturated_heat_is_that_of_the_raw_maps(samples):
+def test_the_maximum_of_saturated_heat_is_that_of_the_raw_maps(samples):
     class Saturated(Model):
         outputs = frozenset({"logits", "maps"})
 
@@ -189,7 +189,7 @@ def test_a_seed_decides_the_images_of_aopc_and_the_intervals(model, samples, fou
     assert other.estimates["aopc"] != mine["aopc"]
 
 
-def test_maps_of_nothing_are_counted(model, samples, found):
+def test_empty_maps_are_counted(model, samples, found):
     assert found["own"].empty == 0
 
     class Blind(Model):
@@ -218,7 +218,7 @@ def test_without_images_for_aopc_there_is_none(model, samples):
     )
 
 
-def test_the_row_to_beat_knows_nothing_of_the_image(found, samples):
+def test_the_control_is_a_gaussian_at_the_center(found, samples):
     for heat in found["center"].maps:
         np.testing.assert_array_equal(heat, center_gaussian(32))
 
@@ -242,11 +242,11 @@ def test_thresholds_can_come_from_other_images(model, samples):
     assert tuned.estimates["max_box_acc_v2"].value <= best
 
 
-def test_everything_that_goes_with_the_model_is_compared(model):
+def test_all_methods_of_a_model_are_compared(model):
     assert set(methods_of(model, CamComparison())) == set(CAMS)
 
 
-def test_what_is_written_says_what_was_measured(found, samples, tmp_path):
+def test_files_have_the_scores(found, samples, tmp_path):
     table = write_cams(tmp_path, found, samples, {"split": "test"})
     assert [row["method"] for row in table.rows] == ["own", "gradcam", "center"]
     with (tmp_path / "cams.csv").open() as file:
@@ -262,7 +262,7 @@ def test_what_is_written_says_what_was_measured(found, samples, tmp_path):
     assert "center" in shown
 
 
-def test_the_page_has_the_same_images_of_all_and_the_middle_once(
+def test_the_page_has_the_same_images_of_all_and_the_control_once(
     found, samples, tmp_path, monkeypatch, caplog
 ):
     drawn = {}

@@ -1,4 +1,4 @@
-"""What explanations are worth: the right numbers for the right images."""
+"""Comparison of explanations: AOPC and POMPOM of the right images."""
 
 import json
 import types

@@ -1,4 +1,4 @@
-"""What is measured of an explainer-classifier, against the same by hand."""
+"""Measurements of an explainer-classifier, compared with the same by hand."""
 
 import csv
 import json
@@ -146,7 +146,7 @@ def test_pompom_counts_what_is_marked_outside_of_the_target(evaluated):
     assert (row["value"], row["images"]) == (pytest.approx(np.mean(shares)), 4)
 
 
-def test_the_maximum_is_looked_for_in_the_boxes(evaluated):
+def test_point_accuracy_is_of_maxima_in_boxes(evaluated):
     hits = {"point": [], "center_point": []}
     for image, x, y, w, h, _ in evaluated.table.boxes:
         peak = evaluated.explanations[int(image)].argmax()
@@ -177,7 +177,7 @@ def test_the_explanation_loss_is_that_of_training(evaluated):
         np.testing.assert_array_equal(losses, values)
 
 
-def test_answers_are_those_of_the_model(evaluated):
+def test_predictions_are_those_of_the_model(evaluated):
     truth = evaluated.table.class_index
     right = evaluated.logits.argmax(axis=1) == truth
     assert evaluated.rows["accuracy"]["value"] == pytest.approx(right.mean())
@@ -242,12 +242,12 @@ def test_black_explanations_are_warned_of_and_have_numbers(run, caplog):
         ({"data_dir": "/nowhere"}, "/nowhere"),
     ],
 )
-def test_a_wrong_option_is_an_error_that_says_so(evaluated, options, message):
+def test_a_wrong_option_is_named(evaluated, options, message):
     with pytest.raises(ValueError, match=message):
         evaluate_explainer(evaluated.folder, EvaluationConfig(**options))
 
 
-def test_only_polygons_know_the_other_objects(evaluated, shapes, polygons):
+def test_only_polygons_have_masks_of_other_objects(evaluated, shapes, polygons):
     table = evaluated.table
     assert distractor_masks(table, shapes) is None
     known = other_masks(polygons)

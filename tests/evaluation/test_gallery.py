@@ -1,4 +1,4 @@
-"""Rows of what a model shows and answers."""
+"""Rows and images of a gallery, of a model of constant outputs."""
 
 import dataclasses
 import types
@@ -130,10 +130,10 @@ def test_the_size_of_a_batch_alters_nothing(table, rows):
         np.testing.assert_array_equal(a.shown.heat, b.shown.heat)
 
 
-# What a row says
+# Rows
 
 
-def test_a_row_has_the_image_its_heat_map_and_the_answers(table):
+def test_a_row_has_the_image_its_heat_map_and_the_outputs(table):
     row = next(rows_of(StandIn((16, 32), 1), table))
     assert row.shown.image.shape == (16, 32, 1)
     np.testing.assert_allclose(row.shown.image, 0.4, atol=1e-6)
@@ -145,24 +145,20 @@ def test_a_row_has_the_image_its_heat_map_and_the_answers(table):
     assert (row.path, row.label) == (table.paths[0], 1)
 
 
-def test_boxes_are_those_of_the_class_at_the_size_of_the_image(table):
-    rows = {
-        (row.shown.note, row.shown.title): row.shown.boxes
-        for row in rows_of(StandIn((16, 32)), table)
-    }
-    assert rows["0.png", "fox"].tolist() == [[20, 10, 8, 4]]
-    assert rows["4.png", "dog"].tolist() == [[0, 0, 4, 2], [8, 4, 8, 4]]
-    assert rows["1.png", "cat"].shape == (0, 4)
-
-
-def test_hit_says_whether_the_maximum_is_in_a_box_of_the_class(table):
-    rows = {(row.shown.note, row.shown.title): row for row in rows_of(StandIn(), table)}
-    assert rows["0.png", "cat"].shown.hit is True
-    assert rows["0.png", "fox"].shown.hit is False
-    assert rows["4.png", "dog"].shown.hit is True  # in the second of its boxes
-    assert rows["1.png", "cat"].shown.hit is None
-    assert rows["0.png", "cat"].shown.point == (0, 0)  # the first of equal maxima
-    assert all(8 <= side < 12 for side in rows["0.png", "fox"].shown.point)
+def test_boxes_and_hits_are_those_of_the_class_at_the_size_of_the_image(table):
+    wide, square = (
+        {(row.shown.note, row.shown.title): row.shown for row in rows_of(model, table)}
+        for model in (StandIn((16, 32)), StandIn())
+    )
+    assert wide["0.png", "fox"].boxes.tolist() == [[20, 10, 8, 4]]
+    assert wide["4.png", "dog"].boxes.tolist() == [[0, 0, 4, 2], [8, 4, 8, 4]]
+    assert wide["1.png", "cat"].boxes.shape == (0, 4)
+    assert square["0.png", "cat"].hit is True
+    assert square["0.png", "fox"].hit is False
+    assert square["4.png", "dog"].hit is True  # in the second of its boxes
+    assert square["1.png", "cat"].hit is None
+    assert square["0.png", "cat"].point == (0, 0)  # the first of equal maxima
+    assert all(8 <= side < 12 for side in square["0.png", "fox"].point)
 
 
 def test_records_are_lines_of_a_table(table, rows):
@@ -207,7 +203,7 @@ def seen(images):
     return [(one.name, [each.index for each in one.classes]) for one in images]
 
 
-def test_an_image_has_its_own_classes_and_then_the_likeliest(images):
+def test_an_image_has_its_classes_and_then_the_likeliest(images):
     assert seen(images) == [
         ("a/0.png", [0, 2, 1]),
         ("d/4.png", [1, 2, 0]),
@@ -229,7 +225,7 @@ def test_a_limit_counts_images(table):
     assert [count for count, _ in wrapper.calls] == [2, 1]
 
 
-def test_of_many_classes_an_image_has_its_own_and_five_more(table):
+def test_of_many_classes_an_image_has_five_more(table):
     class Many(StandIn):
         probabilities = np.arange(40) / 40
 
@@ -261,7 +257,7 @@ def test_hits_points_and_boxes_are_those_of_the_rows(images, rows):
     assert images["c/2.png"].boxes.shape == (0, 5)
 
 
-def test_heat_is_as_the_model_answers_it(images):
+def test_heat_of_an_image_is_not_scaled(images):
     heat = images[0].classes[0].heat
     # the stand-in's maps from -4 to 4, divided by 1000, from 0.1
     assert (heat.min(), heat.max()) == pytest.approx((0.096, 0.104), abs=1e-6)
@@ -279,7 +275,7 @@ def test_predicted_is_the_likeliest_where_an_image_has_one_class(table):
     assert [one.index for one in image.classes if one.predicted] == [1]
 
 
-def test_only_some_models_say_where_anything_is(table, images):
+def test_only_some_models_have_maps_of_any_class(table, images):
     plain = images[0]
     assert (plain.abnormality, plain.abnormality_probability) == (None, None)
     first, *_, last = images_of(Attentive(), table, GalleryConfig(batch_size=2))
@@ -304,7 +300,7 @@ def test_pixel_masks_are_read_where_there_are_some(table, images, tmp_path):
     assert not second.mask.any()
 
 
-# How it fails, before anything is read
+# Errors, before anything is read
 
 
 @pytest.mark.parametrize(
@@ -315,7 +311,7 @@ def test_pixel_masks_are_read_where_there_are_some(table, images, tmp_path):
         ({"classes": ("cat", "cow")}, "'cow'"),
     ],
 )
-def test_a_wrong_choice_is_an_error_that_says_so(table, choice, message):
+def test_a_wrong_choice_is_named(table, choice, message):
     wrapper = StandIn()
     for function in (rows_of, images_of):
         with pytest.raises(ValueError, match=message):

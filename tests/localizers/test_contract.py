@@ -65,6 +65,16 @@ def assert_near(results, expected, share=1e-5):
     np.testing.assert_allclose(results, expected, rtol=0, atol=limit)
 
 
+def test_one_forward_pass_has_the_results_of_the_methods(wrapper, x):
+    outputs = wrapper.forward(x)
+    assert wrapper.outputs <= set(outputs)
+    assert_near(outputs["probabilities"], wrapper.predict_proba(x))
+    for classes in (None, 1, [2, 0]):
+        assert_near(wrapper.maps_of(outputs, classes), wrapper.maps(x, classes))
+        heat = wrapper.heatmaps_of(outputs, classes)
+        assert_near(heat, wrapper.heatmaps(x, classes))
+
+
 def test_wrappers_are_public_and_say_what_they_hold(wrapper):
     cls = type(wrapper)
     assert getattr(kerasloc, cls.__name__) is wrappers()[wrapper.family] is cls

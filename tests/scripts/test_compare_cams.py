@@ -1,4 +1,4 @@
-"""scripts/compare_cams.py: which models it asks, about which images."""
+"""scripts/compare_cams.py: models, images, files."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""scripts/compare_explanations.py: which models it asks about which images."""
+"""scripts/compare_explanations.py: models, images, files."""
 
 import csv
 import dataclasses
@@ -104,7 +104,7 @@ def test_images_are_drawn_by_the_seed(main, runs, stand_in, unseen, tmp_path):
     assert drawn[3] == unseen.paths.tolist()
 
 
-def test_validation_images_and_other_data_can_be_asked_for(
+def test_validation_images_and_other_data_may_be_used(
     main, runs, stand_in, shapes, tmp_path
 ):
     run = runs / "half" / "shapes"
@@ -117,7 +117,7 @@ def test_validation_images_and_other_data_can_be_asked_for(
     assert "pompom" not in read(tmp_path / "out")[0]
 
 
-def test_models_of_one_name_are_told_apart_by_their_paths(main, runs, stand_in):
+def test_models_of_the_same_name_are_named_by_their_paths(main, runs, stand_in):
     run = runs / "half" / "shapes"
     again = shutil.copytree(run, runs / "again" / "shapes")
     main(["--weights", str(run), str(again), *FAST, "--methods", "high"])
@@ -138,7 +138,7 @@ def test_models_of_one_name_are_told_apart_by_their_paths(main, runs, stand_in):
         (("--data-dir", "nowhere"), "nowhere"),
     ],
 )
-def test_what_does_not_fit_is_named_and_leaves_no_folder(
+def test_wrong_options_are_named_and_make_no_folder(
     failure, runs, stand_in, tmp_path, words, message
 ):
     run = runs / "half" / "shapes"
@@ -156,12 +156,12 @@ def test_models_that_saw_other_images_are_refused(failure, runs, stand_in, tmp_p
     assert "other images for model 2" in said
 
 
-def test_without_a_run_it_says_what_to_train(failure):
+def test_without_a_run_the_command_is_named(failure):
     said = failure()
     assert "no run in results/explainer" in said
     assert "Run python scripts/train_explainer.py" in said
 
 
-def test_a_model_that_was_saved_without_data_is_told_so(failure, runs, tmp_path):
+def test_a_model_saved_without_data_needs_data(failure, runs, tmp_path):
     HalfModel(runs / "half" / "shapes").save(tmp_path / "saved")
     assert "Give --data-dir" in failure("--weights", "saved")

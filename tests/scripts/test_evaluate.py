@@ -1,4 +1,4 @@
-"""scripts/evaluate.py: what it measures on which images, and what it writes."""
+"""scripts/evaluate.py: images, runs, files."""
 
 import csv
 import json
@@ -156,7 +156,7 @@ def test_a_csv_is_evaluated_with_the_classes_of_the_run(
     assert support == {"circle": "0", "star_3_1": "4", "star_5_2": "4"}
 
 
-def test_validation_images_can_be_asked_for(main, results):
+def test_validation_images_may_be_used(main, results):
     main(["--type", "half", "--split", "val"])
     place = results / "half" / "shapes" / "evaluation-val"
     assert read(place / "metrics.csv")[0]["images"] == "6"
@@ -184,7 +184,7 @@ def test_a_run_can_be_named(main, results, measured):
     assert not (results / "half" / "shapes" / "evaluation").exists()
 
 
-def test_runs_lie_where_they_are_said_to(main, results, measured, tmp_path):
+def test_the_folder_of_the_runs_may_be_another(main, results, measured, tmp_path):
     results.rename(tmp_path / "elsewhere")
     main(["--type", "half", "--results-dir", "elsewhere"])
     place = tmp_path / "elsewhere" / "half" / "shapes" / "evaluation"
@@ -194,7 +194,7 @@ def test_runs_lie_where_they_are_said_to(main, results, measured, tmp_path):
 # How it fails
 
 
-def test_without_a_run_it_says_what_to_run_first(failure):
+def test_without_a_run_the_commands_are_named(failure):
     said = failure("--type", "full")
     assert "pretrain_half.py and then python scripts/train_full.py" in said
 
@@ -237,7 +237,7 @@ def test_data_without_test_images_is_refused(failure, results, folder):
     assert "Put them in test/CLASS/" in said
 
 
-def test_the_kind_of_model_has_to_be_said(main, capsys):
+def test_a_model_is_required(main, capsys):
     with pytest.raises(SystemExit) as end:
         main([])
     assert end.value.code == 2
@@ -310,7 +310,7 @@ def test_runs_of_different_families_are_refused(failure, map_run):
         ("fpn", "python scripts/train_baseline.py --model"),
     ],
 )
-def test_without_a_run_of_maps_it_says_what_to_run(failure, family, command):
+def test_without_a_run_of_maps_the_command_is_named(failure, family, command):
     assert command in failure("--type", family)
 
 
@@ -387,5 +387,5 @@ def test_explainer_classifiers_and_their_phases_are_measured_and_collected(
     assert "--weights RUN/phase1-classifier" in said  # there is no other checkpoint
 
 
-def test_without_an_explainer_classifier_it_says_what_to_run(failure):
+def test_without_an_explainer_classifier_the_command_is_named(failure):
     assert "python scripts/train_explainer.py" in failure("--type", "explainer")

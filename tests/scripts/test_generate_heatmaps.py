@@ -1,4 +1,4 @@
-"""scripts/generate_heatmaps.py: which rows it draws of which model, and where."""
+"""scripts/generate_heatmaps.py: rows, models, files."""
 
 import csv
 import dataclasses
@@ -80,7 +80,9 @@ def test_pages_table_and_pdf_of_a_run_land_in_its_folder(main, half, caplog):
     assert "of 3 rows with boxes are hits" in caplog.text
 
 
-def test_the_table_has_what_the_model_answers(main, half, plain, unseen, tmp_path):
+def test_the_table_has_the_probabilities_of_the_model(
+    main, half, plain, unseen, tmp_path
+):
     main(["--weights", str(half), "--output", "out"])
     model, rows = HalfModel(half), read(tmp_path / "out")
     assert [row["image"] for row in rows] == unseen.paths.tolist()
@@ -142,7 +144,7 @@ def test_images_and_classes_are_picked(main, half, plain, unseen, tmp_path):
     ]
 
 
-def test_validation_images_can_be_asked_for(main, half, plain, tmp_path):
+def test_validation_images_may_be_used(main, half, plain, tmp_path):
     main(["--weights", str(half), "--split", "val", "--output", "out"])
     rows = read(tmp_path / "out")
     assert len(rows) == 6
@@ -338,14 +340,14 @@ def test_html_shows_an_explanation_with_the_probabilities(
 # How it fails
 
 
-def test_the_model_has_to_be_said(main, capsys):
+def test_a_model_is_required(main, capsys):
     with pytest.raises(SystemExit) as end:
         main([])
     assert end.value.code == 2
     assert "--weights RUN" in capsys.readouterr().err
 
 
-def test_without_a_run_it_says_so(failure):
+def test_a_missing_run_is_named(failure):
     assert "no run in results/pylon" in failure("--type", "pylon")
 
 
@@ -369,7 +371,7 @@ def test_an_unknown_family_of_a_file_is_named(failure, half):
         (("--rows-per-page", "0"), "rows_per_page=0"),
     ],
 )
-def test_what_is_not_there_is_named_and_leaves_the_folder(
+def test_wrong_options_are_named_and_make_no_folder(
     failure, half, tmp_path, words, message
 ):
     assert message in failure("--weights", half, "--output", "out", *words)
@@ -377,7 +379,7 @@ def test_what_is_not_there_is_named_and_leaves_the_folder(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_was_saved_without_data_is_told_so(failure, half, tmp_path):
+def test_a_model_saved_without_data_needs_data(failure, half, tmp_path):
     HalfModel(half).save(tmp_path / "saved")
     config = json.loads((tmp_path / "saved" / "config.json").read_text())
     assert "data" not in config
