@@ -87,26 +87,21 @@ class Parser(argparse.ArgumentParser):
         description: Sentence that says what the script does.
         example: Command lines to show at the end of the help.
         config: Whether ``--config`` names a toml file of options.
-        add_help: Whether there is ``--help``.
+        **kwargs: Further arguments of ``argparse.ArgumentParser``.
     """
 
     def __init__(
-        self,
-        description: str | None,
-        example: str,
-        *,
-        config: bool = False,
-        add_help: bool = True,
+        self, description: str | None, example: str, *, config: bool = False, **kwargs
     ):
         super().__init__(
             description=description,
             epilog=example,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            add_help=add_help,
+            **kwargs,
         )
         self._groups: dict[str, argparse._ArgumentGroup] = {}
         if config:
-            text = "Toml file of options, such as scripts/configs/*.toml (default: no)."
+            text = "Toml file of options, as scripts/configs/*.toml (default: none)."
             self.add_argument("--config", help=text)
 
     def group(self, title: str) -> argparse._ArgumentGroup:
@@ -173,22 +168,24 @@ def training_parser(
     """
     record = families.get(family)
     training = record.load("training")
-    hidden = {"seed", "fold", *without}
-    if "freeze_encoder" not in {field.name for field in dataclasses.fields(training)}:
-        hidden.add("phases")
+    names = {field.name for field in dataclasses.fields(training)}
+    one_phase = () if "freeze_encoder" in names else ("phases",)
     parser = Parser(description, example, config=True)
-    add = functools.partial(add_options, presets=record.presets, inherited=inherited)
-    add(parser, DataConfig, "data", without=hidden)
-    add(parser, ImageOptions, "data", without=hidden)
-    add(parser, training, "training", without=without)
-    add(parser, record.options, f"network ({family})", without=without)
-    add_options(
-        parser,
-        ExperimentOptions,
-        "experiment",
-        without=hidden,
-        presets=record.presets,
-    )
+    for config, title, hidden in (
+        (DataConfig, "data", ("seed", "fold")),
+        (ImageOptions, "data", ()),
+        (training, "training", ()),
+        (record.options, f"network ({family})", ()),
+        (ExperimentOptions, "experiment", one_phase),
+    ):
+        add_options(
+            parser,
+            config,
+            title,
+            without={*without, *hidden},
+            presets=record.presets,
+            inherited="" if config is ExperimentOptions else inherited,
+        )
     return parser
 
 
@@ -197,24 +194,21 @@ def add_options(
     config: type,
     title: str,
     *,
-    only: Collection[str] | None = None,
     without: Collection[str] = (),
     presets: Presets = NO_PRESETS,
     inherited: str = "",
 ) -> None:
     """Add an option for every field with help of a frozen configuration.
 
-    An option that the command line leaves out is None, so that the configuration's
-    default stays. The metadata of a field may hold ``group`` (title of another group),
-    ``flag`` (its spelling), ``flags`` (further spellings), ``choices``, ``parse``
-    (function of a word) and ``metavar``.
+    An option that the command line leaves out is None. The metadata of a field may
+    hold ``group`` (title of another group), ``flag`` (its spelling), ``flags`` (further
+    spellings), ``choices``, ``parse`` (function of a word) and ``metavar``.
 
     Args:
         parser: Parser to add to.
         config: Dataclass whose fields are made with
             :func:`kerasloc.configs.option`.
         title: Title of the group of options.
-        only: Names of the fields to add. Default: all.
         without: Names of the fields to leave out.
         presets: Values of options by preset, shown in the help.
         inherited: Origin of the values without preset, shown in the help.
@@ -231,8 +225,7 @@ def add_options(
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         metadata = _metadata(config, field.name)
-        chosen = only is None or field.name in only
-        if "help" not in metadata or not chosen or field.name in without:
+        if "help" not in metadata or field.name in without:
             continue
         flag = metadata.get("flag") or f"--{field.name.replace('_', '-')}"
         text = _help(field, metadata["help"], presets, inherited)
@@ -275,7 +268,6 @@ def _help(field: dataclasses.Field, text: str, presets: Presets, inherited: str)
 
 
 def _shown(value: Any) -> str:
-    """Return a default as the command line takes it."""
     if value is None or value is dataclasses.MISSING:
         return "none"
     if isinstance(value, bool):
@@ -309,7 +301,7 @@ def _read_values(
 ) -> tuple | str:
     """Convert ``1,2 3`` to a tuple, or keep a single word where one is allowed."""
     if commas:
-        words = [part for text in words for part in text.split(",") if part]
+        words = [word for text in words for word in text.split(",") if word]
     try:
         return tuple(map(element, words))
     except ValueError:

@@ -18,10 +18,15 @@ PHASE_DECAYS = ("plateau", "cosine", "none")
 LOSSES = ("hybrid", "unsupervised")
 SELECTIONS = ("auroc", "tiou", "tior")
 TERMS = ("abnormality", "classes", "boxes", "bounding", "union")
+_L2 = "Share of every weight that is added to its gradient, at least 0."
 _START = (
     "Initial weights: imagenet (fetched once), a run folder ({seed} stands for the "
     "seed), or a weight file (default: random, drawn from the seed)."
 )
+_boxes = functools.partial(option, group="boxes")
+_term = functools.partial(option, group="objective")
+_phase = functools.partial(option, group="phases")
+_loss = functools.partial(option, group="loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +43,8 @@ class FeedConfig:
     )
     augmentation: str = option(
         "affine",
-        "Augmentation: affine (HRCAM's, in TensorFlow), imgaug (the same through "
-        "imgaug), xray or voc (PYLON's), ham, strong (through imgaug), or none.",
+        "Augmentation: affine or imgaug (HRCAM's), xray or voc (PYLON's), ham, strong, "
+        "or none.",
         group="data",
     )
     cache: str | None = option(
@@ -74,13 +79,9 @@ class TrainingConfig(FeedConfig):
 
 @dataclasses.dataclass(frozen=True)
 class HrcamTraining(TrainingConfig):
-    """Training of HRCAM's half model, as published.
+    """Training of HRCAM's half model, as published."""
 
-    Attributes:
-        align_weight: Weight of the alignment term; without effect on the half model.
-    """
-
-    align_weight: float = 0.0
+    align_weight: float = 0.0  # of the full model
 
     def __post_init__(self):
         super().__post_init__()
@@ -94,7 +95,7 @@ class FullTraining(HrcamTraining):
     align_weight: float = option(
         0.0,
         "Weight, at least 0, of the term that makes high-resolution features average "
-        "to the low-resolution ones; 0 is the published training.",
+        "to the low-resolution ones (published: 0).",
     )
     half: str | None = option(
         None,
@@ -108,11 +109,7 @@ class FullTraining(HrcamTraining):
 
 @dataclasses.dataclass(frozen=True)
 class MapTraining(TrainingConfig):
-    """Training of PYLON and the models that it was compared with, as published.
-
-    Attributes:
-        freeze_encoder: Whether the backbone is frozen.
-    """
+    """Training of PYLON and the models that it was compared with, as published."""
 
     epochs: int = 40
     batch_size: int = 64
@@ -120,7 +117,7 @@ class MapTraining(TrainingConfig):
     learning_rate: float = 1e-4
     augmentation: str = "xray"
     start: str | None = option(None, _START)
-    freeze_encoder: bool = False
+    freeze_encoder: bool = False  # the backbone; in the first of two --phases
     patience: int = option(
         1, "Number of epochs without a better validation loss before the rate falls."
     )
@@ -137,10 +134,6 @@ class MapTraining(TrainingConfig):
         check_rules(rules, self)
 
 
-_boxes = functools.partial(option, group="boxes")
-_term = functools.partial(option, group="objective")
-
-
 @dataclasses.dataclass(frozen=True)
 class HamTraining(TrainingConfig):
     """Training of HAM, as published."""
@@ -151,24 +144,19 @@ class HamTraining(TrainingConfig):
     learning_rate: float = 2e-5
     augmentation: str = "ham"
     start: str | None = option(None, _START)
-    weight_decay: float = option(
-        1e-4, "Share of every weight that is added to its gradient, at least 0."
-    )
+    weight_decay: float = option(1e-4, _L2)
     decay: str = option(
         "step",
-        "Decay of the learning rate: to a tenth every --decay-epochs, to 0 by a "
-        "polynomial of power 0.9, or none.",
+        "Decay of the learning rate: to a tenth, to 0 by a polynomial, or none.",
         choices=DECAYS,
     )
     decay_epochs: int | None = option(
         None,
-        "Number of epochs of a step, or until the polynomial is 0 (default: 10, or "
-        "--epochs).",
+        "Number of epochs of a step or of the polynomial (default: 10 or --epochs).",
     )
     select: str = _boxes(
         "auroc",
-        "Validation score of the best weights; the best by each are kept, too, where "
-        "validation images have boxes.",
+        "Validation score of the best weights; the best by others are kept, too.",
         choices=SELECTIONS,
     )
     annotated_weight: float = _boxes(
@@ -211,19 +199,9 @@ class HamTraining(TrainingConfig):
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One phase of the explainer-classifier's training.
+    """One phase of the explainer-classifier's training: a value of every field.
 
-    Attributes:
-        name: Trainable layers: ``classifier``, ``explainer`` or ``both``.
-        folder: Name of the phase's folder in that of the run.
-        epochs: Number of epochs.
-        alpha: Weight of the cross-entropy in the loss, 0 to 1; 1 - alpha is that of
-            the explanation loss.
-        classifier_rate: Learning rate of the classifier; 0 where it is frozen.
-        explainer_rate: Learning rate of the explainer; 0 where it is frozen.
-        optimizer: ``adadelta``, ``adam`` or ``sgd``.
-        decay: Decay of the rates: ``plateau``, ``cosine`` or ``none``.
-        patience: Number of epochs without a better validation loss that end the phase.
+    ``name`` is that of the trainable layers, ``folder`` that in the run folder.
     """
 
     name: str
@@ -238,8 +216,6 @@ class Phase:
 
 
 PER_PHASE = tuple(field.name for field in dataclasses.fields(Phase)[2:])
-_phase = functools.partial(option, group="phases")
-_loss = functools.partial(option, group="loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,9 +262,7 @@ class ExplainerTraining(FeedConfig):
         "Smallest decrease of the validation loss that counts as better.",
         flags=("--early-delta",),
     )
-    weight_decay: float = _loss(
-        1e-4, "Share of every weight that is added to its gradient, at least 0."
-    )
+    weight_decay: float = _loss(1e-4, _L2)
     loss: str = _loss(
         "hybrid",
         "Loss: with masks or boxes of the training images, or from labels alone.",
@@ -301,12 +275,10 @@ class ExplainerTraining(FeedConfig):
         False, "Images without a mask count as images with an empty mask."
     )
     class_weights: str | tuple[float, ...] | None = _loss(
-        None, "balanced, or the weight of every class (default: 1 each)."
+        None, "Weights of the classes: balanced, or numbers (default: 1 each)."
     )
     accuracy_drop: float = _phase(
-        0.1,
-        "Share of the validation accuracy that the best weights of the later phases "
-        "may have lost, 0 to 1.",
+        0.1, "Largest loss of validation accuracy in later phases, a share, 0 to 1."
     )
     aug_prob: float = option(
         0.2, "Probability of each change of the strong augmentation.", group="data"
@@ -320,7 +292,7 @@ class ExplainerTraining(FeedConfig):
 
     def __post_init__(self):
         for name in PER_PHASE:
-            object.__setattr__(self, name, per_phase(name, getattr(self, name)))
+            object.__setattr__(self, name, _per_phase(name, getattr(self, name)))
         rules = {
             "batch_size of at least 1": self.batch_size >= 1,
             "seed of at least 0": self.seed >= 0,
@@ -334,9 +306,9 @@ class ExplainerTraining(FeedConfig):
             f"loss of {', '.join(LOSSES)}": self.loss in LOSSES,
             "beta in [0, 1], budget in [0, 1)": 0 <= self.beta <= 1
             and 0 <= self.budget < 1,
-            "gamma, min_delta and weight_decay of at least 0": all(
-                value >= 0 for value in (self.gamma, self.min_delta, self.weight_decay)
-            ),
+            "gamma, min_delta and weight_decay of at least 0": self.gamma >= 0
+            and self.min_delta >= 0
+            and self.weight_decay >= 0,
             "accuracy_drop and aug_prob in [0, 1]": 0 <= self.accuracy_drop <= 1
             and 0 <= self.aug_prob <= 1,
         }
@@ -352,13 +324,10 @@ class ExplainerTraining(FeedConfig):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The three phases, in their order."""
+        columns = zip(*(getattr(self, name) for name in PER_PHASE), strict=True)
         return tuple(
-            Phase(
-                name,
-                f"phase{index + 1}-{name}",
-                **{key: getattr(self, key)[index] for key in PER_PHASE},
-            )
-            for index, name in enumerate(PHASES)
+            Phase(name, f"phase{number}-{name}", *values)
+            for number, name, values in zip((1, 2, 3), PHASES, columns, strict=True)
         )
 
     @property
@@ -368,26 +337,13 @@ class ExplainerTraining(FeedConfig):
         return f"{self.loss}-e{epochs}-b{self.batch_size}-s{self.seed}"
 
 
-def per_phase(name: str, value: Any) -> tuple:
-    """Return one value per phase.
-
-    Args:
-        name: Name of the field.
-        value: One value for all phases, or a sequence of three.
-
-    Raises:
-        ValueError: If there are 0, 2 or more than 3 values.
-
-    Example:
-        >>> per_phase("epochs", 4)
-        (4, 4, 4)
-    """
+def _per_phase(name: str, value: Any) -> tuple:
+    """Return one value per phase, of one for all or of three."""
     values = (value,) if isinstance(value, str | int | float) else tuple(value)
     values = values * len(PHASES) if len(values) == 1 else values
     if len(values) != len(PHASES):
         raise ValueError(
             f"Expected {name} to be one value for all phases ({', '.join(PHASES)}) or "
-            f"one for each. Received: {len(values)} values, "
-            f"{', '.join(map(str, values))}."
+            f"one for each. Received: {len(values)} values, {values}."
         )
     return values

@@ -11,43 +11,15 @@ import numpy as np
 
 from kerasloc.configs import NetworkConfig, select_fields
 from kerasloc.data import config as data_config
-from kerasloc.data.config import DataConfig
 from kerasloc.data.table import Table
 from kerasloc.evaluation import collect_runs, evaluate_run, figures
 from kerasloc.models import families
 from kerasloc.runs import Run, seeded
 from kerasloc.training import cli, compiling
 from kerasloc.training.cli import ExperimentOptions, ImageOptions
+from kerasloc.training.trainer import Experiment
 
 logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """Configuration of all runs of an experiment, or of those of one fold.
-
-    Attributes:
-        family: Family to train.
-        images: Size and channels of the images.
-        network: Options of the builder that are not its defaults.
-        data: Images.
-        training: Configuration of the training, of the family's dataclass.
-        options: Folders, devices, seeds, folds, phases, evaluation.
-        name: Name of the experiment, and of its run when there is one seed.
-    """
-
-    family: families.Family
-    images: ImageOptions
-    network: Mapping[str, Any]
-    data: DataConfig
-    training: Any
-    options: ExperimentOptions
-    name: str
-
-    @property
-    def folder(self) -> pathlib.Path:
-        """Folder of the family's runs."""
-        return pathlib.Path(self.options.results_dir) / self.family.name
 
 
 def run_experiment(family: str, options: argparse.Namespace) -> list[pathlib.Path]:
@@ -188,13 +160,7 @@ def _train(
 ) -> pathlib.Path:
     """Train one run folder."""
     trainer, training = experiment.family.load("trainer"), experiment.training
-    network: NetworkConfig = trainer.describe(
-        experiment.family,
-        tables["train"],
-        experiment.images,
-        experiment.network,
-        training,
-    )
+    network: NetworkConfig = trainer.describe(experiment, tables["train"])
     config = {
         "network": vars(network),
         "data": dataclasses.asdict(experiment.data),

@@ -34,13 +34,16 @@ from kerasloc.training.callbacks import (
     ReduceLROnPlateau,
     Stop,
 )
-from kerasloc.training.cli import ImageOptions
 from kerasloc.training.compiling import scope
 from kerasloc.training.configs import ExplainerTraining, Phase
 from kerasloc.training.feed import Feed, make_feed
 from kerasloc.training.maps import IMAGENET, load_start
-from kerasloc.training.objectives import compile_explainer, weak_target
-from kerasloc.training.trainer import FitConfig, Trainer, fit
+from kerasloc.training.objectives import (
+    class_weights,
+    compile_explainer,
+    weak_target,
+)
+from kerasloc.training.trainer import Experiment, FitConfig, Trainer, fit
 from kerasloc.weights import assign, read_arrays
 
 logger = logging.getLogger(__name__)
@@ -60,12 +63,7 @@ class ExplainerTrainer(Trainer):
 
     @classmethod
     def describe(
-        cls,
-        family: families.Family,
-        table: Table,
-        images: ImageOptions,
-        options: Mapping[str, Any],
-        config: Any,
+        cls, experiment: Experiment, table: Table, multi_label: bool = False
     ) -> NetworkConfig:
         """Return the network; images are normalized when it starts from ImageNet's.
 
@@ -83,12 +81,12 @@ class ExplainerTrainer(Trainer):
                 "another number of labels. Use classes that exclude each other: "
                 "--classes A B."
             )
-        options = families.option_defaults(family.name) | dict(options)
-        network = super().describe(family, table, images, options, config)
+        network = super().describe(experiment, table, multi_label)
+        options = families.option_defaults(network.family) | network.options
         normal: dict[str, Any] = {}
-        if config.start == IMAGENET and images.channels == 3:
+        if experiment.training.start == IMAGENET and network.channels == 3:
             normal = families.IMAGENET
-        return dataclasses.replace(network, multi_label=False, **normal)
+        return dataclasses.replace(network, options=options, **normal)
 
     def train(self) -> list[dict]:
         """Train every phase that has not ended; return the rows of all histories.
@@ -234,39 +232,6 @@ class ExplainerTrainer(Trainer):
                 position = {"epoch": len(rows) + 1, "phase": number}
                 rows.append(position | {**row, **position})
         self.run.write_history(rows)
-
-
-def class_weights(weights: str | Sequence[float] | None, labels: Any) -> np.ndarray:
-    """Return a weight per class; their mean over the images is 1.
-
-    Args:
-        weights: None: 1 each; ``balanced``: classes count alike; or the weights.
-        labels: Labels of the training images, (n, classes).
-
-    Raises:
-        ValueError: If the weights are not one per class, above 0.
-
-    Example:
-        >>> class_weights("balanced", np.eye(2)[[0, 1, 1, 1]])
-        array([2. , 0.6666667], dtype=float32)
-    """
-    counts = np.asarray(labels).sum(axis=0)
-    if weights is None:
-        return np.ones(len(counts), np.float32)
-    if isinstance(weights, str):
-        if weights != "balanced" or not counts.all():
-            raise ValueError(
-                "Expected class_weights of 'balanced' (with images of every class) or "
-                f"one weight per class. Received: {weights!r} and {counts} images."
-            )
-        weights = 1 / counts
-    values = np.asarray(weights, np.float32)
-    if values.shape != counts.shape or not (values > 0).all():
-        raise ValueError(
-            f"Expected one class weight above 0 for each of the {len(counts)} classes. "
-            f"Received: {weights}."
-        )
-    return values * np.float32(counts.sum() / (values * counts).sum())
 
 
 def freeze(model: keras.Model, phase: str) -> None:

@@ -1,10 +1,12 @@
 """What a fit reads: tables, pipelines, targets, and the images of the logs."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerasloc.configs import NetworkConfig
@@ -13,7 +15,6 @@ from kerasloc.data.pipeline import PipelineConfig, batches, steps, training_batc
 from kerasloc.data.table import Table
 from kerasloc.evaluation import first_of_each_class
 from kerasloc.runs import Run
-from kerasloc.training.callbacks import AttentionImages
 from kerasloc.training.configs import FeedConfig
 
 SHOWN = 8  # validation images in the logs
@@ -111,6 +112,61 @@ def normalization(network: NetworkConfig) -> dict[str, Any]:
         name: tuple(np.broadcast_to(getattr(network, name), network.channels).tolist())
         for name in ("mean", "std")
     }
+
+
+class AttentionImages(keras.callbacks.Callback):
+    """Write fixed validation images with their maps to TensorBoard every epoch.
+
+    Args:
+        folder: Folder of the logs.
+        maps: Function that returns the current maps by name, as :func:`draw_maps`
+            takes them.
+        images: A few images, (n, rows, cols, channels) in [0, 1].
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        maps: Callable[[], Mapping[str, np.ndarray]],
+        images: np.ndarray,
+    ):
+        super().__init__()
+        self._folder, self._maps, self._images = pathlib.Path(folder), maps, images
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Draw the current maps."""
+        import tensorflow as tf
+
+        writer = tf.summary.create_file_writer(str(self._folder))
+        with writer.as_default(step=epoch):  # from 0, as Keras' curves
+            tf.summary.image("image", self._images, max_outputs=len(self._images))
+            for name, maps in self._maps().items():
+                pictures = draw_maps(self._images, maps)
+                tf.summary.image(name, pictures, max_outputs=len(pictures))
+        writer.close()
+
+
+def draw_maps(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Draw maps over images, (n, rows, cols, 3) in [0, 1].
+
+    Args:
+        images: Images, (n, rows, cols, channels) in [0, 1].
+        maps: Maps, (n, rows, cols) of any smaller size; or heat maps in [0, 1] of all
+            classes at the images' size, (n, rows, cols, classes).
+
+    Example:
+        >>> draw_maps(np.zeros((1, 4, 4, 1)), np.zeros((1, 2, 2))).shape
+        (1, 4, 4, 3)
+    """
+    from kerasloc.metrics import min_max, resize_maps
+    from kerasloc.plotting import overlay_image, paint_classes
+
+    if maps.ndim == 4:
+        drawn = [paint_classes(i, m) for i, m in zip(images, maps, strict=True)]
+        return np.stack(drawn).astype(np.float32)
+    heat = min_max(resize_maps(maps, images.shape[1:3]))
+    drawn = [overlay_image(i, h, 0.5) for i, h in zip(images, heat, strict=True)]
+    return np.stack(drawn).astype(np.float32)
 
 
 def attention_images(

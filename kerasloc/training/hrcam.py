@@ -23,7 +23,6 @@ from kerasloc.data.table import Table
 from kerasloc.models import families, hrcam
 from kerasloc.runs import newest_run, read_config, read_network, weights_of_run
 from kerasloc.training.callbacks import ReduceLROnPlateau
-from kerasloc.training.cli import ImageOptions
 from kerasloc.training.compiling import (
     accuracy,
     jit_compile,
@@ -32,7 +31,7 @@ from kerasloc.training.compiling import (
 )
 from kerasloc.training.configs import FullTraining, HrcamTraining
 from kerasloc.training.feed import Feed
-from kerasloc.training.trainer import FitConfig, Trainer
+from kerasloc.training.trainer import Experiment, FitConfig, Trainer
 from kerasloc.weights import assign, read_arrays
 
 
@@ -49,16 +48,10 @@ class HalfTrainer(Trainer):
 
     @classmethod
     def describe(
-        cls,
-        family: families.Family,
-        table: Table,
-        images: ImageOptions,
-        options: Mapping[str, Any],
-        config: Any,
+        cls, experiment: Experiment, table: Table, multi_label: bool = True
     ) -> NetworkConfig:
         """Return the network; multi-label where the data is."""
-        network = super().describe(family, table, images, options, config)
-        return dataclasses.replace(network, multi_label=table.multi_label)
+        return super().describe(experiment, table, table.multi_label)
 
     def compile(self, model: keras.Model, count: int) -> keras.Model:
         """Return the model of the logits, compiled."""
@@ -135,19 +128,15 @@ class FullTrainer(HalfTrainer):
 
     @classmethod
     def describe(
-        cls,
-        family: families.Family,
-        table: Table,
-        images: ImageOptions,
-        options: Mapping[str, Any],
-        config: FullTraining,
+        cls, experiment: Experiment, table: Table, multi_label: bool = True
     ) -> NetworkConfig:
         """Return the half run's network as a full one, for images of any size.
 
         Raises:
             ValueError: If channels or classes differ from the half model's.
         """
-        half = read_network(half_run({"half": config.half, "seed": config.seed}))
+        half = read_network(half_run(vars(experiment.training)))
+        images = experiment.images
         if images.channels != half.channels:
             raise ValueError(
                 f"Expected the half model's channels, {half.channels}. Received: "
@@ -155,7 +144,7 @@ class FullTrainer(HalfTrainer):
             )
         data_config.check_same_classes(table, half.class_names)
         size = as_size(images.im_size)
-        return dataclasses.replace(half, family=family.name, im_size=size)
+        return dataclasses.replace(half, family="full", im_size=size)
 
     def build(self) -> keras.Model:
         """Build the full model with the half model's weights."""

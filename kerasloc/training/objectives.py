@@ -248,3 +248,36 @@ def weak_target(size: Sequence[int]) -> Callable:
         return element["image"], targets
 
     return pair
+
+
+def class_weights(weights: str | Sequence[float] | None, labels: Any) -> np.ndarray:
+    """Return a weight per class; their mean over the images is 1.
+
+    Args:
+        weights: None: 1 each; ``balanced``: classes count alike; or the weights.
+        labels: Labels of the training images, (n, classes).
+
+    Raises:
+        ValueError: If the weights are not one per class, above 0.
+
+    Example:
+        >>> class_weights("balanced", np.eye(2)[[0, 1, 1, 1]])
+        array([2. , 0.6666667], dtype=float32)
+    """
+    counts = np.asarray(labels).sum(axis=0)
+    if weights is None:
+        return np.ones(len(counts), np.float32)
+    if isinstance(weights, str):
+        if weights != "balanced" or not counts.all():
+            raise ValueError(
+                "Expected class_weights of 'balanced' (with images of every class) or "
+                f"one weight per class. Received: {weights!r} and {counts} images."
+            )
+        weights = 1 / counts
+    values = np.asarray(weights, np.float32)
+    if values.shape != counts.shape or not (values > 0).all():
+        raise ValueError(
+            f"Expected one class weight above 0 for each of the {len(counts)} classes. "
+            f"Received: {weights}."
+        )
+    return values * np.float32(counts.sum() / (values * counts).sum())

@@ -11,8 +11,7 @@ from kerasloc.checks import as_size
 from kerasloc.metrics import points_in_boxes
 from kerasloc.metrics.overlap import ATTENDED, TIOR, TIOU
 
-LARGEST_LOGIT = 10.0
-TINY = 1e-7
+LARGEST_LOGIT, TINY = 10.0, 1e-7
 PUBLISHED = {"iou": TIOU, "ior": TIOR}
 
 
@@ -42,8 +41,7 @@ class KnownLabelAccuracy(keras.metrics.Mean):
 class _CountedByClass(keras.metrics.Metric):
     """Base of metrics with two counts by class, made with the first batch.
 
-    Models that update their metrics themselves call ``build``: strategies of
-    TensorFlow fail where a step makes variables.
+    Models that update metrics themselves call ``build``: a step makes no variables.
     """
 
     counts: tuple[str, str]
@@ -288,10 +286,10 @@ class AttentionAccuracy(_CountedByClass):
             self.build(maps.shape[-1])
         attended = ops.greater_equal(ops.cast(maps, "float32"), ATTENDED)
         boxed = ops.greater(ops.cast(masks, "float32"), 0.5)
-        both = _pixels(ops.logical_and(attended, boxed))
+        shared = _pixels(ops.logical_and(attended, boxed))
         union = ops.logical_or(attended, boxed)
         area = _pixels(union if self.ratio == "iou" else attended)
-        value = both / ops.maximum(area, 1)  # (n, classes)
+        value = shared / ops.maximum(area, 1)  # (n, classes)
         reached = ops.greater_equal(
             value[..., None], np.asarray(self.thresholds, np.float32)
         )

@@ -6,6 +6,7 @@ its last complete epoch.
 
 import dataclasses
 import logging
+import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from kerasloc.data.table import Table
 from kerasloc.models import families
 from kerasloc.runs import Run
 from kerasloc.training.callbacks import EpochDraws, EpochEnd, FiniteLoss, StopAtRate
-from kerasloc.training.cli import ImageOptions
+from kerasloc.training.cli import ExperimentOptions, ImageOptions
 from kerasloc.training.compiling import scope
 from kerasloc.training.feed import Feed, attention_images, make_feed
 
@@ -112,6 +113,34 @@ def fit(
     return run.history
 
 
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Configuration of all runs of an experiment, or of those of one fold.
+
+    Attributes:
+        family: Family to train.
+        images: Size and channels of the images.
+        network: Options of the builder that are not its defaults.
+        data: Images.
+        training: Configuration of the training, of the family's dataclass.
+        options: Folders, devices, seeds, folds, phases, evaluation.
+        name: Name of the experiment, and of its run when there is one seed.
+    """
+
+    family: families.Family
+    images: ImageOptions
+    network: Mapping[str, Any]
+    data: DataConfig
+    training: Any
+    options: ExperimentOptions
+    name: str
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Folder of the family's runs."""
+        return pathlib.Path(self.options.results_dir) / self.family.name
+
+
 class Trainer:
     """A training of one run.
 
@@ -182,33 +211,27 @@ class Trainer:
 
     @classmethod
     def describe(
-        cls,
-        family: families.Family,
-        table: Table,
-        images: ImageOptions,
-        options: Mapping[str, Any],
-        config: Any,
+        cls, experiment: Experiment, table: Table, multi_label: bool = True
     ) -> NetworkConfig:
-        """Return the network of a family for a table.
+        """Return the network to train.
 
         Args:
-            family: Family to train.
+            experiment: Family, images and options of the network.
             table: Training images with their classes.
-            images: Size and channels.
-            options: Options of the builder that are not its defaults.
-            config: Configuration of the training.
+            multi_label: Whether an image may have any number of classes.
 
         Raises:
             ValueError: If the family does not fit the data.
         """
+        images = experiment.images
         return NetworkConfig(
-            family=family.name,
+            family=experiment.family.name,
             class_names=table.class_names,
             im_size=as_size(images.im_size),
             channels=images.channels,
-            multi_label=True,
-            options=dict(options),
-            **family.normalization(images.channels),
+            multi_label=multi_label,
+            options=dict(experiment.network),
+            **experiment.family.normalization(images.channels),
         )
 
     # The template

@@ -8,10 +8,9 @@ from PIL import Image
 
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.table import Table
-from kerasloc.models import families
 from kerasloc.models.families import IMAGENET
-from kerasloc.training.cli import ImageOptions
 from kerasloc.training.configs import ExplainerTraining
+from kerasloc.training.experiment import make_experiment
 from kerasloc.training.explainer import ExplainerTrainer
 
 SIZE = (16, 16)
@@ -68,14 +67,9 @@ def test_only_what_the_loss_needs_is_read(files):
         fields_of(bare)
 
 
-def describe(table, start=None, **options):
-    return ExplainerTrainer.describe(
-        families.get("explainer"),
-        table,
-        ImageOptions(16, 3),
-        options,
-        ExplainerTraining(start=start),
-    )
+def describe(table, **options):
+    values = {"data_dir": "x", "im_size": 16, "channels": 3, **options}
+    return ExplainerTrainer.describe(make_experiment("explainer", values), table)
 
 
 def test_one_class_is_refused():

@@ -8,10 +8,10 @@ import pytest
 
 from kerasloc import FullModel, HalfModel
 from kerasloc.data import cut_validation, read_folders
-from kerasloc.models import families, hrcam
+from kerasloc.models import hrcam
 from kerasloc.runs import Run, read_history, seeded
-from kerasloc.training.cli import ImageOptions
-from kerasloc.training.configs import FullTraining, HrcamTraining
+from kerasloc.training.configs import HrcamTraining
+from kerasloc.training.experiment import make_experiment
 from kerasloc.training.hrcam import FullTrainer, HalfTrainer, compile_full, transfer
 
 SIZES = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 2}
@@ -34,9 +34,8 @@ def unseen(shapes):
 
 def described(table, im_size=16, channels=3):
     """Return the half network for a table."""
-    images = ImageOptions(im_size, channels)
-    half = families.get("half")
-    return HalfTrainer.describe(half, table, images, SIZES, CONFIG)
+    values = {"data_dir": "x", "im_size": im_size, "channels": channels, **SIZES}
+    return HalfTrainer.describe(make_experiment("half", values), table)
 
 
 @pytest.fixture
@@ -93,16 +92,11 @@ def test_data_with_several_labels_makes_a_multi_label_network(tables):
 
 def test_the_full_network_is_that_of_the_half_run_at_any_size(trained, tables):
     half = HalfModel(trained / "half" / "shapes").config
-    config = FullTraining(half=str(trained / "half" / "shapes"))
+    values = {"half": str(trained / "half" / "shapes")}
 
     def full(im_size, channels=3):
-        return FullTrainer.describe(
-            families.get("full"),
-            tables["train"],
-            ImageOptions(im_size, channels),
-            {},
-            config,
-        )
+        options = {**values, "im_size": im_size, "channels": channels}
+        return FullTrainer.describe(make_experiment("full", options), tables["train"])
 
     assert full(32) == dataclasses.replace(half, family="full")
     assert full(64).im_size == (64, 64)
@@ -140,8 +134,8 @@ def test_a_resumed_half_run_equals_an_uninterrupted_one(tmp_path, tables, networ
             weights("through", file), weights("resumed", file), strict=True
         ):
             np.testing.assert_allclose(a, b, atol=1e-5)
-    other = train("other", 1, seed=1)
-    assert other[0]["loss"] != pytest.approx(through[0]["loss"], rel=1e-3)
+    seeded_otherwise = train("seed1", 1, seed=1)
+    assert seeded_otherwise[0]["loss"] != pytest.approx(through[0]["loss"], rel=1e-3)
 
 
 @pytest.mark.slow
@@ -280,15 +274,15 @@ def test_classification_does_not_change_while_the_expansion_learns(trainers, bat
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_the_loss_is_reconstruction_and_weighted_alignment(trainers, batch, weight):
     model, trainer = trainers(weight)
-    answer = trainer.test_on_batch(*batch, return_dict=True)
+    logs = trainer.test_on_batch(*batch, return_dict=True)
     outputs = hrcam.add_alignment(model).predict_on_batch(batch[0])
     error = np.mean((outputs["reconstruction"] - batch[0]) ** 2)
     pooled = outputs["high_features"].reshape(8, 4, 4, 4, 4, 4).mean(axis=(2, 4))
     apart = np.mean((pooled - outputs["low_features"]) ** 2)
     penalty = float(sum(trainer.losses))
-    assert answer["reconstruction_loss"] == pytest.approx(error, rel=1e-4)
-    assert answer["alignment_loss"] == pytest.approx(apart, rel=1e-4)
-    assert answer["loss"] == pytest.approx(error + weight * apart + penalty, rel=1e-4)
+    assert logs["reconstruction_loss"] == pytest.approx(error, rel=1e-4)
+    assert logs["alignment_loss"] == pytest.approx(apart, rel=1e-4)
+    assert logs["loss"] == pytest.approx(error + weight * apart + penalty, rel=1e-4)
 
 
 @pytest.mark.usefixtures("eager")
@@ -341,6 +335,6 @@ def test_logs_hold_curves_and_attention_images_of_every_epoch(trained, family, t
     assert set(events.Tags()["tensors"]) == tags
     for tag in tags:
         assert [event.step for event in events.Tensors(tag)] == epochs
-    for part in ("train", "validation"):
-        events = EventAccumulator(str(folder / "logs" / part), {"tensors": 0}).Reload()
+    for split in ("train", "validation"):
+        events = EventAccumulator(str(folder / "logs" / split), {"tensors": 0}).Reload()
         assert [event.step for event in events.Tensors("epoch_loss")] == epochs

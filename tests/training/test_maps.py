@@ -16,8 +16,8 @@ from kerasloc.metrics import best_thresholds
 from kerasloc.models import families
 from kerasloc.models.families import IMAGENET, XRAY
 from kerasloc.runs import Run, seeded
-from kerasloc.training.cli import ImageOptions
 from kerasloc.training.configs import MapTraining
+from kerasloc.training.experiment import make_experiment
 from kerasloc.training.feed import Feed
 from kerasloc.training.maps import (
     MapTrainer,
@@ -88,11 +88,10 @@ def saved(small_pylon, tmp_path):
 def test_a_network_has_its_options_and_the_published_normalization(
     tables, channels, normal
 ):
-    images, options = ImageOptions((32, 64), channels), {"norm": "groupnorm"}
-    described = MapTrainer.describe(
-        families.get("fpn"), tables["train"], images, options, config()
-    )
-    assert described.options == options
+    values = {"data_dir": "x", "im_size": (32, 64), "channels": channels}
+    experiment = make_experiment("fpn", {**values, "norm": "groupnorm"})
+    described = MapTrainer.describe(experiment, tables["train"])
+    assert described.options == {"norm": "groupnorm"}
     assert (described.family, described.class_names) == ("fpn", NAMES)
     assert (described.im_size, described.multi_label) == ((32, 64), True)
     assert {"mean": described.mean, "std": described.std} == normal
@@ -253,8 +252,8 @@ def write_imagenet(folder):
     header, data = {}, b""
     for name, array in arrays.items():
         content = array.astype("<f4").tobytes()
-        place = [len(data), len(data) + len(content)]
-        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": place}
+        offsets = [len(data), len(data) + len(content)]
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": offsets}
         data += content
     text = json.dumps(header).encode()
     path = folder / "resnet18.safetensors"

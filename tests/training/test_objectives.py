@@ -11,8 +11,8 @@ from kerasloc.metrics import auroc, tior, tiou
 from kerasloc.models.ham import objective_terms
 from kerasloc.runs import seeded
 from kerasloc.training.configs import TERMS, ExplainerTraining, HamTraining
-from kerasloc.training.explainer import class_weights
 from kerasloc.training.objectives import (
+    class_weights,
     compile_explainer,
     compile_ham,
     ham_target,
