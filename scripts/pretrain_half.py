@@ -1,4 +1,4 @@
-"""Trains HRCAM's HalfModel: a classifier with a low-resolution class activation map."""
+"""Train HRCAM's HalfModel: a classifier with a low-resolution class activation map."""
 
 import logging
 
@@ -9,10 +9,10 @@ examples:
   python scripts/pretrain_half.py
       on synthetic images made on the spot; a minute or two on a laptop
   python scripts/pretrain_half.py --data-dir animals
-      on your own folders animals/train/CLASS/*.jpg, as published (224 px, 50 epochs)
+      on folders animals/train/CLASS/*.jpg, as published (224 px, 50 epochs)
 
 The run lands in results/half/NAME: history.csv, the best and the last weights,
-TensorBoard logs. The same command goes on where it was stopped.
+TensorBoard logs. The same command resumes it.
 """
 
 

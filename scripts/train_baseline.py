@@ -1,4 +1,4 @@
-"""Trains one of the networks that PYLON is compared with, in the same way."""
+"""Train one of the networks that PYLON is compared with, in the same way."""
 
 from kerasloc.training import cli
 
@@ -15,7 +15,7 @@ examples:
       the published experiment: five seeds, their AUROC and point localization
 
 A run lands in results/MODEL/NAME: history.csv, the best and the last weights,
-TensorBoard logs, evaluation/. The same command goes on where it was stopped.
+TensorBoard logs, evaluation/. The same command resumes it.
 """
 
 

@@ -1,6 +1,6 @@
-"""Trains a classifier that explains itself: first it, then its explainer, then both.
+"""Train a classifier that explains itself: first it, then its explainer, then both.
 
-From image labels, and from masks or boxes of the training images where there are some.
+From image labels, and from masks or boxes of training images.
 """
 
 from kerasloc.training import cli
@@ -15,14 +15,14 @@ examples:
       --data-dir imagenetHVZ
       a published run
   python scripts/train_explainer.py --data-dir my.csv --epochs 10,10,60 --start imagenet
-      your own images: columns image, label, and mask or boxes where there are some
+      a csv file with the columns image, label, and mask or boxes
   python scripts/train_explainer.py --dataset nih14 --data-dir NIH \\
       --classes Cardiomegaly Pneumothorax
 
 A run lands in results/explainer/NAME: history.csv, the best weights, figures/ with the
 curves and explanations of every phase, a folder for each phase (phase1-classifier,
-phase2-explainer, phase3-both), evaluation/. The same command goes on where it was
-stopped, inside of any phase. Then:
+phase2-explainer, phase3-both), evaluation/. The same command
+resumes it, inside any phase. Then:
   python scripts/generate_heatmaps.py --type explainer --html
   python scripts/compare_explanations.py
 """

@@ -1,4 +1,4 @@
-"""Trains HRCAM's FullModel: the half model stays, the expansion learns to draw."""
+"""Train HRCAM's FullModel: the half model stays, the expansion learns to draw."""
 
 import dataclasses
 import logging
@@ -13,7 +13,7 @@ examples:
   python scripts/train_full.py --half-weight-dir results/half/animals --epochs 50
 
 The run lands in results/full/NAME, with a picture of every step from the image to the
-refined heat map. The same command goes on where it was stopped.
+refined heat map. The same command resumes it.
 """
 
 

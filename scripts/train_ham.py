@@ -1,6 +1,6 @@
-"""Trains HAM: a classifier with an attention for "abnormal" and one for every class.
+"""Train HAM: a classifier with an attention for "abnormal" and one for every class.
 
-It learns from image labels alone, or also from boxes where there are some.
+It learns from image labels alone, or also from boxes.
 """
 
 from kerasloc.training import cli
@@ -17,8 +17,8 @@ examples:
   python scripts/train_ham.py --dataset chexpert --data-dir CheXpert --start imagenet
 
 A run lands in results/ham/NAME: history.csv, the best weights by AUROC, TIoU and TIoR,
-the last ones, TensorBoard logs with both attentions, evaluation/. The same command goes
-on where it was stopped. Then:
+the last ones, TensorBoard logs with both attentions, evaluation/. The same command resumes it.
+Then:
   python scripts/generate_heatmaps.py --type ham --html
 """
 

@@ -1,4 +1,4 @@
-"""Trains PYLON: a classifier of image labels with accurate, high-resolution maps."""
+"""Train PYLON: a classifier of image labels with accurate, high-resolution maps."""
 
 from kerasloc.training import cli
 
@@ -10,10 +10,10 @@ examples:
       --data-dir NIH
       the published experiment: five seeds, their AUROC and point localization
   python scripts/train_pylon.py --data-dir mine.csv --start imagenet --epochs 20
-      your own images; the backbone starts from ImageNet's weights (fetched once)
+      images of a csv file; the backbone starts from ImageNet's weights (fetched once)
 
 A run lands in results/pylon/NAME: history.csv, the best and the last weights,
-TensorBoard logs, evaluation/. The same command goes on where it was stopped.
+TensorBoard logs, evaluation/. The same command resumes it.
 """
 
 

@@ -1,1 +1,1 @@
-"""Training runs that resume, and the evaluation of what they made."""
+"""Training of every family: command lines, experiments, runs that resume."""

@@ -317,10 +317,8 @@ class _Values(argparse.Action):
         try:
             setattr(namespace, self.dest, self.const(values))
         except ValueError:
-            parser.error(
-                f"argument {option_string}: expected numbers. Received: "
-                f"{' '.join(values)}"
-            )
+            text = f"expected numbers. Received: {' '.join(values)}"
+            parser.error(f"argument {option_string}: {text}")
 
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:
@@ -336,9 +334,6 @@ def run_main(main: Callable[[], Any]) -> None:
 
     Args:
         main: Function without arguments.
-
-    Raises:
-        SystemExit: If the function raises an error of a user or is interrupted.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # before TensorFlow's import
     logging.basicConfig(level=logging.INFO, format="%(message)s")

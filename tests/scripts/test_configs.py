@@ -15,7 +15,7 @@ from kerasloc.training.configs import ExplainerTraining, HamTraining, MapTrainin
 
 SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
 FILES = sorted((SCRIPTS / "configs").glob("*.toml"))
-OWN_SCRIPTS = ("pylon", "ham", "explainer")
+NAMED_SCRIPTS = ("pylon", "ham", "explainer")
 HAM = {
     "batch_size": 24,
     "optimizer": "adam",
@@ -60,8 +60,8 @@ def header(path):
 
 def command(path):
     """The words of the command in the header."""
-    said = header(path).replace("\\\n", " ")
-    (line,) = re.findall(r"^python (scripts/.*)$", said, re.MULTILINE)
+    text = header(path).replace("\\\n", " ")
+    (line,) = re.findall(r"^python (scripts/.*)$", text, re.MULTILINE)
     return line.split()
 
 
@@ -92,12 +92,12 @@ def test_there_is_one_for_every_model():
 def test_the_command_names_the_script_the_file_and_the_data(path):
     program, *words = command(path)
     family = family_of(path)
-    own = family in OWN_SCRIPTS
-    assert program == f"scripts/train_{family if own else 'baseline'}.py"
-    assert ("--model" not in words) if own else words[:2] == ["--model", family]
-    place = words.index("--config")
-    assert words[place + 1] == f"scripts/configs/{path.name}"
-    assert words[place + 2] == "--data-dir"
+    named = family in NAMED_SCRIPTS
+    assert program == f"scripts/train_{family if named else 'baseline'}.py"
+    assert ("--model" not in words) if named else words[:2] == ["--model", family]
+    index = words.index("--config")
+    assert words[index + 1] == f"scripts/configs/{path.name}"
+    assert words[index + 2] == "--data-dir"
 
 
 def test_the_header_says_what_was_published(path):
@@ -163,8 +163,13 @@ def test_the_experiments_with_the_explainer_are_the_published_ones(name, script)
 def test_there_is_one_for_every_published_experiment_with_ham(script):
     parse = script("train_ham").parse
     files = [path for path in FILES if path.stem.startswith("ham_nih14")]
-    found = [parse(["--config", str(path)]).protocol for path in files]
-    assert sorted(found) == ["classification", "localization", "no-boxes", "official"]
+    protocols = [parse(["--config", str(path)]).protocol for path in files]
+    assert sorted(protocols) == [
+        "classification",
+        "localization",
+        "no-boxes",
+        "official",
+    ]
 
 
 def test_the_network_takes_every_option(path, options):
@@ -200,7 +205,7 @@ def test_runs_of_one_family_have_different_names():
 
 
 def test_a_file_of_another_model_is_not_trained_by_mistake(path, script, capsys):
-    if family_of(path) in OWN_SCRIPTS:
+    if family_of(path) in NAMED_SCRIPTS:
         return  # its script trains nothing else
     words = ["--config", str(path)]
     assert script("train_baseline").parse(words).model == family_of(path)

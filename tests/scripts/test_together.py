@@ -23,8 +23,8 @@ def write_multi_label(folder, path):
     lines = ["image,round,pointed,split"]
     for image in sorted(folder.glob("*/*/*.png")):
         split = image.parts[-3]
-        known = ["1" if "circle" in str(image) else "0", str(rng.integers(2))]
-        labels = [label if rng.random() < 0.7 else "" for label in known]
+        certain = ["1" if "circle" in str(image) else "0", str(rng.integers(2))]
+        labels = [label if rng.random() < 0.7 else "" for label in certain]
         lines.append(",".join([str(image), *labels, split]))
     path.write_text("\n".join(lines))
     return path
@@ -36,8 +36,8 @@ def test_labels_that_are_partly_unknown_train_and_evaluate(
     main, script, shapes, tmp_path, half_words
 ):
     data = write_multi_label(shapes, tmp_path / "labels.csv")
-    one = ["--epochs", "1", "--channels", "1"]
-    main([*half_words, "--data-dir", str(data), *one])
+    short = ["--epochs", "1", "--channels", "1"]
+    main([*half_words, "--data-dir", str(data), *short])
     script("train_full").main(["--epochs", "1"])
     for family in ("half", "full"):
         config = read_config(f"results/{family}/labels")

@@ -159,11 +159,11 @@ def test_a_half_run_without_weights_has_not_ended_an_epoch(failure, half):
 
 
 def test_data_of_other_classes_is_refused(failure, half, shapes, tmp_path):
-    other = shutil.copytree(shapes, tmp_path / "other")
-    (other / "annotations.json").unlink()
+    changed = shutil.copytree(shapes, tmp_path / "other")
+    (changed / "annotations.json").unlink()
     for split in ("train", "test"):
-        (other / split / "circle").rename(other / split / "disc")
-    error = failure("--data-dir", other)
+        (changed / split / "circle").rename(changed / split / "disc")
+    error = failure("--data-dir", changed)
     assert "network's classes, circle, star_3_1" in error
     assert "Received: disc, star_3_1" in error
 

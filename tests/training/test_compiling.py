@@ -192,21 +192,21 @@ def adadelta_by_hand(rho=0.95, epsilon=1e-7):
 def test_weight_decay_is_a_part_of_every_optimizers_gradient(name, kind, by_hand):
     made = make_optimizer(name, RATE, l2=L2)
     assert type(made) is kind
-    found = steps_of(made) - START  # Adadelta's first moves are small
-    np.testing.assert_allclose(found, by_hand() - START, rtol=2e-3)
+    moved = steps_of(made) - START  # Adadelta's first moves are small
+    np.testing.assert_allclose(moved, by_hand() - START, rtol=2e-3)
     plain = steps_of(make_optimizer(name, RATE)) - START
-    assert (np.abs(found - plain) > 0.01 * np.abs(plain)).all()
+    assert (np.abs(moved - plain) > 0.01 * np.abs(plain)).all()
 
 
 def test_weight_decay_is_a_part_of_the_gradient():
     made = make_optimizer("adam", RATE, l2=L2)
     assert isinstance(made, L2Adam)
-    found = steps_of(made)
-    np.testing.assert_allclose(found, adam_by_hand(), rtol=1e-5)
+    values = steps_of(made)
+    np.testing.assert_allclose(values, adam_by_hand(), rtol=1e-5)
     decoupled = steps_of(keras.optimizers.AdamW(RATE, weight_decay=L2))
     plain = steps_of(make_optimizer("adam", RATE))
-    for other in (decoupled, plain):
-        assert np.abs(found - other).max() > 0.01
+    for different in (decoupled, plain):
+        assert np.abs(values - different).max() > 0.01
 
 
 def test_without_weight_decay_it_is_adam():
@@ -279,9 +279,9 @@ def variable(name):
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 @pytest.mark.parametrize("name", ["sgd", "adadelta", "adam"])
-def test_both_parts_move_as_with_two_optimizers(name, l2):
-    both = {part: variable(part) for part in BEGIN}
-    alone = {part: variable(part) for part in BEGIN}
+def test_classifier_and_explainer_move_as_with_two_optimizers(name, l2):
+    together = {key: variable(key) for key in BEGIN}
+    alone = {key: variable(key) for key in BEGIN}
     made = two_rates(phase_of("both", name), 1, l2)
     single = {
         "explainer_a": two_rates(phase_of("explainer", name), 1, l2),
@@ -289,27 +289,27 @@ def test_both_parts_move_as_with_two_optimizers(name, l2):
     }
     for gradient in GRADIENTS:
         tensor = keras.ops.convert_to_tensor(gradient, "float32")
-        made.apply([tensor] * 2, list(both.values()))
-        for part, optimizer in single.items():
-            optimizer.apply([tensor], [alone[part]])
-            np.testing.assert_array_equal(both[part].numpy(), alone[part].numpy())
-    moved = {part: both[part].numpy() - BEGIN[part] for part in BEGIN}
+        made.apply([tensor] * 2, list(together.values()))
+        for key, optimizer in single.items():
+            optimizer.apply([tensor], [alone[key]])
+            np.testing.assert_array_equal(together[key].numpy(), alone[key].numpy())
+    moved = {key: together[key].numpy() - BEGIN[key] for key in BEGIN}
     assert np.abs(moved["fc"]).max() > 5 * np.abs(moved["explainer_a"]).max() > 0
 
 
 @pytest.mark.parametrize("name", ["classifier", "explainer", "both"])
 def test_cosine_ends_near_0(name):
     made = two_rates(phase_of(name, decay="cosine"), 10, 0.0)
-    parts = {part: variable(part) for part in BEGIN}
+    variables = [variable(key) for key in BEGIN]
     zeros = [keras.ops.zeros(3)] * 2
     for _ in range(19):
-        made.apply(zeros, list(parts.values()))
+        made.apply(zeros, variables)
     optimizers = made.optimizers if name == "both" else [made]
     first = {"classifier": 0.3, "explainer": 0.01}
     for optimizer in optimizers:
         begin = first[optimizer.name if name == "both" else name]
         assert 0 < float(optimizer.learning_rate) < 0.01 * begin
-    made.apply(zeros, list(parts.values()))
+    made.apply(zeros, variables)
     assert all(float(optimizer.learning_rate) == 0 for optimizer in optimizers)
 
 

@@ -28,7 +28,7 @@ from kerasloc.weights import read_arrays
 from tests.training.squares import Impatient, SquaresTrainer
 
 FOLDERS = ("phase1-classifier", "phase2-explainer", "phase3-both")
-PARTS = ({"classifier"}, {"explainer"}, {"classifier", "explainer"})
+LEARNERS = ({"classifier"}, {"explainer"}, {"classifier", "explainer"})
 
 
 def arrays(path):
@@ -55,7 +55,7 @@ def test_frozen_parts_and_their_statistics_do_not_move_by_a_bit(explained):
     folder, start = explained
     before = arrays(start)
     assert {"explainer_bn/2", "explainer_bn/3", "bn1/2", "bn1/3"} < set(before)
-    for name, moving in zip(FOLDERS, PARTS, strict=True):
+    for name, moving in zip(FOLDERS, LEARNERS, strict=True):
         for kind in ("last", "best"):
             after = arrays(folder / name / f"{kind}.weights.h5")
             assert set(after) == set(before)
@@ -230,11 +230,13 @@ def test_published_alphas_are_warned_of_and_safe_ones_are_not(caplog):
 
 def test_phases_train_their_layers_of_the_real_network():
     real = explainer_classifier((16, 16, 3), 2, "vgg")
-    for phase, parts in zip(("classifier", "explainer", "both"), PARTS, strict=True):
+    for phase, learners in zip(
+        ("classifier", "explainer", "both"), LEARNERS, strict=True
+    ):
         freeze(real, phase)
         learning = {x.name for x in real.layers if x.trainable_variables}
         expected = {
-            x.name for x in real.layers if x.weights and learner_of(x.name) in parts
+            x.name for x in real.layers if x.weights and learner_of(x.name) in learners
         }
         assert learning == expected
         assert len(learning) > 10

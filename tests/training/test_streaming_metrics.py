@@ -160,12 +160,14 @@ def test_both_work_in_fit_and_evaluate(ranked, boxed):
     truth = {"logits": labels, "maps": padded}
     history = model.fit(maps, truth, batch_size=5, verbose=0).history
     assert {"logits_auroc", "maps_point"} <= set(history)
-    found = model.evaluate(maps, truth, batch_size=5, verbose=0, return_dict=True)
-    answers = {key: np.asarray(value) for key, value in model(maps).items()}
-    exact = auroc(labels, answers["logits"])["macro"]
-    assert found["logits_auroc"] == pytest.approx(exact, abs=0.01)
-    exact = point_localization(answers["maps"], rows, SIZE)["macro"]
-    assert found["maps_point"] == pytest.approx(exact)
+    scores_of_model = model.evaluate(
+        maps, truth, batch_size=5, verbose=0, return_dict=True
+    )
+    outputs = {key: np.asarray(value) for key, value in model(maps).items()}
+    exact = auroc(labels, outputs["logits"])["macro"]
+    assert scores_of_model["logits_auroc"] == pytest.approx(exact, abs=0.01)
+    exact = point_localization(outputs["maps"], rows, SIZE)["macro"]
+    assert scores_of_model["maps_point"] == pytest.approx(exact)
 
 
 # TIoU and TIoR
@@ -266,11 +268,13 @@ def test_overlaps_work_in_fit_and_evaluate(refined, policy):
     model.compile("sgd", loss, metrics={"refined_maps": scores})
     truth = {"logits": np.zeros((12, 4), "float32"), "refined_maps": masks}
     history = model.fit(maps, truth, batch_size=5, verbose=0).history
-    found = model.evaluate(maps, truth, batch_size=5, verbose=0, return_dict=True)
+    scores_of_model = model.evaluate(
+        maps, truth, batch_size=5, verbose=0, return_dict=True
+    )
     for ratio in PLAIN:
         name = f"refined_maps_t{ratio}"
-        assert found[name] == pytest.approx(expected(ratio, masks, maps))
-        assert history[name] == [pytest.approx(found[name])]
+        assert scores_of_model[name] == pytest.approx(expected(ratio, masks, maps))
+        assert history[name] == [pytest.approx(scores_of_model[name])]
 
 
 def test_overlaps_of_unknown_sizes_work_in_a_graph(refined):

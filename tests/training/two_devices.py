@@ -69,8 +69,8 @@ def attentive(input_shape, classes, **_):
         head = layers.MappedDense(units, kernel_initializer=wide, name=f"{prefix}head")
         logits, maps = head(pooled, x)
         soft = layers.SoftMask(input_shape[:2])(maps)
-        own = {"logits": logits, "maps": maps, "refined_maps": soft}
-        outputs |= {f"{prefix}{name}": value for name, value in own.items()}
+        values = {"logits": logits, "maps": maps, "refined_maps": soft}
+        outputs |= {f"{prefix}{name}": value for name, value in values.items()}
     return keras.Model(image, outputs)
 
 
@@ -88,9 +88,9 @@ def explaining(input_shape, classes, **_):
 def table(folder, numbers, labels=None, boxes=None):
     """Images by number: equal numbers, equal pictures."""
     paths = []
-    for place, number in enumerate(numbers):
+    for position, number in enumerate(numbers):
         picture = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
-        paths.append(str(folder / f"{len(numbers)}-{place}-{number}.png"))
+        paths.append(str(folder / f"{len(numbers)}-{position}-{number}.png"))
         keras.utils.save_img(paths[-1], picture, scale=False)
     labels = np.eye(2)[np.array(numbers) % 2] if labels is None else labels
     return Table(paths, ("a", "b"), labels, boxes=boxes)
@@ -144,8 +144,10 @@ def train_ham(folder, name, tables, strategy):
     """Rows of the history, and weights, after two steps; the last has one image."""
     described = NetworkConfig("ham", ("a", "b"), (16, 16), multi_label=True)
     weights = {"bounding_weight": 0.3, "union_weight": 0.3, "abnormality_weight": 1.0}
-    how = {"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.05}
-    config = HamTraining(epochs=1, batch_size=2, augmentation="none", **how, **weights)
+    options = {"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.05}
+    config = HamTraining(
+        epochs=1, batch_size=2, augmentation="none", **options, **weights
+    )
     record = dataclasses.replace(families.get("ham"), build=attentive)
     patch = families.registered(record)
     with (
@@ -170,8 +172,8 @@ def train_explainer(folder, name, tables, strategy):
     """Rows of the history, and weights, after a step of the last phase."""
     described = NetworkConfig("explainer", ("a", "b"), (16, 16))
     rates = {"classifier_rate": (0.05, 0, 0.05), "explainer_rate": (0, 0.1, 0.1)}
-    how = {"decay": "none", "augmentation": "none", "accuracy_drop": 1.0}
-    config = ExplainerTraining(epochs=1, batch_size=2, **rates, **how)
+    options = {"decay": "none", "augmentation": "none", "accuracy_drop": 1.0}
+    config = ExplainerTraining(epochs=1, batch_size=2, **rates, **options)
     last = unittest.mock.PropertyMock(return_value=config.phases[2:])
     phases = unittest.mock.patch.object(ExplainerTraining, "phases", last)
     record = dataclasses.replace(families.get("explainer"), build=explaining)
@@ -201,8 +203,8 @@ def compare(folder, strategy):
     equal = {"train": table(folder, [1, 1]), "val": table(folder, [2, 2])}
     # The graphs of HRCAM's many variables take long; HAM and the maps have theirs.
     with unittest.mock.patch.object(keras.Model, "compile", eagerly):
-        one = train(folder, "one", equal, None)
-        two = train(folder, "two", equal, strategy)
+        single = train(folder, "one", equal, None)
+        double = train(folder, "two", equal, strategy)
     # ... and other labels: the replicas' gradients differ.
     equal["train"] = table(folder, [1, 1], np.array([[1, 0], [1, 1]]))
     equal["val"] = table(folder, [1, 1], np.eye(2))
@@ -210,8 +212,8 @@ def compare(folder, strategy):
         one_of_maps = train_networks_of_maps(folder, "one", equal, None)
     two_of_maps = train_networks_of_maps(folder, "two", equal, strategy)
     return {
-        "history": difference(values(one[0]), values(two[0])),
-        "weights": difference(one[1], two[1]),
+        "history": difference(values(single[0]), values(double[0])),
+        "weights": difference(single[1], double[1]),
         "history of maps": difference(values(one_of_maps[0]), values(two_of_maps[0])),
         "weights of maps": difference(one_of_maps[1], two_of_maps[1]),
     }
@@ -222,13 +224,13 @@ def compare_ham(folder, strategy):
     # Other images, labels and boxes on every replica, for statistics are of them all.
     labels = np.array([[1, 0], [1, 1], [0, 0]])
     boxes = [[0, 2, 3, 8, 9, 0], [1, 1, 1, 6, 6, 1]]
-    other = {
+    different = {
         "train": table(folder, [3, 4, 5], labels, boxes[:1]),
         "val": table(folder, [6, 7], labels[:2], boxes),
     }
     with unittest.mock.patch.object(keras.Model, "compile", eagerly):
-        one_of_ham = train_ham(folder, "one", other, None)
-    two_of_ham = train_ham(folder, "two", other, strategy)
+        one_of_ham = train_ham(folder, "one", different, None)
+    two_of_ham = train_ham(folder, "two", different, strategy)
     return {
         "history": difference(values(one_of_ham[0]), values(two_of_ham[0])),
         "weights": difference(one_of_ham[1], two_of_ham[1]),
@@ -245,26 +247,26 @@ def compare_explainer(folder, strategy):
         "val": table(folder, [2, 2, 4], labels[[0, 1, 1]], boxes),
     }
     with unittest.mock.patch.object(keras.Model, "compile", eagerly):
-        one = train_explainer(folder, "one", tables, None)
-        two = train_explainer(folder, "two", tables, strategy)
+        single = train_explainer(folder, "one", tables, None)
+        double = train_explainer(folder, "two", tables, strategy)
     return {
-        "history of explainer": difference(values(one[0]), values(two[0])),
-        "weights of explainer": difference(one[1], two[1]),
-        "row of explainer": one[0][0],
+        "history of explainer": difference(values(single[0]), values(double[0])),
+        "weights of explainer": difference(single[1], double[1]),
+        "row of explainer": single[0][0],
     }
 
 
-def main(folder, what):
+def main(folder, names):
     devices = tf.config.list_physical_devices("CPU")
     virtual = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(devices[0], virtual)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     compared = {"ham": compare_ham, "explainer": compare_explainer, "others": compare}
-    answer = {"replicas": strategy.num_replicas_in_sync}
-    for one in what.split(","):
-        (folder / one).mkdir()
-        answer[one] = compared[one](folder / one, strategy)
-    print(json.dumps(answer))
+    report = {"replicas": strategy.num_replicas_in_sync}
+    for name in names.split(","):
+        (folder / name).mkdir()
+        report[name] = compared[name](folder / name, strategy)
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":
