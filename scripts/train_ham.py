@@ -17,8 +17,8 @@ examples:
   python scripts/train_ham.py --dataset chexpert --data-dir CheXpert --start imagenet
 
 A run lands in results/ham/NAME: history.csv, the best weights by AUROC, TIoU and TIoR,
-the last ones, TensorBoard logs with both attentions, evaluation/. The same command resumes it.
-Then:
+the last ones, TensorBoard logs with both attentions, evaluation/.
+The same command resumes it. Then:
   python scripts/generate_heatmaps.py --type ham --html
 """
 

@@ -44,7 +44,7 @@ def in_precision(name: str):
     """Build networks of a precision inside the context.
 
     Args:
-        name: Name for :func:`kerasloc.training.devices.set_precision`.
+        name: Name for :func:`kerasloc.training.compiling.set_precision`.
     """
     import keras
 
