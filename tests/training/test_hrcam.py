@@ -9,7 +9,7 @@ import pytest
 from kerasloc import FullModel, HalfModel
 from kerasloc.data import cut_validation, read_folders
 from kerasloc.models import hrcam
-from kerasloc.runs import Run, read_history, seeded
+from kerasloc.runs import read_history
 from kerasloc.training.configs import HrcamTraining
 from kerasloc.training.experiment import make_experiment
 from kerasloc.training.hrcam import FullTrainer, HalfTrainer, compile_full, transfer
@@ -71,10 +71,6 @@ def assert_same(first, second):
         np.testing.assert_array_equal(a, b)
 
 
-def without_seconds(rows):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-
-
 # The networks
 
 
@@ -105,71 +101,6 @@ def test_the_full_network_is_that_of_the_half_run_at_any_size(trained, tables):
 
 
 # The half model
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("eager")
-def test_a_resumed_half_run_equals_an_uninterrupted_one(tmp_path, tables, network):
-    def train(name, epochs, **changes):
-        changes |= {"epochs": epochs, "augmentation": "affine"}
-        config = dataclasses.replace(CONFIG, optimizer="sgd", **changes)
-        with Run(tmp_path / name, {}) as run, seeded(config.seed):
-            return without_seconds(HalfTrainer(run, tables, network, config).train())
-
-    def weights(name, file):
-        model = build("half", network)
-        trainer = keras.Model(model.input, model.output["logits"])
-        loaded = trainer if file == "last" else model
-        loaded.load_weights(tmp_path / name / f"{file}.weights.h5")
-        return loaded.get_weights()
-
-    through = train("through", 2)
-    first = train("resumed", 1)
-    assert first == [pytest.approx(through[0], rel=1e-5)]  # the same seed
-    resumed = train("resumed", 2)
-    for a, b in zip(through, resumed, strict=True):
-        assert a == pytest.approx(b, rel=1e-5)
-    for file in ("best", "last"):
-        for a, b in zip(
-            weights("through", file), weights("resumed", file), strict=True
-        ):
-            np.testing.assert_allclose(a, b, atol=1e-5)
-    seeded_otherwise = train("seed1", 1, seed=1)
-    assert seeded_otherwise[0]["loss"] != pytest.approx(through[0]["loss"], rel=1e-3)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("eager")
-def test_images_from_a_cache_train_the_same(tmp_path, tables, network):
-    def train(name, cache):
-        config = dataclasses.replace(CONFIG, cache=cache)
-        with Run(tmp_path / name, {}) as run, seeded(0):
-            return without_seconds(HalfTrainer(run, tables, network, config).train())
-
-    plain = train("plain", None)
-    for name, cache in (("memory", "memory"), ("file", str(tmp_path / "images.npy"))):
-        assert train(name, cache) == plain
-    cached = sorted(path.name for path in tmp_path.glob("images*.npy"))
-    assert cached == ["images-train.npy", "images-val.npy"]
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("eager")
-def test_only_training_images_are_augmented(tmp_path, tables, network):
-    def blank(example, seed):
-        return {**example, "image": example["image"] * 0}
-
-    # nothing moves, so that validation tells what it was shown
-    network = dataclasses.replace(network, options={**SIZES, "momentum": 1 - 1e-7})
-    config = dataclasses.replace(CONFIG, learning_rate=1e-9)
-    rows = {}
-    for name, augment in (("blank", blank), ("plain", None)):
-        with Run(tmp_path / name, {}) as run, seeded(0):
-            trainer = HalfTrainer(run, tables, network, config, augment=augment)
-            rows[name] = trainer.train()[0]
-    assert rows["blank"]["loss"] != pytest.approx(rows["plain"]["loss"], rel=1e-3)
-    shown = {name: row["val_loss"] for name, row in rows.items()}
-    assert shown["blank"] == pytest.approx(shown["plain"], rel=1e-4)
 
 
 def test_the_best_half_weights_have_the_best_validation_accuracy(trained, shapes):

@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import sys
-import unittest.mock
 
 # oneDNN's convolution gives a replica without images the channels of its input
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
@@ -21,7 +20,7 @@ from kerasloc import layers
 from kerasloc.backbones import blocks, resnet
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.table import Table
-from kerasloc.models import families, hrcam
+from kerasloc.models import families
 from kerasloc.runs import Run, seeded
 from kerasloc.training.configs import (
     ExplainerTraining,
@@ -33,21 +32,13 @@ from kerasloc.training.configs import (
 from kerasloc.training.explainer import ExplainerTrainer
 from kerasloc.training.hrcam import FullTrainer, HalfTrainer
 from kerasloc.training.maps import HamTrainer, MapTrainer
+from kerasloc.weights import read_arrays
 
 OPTIONS = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 1}
 
 
-compiled = keras.Model.compile
-
-
-def eagerly(self, *arguments, **options):
-    """Steps that run op by op, which is faster for a single one."""
-    compiled(self, *arguments, **{**options, "run_eagerly": True})
-
-
-def network(family):
-    names = ("a", "b")
-    return NetworkConfig(family, names, (16, 16), options=OPTIONS)
+def network(family, side=16, **options):
+    return NetworkConfig(family, ("a", "b"), (side, side), **options)
 
 
 def small(input_shape, classes, **_):
@@ -96,69 +87,21 @@ def table(folder, numbers, labels=None, boxes=None):
     return Table(paths, ("a", "b"), labels, boxes=boxes)
 
 
-def train(folder, name, tables, strategy):
-    """Rows of the histories and the weights of both models after a step."""
-    options = {
-        "epochs": 1,
-        "batch_size": 2,
-        "optimizer": "sgd",
-        "learning_rate": 0.05,
-        "augmentation": "none",
-    }
-    runs, described = folder / name, network("half")
-    with Run(runs / "half", {"network": vars(described)}) as run, seeded(0):
-        config = HrcamTraining(**options)
-        trainer = HalfTrainer(run, tables, described, config, strategy=strategy)
-        rows = trainer.train()
-    half = hrcam.half_densenet((16, 16, 3), 2, **OPTIONS)
-    half.load_weights(runs / "half" / "best.weights.h5")
-    with Run(runs / "full", {}) as run, seeded(0):
-        config = FullTraining(**options, align_weight=0.5, half=str(runs / "half"))
-        trainer = FullTrainer(run, tables, network("full"), config, strategy=strategy)
-        rows = rows + trainer.train()
-    full = hrcam.full_densenet((16, 16, 3), 2, **OPTIONS)
-    full.load_weights(runs / "full" / "best.weights.h5")
-    return rows, half.get_weights() + full.get_weights()
+def eagerly(trainer):
+    """Return a training whose steps run op by op, which is faster for a single one."""
 
+    class Eager(trainer):
+        def compile(self, *args):
+            fitted = super().compile(*args)
+            fitted.run_eagerly = True
+            return fitted
 
-def train_networks_of_maps(folder, name, tables, strategy):
-    """Rows of the history, weights and thresholds after a step."""
-    described = NetworkConfig("pylon", ("a", "b"), (32, 32), multi_label=True)
-    config = MapTraining(epochs=1, batch_size=2, learning_rate=0.05, optimizer="sgd")
-    config = dataclasses.replace(config, augmentation="none")
-    record = dataclasses.replace(families.get("pylon"), build=small)
-    patch = families.registered(record)
-    with (
-        patch,
-        Run(folder / name / "maps", {"network": vars(described)}) as run,
-        seeded(0),
-    ):
-        rows = MapTrainer(run, tables, described, config, strategy=strategy).train()
-        thresholds = np.array(run.config["network"]["thresholds"])
-    model = small((32, 32, 3), 2)
-    model.load_weights(folder / name / "maps" / "best.weights.h5")
-    return rows, [*model.get_weights(), thresholds]
+        def compile_phase(self, *args):
+            fitted = super().compile_phase(*args)
+            fitted.run_eagerly = True
+            return fitted
 
-
-def train_ham(folder, name, tables, strategy):
-    """Rows of the history, and weights, after two steps; the last has one image."""
-    described = NetworkConfig("ham", ("a", "b"), (16, 16), multi_label=True)
-    weights = {"bounding_weight": 0.3, "union_weight": 0.3, "abnormality_weight": 1.0}
-    options = {"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 0.05}
-    config = HamTraining(
-        epochs=1, batch_size=2, augmentation="none", **options, **weights
-    )
-    record = dataclasses.replace(families.get("ham"), build=attentive)
-    patch = families.registered(record)
-    with (
-        patch,
-        Run(folder / name / "ham", {"network": vars(described)}) as run,
-        seeded(0),
-    ):
-        rows = HamTrainer(run, tables, described, config, strategy=strategy).train()
-    model = attentive((16, 16, 3), 2)
-    model.load_weights(folder / name / "ham" / "best.weights.h5")
-    return rows, model.get_weights()
+    return Eager
 
 
 class Undrawn(ExplainerTrainer):
@@ -168,92 +111,111 @@ class Undrawn(ExplainerTrainer):
         pass
 
 
-def train_explainer(folder, name, tables, strategy):
-    """Rows of the history, and weights, after a step of the last phase."""
-    described = NetworkConfig("explainer", ("a", "b"), (16, 16))
-    rates = {"classifier_rate": (0.05, 0, 0.05), "explainer_rate": (0, 0.1, 0.1)}
-    options = {"decay": "none", "augmentation": "none", "accuracy_drop": 1.0}
-    config = ExplainerTraining(epochs=1, batch_size=2, **rates, **options)
-    last = unittest.mock.PropertyMock(return_value=config.phases[2:])
-    phases = unittest.mock.patch.object(ExplainerTraining, "phases", last)
-    record = dataclasses.replace(families.get("explainer"), build=explaining)
-    run = Run(folder / name / "explainer", {})
-    with phases, families.registered(record), run, seeded(0):
-        rows = Undrawn(run, tables, described, config, strategy=strategy).train()
-    model = explaining((16, 16, 3), 2)
-    model.load_weights(folder / name / "explainer" / "best.weights.h5")
-    return rows, model.get_weights()
+class LastPhase(ExplainerTraining):
+    """A training of the last phase alone."""
+
+    @property
+    def phases(self):
+        return super().phases[2:]
 
 
-def difference(first, second):
-    """The largest one, of any of the values, relative to 1 or the value."""
-    return max(
-        float(np.max(np.abs(a - b) / np.maximum(1, np.abs(b))))
-        for a, b in zip(first, second, strict=True)
-    )
+def train(trainer, folder, described, config, tables, strategy=None):
+    """Return the rows of the history, and the weights and thresholds of the run."""
+    builds = {"pylon": small, "ham": attentive, "explainer": explaining}
+    family = families.get(described.family)
+    build = builds.get(described.family, family.build)
+    registered = families.registered(dataclasses.replace(family, build=build))
+    run = Run(folder, {"network": vars(described)})
+    with registered, run, seeded(0):
+        rows = trainer(run, tables, described, config, strategy=strategy).train()
+        thresholds = np.array(run.config["network"]["thresholds"])
+    layers_of_file = read_arrays(folder / "best.weights.h5").values()
+    return rows, [*(a for layer in layers_of_file for a in layer.values()), thresholds]
 
 
 def values(rows):
     return [v for row in rows for k, v in sorted(row.items()) if k != "seconds"]
 
 
+def difference(first, second):
+    """Return the largest difference of any values, relative to 1 or the value."""
+    return max(
+        float(np.max(np.abs(a - b) / np.maximum(1, np.abs(b))))
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def differences(single, double, name=""):
+    """Return how much the rows and the weights of two runs differ."""
+    return {
+        f"history{name}": difference(values(single[0]), values(double[0])),
+        f"weights{name}": difference(single[1], double[1]),
+    }
+
+
+SGD = {"epochs": 1, "batch_size": 2, "optimizer": "sgd", "learning_rate": 0.05}
+SGD["augmentation"] = "none"
+
+
 def compare(folder, strategy):
-    """How much HRCAM's models and a network of maps differ."""
+    """Compare HRCAM's models and a network of maps."""
     # Two equal images: the batch statistics of a replica are those of the batch.
     equal = {"train": table(folder, [1, 1]), "val": table(folder, [2, 2])}
+    half, full = (network(name, options=OPTIONS) for name in ("half", "full"))
+    hrcam = []
     # The graphs of HRCAM's many variables take long; HAM and the maps have theirs.
-    with unittest.mock.patch.object(keras.Model, "compile", eagerly):
-        single = train(folder, "one", equal, None)
-        double = train(folder, "two", equal, strategy)
+    for name, devices in (("one", None), ("two", strategy)):
+        runs, config = folder / name, HrcamTraining(**SGD)
+        rows, weights = train(
+            eagerly(HalfTrainer), runs / "half", half, config, equal, devices
+        )
+        config = FullTraining(**SGD, align_weight=0.5, half=str(runs / "half"))
+        more, expansion = train(
+            eagerly(FullTrainer), runs / "full", full, config, equal, devices
+        )
+        hrcam.append((rows + more, weights + expansion))
     # ... and other labels: the replicas' gradients differ.
     equal["train"] = table(folder, [1, 1], np.array([[1, 0], [1, 1]]))
     equal["val"] = table(folder, [1, 1], np.eye(2))
-    with unittest.mock.patch.object(keras.Model, "compile", eagerly):
-        one_of_maps = train_networks_of_maps(folder, "one", equal, None)
-    two_of_maps = train_networks_of_maps(folder, "two", equal, strategy)
-    return {
-        "history": difference(values(single[0]), values(double[0])),
-        "weights": difference(single[1], double[1]),
-        "history of maps": difference(values(one_of_maps[0]), values(two_of_maps[0])),
-        "weights of maps": difference(one_of_maps[1], two_of_maps[1]),
-    }
+    pylon, config = network("pylon", 32, multi_label=True), MapTraining(**SGD)
+    single = train(eagerly(MapTrainer), folder / "maps1", pylon, config, equal)
+    double = train(MapTrainer, folder / "maps2", pylon, config, equal, strategy)
+    return differences(*hrcam) | differences(single, double, " of maps")
 
 
 def compare_ham(folder, strategy):
-    """How much HAM differs."""
+    """Compare HAM after two steps; the last has one image."""
     # Other images, labels and boxes on every replica, for statistics are of them all.
     labels = np.array([[1, 0], [1, 1], [0, 0]])
     boxes = [[0, 2, 3, 8, 9, 0], [1, 1, 1, 6, 6, 1]]
-    different = {
+    tables = {
         "train": table(folder, [3, 4, 5], labels, boxes[:1]),
         "val": table(folder, [6, 7], labels[:2], boxes),
     }
-    with unittest.mock.patch.object(keras.Model, "compile", eagerly):
-        one_of_ham = train_ham(folder, "one", different, None)
-    two_of_ham = train_ham(folder, "two", different, strategy)
-    return {
-        "history": difference(values(one_of_ham[0]), values(two_of_ham[0])),
-        "weights": difference(one_of_ham[1], two_of_ham[1]),
-        "terms": one_of_ham[0][0],
-    }
+    weights = {"bounding_weight": 0.3, "union_weight": 0.3, "abnormality_weight": 1.0}
+    config = HamTraining(**SGD, weight_decay=0.0, **weights)
+    ham = network("ham", multi_label=True)
+    single = train(eagerly(HamTrainer), folder / "one", ham, config, tables)
+    double = train(HamTrainer, folder / "two", ham, config, tables, strategy)
+    return {**differences(single, double), "terms": single[0][0]}
 
 
 def compare_explainer(folder, strategy):
-    """How much the explainer-classifier differs."""
+    """Compare the explainer-classifier after a step of the last phase."""
     # Equal images, as above; other labels, and a box on one of them.
     labels, boxes = np.eye(2), [[0, 2, 3, 8, 9, 0]]
     tables = {
         "train": table(folder, [1, 1], labels, boxes),
         "val": table(folder, [2, 2, 4], labels[[0, 1, 1]], boxes),
     }
-    with unittest.mock.patch.object(keras.Model, "compile", eagerly):
-        single = train_explainer(folder, "one", tables, None)
-        double = train_explainer(folder, "two", tables, strategy)
-    return {
-        "history of explainer": difference(values(single[0]), values(double[0])),
-        "weights of explainer": difference(single[1], double[1]),
-        "row of explainer": single[0][0],
-    }
+    rates = {"classifier_rate": (0.05, 0, 0.05), "explainer_rate": (0, 0.1, 0.1)}
+    options = {"decay": "none", "augmentation": "none", "accuracy_drop": 1.0}
+    config = LastPhase(epochs=1, batch_size=2, **rates, **options)
+    explainer, trainer = network("explainer"), eagerly(Undrawn)
+    single = train(trainer, folder / "one", explainer, config, tables)
+    double = train(trainer, folder / "two", explainer, config, tables, strategy)
+    row = {"row of explainer": single[0][0]}
+    return differences(single, double, " of explainer") | row
 
 
 def main(folder, names):
