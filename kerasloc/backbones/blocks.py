@@ -200,27 +200,36 @@ def head(
     )
 
 
+def kernel_shapes(arrays: Arrays) -> dict[str, Any]:
+    """Return the shapes of kernels by layer: (rows, cols, in, out), or (in, out)."""
+    shapes: dict[str, Any] = {}
+    for name, values in arrays.items():
+        kernels = [a.shape for a in values.values() if a.ndim in (2, 4)]
+        shapes |= {name: kernels[0]} if kernels else {}
+    return shapes
+
+
+def description(classes: int, channels: int, options: Mapping) -> dict[str, Any]:
+    """Return ``class_names`` (numbered), ``channels`` and ``options`` of a network."""
+    names = [f"class {index}" for index in range(classes)]
+    return {"class_names": names, "channels": channels, "options": dict(options)}
+
+
 def describe(
-    arrays: Arrays, last: str, options_of: Callable[[dict[str, Any]], dict[str, Any]]
+    arrays: Arrays, options_of: Callable[[dict], dict], last: str = HEAD
 ) -> dict[str, Any]:
-    """Describe the network of weights by the shapes of its kernels.
+    """Describe the network of weights by :func:`kernel_shapes`.
 
     Args:
         arrays: Arrays by layer and variable.
+        options_of: Function from kernel shapes by layer name to the options of the
+            builder; a missing layer is a KeyError.
         last: Name of the layer that outputs the maps.
-        options_of: Function from kernel shapes (rows, cols, in, out) or, for a Dense
-            layer, (in, out), by layer name to the options of the builder; a missing
-            layer is a KeyError.
 
     Returns:
-        ``class_names`` (numbered), ``channels`` and ``options``; empty if the layers
-        are not those of the family.
+        :func:`description`; empty if the layers are not those of the family.
     """
-    kernels = {
-        name: next(a.shape for a in values.values() if a.ndim in (2, 4))
-        for name, values in arrays.items()
-        if any(a.ndim in (2, 4) for a in values.values())
-    }
+    kernels = kernel_shapes(arrays)
     encoder = resnet.describe(kernels)
     if not encoder or last not in kernels:
         return {}
@@ -228,11 +237,8 @@ def describe(
         options = options_of(kernels)
     except KeyError:
         return {}
-    return {
-        "class_names": [f"class {index}" for index in range(kernels[last][-1])],
-        "channels": encoder["channels"],
-        "options": {"backbone": encoder["backbone"], **options},
-    }
+    options = {"backbone": encoder["backbone"], **options}
+    return description(kernels[last][-1], encoder["channels"], options)
 
 
 def max_pooled(

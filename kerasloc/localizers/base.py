@@ -4,11 +4,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
 from kerasloc import boxes as box_tools
 from kerasloc.checks import as_images, class_index, class_indices
+from kerasloc.configs import NetworkConfig
 from kerasloc.localizers.classifier import Classifier
 from kerasloc.maps import min_max, resize_maps
 
@@ -28,13 +30,11 @@ class Localizer(Classifier):
             PyTorch file. None with ``num_classes``: an untrained network; None alone:
             the newest run in ``results/``.
         num_classes: Number of classes; read from the weights by default.
-        im_size: Image size in pixels, a number or (rows, cols); read from the run
-            folder by default.
+        im_size: Image size in pixels, a number or (rows, cols); the run's by default.
         channels: Number of channels of the images; read from the weights by default.
         class_names: Names of the classes in the order of the logits.
         multi_label: Whether an image has any number of classes, or exactly one.
-        thresholds: Probability above which a class is predicted, one for all (0.5) or
-            one per class; multi-label only.
+        thresholds: Probability above which a class is predicted, one or per class.
         mean: Mean of the images, one for all channels or one each; subtracted.
         std: Standard deviation of the images, likewise; images are divided by it.
         **options: Options of the family's network, as in the signature.
@@ -58,6 +58,15 @@ class Localizer(Classifier):
     """
 
     cam_layer: str | None = None  # layer of kerasloc.cam; None: the last
+    map_output = "maps"  # output of the network that raw maps are made of
+
+    def _hold(self, model: keras.Model, config: NetworkConfig) -> None:
+        super()._hold(model, config)
+        self._map_outputs = self._only(self.map_output)
+
+    def _only(self, name: str) -> keras.Model:
+        """Return the network without the outputs of other names."""
+        return keras.Model(self.model.input, {name: self.model.output[name]})
 
     def maps(
         self, x: npt.ArrayLike, classes: Classes = None, *, squeeze: bool = True
@@ -69,13 +78,33 @@ class Localizer(Classifier):
             classes: One class, index or name (no last axis), several, or None for all.
             squeeze: Whether one image loses its axis.
         """
-        raise NotImplementedError
+        images, single = as_images(x, self.config.input_shape)
+        maps = self.maps_of(self._run(self._map_outputs, images), classes)
+        return maps[0] if single and squeeze else maps
 
     def generate_cams(
         self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
     ) -> tuple:
-        """Compute ``(high, low, preds)`` in one forward pass; see the families."""
+        """Compute ``(high, low, preds)`` in one forward pass.
+
+        Args:
+            x: Images.
+            custom_class: Index or name, or one per image; the predicted by default.
+            squeeze: Whether one image returns 2-D maps and its prediction.
+        """
         raise NotImplementedError
+
+    def high_res_cam(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute the first map of :meth:`generate_cams`, (n, rows, cols)."""
+        return self.generate_cams(x, custom_class, squeeze=squeeze)[0]
+
+    def low_res_cam(
+        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
+    ) -> np.ndarray:
+        """Compute the second map of :meth:`generate_cams`, (n, rows, cols)."""
+        return self.generate_cams(x, custom_class, squeeze=squeeze)[1]
 
     def heatmaps(
         self,
@@ -87,16 +116,9 @@ class Localizer(Classifier):
     ) -> np.ndarray:
         """Compute heat maps in [0, 1] at the image's size.
 
-        Args:
-            x: Images.
-            classes: One class, index or name (no last axis), several, or None for all.
-            size: (rows, cols) of the heat maps in pixels; the image's by default.
-            squeeze: Whether one image loses its axis.
-
-        Returns:
-            Array (n, rows, cols, classes), without the last axis for one class. Where
-            maps are pooled to logits it is the probability at every pixel; HRCAM's maps
-            are scaled by their own minimum and maximum, a flat one to 0.
+        Arguments and shapes as for :meth:`maps`; ``size`` is (rows, cols) in pixels.
+        Where maps are pooled to logits the heat is the probability at every pixel;
+        HRCAM's maps are scaled by their minimum and maximum, a flat one to 0.
         """
         heat = self._as_heatmaps(self._maps_to_show(x, classes), size)
         return heat[0] if len(heat) == 1 and squeeze else heat
@@ -104,13 +126,8 @@ class Localizer(Classifier):
     def forward(self, x: npt.ArrayLike) -> dict[str, np.ndarray]:
         """Compute all outputs of the network in one forward pass.
 
-        :meth:`maps_of` and :meth:`heatmaps_of` take maps out of them.
-
-        Args:
-            x: Images.
-
-        Returns:
-            The network's outputs by name, and ``probabilities`` (n, classes).
+        By name, with ``probabilities`` (n, classes); :meth:`maps_of` and
+        :meth:`heatmaps_of` take maps out of them.
         """
         images, _ = as_images(x, self.config.input_shape)
         outputs = self._run(self.model, images)
@@ -119,23 +136,13 @@ class Localizer(Classifier):
     def maps_of(
         self, outputs: Mapping[str, np.ndarray], classes: Classes = None
     ) -> np.ndarray:
-        """Return the raw maps in the outputs of :meth:`forward`, as :meth:`maps` does.
-
-        Args:
-            outputs: Outputs of the network.
-            classes: One class, index or name (no last axis), several, or None for all.
-        """
+        """Return the raw maps in the outputs of :meth:`forward`; see :meth:`maps`."""
         return outputs["maps"][..., self._columns(classes)]
 
     def heatmaps_of(
         self, outputs: Mapping[str, np.ndarray], classes: Classes = None
     ) -> np.ndarray:
-        """Return the heat maps in the outputs of :meth:`forward`; see :meth:`heatmaps`.
-
-        Args:
-            outputs: Outputs of the network.
-            classes: One class, index or name (no last axis), several, or None for all.
-        """
+        """Return the heat maps in the outputs of :meth:`forward`."""
         return self._as_heatmaps(self._maps_to_show_of(outputs, classes))
 
     def _as_heatmaps(
@@ -165,8 +172,7 @@ class Localizer(Classifier):
         Args:
             x: Images.
             threshold: Heat above which a pixel is hot, in [0, 1].
-            custom_class: Index or name, or one per image; the predicted class by
-                default.
+            custom_class: Index or name, or one per image; the predicted by default.
             squeeze: Whether one image returns its array alone.
 
         Returns:
@@ -192,13 +198,9 @@ class Localizer(Classifier):
 
         Args:
             x: Images.
-            custom_class: Index or name, or one per image; the predicted class by
-                default.
-            squeeze: Whether one image returns its dict alone.
+            custom_class: Index or name, or one per image; the predicted by default.
+            squeeze: Whether one image returns its dict of all steps alone.
             **options: Options of :func:`kerasloc.postprocess.pipeline`.
-
-        Returns:
-            A dict of every step for one image, a list of them for several.
         """
         from kerasloc.postprocess import pipeline
 
@@ -216,7 +218,6 @@ class Localizer(Classifier):
         return self.maps(x, classes, squeeze=False)
 
     def _maps_to_show_of(self, outputs, classes: Classes) -> np.ndarray:
-        """Return the maps that heat maps are made of, (n, rows, cols[, classes])."""
         return self.maps_of(outputs, classes)
 
     def _chosen_maps(self, images, classes) -> tuple[np.ndarray, np.ndarray]:
@@ -265,8 +266,6 @@ def _warn_flat(heat: np.ndarray, channels: int) -> None:
 def _scored(heat: np.ndarray, threshold: float, index: int) -> np.ndarray:
     """Return the rows x, y, w, h, class, score of one heat map."""
     regions = box_tools.from_mask(heat > threshold)
-    scores = [
-        heat[int(y) : int(y + h), int(x) : int(x + w)].mean() for x, y, w, h in regions
-    ]
-    tail = np.stack([np.full(len(regions), float(index)), np.array(scores)], axis=1)
-    return np.concatenate([regions, tail], axis=1)
+    corners = regions.astype(int)
+    scores = [heat[y : y + h, x : x + w].mean() for x, y, w, h in corners]
+    return np.column_stack([regions, np.full(len(regions), index), scores])

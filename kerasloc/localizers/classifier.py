@@ -47,10 +47,6 @@ class Classifier:
     """A network with named outputs that classifies images.
 
     Arguments, attributes and errors as for :class:`~kerasloc.localizers.Localizer`.
-
-    Attributes:
-        model: The bare network: normalized images in, named outputs out.
-        config: Description of the network.
     """
 
     __signature__ = _Signature()
@@ -103,13 +99,9 @@ class Classifier:
         return cls(folder_or_weights)
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:
-        """Save weights and description in a folder for ``kerasloc.load``.
+        """Save weights and description for ``kerasloc.load``; returns the folder.
 
-        Args:
-            folder: Folder, made when absent; its weights and description are replaced.
-
-        Returns:
-            The folder.
+        The folder is made when absent; weights and description in it are replaced.
         """
         folder = pathlib.Path(folder)
         runs.save_weights(self.model, folder / runs.SAVED_WEIGHTS)
@@ -123,8 +115,8 @@ class Classifier:
         can be saved and loaded; it is not for training.
 
         Args:
-            precision: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``; None keeps
-                it. Half precision moves results by about a percent.
+            precision: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``, which move
+                results by about a percent; None keeps it.
         """
         model = self.model if precision is None else self._in_precision(precision)
         model = model if self.config.folded else fold(model)
@@ -175,7 +167,7 @@ class Classifier:
         """Predict the indices of the ``n`` likeliest classes, best first.
 
         Raises:
-            ValueError: If there are fewer than ``n`` classes, or ``n`` is below 1.
+            ValueError: If ``n`` is not from 1 to the number of classes.
         """
         if not 1 <= n <= self.config.num_classes:
             raise ValueError(
@@ -186,28 +178,20 @@ class Classifier:
         return order[..., :n]
 
     def prepare(self, x: npt.ArrayLike) -> np.ndarray:
-        """Check and normalize images for :attr:`model`; always a batch.
-
-        Args:
-            x: Images, or one.
-        """
+        """Check and normalize images for :attr:`model`; always a batch."""
         images, _ = as_images(x, self.config.input_shape)
         return self._normalized(images)
 
     def _normalized(self, images: np.ndarray) -> np.ndarray:
-        mean, std = (
-            np.array(v, np.float32) for v in (self.config.mean, self.config.std)
-        )
-        return (images - mean) / std
+        mean = np.array(self.config.mean, np.float32)
+        return (images - mean) / np.array(self.config.std, np.float32)
 
     def _run(self, model: keras.Model, images: np.ndarray, *inputs) -> Any:
         """Compute the outputs of a model for checked images in [0, 1]."""
         return run(model, self._normalized(images), *inputs)
 
     def _probabilities(self, logits: np.ndarray) -> np.ndarray:
-        if self.config.multi_label:
-            return expit(logits)
-        return softmax(logits, axis=-1)
+        return expit(logits) if self.config.multi_label else softmax(logits, axis=-1)
 
     def _decide(self, logits: np.ndarray) -> np.ndarray | int:
         if self.config.multi_label:

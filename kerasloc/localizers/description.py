@@ -17,19 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Overrides:
-    """Arguments of a wrapper; None where the weights or the defaults decide.
-
-    Attributes:
-        num_classes: Number of classes.
-        im_size: Image size in pixels, a number or (rows, cols).
-        channels: Number of channels of the images.
-        class_names: Names of the classes in the order of the logits.
-        multi_label: Whether an image has any number of classes.
-        thresholds: Probability above which a class is predicted, one or per class.
-        mean: Mean of the images, one or per channel.
-        std: Standard deviation of the images, one or per channel.
-        options: Keyword arguments of the family's builder.
-    """
+    """Arguments of a :class:`~kerasloc.localizers.Localizer`; None: not overridden."""
 
     num_classes: int | None = None
     im_size: int | Sequence[int] | None = None
@@ -61,9 +49,7 @@ def describe_network(
     Raises:
         ValueError: If names and number of classes differ.
     """
-    names = overrides.class_names
-    count = overrides.num_classes
-    count = len(names) if count is None and names is not None else count
+    names, count = overrides.class_names, overrides.num_classes
     if names is None:
         names = stored.get("class_names")
         if names is None or (count is not None and len(names) != count):

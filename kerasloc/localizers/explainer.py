@@ -5,7 +5,6 @@ Reference:
     approach, Pattern Recognition Letters 133, 2020.
 """
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -33,38 +32,16 @@ class ExplainerClassifier(Localizer):
 
     family = "explainer"
     outputs = frozenset({"logits", "explanation"})
+    map_output = "explanation"
 
     def _hold(self, model, config):
         super()._hold(model, config)
-        self._explainer = keras.Model(model.input, model.output["explanation"])
         self.cam_layer = explainer.deepest(model)
         self._deepest = model.get_layer(self.cam_layer).output
 
     def explanations(self, x: npt.ArrayLike, *, squeeze: bool = True) -> np.ndarray:
-        """Compute explanations in [0, 1] at the image's size, (n, rows, cols).
-
-        Args:
-            x: Images.
-            squeeze: Whether one image loses its axis.
-        """
-        images, single = as_images(x, self.config.input_shape)
-        explanations = self._run(self._explainer, images)[..., 0]
-        return explanations[0] if single and squeeze else explanations
-
-    def maps(
-        self, x: npt.ArrayLike, classes: Classes = None, *, squeeze: bool = True
-    ) -> np.ndarray:
-        """Repeat the explanation for every class, (n, rows, cols, classes).
-
-        Args:
-            x: Images.
-            classes: One class, index or name (no last axis), several, or None for all.
-            squeeze: Whether one image loses its axis.
-        """
-        images, single = as_images(x, self.config.input_shape)
-        outputs = {"explanation": self._run(self._explainer, images)}
-        maps = self.maps_of(outputs, classes)
-        return maps[0] if single and squeeze else maps
+        """Compute explanations in [0, 1] at the image's size, (n, rows, cols)."""
+        return self.maps(x, 0, squeeze=squeeze)
 
     def maps_of(self, outputs, classes=None):
         """Repeat the explanation in the outputs of ``forward`` for every class."""
@@ -74,37 +51,13 @@ class ExplainerClassifier(Localizer):
             return explanations[..., 0]
         return np.repeat(explanations, len(columns), axis=-1)
 
-    def high_res_cam(
-        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
-    ) -> np.ndarray:
-        """Compute explanations (n, rows, cols) in [0, 1] at the image's size.
-
-        Args:
-            x: Images.
-            custom_class: Index or name, or one per image; makes no difference.
-            squeeze: Whether one image loses its axis.
-        """
-        return self.generate_cams(x, custom_class, squeeze=squeeze)[0]
-
-    def low_res_cam(
-        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
-    ) -> np.ndarray:
-        """Compute the explanation that multiplies the deepest features."""
-        return self.generate_cams(x, custom_class, squeeze=squeeze)[1]
-
     def generate_cams(
         self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
-        """Compute ``(high, low, preds)`` in one forward pass.
+        """Compute ``(high, low, preds)`` in one forward pass; see :meth:`predict`.
 
-        Args:
-            x: Images.
-            custom_class: Index or name, or one per image; makes no difference.
-            squeeze: Whether one image returns 2-D maps and an int.
-
-        Returns:
-            The explanation, the same average-pooled to the size of the deepest
-            features, and the result of :meth:`predict`.
+        ``high`` is the explanation whatever the class, ``low`` the same average-pooled
+        to the size of the deepest features.
         """
         images, single = as_images(x, self.config.input_shape)
         self._classes(custom_class, len(images))
@@ -122,14 +75,7 @@ class ExplainerClassifier(Localizer):
     ) -> np.ndarray:
         """Compute Grad-CAM of the classifier's deepest features, (n, rows, cols).
 
-        Args:
-            x: Images.
-            custom_class: Index or name, or one per image; the predicted class by
-                default.
-            squeeze: Whether one image loses its axis.
-
-        Returns:
-            Raw maps, not below 0, without a scale.
+        Not below 0, unscaled; arguments as for :meth:`generate_cams`.
         """
         images, single = as_images(x, self.config.input_shape)
         classes = self._classes(custom_class, len(images))
@@ -137,8 +83,7 @@ class ExplainerClassifier(Localizer):
         maps = np.maximum(maps, 0)
         return maps[0] if single and squeeze else maps
 
-    def _heat(self, maps, size):
-        """Resize: explanations are heat maps already."""
+    def _heat(self, maps, size):  # explanations are heat maps already
         return resize_maps(maps, size)
 
     def _chosen_maps(self, images, classes):

@@ -8,7 +8,6 @@ Reference:
 
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
@@ -36,7 +35,7 @@ class HAM(MapLocalizer):
 
     family = "ham"
     outputs = frozenset(
-        f"{prefix}{name}"
+        prefix + name
         for prefix in ("", "abnormality_")
         for name in ("logits", "maps", "refined_maps")
     )
@@ -44,25 +43,18 @@ class HAM(MapLocalizer):
 
     def _hold(self, model, config):
         super()._hold(model, config)
-        self._outputs = {
-            name: keras.Model(model.input, model.output[name]) for name in self.outputs
-        }
+        self._models = {name: self._only(name) for name in self.outputs}
 
     def refined_maps(
         self, x: npt.ArrayLike, classes: Classes = None, *, squeeze: bool = True
     ) -> np.ndarray:
-        """Compute soft masks in [0, 1] at the image's size, (n, rows, cols, classes).
-
-        Args:
-            x: Images.
-            classes: One class, index or name (no last axis), several, or None for all.
-            squeeze: Whether one image loses its axis.
-        """
-        return self._class_maps(self._outputs["refined_maps"], x, classes, squeeze)
+        """Compute soft masks in [0, 1] at the image's size; see :meth:`maps`."""
+        masks = self._output("refined_maps", x, squeeze)
+        return masks[..., self._columns(classes)]
 
     def abnormality_maps(self, x: npt.ArrayLike, *, squeeze: bool = True) -> np.ndarray:
         """Compute the raw attention of "any class", (n, rows, cols), features' size."""
-        return self._abnormality("maps", x, squeeze)
+        return self._output("abnormality_maps", x, squeeze)[..., 0]
 
     def abnormality_heatmaps(
         self,
@@ -71,14 +63,8 @@ class HAM(MapLocalizer):
         *,
         squeeze: bool = True,
     ) -> np.ndarray:
-        """Compute the soft mask of "any class" in [0, 1], (n, rows, cols).
-
-        Args:
-            x: Images.
-            size: (rows, cols) of the masks in pixels; the image's by default.
-            squeeze: Whether one image loses its axis.
-        """
-        heat = self._abnormality("refined_maps", x, squeeze=False)
+        """Compute the soft mask of "any class"; see :meth:`heatmaps`."""
+        heat = self._output("abnormality_refined_maps", x, squeeze=False)[..., 0]
         heat = self._heat(heat, self.config.im_size if size is None else tuple(size))
         return heat[0] if len(heat) == 1 and squeeze else heat
 
@@ -86,14 +72,13 @@ class HAM(MapLocalizer):
         self, x: npt.ArrayLike, *, squeeze: bool = True
     ) -> np.ndarray | float:
         """Compute the probability of "any class", (n,); a number for one image."""
-        images, single = as_images(x, self.config.input_shape)
-        logits = self._run(self._outputs["abnormality_logits"], images)[:, 0]
-        probabilities = expit(logits)
-        return float(probabilities[0]) if single and squeeze else probabilities
+        probabilities = expit(self._output("abnormality_logits", x, squeeze)[..., 0])
+        return probabilities if probabilities.ndim else float(probabilities)
 
-    def _abnormality(self, name: str, x, squeeze: bool) -> np.ndarray:
-        model = self._outputs[f"abnormality_{name}"]
-        return self._class_maps(model, x, None, squeeze)[..., 0]
+    def _output(self, name: str, x, squeeze: bool) -> np.ndarray:
+        images, single = as_images(x, self.config.input_shape)
+        output = self._run(self._models[name], images)[name]
+        return output[0] if single and squeeze else output
 
     def _maps_to_show(self, x, classes):
         return self.refined_maps(x, classes, squeeze=False)
@@ -101,12 +86,10 @@ class HAM(MapLocalizer):
     def _maps_to_show_of(self, outputs, classes):
         return outputs["refined_maps"][..., self._columns(classes)]
 
-    def _heat(self, maps, size):
-        """Resize: soft masks are heat maps already."""
+    def _heat(self, maps, size):  # soft masks are heat maps already
         return resize_maps(maps, size)
 
-    def _relative_heat(self, maps, size):
-        return self._heat(maps, size)
+    _relative_heat = _heat
 
     def _chosen_maps(self, images, classes):
         high, _, logits = self._high_low_logits(images, classes)

@@ -18,10 +18,7 @@ from kerasloc.models import hrcam
 
 
 class _ClassActivation(Localizer):
-    """Wrapper whose maps are features weighed by the classifier.
-
-    ``maps`` are those of the finest features.
-    """
+    """Wrapper whose maps are the finest features weighed by the classifier."""
 
     features: tuple[str, ...]
 
@@ -34,30 +31,13 @@ class _ClassActivation(Localizer):
             name: ChosenClassMap(classifier)(outputs[name], outputs["logits"], choice)
             for name in self.features
         }
-        self._cams = keras.Model(
-            [self.model.input, choice], {"logits": outputs["logits"], **maps}
-        )
-        self._fine = keras.Model(self.model.input, outputs[self.features[-1]])
-
-    def maps(
-        self, x: npt.ArrayLike, classes: Classes = None, *, squeeze: bool = True
-    ) -> np.ndarray:
-        """Compute raw maps at the network's own size, (n, rows, cols, classes).
-
-        Args:
-            x: Images.
-            classes: One class, index or name (no last axis), several, or None for all.
-            squeeze: Whether one image loses its axis.
-        """
-        images, single = as_images(x, self.config.input_shape)
-        features = {self.features[-1]: self._run(self._fine, images)}
-        maps = self.maps_of(features, classes)
-        return maps[0] if single and squeeze else maps
+        outputs = {"logits": outputs["logits"], **maps}
+        self._cams = keras.Model([self.model.input, choice], outputs)
 
     def maps_of(self, outputs, classes=None):
         """Weigh the finest features in the outputs of ``forward`` by the classifier."""
         kernel, _ = self.model.get_layer(hrcam.CLASSIFIER).get_weights()
-        return outputs[self.features[-1]] @ kernel[:, self._columns(classes)]
+        return outputs[self.map_output] @ kernel[:, self._columns(classes)]
 
     def _all(self, x, custom_class: Classes, squeeze: bool) -> dict[str, Any]:
         """Compute CAMs by feature name and predictions in one forward pass."""
@@ -82,11 +62,7 @@ class _ClassActivation(Localizer):
     ) -> np.ndarray:
         """Compute maps of a sixteenth of the image's size, (n, rows / 16, cols / 16).
 
-        Args:
-            x: Images.
-            custom_class: Index or name, or one per image; the predicted class by
-                default.
-            squeeze: Whether one image loses its axis.
+        Without ``custom_class``, an index or name or one per image, of the predicted.
         """
         return self._all(x, custom_class, squeeze)["low_features"]
 
@@ -106,6 +82,7 @@ class HalfModel(_ClassActivation):
 
     family = "half"
     features = ("low_features",)
+    map_output = "low_features"
     outputs = frozenset({"logits", "low_features"})
 
     def cam(
@@ -124,11 +101,7 @@ class HalfModel(_ClassActivation):
     def high_res_cam(
         self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
     ) -> NoReturn:
-        """Raise: the half model has no high-resolution map.
-
-        Raises:
-            ValueError: Always; FullModel has such maps.
-        """
+        """Raise a ValueError: the half model has no high-resolution map."""
         raise ValueError(_NO_HIGH)
 
     def refine(
@@ -139,11 +112,7 @@ class HalfModel(_ClassActivation):
         squeeze: bool = True,
         **options: Any,
     ) -> NoReturn:
-        """Raise: refinement needs a high-resolution map.
-
-        Raises:
-            ValueError: Always; FullModel refines.
-        """
+        """Raise a ValueError: refinement needs a high-resolution map."""
         raise ValueError(_NO_HIGH)
 
 
@@ -163,25 +132,13 @@ class FullModel(_ClassActivation):
 
     family = "full"
     features = ("low_features", "high_features")
+    map_output = "high_features"
     outputs = frozenset({"logits", "low_features", "high_features", "reconstruction"})
-
-    def high_res_cam(
-        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
-    ) -> np.ndarray:
-        """Compute maps of the image's size, (n, rows, cols); see `low_res_cam`."""
-        return self._all(x, custom_class, squeeze)["high_features"]
 
     def generate_cams(
         self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
-        """Compute ``(high, low, preds)`` in one forward pass.
-
-        Args:
-            x: Images.
-            custom_class: Index or name, or one per image; the predicted class by
-                default.
-            squeeze: Whether one image returns 2-D maps and an int.
-        """
+        """Compute ``(high, low, preds)`` in one forward pass; high at image size."""
         results = self._all(x, custom_class, squeeze)
         return results["high_features"], results["low_features"], results["preds"]
 

@@ -33,9 +33,8 @@ def load_network(
 
     Args:
         wrapper: Class of the wrapper.
-        source: A run folder, a `.keras`, `.weights.h5`, legacy `.h5` or PyTorch file,
-            ``imagenet``, or None.
-        overrides: Arguments of the wrapper.
+        source: Argument ``weights`` of the wrapper.
+        overrides: Other arguments of the wrapper.
 
     Raises:
         ValueError: If the source is missing, of another family or does not match.
@@ -108,14 +107,10 @@ def load_wrapper(path: str | pathlib.Path, family: str | None = None) -> "Locali
 def newest_run(
     family: str, results_dir: str | pathlib.Path = "results"
 ) -> pathlib.Path:
-    """Return the newest run folder of a family.
-
-    Args:
-        family: Name of the family.
-        results_dir: Folder of the runs.
+    """Return the newest run folder of a family in a folder of runs.
 
     Raises:
-        ValueError: If there is none; the message names the commands that make one.
+        ValueError: If no run exists; the message names the commands that make one.
     """
     hint = f"Run {_commands(family)}, or use --weights."
     return runs.newest_run(family, results_dir, hint=hint)

@@ -7,7 +7,6 @@ Reference:
 
 from collections.abc import Mapping
 
-import keras
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
@@ -42,57 +41,27 @@ class MapLocalizer(Localizer):
     default_multi_label = True
     cam_layer = STAGES[-1]
 
-    def _hold(self, model, config):
-        super()._hold(model, config)
-        self._maps = keras.Model(model.input, model.output["maps"])
-        self._cut = None  # at the layer of Grad-CAM, when first needed
-
-    def maps(
-        self, x: npt.ArrayLike, classes: Classes = None, *, squeeze: bool = True
-    ) -> np.ndarray:
-        """Compute raw maps at the network's own size, (n, rows, cols, classes).
-
-        Args:
-            x: Images.
-            classes: One class, index or name (no last axis), several, or None for all.
-            squeeze: Whether one image loses its axis.
-        """
-        return self._class_maps(self._maps, x, classes, squeeze)
+    _cut = None  # at the layer of Grad-CAM, when first needed
 
     def high_res_cam(
         self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
     ) -> np.ndarray:
         """Compute the raw map of one class per image, (n, rows, cols), network's size.
 
-        Args:
-            x: Images.
-            custom_class: Index or name, or one per image; the likeliest by default.
-            squeeze: Whether one image loses its axis.
+        Without ``custom_class``, an index or name or one per image, of the likeliest.
         """
         images, single = as_images(x, self.config.input_shape)
         classes = self._classes(custom_class, len(images))
         maps, _ = self._chosen_maps(images, classes)
         return maps[0] if single and squeeze else maps
 
-    def low_res_cam(
-        self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
-    ) -> np.ndarray:
-        """Compute Grad-CAM of the deepest features, (n, rows / 32, cols / 32)."""
-        return self.generate_cams(x, custom_class, squeeze=squeeze)[1]
-
     def generate_cams(
         self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
-        """Compute ``(high, low, preds)`` in one forward pass.
+        """Compute ``(high, low, preds)`` in one forward pass; see :meth:`predict`.
 
-        Args:
-            x: Images.
-            custom_class: Index or name, or one per image; the likeliest by default.
-            squeeze: Whether one image returns 2-D maps and a row of predictions.
-
-        Returns:
-            The raw map of the class, Grad-CAM of the deepest features for its logit,
-            and the result of :meth:`predict`.
+        ``high`` is the raw map of the class, ``low`` Grad-CAM of the deepest features
+        for its logit, (n, rows / 32, cols / 32).
         """
         images, single = as_images(x, self.config.input_shape)
         classes = self._classes(custom_class, len(images))
@@ -112,23 +81,13 @@ class MapLocalizer(Localizer):
     def _chosen_maps(self, images, classes):
         return of_classes(self._run(self.model, images), classes)
 
-    def _class_maps(self, model, x, classes: Classes, squeeze: bool) -> np.ndarray:
-        """Compute a model's maps of the requested classes."""
-        images, single = as_images(x, self.config.input_shape)
-        maps = self._run(model, images)[..., self._columns(classes)]
-        return maps[0] if single and squeeze else maps
-
     def _high_low_logits(self, images, classes) -> tuple[np.ndarray, ...]:
         """Compute both maps of one class per image, and logits, in batches."""
         if not len(images):
             raise ValueError("Expected at least one image. Received: none.")
         step = images_at_once(images.shape[1:3])
-        batches = [
-            self._high_low_batch(
-                images[start : start + step], classes[start : start + step]
-            )
-            for start in range(0, len(images), step)
-        ]
+        slices = [slice(i, i + step) for i in range(0, len(images), step)]
+        batches = [self._high_low_batch(images[s], classes[s]) for s in slices]
         return tuple(np.concatenate(arrays) for arrays in zip(*batches, strict=True))
 
     def _high_low_batch(self, images, classes) -> tuple[np.ndarray, ...]:
@@ -146,15 +105,12 @@ class MapLocalizer(Localizer):
 def of_classes(
     outputs: Mapping[str, np.ndarray], classes: np.ndarray, name: str = "maps"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Select one map per image.
+    """Select one map per image, (n, rows, cols), from an output; and their classes.
 
     Args:
         outputs: Outputs of a network by name.
         classes: Class index per image, (n,); below 0: the likeliest class.
         name: Name of the output with the maps (n, rows, cols, classes).
-
-    Returns:
-        Maps (n, rows, cols) and their classes (n,).
 
     Example:
         >>> outputs = {"logits": np.array([[0.1, 0.9]]), "maps": np.zeros((1, 4, 4, 2))}

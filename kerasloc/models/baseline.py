@@ -6,6 +6,7 @@ Reference:
     for Discriminative Localization, CVPR 2016.
 """
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -16,10 +17,7 @@ from kerasloc.backbones.blocks import head, start
 from kerasloc.backbones.resnet import resnet
 from kerasloc.models.options import BaselineOptions
 
-POOLINGS = {
-    "max": layers.GlobalMaxPooling2D,
-    "avg": layers.GlobalAveragePooling2D,
-}
+POOLINGS = {"max": layers.GlobalMaxPooling2D, "avg": layers.GlobalAveragePooling2D}
 
 
 def baseline(
@@ -30,11 +28,8 @@ def baseline(
 ) -> keras.Model:
     """Build the network: `logits` and `maps` (n, rows / 32, cols / 32, classes).
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: Number of classes.
-        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
-        pooling: Pooling of a map to its logit: ``max`` or ``avg``.
+    Options as for :class:`~kerasloc.models.options.BaselineOptions`;
+    ``input_shape`` is (rows, cols, channels), both sides multiples of 32.
 
     Raises:
         ValueError: If a size or an option is not allowed.
@@ -46,9 +41,4 @@ def baseline(
     return keras.Model(image, {"logits": logits, "maps": maps}, name="baseline")
 
 
-def describe(arrays: blocks.Arrays) -> dict:
-    """Describe the network of weights, ``pooling`` excepted.
-
-    See :func:`kerasloc.backbones.blocks.describe`.
-    """
-    return blocks.describe(arrays, "out", lambda kernels: {})
+describe = functools.partial(blocks.describe, last="out", options_of=lambda kernels: {})

@@ -5,6 +5,7 @@ Reference:
     Segmentation, ECCV 2018; as PYLON compares with it (iScience 25(3), 2022).
 """
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -12,16 +13,7 @@ import keras
 from keras import layers
 
 from kerasloc.backbones import blocks
-from kerasloc.backbones.blocks import (
-    conv,
-    global_mean,
-    head,
-    max_pooled,
-    norm_relu,
-    resize_like,
-    separable,
-    start,
-)
+from kerasloc.backbones.blocks import conv, norm_relu, resize_like, separable
 from kerasloc.backbones.configs import ResNetConfig
 from kerasloc.backbones.resnet import resnet
 from kerasloc.models.options import DeepLabV3PlusOptions
@@ -46,14 +38,8 @@ def deeplabv3plus(
 ) -> keras.Model:
     """Build the network: `logits` and `maps` (n, rows / 4, cols / 4, classes).
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: Number of classes.
-        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
-        decoder_channels: Number of channels of the decoder.
-        output_stride: Size of the image over that of the deepest features: 16 or 8.
-        atrous_rates: Dilation rates of the atrous pyramid in features.
-        aspp: Atrous pyramid: ``original``, or ``nogap`` without the image-wide branch.
+    Options as for :class:`~kerasloc.models.options.DeepLabV3PlusOptions`;
+    ``input_shape`` is (rows, cols, channels), both sides multiples of 32.
 
     Raises:
         ValueError: If a size or an option is not allowed.
@@ -61,7 +47,7 @@ def deeplabv3plus(
     options = DeepLabV3PlusOptions(
         backbone, decoder_channels, output_stride, tuple(atrous_rates), aspp
     )
-    image = start(input_shape, classes)
+    image = blocks.start(input_shape, classes)
     taps = resnet(image, backbone, ENCODERS[output_stride])
     width = decoder_channels
     x = _pyramid(taps["stage5"], options)  # (n, rows / stride, cols / stride, width)
@@ -70,22 +56,17 @@ def deeplabv3plus(
     skip = norm_relu(skip, "block1_1")
     x = layers.Concatenate(name="decoder_concat")([resize_like(x, skip, "up"), skip])
     x = norm_relu(separable(x, width, 3, "block2_0"), "block2_1")
-    return max_pooled(image, head(x, classes, 1), "deeplabv3plus")
+    return blocks.max_pooled(image, blocks.head(x, classes, 1), "deeplabv3plus")
 
 
-def describe(arrays: blocks.Arrays) -> dict:
-    """Describe the network of weights, stride and rates excepted.
+def _options(kernels):  # stride and rates are not in the shapes
+    width = int(kernels["aspp_0_project_0"][-1])
+    atrous = sum(bool(re.fullmatch(ATROUS, name)) for name in kernels)
+    pooled = f"aspp_0_convs_{atrous + 1}_1" in kernels
+    return {"decoder_channels": width, "aspp": "original" if pooled else "nogap"}
 
-    See :func:`kerasloc.backbones.blocks.describe`.
-    """
 
-    def options(kernels):
-        width = int(kernels["aspp_0_project_0"][-1])
-        far = [name for name in kernels if re.fullmatch(ATROUS, name)]
-        pooled = f"aspp_0_convs_{len(far) + 1}_1" in kernels
-        return {"decoder_channels": width, "aspp": "original" if pooled else "nogap"}
-
-    return blocks.describe(arrays, blocks.HEAD, options)
+describe = functools.partial(blocks.describe, options_of=_options)
 
 
 def _pyramid(x, options: DeepLabV3PlusOptions):
@@ -99,7 +80,8 @@ def _pyramid(x, options: DeepLabV3PlusOptions):
         branches.append(norm_relu(far, f"{name}_1"))
     if options.aspp == "original":
         name = f"aspp_0_convs_{len(branches)}"
-        mean = conv(global_mean(x, f"{name}_0"), width, 1, f"{name}_1", bias=False)
+        mean = blocks.global_mean(x, f"{name}_0")
+        mean = conv(mean, width, 1, f"{name}_1", bias=False)
         mean = norm_relu(mean, f"{name}_2")
         branches.append(resize_like(mean, x, f"{name}_up"))
     joined = layers.Concatenate(name="aspp_0_concat")(branches)

@@ -40,13 +40,8 @@ def explainer_classifier(
 
     Explanations lie in [0, 1].
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of 32, or of 16 for
-            the VGG.
-        classes: Number of classes.
-        classifier: Name of one of :data:`kerasloc.models.options.CLASSIFIERS`.
-        init_bias: Initial last bias of the explanation: a large one makes the first
-            explanations white, so that the classifier is not disturbed.
+    Options as for :class:`~kerasloc.models.options.ExplainerOptions`;
+    ``input_shape`` is (rows, cols, channels), both sides multiples of 32 (VGG: 16).
 
     Raises:
         ValueError: If a size or an option is not allowed.
@@ -67,10 +62,6 @@ def explainer_classifier(
 
 def explainer(image: keras.KerasTensor, init_bias: float = 3.0) -> keras.KerasTensor:
     """Build the explanation of an image, (n, rows, cols, 1) in [0, 1], float32.
-
-    Args:
-        image: Images (n, rows, cols, channels); both sides multiples of 8.
-        init_bias: Initial last bias of the explanation.
 
     Raises:
         ValueError: If a side is not a multiple of 8.
@@ -125,14 +116,9 @@ class SameTaps(keras.initializers.Initializer):
 def multiplied_by(explanation: keras.KerasTensor) -> Callable:
     """Make a hook that adds the multiplication layers to any backbone.
 
-    Args:
-        explanation: (n, rows, cols, 1).
-
-    Returns:
-        Function ``(features, name) -> features``: the features times the explanation,
-        average-pooled to their size, for all channels. Its layers are called
-        ``NAME_explained``; features whose size does not divide the explanation's are a
-        ValueError.
+    The function ``(features, name) -> features`` multiplies all channels by the
+    explanation (n, rows, cols, 1), average-pooled to their size, in the layer
+    ``NAME_explained``; a size that does not divide the explanation's is a ValueError.
     """
     pooled = {}
 
@@ -169,32 +155,19 @@ def _vgg_classifier(image, explanation, classes):
 
 
 def deepest(model: keras.Model) -> str:
-    """Return the name of the last multiplication layer.
-
-    Args:
-        model: Network of :func:`explainer_classifier`.
-    """
+    """Return the name of the network's last multiplication layer."""
     return [x.name for x in model.layers if x.name.endswith("_explained")][-1]
 
 
 def describe(arrays: blocks.Arrays) -> dict:
-    """Describe the network of weights, ``init_bias`` excepted.
-
-    See :func:`kerasloc.backbones.blocks.describe`.
-    """
+    """Describe the network of weights; see :mod:`kerasloc.backbones.blocks`."""
     if f"{PREFIX}conv_1x1" not in arrays:  # no other family has it
         return {}
-    network = blocks.describe(arrays, "fc", lambda kernels: {})
+    network = blocks.describe(arrays, lambda kernels: {}, "fc")
     if network:
         return {**network, "options": {"classifier": network["options"]["backbone"]}}
-    if not {"conv_mod0_conv0", "last_dense"} <= set(arrays):
+    kernels = blocks.kernel_shapes(arrays)
+    first, last = (kernels.get(name) for name in ("conv_mod0_conv0", "last_dense"))
+    if not first or not last:
         return {}
-    first, last = (
-        next(a.shape for a in arrays[name].values() if a.ndim > 1)
-        for name in ("conv_mod0_conv0", "last_dense")
-    )
-    return {
-        "class_names": [f"class {index}" for index in range(last[-1])],
-        "channels": first[2],
-        "options": {"classifier": "vgg"},
-    }
+    return blocks.description(last[-1], first[2], {"classifier": "vgg"})

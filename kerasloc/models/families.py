@@ -1,8 +1,7 @@
 """Registry of the families: one record each, read by everything that names a family.
 
 Loads no deep-learning library: builders, wrappers and trainers are named by
-``module:name`` and imported when first used. A record may also hold the objects
-themselves, as one that is registered from a notebook does.
+``module:name`` and imported when first used.
 """
 
 import contextlib
@@ -47,20 +46,16 @@ class Family:
     Attributes:
         name: Name of the family, of its run folders and of ``--type``.
         build: Builder ``(input_shape, classes, **options) -> keras.Model``.
-        options: Dataclass of the builder's options, made with
-            :func:`kerasloc.configs.option`.
+        options: Dataclass of the builder's :func:`kerasloc.configs.option` fields.
         localizer: Wrapper class, a :class:`kerasloc.localizers.Localizer`.
         trainer: Trainer class, see :mod:`kerasloc.training.trainer`.
-        presets: Values of options by preset: ``embedded`` (no ``--data-dir``), names of
-            datasets, and ``default`` for all other data.
+        presets: Values of options for ``embedded`` data, by dataset, and ``default``.
         description: Sentence that says what the family is.
         training: Dataclass of the training's configuration.
         evaluator: Function that measures a run, see :mod:`kerasloc.evaluation`.
-        describe: Function from arrays by layer name to the network's description;
-            empty for arrays of another family.
+        describe: Function from arrays by layer to the network's description, or {}.
         commands: Command lines that train the family with the embedded data.
-        normalization: Function from the number of channels to the published ``mean``
-            and ``std`` of images.
+        normalization: Function from the channel count to images' ``mean`` and ``std``.
     """
 
     name: str
@@ -71,9 +66,7 @@ class Family:
     presets: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     description: str = ""
     training: type | str = "kerasloc.training.configs:MapTraining"
-    evaluator: Callable[..., Any] | str = (
-        "kerasloc.evaluation.localization:evaluate_maps"
-    )
+    evaluator: Callable | str = "kerasloc.evaluation.localization:evaluate_maps"
     describe: Callable[..., dict] | str | None = None
     commands: tuple[str, ...] = ()
     normalization: Callable[[int], dict] = by_channels
@@ -104,9 +97,7 @@ def _preset_file(name: str) -> dict:
 
 def _over_resnet(name: str, options: type, wrapper: str, description: str) -> Family:
     """Return the record of PYLON or a model that it was compared with."""
-    script = (
-        "train_pylon.py" if name == "pylon" else f"train_baseline.py --model {name}"
-    )
+    model = "train_pylon.py" if name == "pylon" else f"train_baseline.py --model {name}"
     return Family(
         name,
         f"kerasloc.models.{name}:{name}",
@@ -115,7 +106,25 @@ def _over_resnet(name: str, options: type, wrapper: str, description: str) -> Fa
         presets=_preset_file("maps"),
         description=f"{description}.",
         describe=f"kerasloc.models.{name}:describe",
-        commands=(f"python scripts/{script}",),
+        commands=(f"python scripts/{model}",),
+    )
+
+
+def _hrcam(name: str, wrapper: str, training: str, description: str) -> Family:
+    half = "python scripts/pretrain_half.py"
+    return Family(
+        name,
+        f"kerasloc.models.hrcam:{name}_densenet",
+        options.HrcamOptions,
+        f"kerasloc.localizers.hrcam:{wrapper}Model",
+        f"kerasloc.training.hrcam:{wrapper}Trainer",
+        _preset_file(name),
+        f"{description}.",
+        f"kerasloc.training.configs:{training}",
+        "kerasloc.evaluation.classification:evaluate_hrcam",
+        "kerasloc.models.hrcam:describe",
+        (half,) if name == "half" else (half, "python scripts/train_full.py"),
+        unnormalized,
     )
 
 
@@ -128,38 +137,13 @@ _OVER_RESNET = (
     ("deeplabv3plus", options.DeepLabV3PlusOptions, "DeepLabV3Plus", "DeepLabV3+"),
     ("pan", options.PANOptions, "PAN", "Pyramid attention network, max-pooled"),
 )
-_HALF = "python scripts/pretrain_half.py"
+_LOW = "HRCAM's classifier with a low-resolution class activation map"
+_BOTH = "HRCAM: class activation maps at low and at the image's resolution"
 _FAMILIES = {
     family.name: family
     for family in (
-        Family(
-            "half",
-            "kerasloc.models.hrcam:half_densenet",
-            options.HrcamOptions,
-            "kerasloc.localizers.hrcam:HalfModel",
-            "kerasloc.training.hrcam:HalfTrainer",
-            _preset_file("half"),
-            "HRCAM's classifier with a low-resolution class activation map.",
-            "kerasloc.training.configs:HrcamTraining",
-            "kerasloc.evaluation.classification:evaluate_hrcam",
-            "kerasloc.models.hrcam:describe",
-            (_HALF,),
-            unnormalized,
-        ),
-        Family(
-            "full",
-            "kerasloc.models.hrcam:full_densenet",
-            options.HrcamOptions,
-            "kerasloc.localizers.hrcam:FullModel",
-            "kerasloc.training.hrcam:FullTrainer",
-            _preset_file("full"),
-            "HRCAM: class activation maps at low and at the image's resolution.",
-            "kerasloc.training.configs:FullTraining",
-            "kerasloc.evaluation.classification:evaluate_hrcam",
-            "kerasloc.models.hrcam:describe",
-            (_HALF, "python scripts/train_full.py"),
-            unnormalized,
-        ),
+        _hrcam("half", "Half", "HrcamTraining", _LOW),
+        _hrcam("full", "Full", "FullTraining", _BOTH),
         *(_over_resnet(*row) for row in _OVER_RESNET),
         Family(
             "ham",
@@ -204,19 +188,15 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Family:
-    """Return the record of a family.
-
-    Raises:
-        ValueError: If there is no such family.
+    """Return the record of a family; a ValueError if there is none.
 
     Example:
         >>> get("ham").description
         'HAM: an attention for abnormal and one for every class inside it.'
     """
     if name not in _FAMILIES:
-        raise ValueError(
-            f"Expected a family of {', '.join(_FAMILIES)}. Received: {name!r}."
-        )
+        listed = ", ".join(_FAMILIES)
+        raise ValueError(f"Expected a family of {listed}. Received: {name!r}.")
     return _FAMILIES[name]
 
 
@@ -234,11 +214,7 @@ def register(family: Family) -> None:
 
 
 def unregister(name: str) -> None:
-    """Remove a family.
-
-    Raises:
-        ValueError: If there is no such family.
-    """
+    """Remove a family; a ValueError if there is none."""
     get(name)
     del _FAMILIES[name]
 
@@ -262,5 +238,4 @@ def option_defaults(family: str) -> dict[str, Any]:
         >>> option_defaults("baseline")
         {'backbone': 'resnet50', 'pooling': 'max'}
     """
-    fields = dataclasses.fields(get(family).options)
-    return {field.name: field.default for field in fields}
+    return {f.name: f.default for f in dataclasses.fields(get(family).options)}

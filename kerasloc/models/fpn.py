@@ -31,14 +31,8 @@ def fpn(
 ) -> keras.Model:
     """Build the network: `logits` and `maps` (n, rows / 4, cols / 4, classes).
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: Number of classes.
-        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
-        pyramid_channels: Number of channels of the pyramid.
-        decoder_channels: Number of channels of the decoder.
-        norm: Normalization of the decoder: ``batchnorm`` or ``groupnorm``.
-        groups: Number of groups of the group normalization.
+    Options as for :class:`~kerasloc.models.options.FPNOptions`;
+    ``input_shape`` is (rows, cols, channels), both sides multiples of 32.
 
     Raises:
         ValueError: If a size or an option is not allowed.
@@ -59,21 +53,14 @@ def fpn(
 
 
 def describe(arrays: blocks.Arrays) -> dict:
-    """Describe the network of weights, ``groups`` excepted.
-
-    See :func:`kerasloc.backbones.blocks.describe`.
-    """
+    """Describe the network of weights; see :func:`kerasloc.backbones.blocks`."""
+    norm = "groupnorm" if len(arrays.get(NORM, ())) == 2 else "batchnorm"
 
     def options(kernels):
-        first = kernels["seg_blocks_0_block_0_block_0"]
-        kind = "groupnorm" if len(arrays.get(NORM, ())) == 2 else None
-        return {
-            "pyramid_channels": int(first[2]),
-            "decoder_channels": int(first[3]),
-            "norm": kind or "batchnorm",
-        }
+        pyramid, decoder = map(int, kernels["seg_blocks_0_block_0_block_0"][2:])
+        return {"pyramid_channels": pyramid, "decoder_channels": decoder, "norm": norm}
 
-    return blocks.describe(arrays, blocks.HEAD, options)
+    return blocks.describe(arrays, options)
 
 
 def _block(x, index: int, options: FPNOptions):
@@ -91,7 +78,5 @@ def _block(x, index: int, options: FPNOptions):
 def _norm(x, name: str, options: FPNOptions):
     if options.norm == "batchnorm":
         return resnet.norm(x, name)
-    normalize = layers.GroupNormalization(
-        options.groups, epsilon=resnet.EPSILON, name=name
-    )
-    return normalize(x)
+    epsilon = resnet.EPSILON
+    return layers.GroupNormalization(options.groups, epsilon=epsilon, name=name)(x)

@@ -6,6 +6,7 @@ Reference:
     40(10), 2021.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,8 @@ from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import relu, start
 from kerasloc.backbones.configs import ResNetConfig
 from kerasloc.backbones.resnet import conv, norm, resnet
-from kerasloc.layers import (
-    LogSumExpPooling,
-    MappedDense,
-    ScaledAdd,
-    SoftMask,
-    sum_over_replicas,
-)
+from kerasloc.layers import LogSumExpPooling, MappedDense, ScaledAdd, SoftMask
+from kerasloc.layers.devices import sum_over_replicas
 from kerasloc.models.options import HamOptions
 
 WIDTH = 512  # channels of the features that maps are made of
@@ -35,13 +31,8 @@ STAGES = {
     (False, 16): ((1, 2, 2, 2), (1, 1, 2, 4)),
     (False, 8): ((1, 2, 2, 1), (1, 2, 4, 6)),
 }
-WEIGHTS = {
-    "abnormality": 0.01,
-    "classes": 1.0,
-    "boxes": 0.5,
-    "bounding": 0.001,
-    "union": 0.001,
-}
+TERMS = ("abnormality", "classes", "boxes", "bounding", "union")
+WEIGHTS = dict(zip(TERMS, (0.01, 1.0, 0.5, 0.001, 0.001), strict=True))
 STEEPNESS, INSIDE = 100.0, 0.75  # of the gate that says what is surely attended
 TINY = 1e-5
 
@@ -62,13 +53,8 @@ def ham(
     not below 0; ``refined_maps`` and ``abnormality_refined_maps``, soft masks in
     [0, 1] at the image's size.
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of ``downsampling``.
-        classes: Number of classes.
-        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
-        downsampling: Size of the image over that of the features: 8, 16 or 32.
-        using_pooling: Whether the stem ends in its max-pooling.
-        using_dilation: Whether the last stages are dilated.
+    Options as for :class:`~kerasloc.models.options.HamOptions`;
+    ``input_shape`` is (rows, cols, channels), both sides multiples of ``downsampling``.
 
     Raises:
         ValueError: If a size or an option is not allowed.
@@ -81,10 +67,8 @@ def ham(
     x = layers.SpatialDropout2D(0.1, name="cls_head_dropout")(x)
     pooled = LogSumExpPooling(6.0, name="pooled")(x)  # (n, 512)
     outputs: dict[str, Any] = {}
-    for prefix, name, units in (
-        ("", "cls_fc", classes),
-        ("abnormality_", "anomaly_fc", 1),
-    ):
+    heads = (("", "cls_fc", classes), ("abnormality_", "anomaly_fc", 1))
+    for prefix, name, units in heads:
         initial = keras.initializers.RandomUniform(-(WIDTH**-0.5), WIDTH**-0.5)
         dense = MappedDense(units, kernel_initializer=initial, name=name)
         logits, maps = dense(pooled, x)
@@ -97,28 +81,20 @@ def ham(
     return keras.Model(image, outputs, name="ham")
 
 
-def describe(arrays: blocks.Arrays) -> dict:
-    """Describe the network of weights; see :func:`kerasloc.backbones.blocks.describe`.
-
-    Strides and dilations have no weights: the published defaults are assumed, except
-    for basic blocks that only the network without pooling, downsampling 32, has.
-    """
-    return blocks.describe(arrays, "cls_fc", _options)
-
-
 def _options(kernels) -> dict:
     kernels["fa_layer_conva_0"]  # no other family has it
-    basic = "layer1_0_conv3" not in kernels
-    if basic and "layer1_0_downsample_0" in kernels:
-        return {"downsampling": 32, "using_pooling": False}
-    return {}
+    if "layer1_0_downsample_0" in kernels and "layer1_0_conv3" not in kernels:
+        return {"downsampling": 32, "using_pooling": False}  # the only such network
+    return {}  # strides and dilations have no weights
+
+
+describe = functools.partial(blocks.describe, last="cls_fc", options_of=_options)
 
 
 def _stages(options: HamOptions) -> ResNetConfig:
     pooling = bool(options.using_pooling)
     strides, dilations = STAGES[pooling, options.downsampling]
-    if not options.using_dilation:
-        dilations = (1, 1, 1, 1)
+    dilations = dilations if options.using_dilation else (1, 1, 1, 1)
     return ResNetConfig(strides, dilations, dilate="first", pooling=pooling)
 
 
@@ -169,8 +145,7 @@ def objective_terms(
     abnormality's; ``union``: share of the abnormality's attention outside the
     classes'. A term for which nothing in the batch qualifies is 0.
 
-    Under a distribution strategy every replica returns the terms of the whole batch,
-    and their gradients are those of its own images times the replicas: see
+    Under a distribution strategy they are of the whole batch, see
     :func:`kerasloc.layers.sum_over_replicas`.
 
     Args:
@@ -230,16 +205,7 @@ def _box_errors(refined, masks, box_tags, annotated):
 
 
 def _outside(inner, outer, labels):
-    """Sum the shares of the inner maps, where attended, outside the outer ones.
-
-    Args:
-        inner: (n, rows, cols, k).
-        outer: Maps of the same shape, or (n, rows, cols, 1) for all.
-        labels: 1 for the maps that count, (n, k).
-
-    Returns:
-        Sum and number of the shares, (k,) each.
-    """
+    """Sum and count the shares of attended inner maps outside the outer, (k,) each."""
     gate = ops.sigmoid(STEEPNESS * (inner - INSIDE))
     inside = ops.sum(ops.minimum(inner, outer) * gate, axis=(1, 2))
     area = ops.sum(inner, axis=(1, 2))
@@ -248,11 +214,7 @@ def _outside(inner, outer, labels):
 
 
 def _ratios(fractions: dict) -> dict:
-    """Divide the sums of the whole batch and average the ratios that exist.
-
-    Args:
-        fractions: Numerators and denominators (k,) by name; 0 / 0 does not count.
-    """
+    """Divide the sums of the whole batch and average the ratios but 0 / 0."""
     sums = [values for pair in fractions.values() for values in pair]
     total = sum_over_replicas(ops.concatenate(sums))
     terms, start = {}, 0

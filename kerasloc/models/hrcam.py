@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from kerasloc.backbones.blocks import Arrays, start
+from kerasloc.backbones.blocks import Arrays, description, kernel_shapes, start
 from kerasloc.backbones.configs import DenseNetConfig
 from kerasloc.backbones.densenet_fcn import conv, encode, expand
 
@@ -37,16 +37,8 @@ def half_densenet(
 ) -> keras.Model:
     """Build the classifier with a low-resolution map: `logits`, `low_features`.
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of 32 (of
-            ``2 ** (blocks + 1)``).
-        classes: Number of classes.
-        growth: Number of channels that a dense layer adds.
-        blocks: Number of dense blocks that are followed by pooling.
-        layers_per_block: Number of dense layers of a block.
-        initial_filters: Number of channels of the first convolution.
-        momentum: Momentum of batch normalization's moving averages, in [0, 1).
-        weight_decay: L2 penalty on the kernels.
+    Options as for :class:`~kerasloc.backbones.configs.DenseNetConfig`; ``input_shape``
+    is (rows, cols, channels), both sides multiples of ``2 ** (blocks + 1)``, 32.
 
     Returns:
         Model of images in [0, 1] with float32 outputs ``logits`` (n, classes) and
@@ -77,21 +69,11 @@ def full_densenet(
 ) -> keras.Model:
     """Build the half model with an expansion network: two maps, a reconstruction.
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of 32 (of
-            ``2 ** (blocks + 1)``).
-        classes: Number of classes.
-        growth: Number of channels that a dense layer adds.
-        blocks: Number of dense blocks that are followed by pooling.
-        layers_per_block: Number of dense layers of a block.
-        initial_filters: Number of channels of the first convolution.
-        momentum: Momentum of batch normalization's moving averages, in [0, 1).
-        weight_decay: L2 penalty on the kernels.
+    Arguments as for :func:`half_densenet`.
 
     Returns:
-        Model of images in [0, 1] with float32 outputs ``logits`` (n, classes),
-        ``low_features`` (n, rows / 16, cols / 16, growth), ``high_features``
-        (n, rows, cols, growth) and ``reconstruction`` (n, rows, cols, channels).
+        The outputs of :func:`half_densenet`, ``high_features`` (n, rows, cols, growth)
+        and ``reconstruction`` (n, rows, cols, channels).
 
     Raises:
         ValueError: If a size is not allowed.
@@ -102,9 +84,8 @@ def full_densenet(
     image = start(input_shape, classes, config.stride)
     features, skips = encode(image, config)
     outputs = _classify(features, classes, config)
-    outputs["high_features"] = _float32(
-        expand(features, skips, config), "high_features"
-    )
+    high = expand(features, skips, config)
+    outputs["high_features"] = _float32(high, "high_features")
     outputs["reconstruction"] = _reconstruct(outputs["high_features"], image)
     return keras.Model(image, outputs, name="full_densenet")
 
@@ -126,13 +107,12 @@ def _float32(features, name):
 
 def _reconstruct(high, image):
     """Reconstruct the image from the features of the high-resolution map."""
-    scale = 2.0 * RECONSTRUCTION_SCALE**2  # he_normal has 2
     return layers.Conv2D(
         image.shape[-1],
         1,
         use_bias=False,
         kernel_initializer=keras.initializers.VarianceScaling(
-            scale, "fan_in", "truncated_normal"
+            2.0 * RECONSTRUCTION_SCALE**2  # he_normal has 2
         ),
         dtype="float32",
         name="main_output",
@@ -154,14 +134,8 @@ def add_alignment(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, outputs, name=f"{model.name}_aligned")
 
 
-def expansion_of(
-    model: keras.Model,
-) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
-    """Split the layers into those of the half model and of the expansion network.
-
-    Args:
-        model: Full model.
-    """
+def expansion_of(model: keras.Model) -> tuple[list[layers.Layer], list[layers.Layer]]:
+    """Split a full model's layers into the half model's and the expansion's."""
     half = keras.Model(model.input, model.output["logits"])
     names = {layer.name for layer in half.layers}
     shared = [layer for layer in model.layers if layer.name in names]
@@ -169,32 +143,15 @@ def expansion_of(
 
 
 def describe(arrays: Arrays) -> dict:
-    """Describe the network of weights by their shapes.
-
-    Args:
-        arrays: Arrays of either model, by layer and variable name.
-
-    Returns:
-        ``class_names`` (numbered), ``channels`` and ``options``; empty if the layers
-        are not those of this family.
-    """
-    shapes = {
-        name: next(a.shape for a in values.values() if a.ndim > 1)
-        for name, values in arrays.items()
-        if any(a.ndim > 1 for a in values.values())
-    }
+    """Describe the network of weights; see :mod:`kerasloc.backbones.blocks`."""
+    shapes = kernel_shapes(arrays)
     if not {"initial_conv2D", "conv_aux", CLASSIFIER} <= set(shapes):
         return {}
-    names = [name for name in shapes if re.fullmatch(r"dense_0_\d+_conv2D", name)]
-    pools = [name for name in shapes if re.fullmatch(r"tr_\d+_conv2D", name)]
+    first, classes = shapes["initial_conv2D"], shapes[CLASSIFIER][-1]
     options = {
-        "growth": shapes["conv_aux"][-1],
-        "blocks": len(pools),
-        "layers_per_block": len(names),
-        "initial_filters": shapes["initial_conv2D"][-1],
+        "growth": int(shapes["conv_aux"][-1]),
+        "blocks": sum(bool(re.fullmatch(r"tr_\d+_conv2D", x)) for x in shapes),
+        "layers_per_block": sum(name.startswith("dense_0_") for name in shapes),
+        "initial_filters": int(first[-1]),
     }
-    return {
-        "class_names": [f"class {i}" for i in range(shapes[CLASSIFIER][-1])],
-        "channels": shapes["initial_conv2D"][2],
-        "options": {key: int(value) for key, value in options.items()},
-    }
+    return description(classes, int(first[2]), options)

@@ -5,6 +5,7 @@ Reference:
     Supervision, CVPR 2018; as PYLON compares with it (iScience 25(3), 2022).
 """
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -27,14 +28,8 @@ def li2018(
 ) -> keras.Model:
     """Build the network: `logits` and `maps` (n, out_size, out_size, classes).
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: Number of classes.
-        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
-        decoder_channels: Number of channels of the 3 x 3 convolution.
-        out_size: Rows and columns of the grid of patches.
-        min_val: Lower bound of the factors that
-            :class:`kerasloc.layers.MultipleInstancePooling` multiplies, in (0, 1).
+    Options as for :class:`~kerasloc.models.options.Li2018Options`;
+    ``input_shape`` is (rows, cols, channels), both sides multiples of 32.
 
     Raises:
         ValueError: If a size or an option is not allowed.
@@ -49,8 +44,8 @@ def li2018(
     return keras.Model(image, {"logits": logits, "maps": maps}, name="li2018")
 
 
-def describe(arrays: blocks.Arrays) -> dict:
-    """Describe the network of weights; see :mod:`kerasloc.backbones.blocks`."""
-    return blocks.describe(
-        arrays, "out_4", lambda kernels: {"decoder_channels": int(kernels["out_1"][-1])}
-    )
+def _options(kernels):
+    return {"decoder_channels": int(kernels["out_1"][-1])}
+
+
+describe = functools.partial(blocks.describe, last="out_4", options_of=_options)

@@ -22,10 +22,9 @@ class BackboneOptions:
     backbone: str = option("resnet50", "Backbone.", choices=BACKBONES)
 
     def __post_init__(self):
-        check_rules(field_rules(self) | self.rules(), self)
+        check_rules(field_rules(self) | self._rules(), self)
 
-    def rules(self) -> dict[str, bool]:
-        """Return the rules that the fields' metadata do not express."""
+    def _rules(self) -> dict[str, bool]:
         return {}
 
 
@@ -42,23 +41,18 @@ class PylonOptions(BackboneOptions):
     n_up: int = option(
         3, "Number of up modules; each doubles the maps' size.", choices=(0, 1, 2, 3)
     )
-    head_kernel_size: int = option(
-        1, "Kernel size of the last convolution, odd.", low=1
-    )
+    head_kernel_size: int = option(1, "Kernel size of the last layer, odd.", low=1)
 
-    def rules(self) -> dict[str, bool]:
-        """Return the rules of the kernel sizes."""
-        odd = self.up_kernel_size % 2 == self.head_kernel_size % 2 == 1
-        return {"odd kernel sizes": odd}
+    def _rules(self) -> dict[str, bool]:
+        fits = self.up_kernel_size % 2 == self.head_kernel_size % 2 == 1
+        return {"odd kernel sizes": fits}
 
 
 @dataclasses.dataclass(frozen=True)
 class BaselineOptions(BackboneOptions):
     """Options of the plain classifier."""
 
-    pooling: str = option(
-        "max", "Pooling of a map to its logit.", choices=("max", "avg")
-    )
+    pooling: str = option("max", "Pooling of a map to a logit.", choices=("max", "avg"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +77,7 @@ class FPNOptions(BackboneOptions):
     )
     groups: int = option(32, "Number of groups of the group normalization.", low=1)
 
-    def rules(self) -> dict[str, bool]:
-        """Return the rule of the groups."""
+    def _rules(self) -> dict[str, bool]:
         divided = self.groups < 1 or self.decoder_channels % self.groups == 0
         divided |= self.norm == "batchnorm"
         return {"groups that divide decoder_channels": divided}
@@ -99,8 +92,7 @@ class UNetOptions(BackboneOptions):
         "Numbers of channels of the five blocks, the deepest first.",
     )
 
-    def rules(self) -> dict[str, bool]:
-        """Return the rule of the widths."""
+    def _rules(self) -> dict[str, bool]:
         widths = self.decoder_channels
         fits = len(widths) == 5 and min(widths) >= 1
         return {"decoder_channels of five widths from 1": fits}
@@ -123,8 +115,7 @@ class DeepLabV3PlusOptions(BackboneOptions):
         choices=("original", "nogap"),
     )
 
-    def rules(self) -> dict[str, bool]:
-        """Return the rule of the rates."""
+    def _rules(self) -> dict[str, bool]:
         rates = self.atrous_rates
         fits = len(rates) > 0 and all(int(rate) == rate >= 1 for rate in rates)
         return {"atrous_rates of whole numbers from 1": fits}
@@ -135,9 +126,7 @@ class PANOptions(BackboneOptions):
     """Options of the pyramid attention network."""
 
     decoder_channels: int = option(128, _DECODER, low=1)
-    use_gap: bool = option(
-        True, "Means over the whole image in the attention and the gates."
-    )
+    use_gap: bool = option(True, "Means over the image in attention and gates.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,22 +5,14 @@ Reference:
     compares with it (iScience 25(3), 2022).
 """
 
+import functools
 from collections.abc import Sequence
 
 import keras
 from keras import layers
 
 from kerasloc.backbones import blocks
-from kerasloc.backbones.blocks import (
-    conv_bn,
-    conv_bn_relu,
-    global_mean,
-    head,
-    max_pooled,
-    pyramid_attention,
-    resize_like,
-    start,
-)
+from kerasloc.backbones.blocks import conv_bn, conv_bn_relu, global_mean, resize_like
 from kerasloc.backbones.resnet import resnet
 from kerasloc.models.options import PANOptions
 
@@ -37,41 +29,34 @@ def pan(
 ) -> keras.Model:
     """Build the network: `logits` and `maps` (n, rows / 4, cols / 4, classes).
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: Number of classes.
-        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
-        decoder_channels: Number of channels of the decoder.
-        use_gap: Whether means over the whole image take part: the global branch of the
-            attention and the gates of the skips.
+    Options as for :class:`~kerasloc.models.options.PANOptions`;
+    ``input_shape`` is (rows, cols, channels), both sides multiples of 32.
 
     Raises:
         ValueError: If a size or an option is not allowed.
     """
     PANOptions(backbone, decoder_channels, use_gap)
-    image = start(input_shape, classes)
+    image = blocks.start(input_shape, classes)
     taps = resnet(image, backbone)
     deep = taps["stage5"]
-    x = pyramid_attention(deep, decoder_channels, "fpa", deepest="down3_2")
+    x = blocks.pyramid_attention(deep, decoder_channels, "fpa", deepest="down3_2")
     if use_gap:
         mean = global_mean(deep, "fpa_branch1_0")
         mean = conv_bn_relu(mean, decoder_channels, 1, "fpa_branch1_1")
         x = layers.Add(name="fpa_add")([x, resize_like(mean, x, "fpa_branch1_up")])
     for tap, name in UP_TAPS.items():
         x = _up(x, taps[tap], name, use_gap)
-    return max_pooled(image, head(x, classes, 3), "pan")
+    return blocks.max_pooled(image, blocks.head(x, classes, 3), "pan")
 
 
-def describe(arrays: blocks.Arrays) -> dict:
-    """Describe the network of weights; see :mod:`kerasloc.backbones.blocks`."""
+def _options(kernels):
+    return {
+        "decoder_channels": int(kernels["fpa_mid_0_conv"][-1]),
+        "use_gap": "fpa_branch1_1_conv" in kernels,
+    }
 
-    def options(kernels):
-        return {
-            "decoder_channels": int(kernels["fpa_mid_0_conv"][-1]),
-            "use_gap": "fpa_branch1_1_conv" in kernels,
-        }
 
-    return blocks.describe(arrays, blocks.HEAD, options)
+describe = functools.partial(blocks.describe, options_of=_options)
 
 
 def _up(coarse, fine, name: str, gated: bool):
@@ -83,6 +68,5 @@ def _up(coarse, fine, name: str, gated: bool):
         gate = conv_bn(gate, width, 1, f"{name}_conv1_1")
         gate = layers.Activation("sigmoid", name=f"{name}_gate")(gate)
         fine = layers.Multiply(name=f"{name}_multiply")([fine, gate])
-    return layers.Add(name=f"{name}_add")(
-        [resize_like(coarse, fine, f"{name}_up"), fine]
-    )
+    resized = resize_like(coarse, fine, f"{name}_up")
+    return layers.Add(name=f"{name}_add")([resized, fine])

@@ -5,6 +5,7 @@ Reference:
     MICCAI 2015; as PYLON compares with it (iScience 25(3), 2022).
 """
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -26,12 +27,8 @@ def unet(
 ) -> keras.Model:
     """Build the network: `logits` and `maps` (n, rows, cols, classes).
 
-    Args:
-        input_shape: Rows, columns, channels; both sides multiples of 32.
-        classes: Number of classes.
-        backbone: Name of one of :data:`kerasloc.backbones.configs.ARCHITECTURES`.
-        decoder_channels: Numbers of channels of the five blocks, the deepest first;
-            published for NIH: 256, 128, 64, 64, 64.
+    Options as for :class:`~kerasloc.models.options.UNetOptions`;
+    ``input_shape`` is (rows, cols, channels), both sides multiples of 32.
 
     Raises:
         ValueError: If a size or an option is not allowed.
@@ -51,11 +48,9 @@ def unet(
     return max_pooled(image, head(x, classes, 3), "unet")
 
 
-def describe(arrays: blocks.Arrays) -> dict:
-    """Describe the network of weights; see :mod:`kerasloc.backbones.blocks`."""
+def _options(kernels):
+    names = [f"blocks_{index}_conv2_0" for index in range(len(SKIPS))]
+    return {"decoder_channels": [int(kernels[name][-1]) for name in names]}
 
-    def options(kernels):
-        names = [f"blocks_{index}_conv2_0" for index in range(len(SKIPS))]
-        return {"decoder_channels": [int(kernels[name][-1]) for name in names]}
 
-    return blocks.describe(arrays, blocks.HEAD, options)
+describe = functools.partial(blocks.describe, options_of=_options)

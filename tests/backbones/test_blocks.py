@@ -154,4 +154,4 @@ def test_sides_may_be_multiples_of_another_number():
 
 def test_shapes_of_another_family_tell_nothing():
     arrays = {"conv1": {"kernel": np.zeros((7, 7, 3, 64))}}
-    assert blocks.describe(arrays, "out", lambda kernels: {}) == {}
+    assert blocks.describe(arrays, lambda kernels: {}, "out") == {}
