@@ -79,10 +79,7 @@ def test_names_are_read_without_blanks_and_repetitions(tmp_path, texts, lists):
         ({"test": "a"}, '"train" with images. Received: only test'),
         ({"train": "a", "annotated": "\n"}, "an empty one.*Remove it.*--box-share 0"),
         ({"train": "a", "bbox__x": ""}, "annotated.*an empty one"),
-        (
-            {"train": "a\nb\nc", "test": "c\nb"},
-            r"2 .*\n  b: train, test\n  c:",
-        ),
+        ({"train": "a\nb\nc", "test": "c\nb"}, r"2 .*\n  b: train, test\n  c:"),
         ({"train": "a", "val": "b", "test": "b"}, "b: val, test"),
     ],
 )

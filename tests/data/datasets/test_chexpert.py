@@ -207,10 +207,7 @@ def test_other_cells_are_errors(root, cell):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"uncertain": "nan"},
-            r"uncertain .*'ones', 'zeros'\. Received: 'nan'",
-        ),
+        ({"uncertain": "nan"}, r"uncertain .*'ones', 'zeros'\. Received: 'nan'"),
         ({"blank": "ones"}, "blank .*'unknown', 'zeros'. Received: 'ones'"),
         ({"class_names": ["Edma"]}, r"'Edma' \(nearest: Edema\)"),
         ({"class_names": ["No Finding"]}, "'No Finding'"),

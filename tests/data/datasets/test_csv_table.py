@@ -18,20 +18,55 @@ def csv_file(tmp_path):
     return write
 
 
-def test_a_label_column_holds_several_names(csv_file):
-    path = csv_file("image,label", "a.png,cat|dog", "b.png,", "c.png, dog ")
+BOXES = "image,label,x,y,w,h"
+ONE_BOX = [[0, 1, 2, 3, 4, 1]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "names", "labels", "boxes"),
+    [
+        (
+            ["image,label", "a.png,cat|dog", "b.png,", "c.png, dog "],
+            ("cat", "dog"),
+            [[1, 1], [0, 0], [0, 1]],
+            [],
+        ),
+        (["\ufeffimage,label", "a.png,x"], ("x",), [[1]], []),  # a byte order mark
+        (
+            ["image,dog,cat", "a.png,1,0", "b.png,,1.0"],
+            ("dog", "cat"),
+            [[1, 0], [np.nan, 1]],
+            [],
+        ),
+        (
+            [BOXES, "a.png,cat,1,2,3,4", "b.png,dog,,,,", "a.png,dog,5,6,7,8.5"],
+            ("cat", "dog"),
+            [[1, 1], [0, 1]],
+            [[0, 1, 2, 3, 4, 0], [0, 5, 6, 7, 8.5, 1]],
+        ),
+        (
+            ["image,label,box_label,x,y,w,h", "a.png,cat|dog,dog,1,2,3,4"],
+            ("cat", "dog"),
+            [[1, 1]],
+            ONE_BOX,
+        ),
+        (
+            ["image,cat,dog,x,y,w,h", "a.png,0,1,1,2,3,4"],  # the only 1
+            ("cat", "dog"),
+            [[0, 1]],
+            ONE_BOX,
+        ),
+    ],
+)
+def test_labels_are_names_or_columns_and_rows_are_boxes(
+    csv_file, lines, names, labels, boxes
+):
+    path = csv_file(*lines)
     table = read_csv(path)
-    assert table.class_names == ("cat", "dog")
-    assert table.labels.tolist() == [[1, 1], [0, 0], [0, 1]]
+    assert table.class_names == names
+    np.testing.assert_array_equal(table.labels, labels)
+    assert table.boxes.tolist() == boxes
     assert table.paths[0] == str(path.parent / "a.png")
-    assert table.multi_label
-
-
-def test_class_columns_may_be_unknown(csv_file):
-    path = csv_file("image,dog,cat", "a.png,1,0", "b.png,,1.0")
-    table = read_csv(path)
-    assert table.class_names == ("dog", "cat")
-    np.testing.assert_array_equal(table.labels, [[1, 0], [np.nan, 1]])
 
 
 def test_split_group_and_mask_are_read(csv_file):
@@ -51,38 +86,12 @@ def test_images_may_lie_elsewhere(csv_file, tmp_path):
     assert read_csv(path, tmp_path / "sub").paths[0].endswith("sub/d.png")
 
 
-def test_several_rows_are_several_boxes(csv_file):
-    path = csv_file(
-        "image,label,x,y,w,h",
-        "a.png,cat,1,2,3,4",
-        "b.png,dog,,,,",
-        "a.png,dog,5,6,7,8.5",
-    )
-    table = read_csv(path)
-    assert table.boxes.tolist() == [[0, 1, 2, 3, 4, 0], [0, 5, 6, 7, 8.5, 1]]
-    assert table.labels.tolist() == [[1, 1], [0, 1]]
-
-
-def test_a_box_label_names_the_class_of_a_box(csv_file):
-    path = csv_file("image,label,box_label,x,y,w,h", "a.png,cat|dog,dog,1,2,3,4")
-    assert read_csv(path).boxes[0, 5] == 1
-
-
-def test_a_box_goes_with_the_one_class_column_that_is_1(csv_file):
-    path = csv_file("image,cat,dog,x,y,w,h", "a.png,0,1,1,2,3,4")
-    assert read_csv(path).boxes[0, 5] == 1
-
-
 def test_the_order_of_the_classes_is_that_of_the_caller(csv_file):
     path = csv_file("image,label", "a.png,cat")
     table = read_csv(path, class_names=("dog", "cat"))
     assert table.labels.tolist() == [[0, 1]]
     with pytest.raises(ValueError, match="cat besides"):
         read_csv(path, class_names=("dog", "cow"))
-
-
-def test_a_byte_order_mark_is_not_in_a_name(csv_file):
-    assert len(read_csv(csv_file("\ufeffimage,label", "a.png,x"))) == 1
 
 
 @pytest.mark.parametrize(

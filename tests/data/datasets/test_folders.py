@@ -13,54 +13,31 @@ def touch(root, *names):
         path.touch()
 
 
+IMAGES = [
+    *("train/cat/a.Gif", "train/cat/b.bmp", "train/cat/c.JPG"),
+    *("train/dog/1.png", "train/dog/2.JPEG", "test/cat/1.jpeg", "test/dog/1.png"),
+]
+
+
 @pytest.fixture
 def tree(tmp_path):
-    touch(
-        tmp_path,
-        "train/dog/2.JPEG",
-        "train/dog/1.png",
-        "train/cat/a.Gif",
-        "train/cat/b.bmp",
-        "train/cat/c.JPG",
-        "test/dog/1.png",
-        "test/cat/1.jpeg",
-    )
+    touch(tmp_path, *reversed(IMAGES))
     return tmp_path
 
 
 def test_the_tree_becomes_a_sorted_table(tree):
     table = read_folders(tree)
-    names = [path.removeprefix(f"{tree}/") for path in table.paths]
-    assert names == [
-        "train/cat/a.Gif",
-        "train/cat/b.bmp",
-        "train/cat/c.JPG",
-        "train/dog/1.png",
-        "train/dog/2.JPEG",
-        "test/cat/1.jpeg",
-        "test/dog/1.png",
-    ]
+    assert [path.removeprefix(f"{tree}/") for path in table.paths] == IMAGES
     assert table.class_names == ("cat", "dog")
     assert table.class_index.tolist() == [0, 0, 0, 1, 1, 0, 1]
     assert table.splits.tolist() == ["train"] * 5 + ["test"] * 2
 
 
-@pytest.mark.parametrize(
-    ("extra", "splits"),
-    [
-        (
-            ["val/cat/1.png", "val/dog/1.png"],
-            ["train"] * 5 + ["val"] * 2 + ["test"] * 2,
-        ),
-        (
-            ["train/cat/.a.png", "train/cat/notes.txt", "train/.tmp/a.png"],
-            ["train"] * 5 + ["test"] * 2,
-        ),
-    ],
-)
-def test_validation_images_are_read_and_hidden_files_skipped(tree, extra, splits):
-    touch(tree, *extra)
-    assert sorted(read_folders(tree).splits) == sorted(splits)
+def test_validation_images_are_read_and_hidden_files_skipped(tree):
+    touch(tree, "train/cat/.a.png", "train/cat/notes.txt", "train/.tmp/a.png")
+    touch(tree, "val/cat/1.png", "val/dog/1.png")
+    splits = ["train"] * 5 + ["val"] * 2 + ["test"] * 2
+    assert read_folders(tree).splits.tolist() == splits
 
 
 def test_test_images_only_are_fine(tmp_path):
@@ -90,16 +67,15 @@ def test_another_layout_is_an_error(tmp_path, images, root, message):
         read_folders(tmp_path / root)
 
 
+DIFFERENT = ["train/cow/1.png", "test/hen/1.png"]
+
+
 @pytest.mark.parametrize(
     ("extra", "class_names", "message"),
     [
         ([], ("dog", "cow"), r"test lacks cow\n.*class_names lacks cat"),
         (["train/cow/readme.txt"], None, r"none in\n.*train/cow"),
-        (
-            ["train/cow/1.png", "test/hen/1.png"],
-            None,
-            r"n lacks hen\n.*test lacks cow",
-        ),
+        (DIFFERENT, None, r"n lacks hen\n.*test lacks cow"),
     ],
 )
 def test_different_classes_are_listed(tree, extra, class_names, message):

@@ -1,11 +1,7 @@
 import pandas as pd
 import pytest
 
-from kerasloc.data.datasets.ham_boxes import (
-    RAW,
-    check_convention,
-    read_boxes,
-)
+from kerasloc.data.datasets.ham_boxes import RAW, check_convention, read_boxes
 
 
 def test_boxes_are_read_with_their_locations(tmp_path, put):

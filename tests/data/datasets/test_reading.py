@@ -3,12 +3,7 @@ import pandas as pd
 import pytest
 
 from kerasloc.data.datasets.files import image_files, image_sizes
-from kerasloc.data.datasets.reading import (
-    box_frame,
-    build_table,
-    read_json,
-    read_table,
-)
+from kerasloc.data.datasets.reading import box_frame, build_table, read_json, read_table
 from kerasloc.data.problems import report_problems
 
 OF_FILE = (np.nan, np.nan)

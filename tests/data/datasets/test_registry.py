@@ -41,11 +41,7 @@ def test_options_go_to_the_reader(tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        (
-            "mnist",
-            {},
-            "dataset .*'nih14', 'ham', .*, 'folders'. Received: 'mnist'",
-        ),
+        ("mnist", {}, "dataset .*'nih14', 'ham', .*, 'folders'. Received: 'mnist'"),
         ("voc", {"image_dir": "x"}, "options of voc among year.*Received: image_dir"),
         ("folders", {"labels": "x"}, "Received: labels besides"),
     ],
@@ -73,8 +69,7 @@ def test_a_folder_without_the_dataset_is_an_error(tmp_path, name, message):
 
 
 @pytest.mark.parametrize(
-    "name",
-    [n for n, f in READERS.items() if "on_error" in signature(f).parameters],
+    "name", [n for n, f in READERS.items() if "on_error" in signature(f).parameters]
 )
 def test_on_error_is_raise_or_skip(tmp_path, name):
     with pytest.raises(ValueError, match=r"on_error.*'raise', 'skip'.*'hide'"):
