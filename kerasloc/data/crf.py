@@ -88,9 +88,8 @@ def crf_masks(
     """Write the refined boxes of every image with boxes, and return the paths by row.
 
     Class k is bit k % 16 of channel k // 16 of a 16-bit PNG, of the size of the upright
-    image; ``decode_class_masks`` reads it. Files are named by image, boxes and kernel:
-    existing ones are not made again, so an interrupted run resumes, and several tables
-    may share a folder.
+    image; ``decode_class_masks`` reads it. Files are named by image, boxes and kernel;
+    existing ones are not made again.
 
     Args:
         table: The images, at most 64 classes.
@@ -123,9 +122,7 @@ def crf_masks(
 
 
 def decode_class_masks(path: Any, size: tuple[int, int], classes: int) -> Any:
-    """Decode a file of ``crf_masks`` to masks, boolean (rows, cols, classes).
-
-    By ``tf`` ops, eagerly or in a ``tf.data`` pipeline.
+    """Decode a file of ``crf_masks`` by tf ops, boolean (rows, cols, classes).
 
     Args:
         path: Scalar string tensor; "" (an image without boxes) yields empty masks.
@@ -245,6 +242,12 @@ def _write_all(table: Table, tasks: dict, progress: bool, workers: int) -> None:
     import tensorflow as tf
     from tqdm import tqdm
 
+    from kerasloc.data.decode import decode
+
+    def read(row):
+        image = decode(str(table.paths[row]), int(table.orientations[row]), 3)
+        return _as_pixels(image.numpy())
+
     rows, channels = list(tasks), -(-len(table.class_names) // BITS)
     hidden = not (progress and tasks)
     bar = tqdm(rows, "Refining boxes", unit="image", disable=hidden, leave=False)
@@ -252,10 +255,9 @@ def _write_all(table: Table, tasks: dict, progress: bool, workers: int) -> None:
         # in chunks: a pool would read all images before the first is done
         for start in range(0, len(rows), 4 * workers):
             chunk = rows[start : start + 4 * workers]
-            images = (_read(table, row) for row in chunk)
             boxes = (tasks[row][1] for row in chunk)
             run = map if pool is None else pool.map
-            masks = run(_class_bits, images, boxes, [channels] * len(chunk))
+            masks = run(_class_bits, map(read, chunk), boxes, [channels] * len(chunk))
             for row, bits in zip(chunk, masks, strict=True):
                 with atomic_write(tasks[row][0]) as partial:
                     partial.write_bytes(tf.io.encode_png(bits).numpy())
@@ -268,14 +270,6 @@ def _pool(workers: int):
         return contextlib.nullcontext()
     context = multiprocessing.get_context("spawn")
     return concurrent.futures.ProcessPoolExecutor(workers, context)
-
-
-def _read(table: Table, row: int) -> np.ndarray:
-    """The upright image of a row, uint8, (rows, cols, 3)."""
-    from kerasloc.data.decode import decode
-
-    image = decode(str(table.paths[row]), int(table.orientations[row]), 3)
-    return _as_pixels(image.numpy())
 
 
 def _class_bits(pixels: np.ndarray, boxes: np.ndarray, channels: int) -> np.ndarray:

@@ -192,9 +192,7 @@ def keep_boxes(table: Table, share: float, seed: int = 0) -> Table:
         2
     """
     if not 0 <= share <= 1:
-        raise ValueError(
-            f"Expected share in [0, 1]. Received: {share}. Use 0.5 for half."
-        )
+        raise ValueError(f"Expected share in [0, 1]. Received: {share}.")
     rows = np.flatnonzero(has_boxes(table) & (table.splits == "train"))
     rows = rows[np.argsort(image_names(table)[rows])]
     count = max(round(share * len(rows)), int(share > 0))

@@ -27,9 +27,8 @@ class Table:
         labels: 1 (present), 0 (absent) or NaN (unknown), (n, classes) float32.
         boxes: Rows image, x, y, w, h, class in pixels of the file's image after its
             EXIF rotation, (m, 6); ``image`` is an index of this table. None: no boxes.
-        masks: Path of a mask image, "" without one, (n,) str. A mask is nonzero on the
-            object of the image's label; it is stored as its image is (the EXIF rotation
-            of the image turns both).
+        masks: Path of a mask, "" without one, (n,) str; nonzero on the object of the
+            image's label. The EXIF rotation of the image turns both.
         splits: "train", "val", "test" or "", (n,) str.
         groups: Patient or the like, "" without one, (n,) str.
         orientations: EXIF orientation, 1 to 8, (n,) int32; 1 before
@@ -247,23 +246,17 @@ def _check_labels(table: Table) -> None:
     """Raise unless the labels are 0, 1 or NaN in one column per class name."""
     names, labels = table.class_names, table.labels
     if len(set(names)) != len(names) or "" in names or not names:
-        raise ValueError(
-            f"Expected different, nonempty class_names. Received: {names}."
-        )
+        raise ValueError(f"Expected different names as class_names. Received: {names}.")
     if labels.shape != (len(table), len(names)):
         raise ValueError(
             f"Expected labels (images, classes) = {(len(table), len(names))}. "
             f"Received: shape {labels.shape}. Use one column per class name."
         )
     bad = np.argwhere(~(np.isnan(labels) | (labels == 0) | (labels == 1)))
-    report_problems(
-        [
-            f"{labels[i, j]} for {names[j]} in row {i} ({table.paths[i]})"
-            for i, j in bad
-        ],
-        "Expected labels 1, 0 or NaN (unknown)",
-        remedy="Fix them.",
-    )
+    cells = [
+        f"{labels[i, j]} for {names[j]} in row {i} ({table.paths[i]})" for i, j in bad
+    ]
+    report_problems(cells, "Expected labels 1, 0 or NaN (unknown)", remedy="Fix them.")
 
 
 def _check_boxes(table: Table) -> None:

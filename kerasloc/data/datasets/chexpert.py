@@ -71,8 +71,7 @@ def read_chexpert(
         on_error: "raise", or "skip" (with a warning) missing images and invalid boxes.
 
     Raises:
-        ValueError: If files are missing or invalid, or boxes are in another convention;
-            lists the problems.
+        ValueError: If files are missing or invalid, or boxes in another convention.
     """
     problems.check_on_error(on_error)
     problems.check_choice("uncertain", uncertain, UNCERTAIN)
@@ -112,12 +111,13 @@ def _csv_folder(root: Path) -> Path:
     if not folders:
         raise ValueError(
             f"Expected the labels of CheXpert in {', '.join(FILES)}. Received: {root}, "
-            f"without these, as is {' or '.join(FOLDERS)} in it. Name their folder."
+            "without these, as is any release in it. Name their folder."
         )
     if len(folders) > 1 and root not in folders:
+        releases = " and ".join(path.name for path in folders)
+        rule = "Expected one release of CheXpert in the root"
         raise ValueError(
-            f"Expected one release of CheXpert in the root. Received: {root} with "
-            f"{' and '.join(p.name for p in folders)}. Name one of the two."
+            f"{rule}. Received: {root} with {releases}. Name one of the two."
         )
     return folders[0]
 

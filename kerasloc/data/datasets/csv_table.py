@@ -63,15 +63,11 @@ def read_csv(
         except ValueError as error:
             problems.append(f"{location} ({cells['image']}): {error}")
     report_problems(problems, f"Expected valid rows in {path}", remedy="Fix them.")
-    rows = list(images.values())
+    rows = pd.DataFrame(list(images.values()))
+    boxes = [(i, *box) for i, boxes in enumerate(rows["boxes"]) for box in boxes]
+    columns = {f"{name}s": rows[name] for name in ("mask", "split", "group")}
     return Table(
-        paths=[row.path for row in rows],
-        class_names=names,
-        labels=[row.labels for row in rows],
-        boxes=[(i, *box) for i, row in enumerate(rows) for box in row.boxes],
-        masks=[row.mask for row in rows],
-        splits=[row.split for row in rows],
-        groups=[row.group for row in rows],
+        rows["path"], names, np.stack(rows["labels"].tolist()), boxes, **columns
     )
 
 
@@ -97,12 +93,8 @@ def _class_names(
         if names:
             logger.info("%s: columns not used: %s", path, ", ".join(names))
         names = sorted({n for cell in frame["label"] for n in _split_labels(cell)})
-    if class_names is not None and not set(names) <= set(class_names):
-        unknown = ", ".join(sorted(set(names) - set(class_names)))
-        raise ValueError(
-            f"Expected the classes of {path} among class_names, {list(class_names)}. "
-            f"Received: {unknown} besides."
-        )
+    for name in names:
+        check_choice(f"every class of {path}", name, class_names or names)
     if not names:
         raise ValueError(
             f"Expected labels, or one column per class, in {path}. Received: the "

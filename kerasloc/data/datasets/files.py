@@ -109,11 +109,8 @@ def image_files(
 ) -> dict[str, str]:
     """Map the names of the images of a dataset to their paths, sorted.
 
-    Args:
-        root: Folder of the dataset. Its direct images count if the patterns match none.
-        image_dir: Folder of the images, searched before the patterns. None: the root.
-        patterns: Glob patterns of folders below either, such as "images_*/images". The
-            first folder wins if several hold a file name.
+    Folders below ``image_dir``, or the root, by glob patterns; the first folder of a
+    name wins. Images directly in ``image_dir`` come first, those in the root last.
 
     Raises:
         ValueError: If there is no image.

@@ -86,11 +86,8 @@ def _images_by_class(folder: Path) -> dict[str, list[Path]]:
             f"Use the layout:\n{SCHEME}"
         )
     empty = [str(folder / name) for name, images in classes.items() if not images]
-    if empty:
-        raise ValueError(
-            f"Expected images ({', '.join(EXTENSIONS)}) in every class folder. "
-            f"Received: none in\n{listing(empty)}\nAdd images or remove the folder."
-        )
+    rule = f"Expected images ({', '.join(EXTENSIONS)}) in every class folder"
+    report_problems(empty, rule, remedy="Add images or remove the folder.")
     return classes
 
 
@@ -98,21 +95,21 @@ def _common_classes(
     root: Path, images: Mapping[str, Iterable[str]], class_names: Iterable[str] | None
 ) -> tuple[str, ...]:
     """The class names that all splits (and the caller) have in common."""
-    names_by_source = {str(root / split): set(names) for split, names in images.items()}
+    sources = {str(root / split): set(names) for split, names in images.items()}
     if class_names is not None:
         class_names = tuple(class_names)
-        names_by_source["class_names"] = set(class_names)
-    union = set().union(*names_by_source.values())
-    missing = [
-        f"{source} lacks {', '.join(sorted(union - names))}"
-        for source, names in names_by_source.items()
-        if names != union
-    ]
-    if missing:
-        raise ValueError(
-            "Expected the same classes in train, val and test (and class_names). "
-            f"Received:\n{listing(missing)}\nAdd or remove these folders."
-        )
+        sources["class_names"] = set(class_names)
+    union = set().union(*sources.values())
+    lacks = {source: sorted(union - names) for source, names in sources.items()}
+    report_problems(
+        [
+            f"{source} lacks {', '.join(names)}"
+            for source, names in lacks.items()
+            if names
+        ],
+        "Expected the same classes in train, val and test (and class_names)",
+        remedy="Add or remove these folders.",
+    )
     if len(union) < 2:
         raise ValueError(
             f"Expected two or more classes. Received: one class, {union.pop()!r}, in "

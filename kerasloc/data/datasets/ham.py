@@ -73,8 +73,7 @@ def read_ham(
             boxes of classes that the image's tags lack.
 
     Raises:
-        ValueError: If files are missing or invalid, or most boxes do not fit their
-            images in this convention; lists the problems.
+        ValueError: If files are missing or invalid, or boxes in another convention.
     """
     check_on_error(on_error)
     check_choice("convention", convention, ("auto", *CONVENTIONS))
@@ -233,10 +232,7 @@ def _read_boxes(
 
 
 def _tagged(raw: pd.DataFrame, tags: Tags, on_error: str) -> pd.DataFrame:
-    """Boxes whose classes are tags of their images; reports the others.
-
-    Boxes of images without any tags stay: they go, with a warning, with the images.
-    """
+    """Boxes whose classes are tags of their images, or whose images have no tags."""
     pairs = zip(raw["image"], raw["label"], strict=True)
     tagged = np.array([label in tags.get(i, {label}) for i, label in pairs], bool)
     report_problems(

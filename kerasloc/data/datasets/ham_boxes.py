@@ -51,13 +51,7 @@ def read_boxes(path: PathLike) -> pd.DataFrame:
 def convert_boxes(
     raw: pd.DataFrame, class_names: Sequence[str], convention: str
 ) -> pd.DataFrame:
-    """Convert boxes to x, y, w, h of some classes, as ``reading.box_frame``.
-
-    Args:
-        raw: Boxes as read, with valid labels.
-        class_names: Classes; boxes of others are left out.
-        convention: "xywh" or "xyxy".
-    """
+    """Convert boxes with valid labels, of some classes, to ``reading.box_frame``."""
     index = {name: i for i, name in enumerate(class_names)}
     raw = raw.loc[raw["label"].isin(index)]
     boxes = raw.set_axis([*RAW[:3], *XYWH], axis=1).astype(dict.fromkeys(XYWH, float))
@@ -77,12 +71,7 @@ def check_convention(
 ) -> None:
     """Validate that at least half of the boxes lie in their images.
 
-    Args:
-        raw: Boxes as read.
-        files: Path of each image by name; boxes of other images do not count.
-        convention: Selected convention, "xywh" or "xyxy".
-        source: File of the boxes, for messages.
-        remedy: Advice if the other convention fits, with "{}" for its name.
+    ``remedy`` is the advice if the other convention fits, with "{}" for its name.
 
     Raises:
         ValueError: If not; counts the boxes that either convention fits.

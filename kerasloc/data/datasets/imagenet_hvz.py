@@ -95,8 +95,7 @@ def _splits(labels: np.ndarray) -> np.ndarray:
         classes, counts = np.unique(labels, return_counts=True)
         received = [f"{n} of {name}" for name, n in zip(classes, counts, strict=True)]
         raise ValueError(
-            "Expected two or more classes with enough images for training, validation "
-            f"and test. Received: {', '.join(received)}. Add images, or use a csv file "
-            "with the column split."
+            "Expected two or more classes, with images for every split. Received: "
+            f"{', '.join(received)}. Add images."
         ) from error
     return splits

@@ -83,10 +83,9 @@ def read_nih(
 
 
 def read_box_list(path: PathLike) -> pd.DataFrame:
-    """Read a BBox_List csv: columns ``image, label, x, y, w, h``.
+    """Read a BBox_List csv, whose published header is broken: image, label, x, y, w, h.
 
-    Columns go by their position, as the published header is broken; "Infiltrate"
-    becomes "Infiltration".
+    "Infiltrate" becomes "Infiltration".
 
     Raises:
         ValueError: If a row is invalid; names its line.
@@ -173,15 +172,10 @@ def _check_findings(names: Iterable[str], source: Path) -> None:
 
 def _official_splits(root: Path, names: list[str]) -> list[str]:
     """Split of each image by the official lists."""
-    listed: dict[str, str] = {}
-    repeated = []
-    for file, split in LISTS.items():
-        if (root / file).is_file():
-            for image in (root / file).read_text(encoding="utf-8").split():
-                if listed.setdefault(image, split) != split:
-                    repeated.append(image)
-    rule = f"Expected an image on one of the lists {', '.join(LISTS)}"
-    report_problems(repeated, rule, remedy="Remove it from the other.")
+    paths = {split: root / file for file, split in LISTS.items()}
+    texts = {k: p.read_text(encoding="utf-8") for k, p in paths.items() if p.is_file()}
+    lists = {split: text.split() for split, text in texts.items()}
+    listed = reading.merge_lists(lists, root)
     splits = [listed.get(name, "") for name in names]
     unlisted, absent = splits.count(""), len(set(listed) - set(names))
     if listed and (unlisted or absent):

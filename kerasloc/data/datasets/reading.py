@@ -25,10 +25,9 @@ logger = logging.getLogger(__name__)
 def box_frame(rows: Iterable[Sequence] = ()) -> pd.DataFrame:
     """Build the frame of boxes that :func:`build_table` takes.
 
-    Args:
-        rows: Rows of ``image`` (name), ``location`` (such as "line 3 of boxes.csv"),
-            ``x, y, w, h`` (pixels) and ``class_index``. The columns ``rows, cols`` are
-            the size of the image that a box was measured in; NaN: that of the file.
+    Rows are ``image`` (name), ``location`` (such as "line 3 of boxes.csv"), ``x, y, w,
+    h`` (pixels) and ``class_index``. The columns ``rows, cols`` are the size of the
+    image that a box was measured in; NaN: that of the file.
     """
     frame = pd.DataFrame(list(rows), columns=BOX_COLUMNS[:-2])
     return frame.reindex(columns=BOX_COLUMNS)
@@ -40,15 +39,10 @@ def read_table(
     """Read a csv file as stripped text, indexed by "line N of FILE".
 
     Short lines are padded with "", long ones are cut, blank ones are skipped. Of equal
-    columns the last counts.
-
-    Args:
-        path: Comma-separated file with a header.
-        required: Columns that it must have, with rows below them.
-        names: Names of the columns, in the place of those in the header.
+    columns the last counts. ``names`` replace those in the header.
 
     Raises:
-        ValueError: If it lacks a required column or the rows.
+        ValueError: If it lacks a ``required`` column or any row below these.
     """
     path, required = Path(path), list(required)
     # the csv module, as pandas neither counts lines nor takes ones that are too long
@@ -85,16 +79,10 @@ def to_numbers(cells: pd.DataFrame) -> pd.DataFrame:
 def to_labels(
     cells: pd.DataFrame, values: Mapping[str, float], source: object, rule: str
 ) -> np.ndarray:
-    """Convert text to labels, (n, classes) float32.
-
-    Args:
-        cells: Columns of text, one per class, indexed by their location.
-        values: Label of each text.
-        source: File name for messages.
-        rule: Valid texts, in words.
+    """Convert text, a column per class, to labels, (n, classes) float32.
 
     Raises:
-        ValueError: If a cell holds another text; lists them with line and column.
+        ValueError: If a cell is none of ``values``, in words ``rule``; lists them.
 
     Examples:
         >>> cells = pd.DataFrame({"cat": ["1", ""], "dog": ["0", "1"]})
@@ -161,7 +149,7 @@ def build_table(
         labels: 1, 0 or NaN, (n, classes).
         files: Path of each image by name.
         boxes: See :func:`box_frame`; in any order, also of images without a row.
-        source: Folder or files of the annotations, for messages.
+        source: Folder of the annotations, for messages.
         on_error: "raise", or "skip" missing images and invalid boxes.
 
     Raises:
@@ -189,6 +177,24 @@ def build_table(
         groups=rows.get("group"),
     )
     return table.subset(present)
+
+
+def merge_lists(lists: Mapping[str, Iterable[str]], source: object) -> dict[str, str]:
+    """Map the images on lists, by split, to their split.
+
+    Raises:
+        ValueError: If an image is on two lists.
+    """
+    splits: dict[str, str] = {}
+    repeated = [
+        f"{image}: {splits[image]} and {split}"
+        for split, images in lists.items()
+        for image in images
+        if splits.setdefault(image, split) != split
+    ]
+    rule = f"Expected an image on one of the lists of {source}"
+    report_problems(repeated, rule, remedy="Remove it from the other.")
+    return splits
 
 
 def report_unlabeled(table: Table) -> None:

@@ -57,12 +57,11 @@ def read_vindr(
 ) -> Table:
     """Read VinDr-CXR: 14 labels, the boxes of all radiologists in pixels of the PNG.
 
-    An image has a finding if one radiologist reports it (the union); boxes of several
-    radiologists on one finding all stay. Boxes are scaled from the DICOM image to the
-    file by ``resize.csv`` (``rows`` and ``cols`` of the DICOM image, or ``ratio``
-    alone) or, without it, by the columns ``width`` and ``height`` (of the DICOM image)
-    of the annotations. Findings of the PhysioNet files that are not among the 14 are
-    left out. Patients are unknown.
+    An image has a finding if one radiologist reports it; all boxes on it stay. They are
+    scaled from the DICOM image to the file by ``resize.csv`` (``rows`` and ``cols`` of
+    the DICOM image, or ``ratio`` alone) or, without it, by the columns ``width`` and
+    ``height`` of the annotations. Findings of the PhysioNet files that are not among
+    the 14 are left out. Patients are unknown.
 
     Args:
         root: Folder with the csv files, or with the folder ``annotations`` of them.
@@ -73,8 +72,7 @@ def read_vindr(
         on_error: "raise", or "skip" (with a warning) missing images and invalid boxes.
 
     Raises:
-        ValueError: If files are missing or invalid, or boxes cannot be scaled; lists
-            the problems.
+        ValueError: If files are missing or invalid, or boxes cannot be scaled.
     """
     check_on_error(on_error)
     root = Path(root)
@@ -119,8 +117,14 @@ def _read_split(root: Path, split: str) -> pd.DataFrame | None:
     if split == "test" and "class_name" not in reading.read_table(path):
         logger.info("%s has no labels and is not used", path)
         return None
-    labels = _read_image_labels(path.with_name(f"image_labels_{split}.csv"))
-    return pd.concat([_read_findings(path), labels]).fillna("").assign(split=split)
+    frames = [_read_findings(path)]
+    path = path.with_name(f"image_labels_{split}.csv")  # one column per class
+    if path.is_file():
+        rows = reading.read_table(path, ("image_id", *VINDR_CLASSES))
+        positive = rows[list(VINDR_CLASSES)].isin(["1", "1.0"]).to_numpy()
+        row, index = np.nonzero(np.insert(positive, 0, True, axis=1))  # also the normal
+        frames.append(rows[["image_id"]].iloc[row].assign(class_index=index - 1))
+    return pd.concat(frames).fillna("").assign(split=split)
 
 
 def _read_findings(path: Path) -> pd.DataFrame:
@@ -163,17 +167,6 @@ def _boxes(rows: pd.DataFrame) -> pd.DataFrame:
     size = reading.to_numbers(rows.reindex(columns=["height", "width"]))
     boxes[["rows", "cols"]] = size.to_numpy()
     return boxes.assign(location=rows.index)
-
-
-def _read_image_labels(path: Path) -> pd.DataFrame | None:
-    """Rows of ``image_id`` and ``class_index`` from a file with a column per class."""
-    if not path.is_file():
-        return None
-    rows = reading.read_table(path, ("image_id", *VINDR_CLASSES))
-    positive = rows[list(VINDR_CLASSES)].isin(["1", "1.0"]).to_numpy()
-    positive = np.column_stack([np.ones(len(rows), bool), positive])  # also the normal
-    row, column = np.nonzero(positive)
-    return rows[["image_id"]].iloc[row].assign(class_index=column - 1)
 
 
 def _scale(boxes: pd.DataFrame, root: Path, files: dict[str, str]) -> pd.DataFrame:

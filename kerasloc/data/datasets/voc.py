@@ -18,7 +18,7 @@ import pandas as pd
 
 from kerasloc.data.class_names import split_names
 from kerasloc.data.datasets.files import PathLike, image_files
-from kerasloc.data.datasets.reading import BOX_COLUMNS, build_table
+from kerasloc.data.datasets.reading import BOX_COLUMNS, build_table, merge_lists
 from kerasloc.data.problems import check_on_error, listing, report_problems
 from kerasloc.data.table import Table
 
@@ -135,7 +135,6 @@ class _NoDocumentType(ET.TreeBuilder):
     """Tree builder that refuses document types."""
 
     def doctype(self, name: str, pubid: str, system: str) -> None:
-        """Raise a ValueError."""
         raise ValueError("a document type (<!DOCTYPE ...>) is not accepted")
 
 
@@ -187,16 +186,7 @@ def _read_splits(folder: Path) -> dict[str, str]:
     if not annotations & set(lists.get("test", ())):
         lists["test"] = lists.pop("val", [])
         logger.info("%s: the val list is the test split", folder)
-    splits: dict[str, str] = {}
-    repeated = [
-        f"{image}: {splits[image]} and {split}"
-        for split, images in lists.items()
-        for image in images
-        if splits.setdefault(image, split) != split
-    ]
-    rule = f"Expected an image on one list of {folder}"
-    report_problems(repeated, rule, remedy="Remove it from one.")
-    return splits
+    return merge_lists(lists, folder)
 
 
 def _labels(items: pd.DataFrame, names: list[str], background: bool) -> np.ndarray:

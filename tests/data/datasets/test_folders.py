@@ -74,7 +74,7 @@ DIFFERENT = ["train/cow/1.png", "test/hen/1.png"]
     ("extra", "class_names", "message"),
     [
         ([], ("dog", "cow"), r"test lacks cow\n.*class_names lacks cat"),
-        (["train/cow/readme.txt"], None, r"none in\n.*train/cow"),
+        (["train/cow/readme.txt"], None, r"every class folder.*\n.*train/cow"),
         (DIFFERENT, None, r"n lacks hen\n.*test lacks cow"),
     ],
 )
