@@ -13,7 +13,7 @@ from kerasloc.training import cli
 EXAMPLE = """\
 examples:
   python scripts/generate_heatmaps.py --weights results/pylon/NAME
-      the run's own test images, for every image the classes that it has boxes of
+      the test images of the run, for every image the classes with boxes in it
   python scripts/generate_heatmaps.py --type pylon --limit 50 --pdf
       the newest run of a family, five pages, and all of them in one pdf
   python scripts/generate_heatmaps.py --weights results/full/NAME --images 0 17 a.png \\
@@ -24,8 +24,8 @@ examples:
       probabilities; to be filtered by class and by hit or miss
 
 The pages land in the run's folder heatmaps/, ten rows each, and heatmaps.csv beside
-them says for every row the image, its label and where the maximum of the map is
-(x, y in pixels of the image at the size that the network sees). Images with boxes come
+them has for every row the image, its label and the maximum of the map (x, y in pixels
+of the image at the size of the network). Images with boxes come
 first. Every map is scaled by its own minimum and maximum; the probability says how
 sure the model is. An explainer-classifier has one map for all classes, its explanation:
 a row per image, of its true class, and the explanation as it is, from 0 to 1.
