@@ -30,13 +30,11 @@ def roc_figure(
 ) -> Figure:
     """Figure of the ROC curves of every class, of their micro and macro average.
 
+    Classes without a curve are left out; of more than 12 only the averages have names.
+
     Args:
         curves: Output of :func:`kerasloc.metrics.roc_curve`.
         class_names: Names of the classes; those of the curves when None.
-
-    Returns:
-        The matplotlib Figure; areas are in the legend, classes without a curve are
-        left out, of more than 12 classes only the averages have names.
 
     Raises:
         ValueError: If there is no curve, or the number of names is not that of classes.
@@ -58,17 +56,9 @@ def roc_figure(
 def precision_recall_figure(
     curves: Mapping[str, Any], class_names: Sequence[str] | None = None
 ) -> Figure:
-    """Figure of the precision-recall curves, like :func:`roc_figure`.
+    """Figure of the curves of :func:`kerasloc.metrics.precision_recall_curve`.
 
-    Args:
-        curves: Output of :func:`kerasloc.metrics.precision_recall_curve`.
-        class_names: Names of the classes; those of the curves when None.
-
-    Returns:
-        The matplotlib Figure, like that of :func:`roc_figure`.
-
-    Raises:
-        ValueError: If there is no curve, or the number of names is not that of classes.
+    Arguments and errors are those of :func:`roc_figure`.
     """
     figure, (ax,) = style.new_axes(7.5, 5)
     _draw_classes(ax, curves, class_names, "average precision", "steps-pre")
@@ -84,16 +74,12 @@ def morf_figure(methods: Mapping[str, np.ndarray]) -> Figure:
         methods: MoRF curves (n, L + 1) of :func:`kerasloc.metrics.morf_curves` by name;
             a name that ends in "random" is drawn dashed, in gray.
 
-    Returns:
-        The matplotlib Figure: the mean probability at the left, AOPC at the right.
-
     Raises:
         ValueError: If there is no method, or the curves have another shape.
     """
     if not methods:
         raise ValueError(
-            "Expected MoRF curves of at least one method. Received: methods={}. "
-            "Use a dict of names and curves."
+            "Expected MoRF curves by the name of a method. Received: methods={}."
         )
     figure, (left, right) = style.new_axes(12.5, 4.2, (1, 2))
     controls = [name for name in methods if name.endswith("random")]
@@ -118,15 +104,11 @@ def morf_figure(methods: Mapping[str, np.ndarray]) -> Figure:
 def history(rows: Iterable[Mapping[str, Any]]) -> Figure:
     """Figure of a training: losses, scores and the learning rate by epoch.
 
-    Curves of the validation set (``val_...``) are dashed, in the color of those of the
-    training set.
+    Curves of the validation set (``val_...``) are dashed, in the same color.
 
     Args:
         rows: One dict per epoch, column to value; "epoch" counts from 1 when absent.
             Values that are not finite numbers are left out.
-
-    Returns:
-        The matplotlib Figure, one panel for each kind of curve.
 
     Raises:
         ValueError: If there is no curve.
@@ -148,8 +130,7 @@ def history(rows: Iterable[Mapping[str, Any]]) -> Figure:
         )
     figure, axes = style.new_axes(5 * len(panels), 3.8, (1, len(panels)))
     for ax, title in zip(axes, panels, strict=True):
-        shown = {n: curves[n] for n in curves if _panel_title(n) == title}
-        _draw_history(ax, shown)
+        _draw_history(ax, {n: curves[n] for n in curves if _panel_title(n) == title})
         style.set_title(ax, title)
         sns.despine(ax=ax)
         if title == "Learning rate":
@@ -164,13 +145,9 @@ def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> Figur
     begins. Curves of the validation set are dashed.
 
     Args:
-        histories: Rows of each phase by its name, one dict per epoch; "epoch" counts
-            from 1 in every phase when absent. The columns ``classification_loss``,
-            ``explanation_loss``, ``loss`` and ``accuracy`` are drawn, and the same
-            with ``val_``; values that are not finite numbers are left out.
-
-    Returns:
-        The matplotlib Figure, one panel for each of the four columns that is present.
+        histories: Rows of each phase by its name, as for :func:`history`. The columns
+            ``classification_loss``, ``explanation_loss``, ``loss`` and ``accuracy``
+            have a panel each, with those of ``val_``.
 
     Raises:
         ValueError: If no phase has any of them.
@@ -183,9 +160,8 @@ def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> Figur
     ]
     if not columns:
         raise ValueError(
-            "Expected a history of one dict per epoch with some of the columns "
-            f"{', '.join(PHASE_PANELS)}. Received: histories={histories!r:.80}. "
-            "Train at least one epoch."
+            f"Expected rows with one of the columns {', '.join(PHASE_PANELS)}. "
+            f"Received: histories={histories!r:.80}. Train at least one epoch."
         )
     down, across = (1, len(columns)) if len(columns) < 3 else (2, 2)
     figure, axes = style.new_axes(5.5 * across, 3.6 * down, (down, across))
@@ -201,17 +177,14 @@ def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> Figur
 
 
 def _draw_classes(ax: Axes, curves, class_names, area: str, drawstyle: str) -> None:
-    """Draw the curves of all classes and their averages."""
     per_class = curves["per_class"]
     names = list(curves["class_names"] if class_names is None else class_names)
     if len(names) != len(per_class) or not any(per_class):
         raise ValueError(
-            "Expected one name per class, and at least one curve. Received: "
-            f"{len(names)} class_names, {len(per_class)} classes, "
-            f"{sum(map(bool, per_class))} with a curve. A curve needs images with and "
-            "without the class."
+            "Expected one name per class, and images with and without one of them. "
+            f"Received: {len(names)} class_names, {len(per_class)} classes, "
+            f"{sum(map(bool, per_class))} with a curve."
         )
-
     colors = sns.color_palette("husl", len(per_class))
     if len(per_class) > NAMED:
         names, colors = [""] * len(names), [style.FAINT] * len(names)
@@ -233,7 +206,6 @@ def _draw_classes(ax: Axes, curves, class_names, area: str, drawstyle: str) -> N
 
 
 def _draw_interval(ax: Axes, curves, name: str, color, linestyle: str) -> None:
-    """Draw the mean of curves and its interval."""
     mean, low, high = curve_interval(curves)
     steps = np.arange(len(mean))
     ax.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
@@ -256,7 +228,6 @@ def _panel_title(name: str) -> str:
 
 
 def _draw_history(ax: Axes, curves: Mapping[str, list[tuple[int, float]]]) -> None:
-    """Draw curves by name, those of validation dashed."""
     kinds = sorted({name.removeprefix("val_") for name in curves})
     colors = dict(zip(kinds, sns.color_palette("mako", len(kinds)), strict=True))
     for name, points in curves.items():
@@ -269,7 +240,6 @@ def _draw_history(ax: Axes, curves: Mapping[str, list[tuple[int, float]]]) -> No
 
 
 def _draw_phases(ax: Axes, phases: Mapping[str, list], name: str) -> None:
-    """Draw a column of all phases, of training and validation."""
     ends = np.cumsum(
         [rows[-1].get("epoch", len(rows)) if rows else 0 for rows in phases.values()]
     )

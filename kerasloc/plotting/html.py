@@ -1,7 +1,6 @@
 """A page of results that a browser opens without any network: index.html and images.
 
-Maps are transparent pictures beside the page, one per image and class, so that the
-browser can blend any of them with the image.
+Maps are transparent pictures, so that the browser can blend any with the image.
 """
 
 import dataclasses
@@ -29,49 +28,28 @@ COLUMNS = ("class", "probability", "label", "predicted", "hit", "x", "y", "low",
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReportClass:
-    """One class of one image.
-
-    Attributes:
-        index: Class index.
-        heat: Heat map of any size, (rows, cols), [0, 1].
-        probability: Probability of the class, [0, 1].
-        label: 1, 0 or NaN (unknown).
-        predicted: The model predicts the class.
-        hit: The maximum of the map lies in a box; None without boxes.
-        point: x, y of the maximum of the map, pixels of the image.
-    """
+    """One class of one image."""
 
     index: int
-    heat: np.ndarray
+    heat: np.ndarray  # heat map of any size, (rows, cols), [0, 1]
     probability: float
-    label: float
+    label: float  # 1, 0 or NaN (unknown)
     predicted: bool
-    hit: bool | None
-    point: tuple[int, int]
+    hit: bool | None  # the maximum of the map lies in a box; None without boxes
+    point: tuple[int, int]  # x, y of the maximum of the map, pixels of the image
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReportImage:
-    """One image with its annotations and the outputs of a model.
+    """One image with its annotations and the outputs of a model."""
 
-    Attributes:
-        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1].
-        name: Name to show, such as the path of the file.
-        classes: Classes that have a map on the page, in the order of the page.
-        boxes: Rows x, y, w, h, class, pixels of the image, (k, 5).
-        abnormality: Heat map of "anything at all", (rows, cols), [0, 1]; of models
-            that have one.
-        abnormality_probability: Probability of the same, [0, 1].
-        mask: Boolean (rows, cols) of the object of the label; None when unknown.
-    """
-
-    image: np.ndarray
-    name: str
-    classes: Sequence[ReportClass]
-    boxes: np.ndarray
-    abnormality: np.ndarray | None = None
+    image: np.ndarray  # (rows, cols) or (rows, cols, 1 or 3), [0, 1]
+    name: str  # to show, such as the path of the file
+    classes: Sequence[ReportClass]  # that have a map, in the order of the page
+    boxes: np.ndarray  # rows x, y, w, h, class, pixels of the image, (k, 5)
+    abnormality: np.ndarray | None = None  # heat map of any class, (rows, cols), [0, 1]
     abnormality_probability: float | None = None
-    mask: np.ndarray | None = None
+    mask: np.ndarray | None = None  # boolean (rows, cols) of the object of the label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +57,6 @@ class ReportConfig:
     """Texts and thresholds of a page.
 
     Attributes:
-        title: Title of the page.
-        class_names: Names in the order of the class indices.
         thresholds: Probability above which a class is predicted, one for all or one per
             class; None where the most probable class is predicted.
         scaling: Meaning of 0 and 1 on a heat map, in a few words.
@@ -137,15 +113,12 @@ def write_report(
 
 
 def _page(config: ReportConfig, colors: list[str], rows: list[dict]) -> str:
-    """The text of index.html."""
     thresholds = np.full(len(colors), np.nan)
     if config.thresholds is not None:
         thresholds = np.broadcast_to(np.asarray(config.thresholds, float), len(colors))
     classes = zip(config.class_names, colors, thresholds, strict=True)
     data = {
-        "title": config.title,
-        "scaling": config.scaling,
-        "attention": config.attention,
+        **{name: getattr(config, name) for name in ("title", "scaling", "attention")},
         "abnormality": ABNORMALITY,
         "classes": [
             {"name": str(name), "color": color, "threshold": _number(threshold)}
@@ -154,12 +127,11 @@ def _page(config: ReportConfig, colors: list[str], rows: list[dict]) -> str:
         "columns": COLUMNS,
         "images": rows,
     }
-    fields = {
-        "title": html.escape(config.title),
-        "style": _source("style.css"),
-        "script": _source("page.js"),
-        "data": _as_json(data),
-    }
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    for letter in "<>&":  # no text ends the script element
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    fields = {"title": html.escape(config.title), "data": text}
+    fields |= {"style": _source("style.css"), "script": _source("page.js")}
     # in one pass: braces in the fields are left alone
     return re.sub(r"{{(\w+)}}", lambda m: fields[m[1]], _source("index.html"))
 
@@ -167,14 +139,6 @@ def _page(config: ReportConfig, colors: list[str], rows: list[dict]) -> str:
 def _source(name: str) -> str:
     folder = importlib.resources.files("kerasloc.plotting") / "web"
     return (folder / name).read_text(encoding="utf-8")
-
-
-def _as_json(data: object) -> str:
-    """Strict json that cannot end the script element it is in."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    for letter in "<>&":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return text
 
 
 def _write_image(
@@ -187,10 +151,9 @@ def _write_image(
     }
     if image.abnormality is not None:
         maps["abnormality"] = image.abnormality, ABNORMALITY
-    ranges = pictures.write_maps(stem, maps)
-    abnormality = None
-    if image.abnormality is not None:
-        low, high = map(_rounded, ranges["abnormality"])
+    ranges, abnormality = pictures.write_maps(stem, maps), None
+    if "abnormality" in ranges:
+        low, high = map(_number, ranges["abnormality"])
         probability = _number(image.abnormality_probability)
         abnormality = {"probability": probability, "low": low, "high": high}
     has_mask = bool(np.any(image.mask))
@@ -201,7 +164,7 @@ def _write_image(
         "name": str(image.name),
         "size": size,
         "classes": [_class_row(c, *ranges[c.index]) for c in image.classes],
-        "boxes": [[*map(_rounded, box[:4].tolist()), int(box[4])] for box in boxes],
+        "boxes": [[*np.round(box[:4], 4).tolist(), int(box[4])] for box in boxes],
         "abnormality": abnormality,
         "mask": has_mask,
     }
@@ -216,14 +179,10 @@ def _class_row(row: ReportClass, low: float, high: float) -> list:
         int(row.predicted),
         None if row.hit is None else int(row.hit),
         *map(int, row.point),
-        *map(_rounded, (low, high)),
+        *map(_number, (low, high)),
     ]
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 4)
 
 
 def _number(value: float | None) -> float | None:
     """The number rounded to four digits, None for NaN."""
-    return None if value is None or math.isnan(value) else _rounded(value)
+    return None if value is None or math.isnan(value) else round(float(value), 4)

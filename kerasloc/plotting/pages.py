@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from kerasloc.metrics import resize_maps
@@ -17,11 +18,7 @@ from kerasloc.plotting import style
 from kerasloc.plotting.panels import as_rgb, overlay_image
 
 MARGIN, HEADER, WIDTH = 0.25, 0.5, 5.5  # inches: margins, least width of a page
-VERDICTS = {
-    True: ("hit", style.GREEN),
-    False: ("miss", style.RED),
-    None: ("-", style.SOFT),
-}
+HIT, MISS, NEITHER = ("hit", style.GREEN), ("miss", style.RED), ("-", style.SOFT)
 CLASSES = 3  # number of probabilities that are written over an explanation
 LETTERS = 15.2  # per inch, in small print
 METHOD_BOX_COLOR = "#e4572e"
@@ -30,46 +27,26 @@ METHOD_LETTERS = 20  # of a line above a picture
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeatmapRow:
-    """One class of one image, as a row of a page.
+    """One class of one image, as a row of a page."""
 
-    Attributes:
-        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1].
-        heat: Heat map of any size, [0, 1].
-        boxes: Rows x, y, w, h of the class, pixels of the image, (k, 4).
-        title: Name of the class.
-        probability: Probability of the class, [0, 1].
-        hit: The maximum of the map lies in a box; None without boxes.
-        point: x, y of the maximum of the map, pixels of the image; that of the heat map
-            when None.
-        note: Small print, such as the name of the image.
-    """
-
-    image: np.ndarray
-    heat: np.ndarray
-    boxes: np.ndarray
-    title: str
+    image: np.ndarray  # (rows, cols) or (rows, cols, 1 or 3), [0, 1]
+    heat: np.ndarray  # heat map of any size, [0, 1]
+    boxes: np.ndarray  # rows x, y, w, h of the class, pixels of the image, (k, 4)
+    title: str  # name of the class
     probability: float
-    hit: bool | None = None
-    point: tuple[int, int] | None = None
-    note: str = ""
+    hit: bool | None = None  # the maximum of the map lies in a box; None without boxes
+    point: tuple[int, int] | None = None  # x, y of the maximum; that of the heat map
+    note: str = ""  # small print, such as the name of the image
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExplanationRow:
-    """One image with its explanation.
+    """One image with its explanation."""
 
-    Attributes:
-        image: Image (rows, cols) or (rows, cols, 1 or 3), [0, 1].
-        explanation: Map of any size, [0, 1], drawn without scaling.
-        probabilities: Probability of every class by its name, [0, 1]; the most probable
-            class is the prediction.
-        label: Name of the true class; None when unknown.
-    """
-
-    image: np.ndarray
-    explanation: np.ndarray
-    probabilities: Mapping[str, float]
-    label: str | None = None
+    image: np.ndarray  # (rows, cols) or (rows, cols, 1 or 3), [0, 1]
+    explanation: np.ndarray  # map of any size, [0, 1], drawn without scaling
+    probabilities: Mapping[str, float]  # of every class by its name, [0, 1]
+    label: str | None = None  # name of the true class; None when unknown
 
 
 def heatmap_page(rows: Iterable[HeatmapRow], title: str = "") -> Figure:
@@ -81,9 +58,6 @@ def heatmap_page(rows: Iterable[HeatmapRow], title: str = "") -> Figure:
     Args:
         rows: Rows of the page; ten are a page as published.
         title: Title of the page.
-
-    Returns:
-        The matplotlib Figure. It is not registered with pyplot: nothing to close.
 
     Raises:
         TypeError: If an image has another dtype.
@@ -114,17 +88,16 @@ def heatmap_page(rows: Iterable[HeatmapRow], title: str = "") -> Figure:
             left += width + gap  # noqa: PLW2901
         _draw_maximum(ax, row, picture.shape[:2])
         _describe(style.add_axes(figure, left, top, text, height), row)
-    _write(figure, title, MARGIN, 0.55 * HEADER, size=13, weight="bold", va="center")
+    _title(figure, title, 0.55, 13)
     _color_bar(figure, "heat", MARGIN).outline.set_visible(False)
     foot = figure.get_size_inches()[1] - 0.37
-    for left, words, color, weight in (
-        (2.3, "\N{WHITE SQUARE}", style.BOX_COLOR, "bold"),
-        (2.5, "box of the class", style.SOFT, "normal"),
-        (3.6, "+", style.INK, "bold"),
-        (3.8, "maximum of the map", style.SOFT, "normal"),
+    for left, sign, color, words in (
+        (2.3, "\N{WHITE SQUARE}", style.BOX_COLOR, "box of the class"),
+        (3.6, "+", style.INK, "maximum of the map"),
     ):
-        font = {"color": color, "weight": weight, "va": "center"}
-        _write(figure, words, left, foot, size=9, **font)
+        font = {"size": 9, "va": "center"}
+        style.write(figure, sign, left, foot, color=color, weight="bold", **font)
+        style.write(figure, words, left + 0.2, foot, color=style.SOFT, **font)
     return figure
 
 
@@ -137,9 +110,6 @@ def explanation_page(rows: Iterable[ExplanationRow], title: str = "") -> Figure:
     Args:
         rows: Rows of the page.
         title: Title of the page.
-
-    Returns:
-        The matplotlib Figure. It is not registered with pyplot: nothing to close.
 
     Raises:
         TypeError: If an image has another dtype.
@@ -168,8 +138,7 @@ def explanation_page(rows: Iterable[ExplanationRow], title: str = "") -> Figure:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set(color=style.FAINT, linewidth=0.6)
     room = (figure.get_size_inches()[0] - 2 * MARGIN) * 72 / 0.64  # points per letter
-    size = min(13, room / max(len(title), 1))
-    _write(figure, title, MARGIN, 0.5 * HEADER, size=size, weight="bold", va="center")
+    _title(figure, title, 0.5, min(13, room / max(len(title), 1)))
     for bar in (
         _color_bar(figure, "explanation", MARGIN + 0.05, "gray"),
         _color_bar(figure, "over the image", MARGIN + 2.35, style.HEAT),
@@ -191,9 +160,6 @@ def method_page(
         boxes: Rows x, y, w, h of every image, n arrays.
         maps: Heat maps (n, rows, cols) in [0, 1] by method.
         names: Name of every row, such as its class.
-
-    Returns:
-        The matplotlib Figure; the first column is the image with its boxes.
 
     Examples:
         >>> images = np.zeros((2, 8, 8, 1))
@@ -239,19 +205,16 @@ def _new_page(count: int, most: int, cell, gap, footer: float) -> tuple[Figure, 
     return style.new_figure(max(width, WIDTH), height), corners
 
 
-def _write(figure: Figure, text: str, left: float, top: float, **font: Any) -> None:
-    """Write plain text at inches from the upper left, in a style of matplotlib."""
-    wide, tall = figure.get_size_inches()
-    font = {"color": style.INK, **font}
-    figure.text(left / wide, 1 - top / tall, text, parse_math=False, **font)
+def _title(figure: Figure, title: str, down: float, size: float) -> None:
+    bold = {"size": size, "weight": "bold", "va": "center"}
+    style.write(figure, title, MARGIN, down * HEADER, **bold)
 
 
 def _color_bar(
     figure: Figure, label: str, left: float, colors: str = style.HEAT
 ) -> Colorbar:
     """Draw a color bar from 0 to 1 at the foot of a page."""
-    scale = ScalarMappable(cmap=colors)
-    scale.set_clim(0, 1)
+    scale = ScalarMappable(Normalize(0, 1), colors)
     axes = style.add_axes(figure, left, figure.get_size_inches()[1] - 0.42, 1.6, 0.1)
     bar = figure.colorbar(scale, cax=axes, orientation="horizontal", ticks=[0, 1])
     axes.tick_params(length=0, labelsize=8, labelcolor=style.SOFT, pad=2)
@@ -273,7 +236,7 @@ def _draw_maximum(ax: Axes, row: HeatmapRow, size: tuple[int, int]) -> None:
 
 def _describe(ax: Axes, row: HeatmapRow) -> None:
     """Write class, probability, verdict and note, one under the other."""
-    verdict, color = VERDICTS[row.hit if row.hit is None else bool(row.hit)]
+    verdict, color = NEITHER if row.hit is None else HIT if row.hit else MISS
     lines = [(line, 11.0, "bold", style.INK) for line in _wrap(row.title, 16)]
     lines.append((f"probability {row.probability:.3f}", 9.5, "normal", style.INK))
     lines.append((verdict, 12, "bold", color))
@@ -307,4 +270,4 @@ def _caption(figure: Figure, left: float, top: float, width: float, row) -> None
         if len(text) > letters:  # cut between words where possible
             short = textwrap.shorten(text, letters, placeholder=" ...")
             text = short or text[: letters - 4] + " ..."  # noqa: PLW2901
-        _write(figure, text, left, top + down, va="top", **font)
+        style.write(figure, text, left, top + down, va="top", **font)

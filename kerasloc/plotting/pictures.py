@@ -18,12 +18,7 @@ SIDES = (256, 160, 96, 64)  # pixels of a map's longer side, the first that fits
 
 
 def write_input(path: str | os.PathLike, image: npt.ArrayLike) -> list[int]:
-    """Write an image as JPEG, in gray if it is gray; returns its rows and columns.
-
-    Args:
-        path: File to write.
-        image: Image (rows, cols) or (rows, cols, 1 or 3); uint8, uint16 or float in
-            [0, 1].
+    """Write an image as for ``overlay`` as JPEG; returns its rows and columns.
 
     Raises:
         TypeError: If the image has another dtype.
@@ -72,12 +67,7 @@ def write_maps(
 
 
 def write_mask(path: str | os.PathLike, mask: npt.ArrayLike) -> None:
-    """Write a boolean mask (rows, cols) as PNG, white where true and clear elsewhere.
-
-    Args:
-        path: File to write.
-        mask: Mask (rows, cols).
-    """
+    """Write a mask (rows, cols) as PNG, white where true and clear elsewhere."""
     picture = _png(np.asarray(mask, np.uint8), "#ffffff", 2)
     pathlib.Path(path).write_bytes(picture)
 

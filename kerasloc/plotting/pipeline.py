@@ -1,7 +1,7 @@
 """Figure of the post-processing pipeline, every step from image to result."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,20 +57,16 @@ def pipeline(
         img: Image as for ``postprocess.pipeline``, gray or with 3 channels.
         low: Low resolution CAM, raw.
         high: High resolution CAM, raw, of the image's size.
-        roi_percentile: Lower percentile of the region of interest, [0, 100); this and
-            all further options as in ``postprocess.PipelineOptions``.
-        focal_scope: "global" or "local" focal points.
-        maxima_areas: "small" or "large" areas of local maxima.
-        merge_type: "blend" or "multiply" the segment and the low CAM.
-        merge_alpha: Weight of the segment when blending, [0, 1].
+        roi_percentile: Option of ``postprocess.PipelineOptions``, like those below.
+        focal_scope: "global" or "local".
+        maxima_areas: "small" or "large".
+        merge_type: "blend" or "multiply".
+        merge_alpha: Weight of the segment, [0, 1].
         filter_type: "percentage" or "threshold".
-        filter_percentage: Largest share of the image to keep, [0, 100].
-        filter_threshold: Lower limit of the refined map to keep, [0, 1].
-        hole_size: Area below which holes are filled, pixels.
+        filter_percentage: Percentage, [0, 100].
+        filter_threshold: Threshold, [0, 1].
+        hole_size: Area, pixels.
         confine_to_roi: Cut the filled segment to the region of interest.
-
-    Returns:
-        The matplotlib Figure: twelve numbered panels, arrows from step to step.
 
     Raises:
         TypeError: If an option or the image has another type.
@@ -142,10 +138,9 @@ def _empty_panels(rows: int, cols: int) -> tuple[Figure, list[Axes]]:
     cell, margins = (WIDTH, ABOVE + height + BELOW), (MARGIN, HEADER, MARGIN, 0)
     grid = style.Grid(COLUMNS, ROWS, cell, (GUTTER, 0), margins)
     figure = style.new_figure(*grid.size)
-    wide, tall = grid.size
     title = "From the image to the refined class activation map"
-    font: dict[str, Any] = {"va": "center", "weight": "bold", "color": style.INK}
-    figure.text(MARGIN / wide, 1 - 0.6 * HEADER / tall, title, size=17, **font)
+    font = {"va": "center", "weight": "bold", "size": 17}
+    style.write(figure, title, MARGIN, 0.6 * HEADER, **font)
     axes = []
     with sns.axes_style("white"):
         for index in range(ROWS * COLUMNS):
@@ -187,10 +182,10 @@ def _draw_bar(figure: Figure, ax: Axes, image: AxesImage) -> None:
 
 def _draw_roi(ax: Axes, roi: np.ndarray) -> None:
     """Draw the region's outline, closed where it meets the border of the image."""
-    limits = ax.get_xlim(), ax.get_ylim()
+    limits = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim()}
     x, y = (np.arange(-1, side + 1) for side in roi.shape[::-1])
     ax.contour(x, y, np.pad(roi, 1), [0.5], colors=style.BOX_COLOR, linewidths=1.6)
-    ax.set(xlim=limits[0], ylim=limits[1])
+    ax.set(**limits)
 
 
 def _draw_points(ax: Axes, points: np.ndarray) -> None:
@@ -206,8 +201,7 @@ def _draw_arrows(figure: Figure, axes: list[Axes]) -> None:
     boxes = [ax.get_position() for ax in axes]
     paths = []
     for a, b in ACROSS:
-        center = (boxes[a].y0 + boxes[a].y1) / 2
-        inner = 0.1 / wide
+        center, inner = (boxes[a].y0 + boxes[a].y1) / 2, 0.1 / wide
         paths.append([(boxes[a].x1 + inner, center), (boxes[b].x0 - inner, center)])
     for a, b in DOWN:
         start, end = ((boxes[i].x0 + boxes[i].x1) / 2 for i in (a, b))
@@ -215,12 +209,6 @@ def _draw_arrows(figure: Figure, axes: list[Axes]) -> None:
         level = (top + bottom) / 2
         paths.append([(start, top), (start, level), (end, level), (end, bottom)])
     for path in paths:
-        arrow = FancyArrowPatch(
-            path=Path(path),
-            transform=figure.transFigure,
-            arrowstyle="-|>",
-            mutation_scale=14,
-            color=style.SOFT,
-            linewidth=1.4,
-        )
+        arrow = FancyArrowPatch(path=Path(path), arrowstyle="-|>", mutation_scale=14)
+        arrow.set(transform=figure.transFigure, color=style.SOFT, linewidth=1.4)
         figure.add_artist(arrow)

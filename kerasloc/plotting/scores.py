@@ -20,14 +20,11 @@ def confusion_matrix(
 ) -> Figure:
     """Figure of a confusion matrix, colored by the share of each true class.
 
-    Args:
-        counts: Number of images (classes, classes), rows are true classes, columns
-            predicted ones.
-        class_names: Names of the classes; their indices when None.
+    Counts of more than 20 classes are not written.
 
-    Returns:
-        The matplotlib Figure; of more than 20 classes the counts are not written, and
-        names are left out where they do not fit.
+    Args:
+        counts: Number of images (true classes, predicted classes).
+        class_names: Names of the classes; their indices when None.
 
     Raises:
         ValueError: If the matrix is not square, or the number of names is not its side.
@@ -72,10 +69,7 @@ def method_bars(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) ->
         rows: Dicts of ``method``, every metric, and the ends of its interval,
             ``METRIC_low`` and ``METRIC_high``; a method that ends in ``center`` is a
             baseline, drawn in gray.
-        titles: Title of every metric.
-
-    Returns:
-        The matplotlib Figure; metrics that are NaN for all methods are left out.
+        titles: Title of every metric; those that are NaN throughout are left out.
 
     Examples:
         >>> rows = [{"method": "cam", "iou": 0.5, "iou_low": 0.4, "iou_high": 0.6}]
@@ -85,9 +79,8 @@ def method_bars(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) ->
     """
     metrics = [key for key in titles if not np.isnan([row[key] for row in rows]).all()]
     down = -(-len(metrics) // COLUMNS)
-    height = down * (1.2 + 0.26 * len(rows))
-    shape = (down, COLUMNS)
-    figure, axes = new_axes(13, height, shape, theme="whitegrid", sharey=True)
+    size = 13, down * (1.2 + 0.26 * len(rows)), (down, COLUMNS)
+    figure, axes = new_axes(*size, theme="whitegrid", sharey=True)
     methods = [row["method"] for row in rows]
     colors = [BASELINE_COLOR if m.endswith("center") else BLUE for m in methods]
     y = np.arange(len(rows))

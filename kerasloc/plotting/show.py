@@ -50,29 +50,24 @@ def show(
     """Figure of an image or several, of every map over it, and of boxes.
 
     Maps in [0, 1] are shown without scaling. Where an array of them exceeds that range,
-    each is scaled by its minimum and maximum, which are then written over it; a flat
-    one becomes 0. All boxes are on the image itself, with class and score where they
-    have them; maps of a class show the boxes of that class, other maps all of them.
+    each is scaled by its minimum and maximum, which are written over it; a flat one
+    becomes 0. All boxes are on the image itself, with class and score; maps of a class
+    show the boxes of that class, other maps all of them.
 
     Args:
         image: Image (rows, cols) or (rows, cols, 1 or 3), or a batch
             (n, rows, cols, 1 or 3); uint8, uint16 or float in [0, 1].
         maps: Maps (rows, cols), (rows, cols, classes) or a dict of names and maps
-            (rows, cols); for a batch the same with n in front. Of any size. For one
+            (rows, cols), of any size; for a batch the same with n in front. For one
             image an array of three axes of which the first has length 1 is one map.
         boxes: Rows x, y, w, h[, class[, score]] in pixels of the image; for a batch a
-            list of one array per image, or a table's rows image, x, y, w, h, class. A
-            batch of length 1 counts as one image.
+            list of an array per image, or a table's rows image, x, y, w, h, class.
         classes: Names of the last axis of the maps, and of the boxes' classes.
         alpha: Weight of the maps, [0, 1].
 
-    Returns:
-        The matplotlib Figure. It is not registered with pyplot: nothing to close.
-
     Raises:
         TypeError: If the image has another dtype.
-        ValueError: If shapes do not fit each other, a value does not, or there are more
-            than 120 pictures.
+        ValueError: If a shape or a value does not fit, or there are over 120 pictures.
 
     Examples:
         >>> heat = np.linspace(0, 1, 24).reshape(3, 4, 2)
@@ -86,9 +81,8 @@ def show(
     count = 1 + len(layers)
     if len(pictures) * count > MOST:
         raise ValueError(
-            f"Expected at most {MOST} pictures. Received: {len(pictures)} images "
-            f"of {count} pictures each. Use some of the images, image[:5], or of the "
-            "classes, the last axis of the maps."
+            f"Expected at most {MOST} pictures. Received: {len(pictures)} images of "
+            f"{count} pictures each. Use fewer images, image[:5], or fewer classes."
         )
     lines = -(-count // ACROSS)
     columns = -(-count // lines)
@@ -118,9 +112,8 @@ def _as_pictures(image: npt.ArrayLike) -> list[np.ndarray]:
     gray = pixels.ndim == 3 and pixels.shape[-1] not in (1, 3) and len(pixels) > 1
     if not pixels.size or gray:
         raise ValueError(
-            "Expected an image (rows, cols) or (rows, cols, 1 or 3), or a batch with "
-            f"all three axes. Received: shape {pixels.shape}. Use images[..., None] of "
-            "gray images."
+            "Expected an image (rows, cols) or (rows, cols, 1 or 3), or a batch of the "
+            f"latter. Received: shape {pixels.shape}. Use images[..., None] if gray."
         )
     return [as_rgb(picture) for picture in batch]
 
@@ -142,8 +135,7 @@ def _as_layers(maps, pictures: list[np.ndarray], names) -> list[_Layer]:
                 raise ValueError(
                     "Expected a dict with one map per image and name. Received: "
                     f"{name!r} with maps of {stack.shape[-1]} classes for "
-                    f"{len(pictures)} images. Use a class, maps[..., 0], or the array "
-                    "without a dict."
+                    f"{len(pictures)} images. Use a class, maps[..., 0]."
                 )
         return [_Layer(n, stack[..., 0], _is_raw(stack)) for n, stack in stacks.items()]
     stack = _as_stack(maps, pictures)
@@ -155,8 +147,7 @@ def _as_layers(maps, pictures: list[np.ndarray], names) -> list[_Layer]:
     if len(names) != count:
         raise ValueError(
             "Expected one name per class of the maps, their last axis. Received: "
-            f"{len(names)} classes for maps of shape {np.shape(maps)}. Use the names "
-            "of these classes, or maps of one class (rows, cols)."
+            f"{len(names)} classes for maps of shape {np.shape(maps)}."
         )
     return [_Layer(name, stack[..., i], raw, i) for i, name in enumerate(names)]
 
@@ -198,9 +189,8 @@ def _split_boxes(boxes, count: int) -> Sequence[npt.ArrayLike]:
         if len(boxes) == count:
             return list(boxes)
         raise ValueError(
-            "Expected one array of boxes per image. Received: "
-            f"{len(boxes)} arrays for {count} images. Use an empty one, or (), where "
-            "an image has no box."
+            f"Expected one array of boxes per image. Received: {len(boxes)} arrays "
+            f"for {count} images. Use () where an image has no box."
         )
     if count == 1:
         return [boxes]
@@ -224,16 +214,15 @@ def _as_rows(boxes: npt.ArrayLike, names: tuple[str, ...] | None) -> np.ndarray:
         raise ValueError(
             "Expected boxes of an image as rows x, y, w, h[, class[, score]] of finite "
             f"numbers. Received: shape {rows.shape}, "
-            f"{np.count_nonzero(~np.isfinite(rows))} NaN or infinite values. Use one "
-            "row per box."
+            f"{np.count_nonzero(~np.isfinite(rows))} NaN or infinite values."
         )
     index, most = rows[:, 4:5], np.inf if names is None else len(names)
     wrong = index[(index % 1 != 0) | (index < 0) | (index >= most)]
     if wrong.size:
+        rule = "" if names is None else f", below the number of classes, {most}"
         raise ValueError(
-            "Expected boxes with the index of a class"
-            + ("" if names is None else f", below the number of classes, {most}")
-            + f". Received: {wrong[0]:g}. Use boxes[:, :4] without classes."
+            f"Expected boxes with the index of a class{rule}. "
+            f"Received: {wrong[0]:g}. Use boxes[:, :4] without classes."
         )
     return rows
 

@@ -91,6 +91,13 @@ def add_axes(
     return figure.add_axes(bounds, anchor="NW")
 
 
+def write(figure: Figure, text: str, left: float, top: float, **font: Any) -> None:
+    """Write plain text at inches from the upper left."""
+    wide, tall = figure.get_size_inches()
+    font = {"color": INK, **font}
+    figure.text(left / wide, 1 - top / tall, text, parse_math=False, **font)
+
+
 def set_title(ax: Axes, title: str, pad: float | None = None) -> None:
     """Write a bold title at the left over axes, in a distance in points."""
     ax.set_title(title, loc="left", weight="bold", pad=pad)
@@ -104,15 +111,7 @@ def draw_boxes(
     width: float = 2.0,
     shadow: bool = False,
 ) -> None:
-    """Draw frames on a picture, with a dark shadow on demand.
-
-    Args:
-        ax: Axes with the picture.
-        boxes: Rows x, y, w, h in pixels, (k, 4 or more).
-        color: Color of the frames.
-        width: Line width, points.
-        shadow: Draw a dark line around the frames.
-    """
+    """Draw boxes (k, 4 or more) in pixels; width in points, a dark shadow on demand."""
     dark = patheffects.withStroke(linewidth=2.6, foreground="#00000090")
     for x, y, w, h, *_ in boxes:
         # the center of a pixel has integer coordinates, not its corner
@@ -125,8 +124,7 @@ def class_colors(count: int) -> np.ndarray:
     """Choose distinct colors of classes: RGB in [0, 1], (count, 3).
 
     Each color is the farthest (in CIELAB) from those before it, among colors that
-    stand out from gray X-rays. The colors of fewer classes are therefore the first
-    colors of more classes.
+    stand out from gray X-rays; colors of fewer classes are the first of more classes.
 
     Args:
         count: Number of classes; beyond some 2,000 colors repeat.
@@ -141,8 +139,7 @@ def class_colors(count: int) -> np.ndarray:
     """
     if not isinstance(count, numbers.Integral) or count < 1:
         raise ValueError(
-            "Expected a positive integer as the number of classes. "
-            f"Received: count={count!r}."
+            f"Expected a positive number of classes. Received: count={count!r}."
         )
     colors, lab = _candidates()
     chosen = [np.abs(colors - FIRST).sum(axis=1).argmin()]
