@@ -135,7 +135,11 @@ class EpochDraws(keras.callbacks.Callback):
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """End a training whose loss is not finite, before anything is written."""
+    """End a training whose loss is not finite, before anything is written.
+
+    Example:
+        >>> FiniteLoss().on_epoch_end(0, {"loss": 0.5})
+    """
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Raise ValueError unless the loss is a finite number."""
@@ -177,6 +181,10 @@ class StopAtRate(keras.callbacks.Callback):
 
     Args:
         rate: Learning rate; the last epoch is the first after which it is not above.
+
+    Example:
+        >>> StopAtRate(0.01).reached(keras.optimizers.SGD(0.001))
+        True
     """
 
     def __init__(self, rate: float):
@@ -233,6 +241,11 @@ class EarlyStop(Stop):
     Args:
         patience: Number of epochs, at least 1.
         min_delta: Smallest decrease that counts.
+
+    Example:
+        >>> stop = EarlyStop(patience=1, min_delta=0.1)
+        >>> [stop.ends({"val_loss": loss}) for loss in (1.0, 0.5, 0.45)]
+        [False, False, True]
     """
 
     names = ("best", "wait")
@@ -264,6 +277,11 @@ class LossFell(Stop):
     Reference:
         Rules of thumb of Rio-Torto, Fernandes, Teixeira, Pattern Recognition Letters
         133, 2020.
+
+    Example:
+        >>> stop = LossFell("loss", 0.25)
+        >>> [stop.ends({"loss": loss}) for loss in (4.0, 2.0, 1.0)]
+        [False, False, True]
     """
 
     names = ("first",)
@@ -284,6 +302,10 @@ class Collapse(Stop):
     """End a phase whose explanations are 0, or 1, everywhere: nothing learns any more.
 
     A ReLU that is 0 everywhere has no gradient, nor has a tanh that is 1.
+
+    Example:
+        >>> Collapse().ends({"val_explanation_mean": 0.5})
+        False
     """
 
     @staticmethod

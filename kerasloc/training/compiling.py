@@ -87,14 +87,25 @@ def jit_compile(strategy: Any = None) -> bool | str:
 
 
 def label_loss(network: NetworkConfig) -> keras.losses.Loss:
-    """Return the cross-entropy of logits: of one class per image, or of all labels."""
+    """Return the cross-entropy of logits: of one class per image, or of all labels.
+
+    Example:
+        >>> label_loss(NetworkConfig("half", ("a", "b"), (8, 8))).name
+        'categorical_crossentropy'
+    """
     if network.multi_label:
         return MaskedBinaryCrossentropy()
     return keras.losses.CategoricalCrossentropy(from_logits=True)
 
 
 def accuracy(network: NetworkConfig) -> keras.metrics.Metric:
-    """Return the accuracy over images, or over labels when multi-label."""
+    """Return the accuracy over images, or over labels when multi-label.
+
+    Example:
+        >>> network = NetworkConfig("pylon", ("a", "b"), (8, 8), multi_label=True)
+        >>> type(accuracy(network)).__name__
+        'KnownLabelAccuracy'
+    """
     if network.multi_label:
         return KnownLabelAccuracy("accuracy")
     return keras.metrics.CategoricalAccuracy("accuracy")
@@ -153,17 +164,32 @@ class _WithL2(keras.optimizers.Optimizer):
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class L2Adam(_WithL2, keras.optimizers.Adam):
-    """Adam with ``l2`` times every weight added to its gradient."""
+    """Adam with ``l2`` times every weight added to its gradient.
+
+    Example:
+        >>> L2Adam(0.001, l2=1e-4).l2
+        0.0001
+    """
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class L2SGD(_WithL2, keras.optimizers.SGD):
-    """SGD with ``l2`` times every weight added to its gradient."""
+    """SGD with ``l2`` times every weight added to its gradient.
+
+    Example:
+        >>> L2SGD(0.001, momentum=0.9, l2=1e-4).l2
+        0.0001
+    """
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class L2Adadelta(_WithL2, keras.optimizers.Adadelta):
-    """Adadelta with ``l2`` times every weight added to its gradient."""
+    """Adadelta with ``l2`` times every weight added to its gradient.
+
+    Example:
+        >>> L2Adadelta(1.0, rho=0.95, l2=1e-4).l2
+        0.0001
+    """
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
@@ -194,6 +220,12 @@ def two_rates(phase: Phase, steps: int, l2: float) -> keras.optimizers.Optimizer
         phase: Rates and their decay.
         steps: Number of steps of an epoch.
         l2: Share of every weight that is added to its gradient.
+
+    Example:
+        >>> from kerasloc.training.configs import ExplainerTraining
+        >>> first = ExplainerTraining().phases[0]
+        >>> float(two_rates(first, steps=10, l2=0.0).learning_rate)
+        0.01
     """
 
     def at(rate: float) -> keras.optimizers.Optimizer:

@@ -59,6 +59,12 @@ def make_experiment(family: str, overrides: Mapping[str, Any]) -> Experiment:
 
     Raises:
         ValueError: If seeds repeat, or contradict the seed.
+
+    Example:
+        >>> values = {"data_dir": "animals", "epochs": 3, "seeds": (0, 1)}
+        >>> experiment = make_experiment("pylon", values)
+        >>> experiment.name, experiment.training.epochs, experiment.images.im_size
+        ('animals', 3, 256)
     """
     seeds = overrides.get("seeds")
     if seeds and ("seed" in overrides or _repeats(seeds)):
@@ -119,7 +125,13 @@ def by_fold(experiment: Experiment) -> list[Experiment]:
 
 
 def by_seed(experiment: Experiment) -> list[Experiment]:
-    """Return the experiment with each seed; the held-out images stay the same."""
+    """Return the experiment with each seed; the held-out images stay the same.
+
+    Example:
+        >>> values = {"data_dir": "animals", "seeds": (0, 1)}
+        >>> [run.name for run in by_seed(make_experiment("pylon", values))]
+        ['animals-s0', 'animals-s1']
+    """
     seeds = experiment.options.seeds
     return [
         dataclasses.replace(

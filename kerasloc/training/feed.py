@@ -21,7 +21,12 @@ SHOWN = 8  # validation images in the logs
 
 
 def image_and_labels(element: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return image and labels of an element of the pipeline."""
+    """Return image and labels of an element of the pipeline.
+
+    Example:
+        >>> image_and_labels({"image": 1, "labels": 0, "boxes": 2})
+        (1, 0)
+    """
     return element["image"], element["labels"]
 
 

@@ -192,7 +192,12 @@ def half_run(values: Mapping[str, Any]) -> pathlib.Path:
 
 
 def plateau() -> ReduceLROnPlateau:
-    """Return HRCAM's decay: by the root of 10 after 10 epochs without a lower loss."""
+    """Return HRCAM's decay: by the root of 10 after 10 epochs without a lower loss.
+
+    Example:
+        >>> plateau().patience
+        10
+    """
     return ReduceLROnPlateau("loss", factor=math.sqrt(0.1), patience=10, min_lr=1e-5)
 
 

@@ -43,6 +43,10 @@ class FitConfig:
         stop_rate: Learning rate at which training ends.
         eligible: Function from an epoch's values to whether its weights may be the
             best. Default: always.
+
+    Example:
+        >>> FitConfig(3, "val_loss", "min").stop_rate
+        0.0
     """
 
     epochs: int
