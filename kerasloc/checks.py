@@ -22,13 +22,14 @@ def as_size(size: Size, multiple: int = 1) -> tuple[int, int]:
         >>> as_size(64), as_size((32, 48), multiple=16)
         ((64, 64), (32, 48))
     """
-    pair = (size, size) if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
-    if len(pair) != 2 or not all(_is_count(side) for side in pair):
+    pair: Any = (size, size) if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
+    real = [isinstance(side, numbers.Real) for side in pair]
+    if real != [True, True] or not all(side >= 1 and side % 1 == 0 for side in pair):
         raise ValueError(
             "Expected an image size that is a positive number or (rows, cols). "
             f"Received: size={size!r}."
         )
-    rows, cols = (int(side) for side in pair)  # type: ignore[arg-type]
+    rows, cols = (int(side) for side in pair)
     if rows % multiple or cols % multiple:
         fit = [max(1, round(side / multiple)) * multiple for side in (rows, cols)]
         raise ValueError(
@@ -36,12 +37,6 @@ def as_size(size: Size, multiple: int = 1) -> tuple[int, int]:
             f"Received: {rows} x {cols}. Nearest that fits: {fit[0]} x {fit[1]}."
         )
     return rows, cols
-
-
-def _is_count(side: object) -> bool:
-    return (
-        isinstance(side, numbers.Real) and float(side).is_integer() and float(side) >= 1
-    )
 
 
 def as_images(

@@ -31,7 +31,7 @@ def get_model_memory_usage(model: keras.Model, batch_size: int) -> float:
     """
     if batch_size < 1:
         raise ValueError(
-            f"Expected a positive batch_size. Received: batch_size={batch_size}."
+            f"Expected batch_size >= 1. Received: batch_size={batch_size}."
         )
     if not getattr(model, "inputs", None):
         raise ValueError(
@@ -71,10 +71,10 @@ def check_weights(
     first, second = _weighted(model1), _weighted(model2)
     shared = [name for name in first if name in second]
     if not shared:
+        few = [", ".join(list(names)[:3]) or "none" for names in (first, second)]
         raise ValueError(
-            "Expected models with weighted layers of the same names. Received: "
-            f"{_few(first)} in model1 and {_few(second)} in model2. "
-            "Build both with the same layer names."
+            f"Expected models with weighted layers of equal names. Received: {few[0]}"
+            f" in model1 and {few[1]} in model2. Build both with the same layer names."
         )
     return [name for name in shared if not _equal(first[name], second[name], tolerance)]
 
@@ -129,17 +129,8 @@ def _weighted(model: keras.Model, prefix: str = "") -> dict[str, list[np.ndarray
 
 def _equal(first: list[np.ndarray], second: list[np.ndarray], tolerance: float) -> bool:
     """Compare the weights of two layers, NaN being equal to NaN."""
-    return len(first) == len(second) and all(
-        a.shape == b.shape
-        and np.allclose(
-            a.astype(float), b.astype(float), rtol=0, atol=tolerance, equal_nan=True
-        )
+    options = {"rtol": 0, "atol": tolerance, "equal_nan": True}
+    return [a.shape for a in first] == [b.shape for b in second] and all(
+        np.allclose(a.astype(float), b.astype(float), **options)
         for a, b in zip(first, second, strict=True)
     )
-
-
-def _few(layers: dict[str, list[np.ndarray]]) -> str:
-    """The first names, for a message."""
-    names = list(layers)
-    more = ", ..." if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more if names else "none"

@@ -82,7 +82,7 @@ def explanation_loss(
 
 
 def _pixels(values: keras.KerasTensor) -> keras.KerasTensor:
-    """Values as float32, (n, rows, cols)."""
+    """Cast to float32, (n, rows, cols)."""
     values = ops.cast(values, "float32")
     return values[..., 0] if len(values.shape) == 4 else values
 
@@ -92,8 +92,7 @@ def _check_shapes(
 ) -> None:
     """Check the shapes as far as a graph defines them."""
     shape = tuple(explanation.shape)
-    single_channel = shape[3:] in ((), (1,))
-    if len(shape) not in (3, 4) or not single_channel or 1 in shape[1:3]:
+    if len(shape) < 3 or shape[3:] not in ((), (1,)) or 1 in shape[1:3]:
         raise ValueError(
             "Expected explanations (n, rows, cols, 1) or (n, rows, cols), at least two "
             f"rows and columns. Received: explanation of shape {shape}."

@@ -39,11 +39,6 @@ def test_boxes_are_clipped_to_the_mask(box, covered):
     assert np.argwhere(boxes.to_mask([box], (4, 6))).tolist() == covered
 
 
-def test_no_box_covers_nothing():
-    assert not boxes.to_mask(np.zeros((0, 4)), (4, 6)).any()
-    assert boxes.to_mask([], (4, 6)).shape == (4, 6)
-
-
 def test_boxes_of_a_mask_are_of_its_components_the_largest_first():
     components = [[3, 0, 3, 4], [0, 1, 2, 2]]
     mask = boxes.to_mask(components[::-1], (4, 6))
@@ -59,18 +54,16 @@ def test_a_box_is_that_of_its_mask():
         assert boxes.from_mask(mask).tolist() == [[x, y, w, h]]
 
 
-def test_pixels_that_touch_at_a_corner_are_connected():
-    assert boxes.from_mask(np.eye(3, dtype=bool)).tolist() == [[0, 0, 3, 3]]
+def test_no_box_covers_nothing_and_an_empty_mask_has_no_box():
+    for none in (np.zeros((0, 4)), []):
+        mask = boxes.to_mask(none, (4, 6))
+        assert mask.shape == (4, 6)
+        assert boxes.from_mask(mask).shape == (0, 4)
 
 
-def test_an_empty_mask_has_no_box():
-    assert boxes.from_mask(np.zeros((4, 6), bool)).shape == (0, 4)
-
-
-def test_a_mask_of_numbers_counts_where_it_is_not_zero():
-    mask = np.zeros((4, 6), np.uint8)
-    mask[1, 1:3], mask[1, 3] = 255, 7  # other values, the same component
-    assert boxes.from_mask(mask).tolist() == [[1, 1, 3, 1]]
+def test_pixels_that_touch_at_a_corner_and_of_other_values_are_connected():
+    mask = np.diag([255, 7, 1, 0]).astype(np.uint8)
+    assert boxes.from_mask(mask).tolist() == [[0, 0, 3, 3]]
 
 
 def test_rows_are_floats_and_keep_their_columns_when_empty():

@@ -63,11 +63,11 @@ def as_scores(
             f"Expected distinct class names. Received: {repeated[:5]} more than once. "
             "Use the folder or synset as a prefix."
         )
-    bad = np.count_nonzero(~np.isfinite(scores))
-    if not len(scores) or bad:
+    images, bad = len(scores), np.count_nonzero(~np.isfinite(scores))
+    if not images or bad:
         raise ValueError(
-            "Expected at least one image and finite scores. Received: "
-            f"{len(scores)} images, {bad} NaN or infinite values."
+            "Expected at least one image and finite scores. "
+            f"Received: {images} images, {bad} NaN or infinite values."
         )
     return scores, names
 
@@ -125,14 +125,13 @@ def as_thresholds(
         array([0.1, 0.5])
     """
     thresholds = np.asarray(thresholds, float)
-    fits = thresholds.ndim == 1 and thresholds.size == (classes or thresholds.size)
-    fits = thresholds.size > 0 and (fits or (scalar and thresholds.ndim == 0))
-    if not fits or np.isnan(thresholds).any():
-        shape = f"({'thresholds' if classes is None else classes},)"
+    shape = (thresholds.size if classes is None else classes,)
+    fits = thresholds.shape == shape or (scalar and thresholds.ndim == 0)
+    if not fits or not thresholds.size or np.isnan(thresholds).any():
+        number = "as a number or " if scalar else ""
         raise ValueError(
-            f"Expected thresholds {'as a number or ' if scalar else ''}{shape}, "
-            f"at least one, without NaN. Received: shape {thresholds.shape}, "
-            f"{thresholds.tolist()}."
+            f"Expected thresholds {number}({classes or 'thresholds'},), at least one, "
+            f"not NaN. Received: shape {thresholds.shape}, {thresholds.tolist()}."
         )
     return thresholds
 

@@ -25,26 +25,18 @@ LISTED = 5  # wrong boxes in an error
 class Pairs:
     """Images and classes with boxes, sorted by image, then class.
 
-    Attributes:
-        maps: Raw maps (n, rows, cols, classes) of all images.
-        size: Rows and columns of the images.
-        images: Image index of each pair, (pairs,).
-        classes: Class index of each pair, (pairs,).
-        boxes: Rows x, y, w, h, sorted by their pair, (m, 4).
-        owner: Index of each box's pair, ascending, (m,).
-
     Examples:
         >>> pairs = as_pairs(np.zeros((1, 4, 4, 2)), [[0, 1, 1, 2, 2, 1]], 8)
         >>> pairs.images, pairs.classes
         (array([0]), array([1]))
     """
 
-    maps: np.ndarray
-    size: tuple[int, int]
-    images: np.ndarray
-    classes: np.ndarray
-    boxes: np.ndarray
-    owner: np.ndarray
+    maps: np.ndarray  # raw maps (n, rows, cols, classes) of all images
+    size: tuple[int, int]  # rows and columns of the images
+    images: np.ndarray  # image index of each pair, (pairs,)
+    classes: np.ndarray  # class index of each pair, (pairs,)
+    boxes: np.ndarray  # rows x, y, w, h, sorted by their pair, (m, 4)
+    owner: np.ndarray  # index of each box's pair, ascending, (m,)
 
     def chunks(self) -> Iterator[tuple[slice, slice]]:
         """Yield slices of the pairs, and of their boxes, that bound the memory."""

@@ -56,15 +56,13 @@ def classification_report(
     accuracy, *bounds = interval(truth == predicted, seed=seed)
     confusion = np.zeros((len(names), len(names)), int)
     np.add.at(confusion, (truth, predicted), 1)
-    support = confusion.sum(axis=1)
-    per_class = _scores(confusion.diagonal(), confusion.sum(axis=0), support)
+    counts = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
     return {
         "count": len(truth),
         "accuracy": accuracy,
         "accuracy_interval": tuple(bounds),
         "top_5": float((order[:, :TOP] == truth[:, None]).any(axis=1).mean()),
-        # One prediction per image: pooled, all three scores are the accuracy.
-        **_summary(per_class, [accuracy] * 3, support, names),
+        **_summary(*counts, names),
         "confusion": confusion,
     }
 
@@ -110,16 +108,12 @@ def multi_label_report(
     predicted = probabilities > thresholds.astype(probabilities.dtype)
     right = np.ma.array(predicted == positive, mask=~labeled).mean(axis=1)
     accuracy, *bounds = interval(right.filled(np.nan), seed=seed)
-    hits, predictions, support = (
-        stack.sum(axis=0)
-        for stack in (predicted & positive, predicted & labeled, positive)
-    )
-    pooled = list(_scores(hits.sum(), predictions.sum(), support.sum()))
+    stacks = predicted & positive, predicted & labeled, positive
     report = {
         "count": len(labels),
         "accuracy": accuracy,
         "accuracy_interval": tuple(bounds),
-        **_summary(_scores(hits, predictions, support), pooled, support, names),
+        **_summary(*(stack.sum(axis=0) for stack in stacks), names),
     }
     for name, metric in (("auroc", auroc), ("average_precision", average_precision)):
         ranking = metric(labels, probabilities, names, seed=seed)
@@ -186,28 +180,24 @@ def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(between if between < upper else lower)
 
 
-def _scores(hits: ArrayLike, predictions: ArrayLike, support: ArrayLike) -> np.ndarray:
-    """Precision, recall, F1 from counts, (3, ...); NaN where the support is 0."""
-    hits, predictions, support = map(np.asarray, (hits, predictions, support))
+def _summary(
+    hits: np.ndarray, predictions: np.ndarray, support: np.ndarray, names: Sequence
+) -> dict:
+    """Precision, recall, F1 of counts (classes,); NaN where the support is 0."""
+    counted = support > 0
+    counts = np.stack([hits, predictions, support])
+    hits, predictions, support = np.column_stack([counts, counts.sum(axis=1)])
     precision, recall = (hits / np.maximum(n, 1) for n in (predictions, support))
     f1 = 2 * hits / np.maximum(predictions + support, 1)
-    return np.where(support > 0, [precision, recall, f1], np.nan)
-
-
-def _summary(
-    scores: np.ndarray, micro: Sequence, support: np.ndarray, class_names: Sequence[str]
-) -> dict:
-    """Scores by name from those per class, (3, classes), and pooled, (3,)."""
-    counted = support > 0
-    macro = scores[:, counted].mean(axis=1) if counted.any() else [np.nan] * 3
-    rows = [*scores.T, macro, micro]
-    per_class = [dict(zip(SCORES, map(float, row), strict=True)) for row in rows]
-    averages = zip(("macro", "micro"), per_class[-2:], strict=True)
+    scores = np.where(support > 0, [precision, recall, f1], np.nan)
+    macro = scores[:, :-1][:, counted].mean(axis=1) if counted.any() else [np.nan] * 3
+    rows = [
+        dict(zip(SCORES, map(float, row), strict=True)) for row in [*scores.T, macro]
+    ]
+    averages = ("macro", rows[-1]), ("micro", rows[-2])
+    per_class = zip(names, rows[:-2], support[:-1], strict=True)
     return {
         **{f"{name}_{kind}": row[name] for kind, row in averages for name in SCORES},
         "classes_counted": int(counted.sum()),
-        "per_class": {
-            name: {**row, "support": int(images)}
-            for name, row, images in zip(class_names, per_class, support, strict=False)
-        },
+        "per_class": {name: {**row, "support": int(n)} for name, row, n in per_class},
     }

@@ -72,9 +72,6 @@ def locate_point(
         boxes: Rows x, y, w, h (m, 4) in pixels of the image, borders included.
         image_size: (rows, cols), or one number for both; the map's size when None.
 
-    Raises:
-        ValueError: If the shape does not fit or the map has NaN or infinite values.
-
     Examples:
         >>> locate_point([[0, 0, 9], [0, 0, 0]], [[4, 0, 2, 2]], (4, 6))
         ((5, 0), True)
@@ -94,7 +91,7 @@ def point_hits(maps: ArrayLike, masks: ArrayLike) -> np.ndarray:
 
     Raises:
         TypeError: If the masks are not boolean.
-        ValueError: If the shapes do not fit or a map has NaN or infinite values.
+        ValueError: If a shape or a map does not fit.
 
     Reference:
         Zhang et al.: Top-down Neural Attention by Excitation Backprop, ECCV 2016,
@@ -139,9 +136,7 @@ def point_localization(
           paired comparisons.
 
     Raises:
-        ValueError: If a shape or the size does not fit, a map with boxes has NaN or
-            infinite values, or a box is empty, outside of the image, or has an index
-            of image or class that is out of range.
+        ValueError: If a shape, an index, a box or a map with boxes does not fit.
 
     Examples:
         >>> maps = np.zeros((1, 4, 4, 1))
@@ -186,9 +181,6 @@ def iobb_accuracy(
         The report of ``point_localization``, where ``per_class`` is (thresholds,
         classes), ``macro`` and ``weighted`` are (thresholds,), their intervals have
         one more axis of 2, and ``values`` (pairs,), the IoBB, replaces ``hits``.
-
-    Raises:
-        ValueError: See ``point_localization``; also if there is no threshold.
 
     Examples:
         >>> maps = np.zeros((1, 4, 4, 1))  # predicts the whole image

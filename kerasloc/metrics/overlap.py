@@ -74,10 +74,7 @@ def best_threshold(
     """Find the threshold with the highest mean IoU; of equals the lowest.
 
     Use validation images: on the images of a report it flatters the map. The arguments
-    are those of ``iou_curve``; images whose mask is empty are left out.
-
-    Raises:
-        ValueError: See ``iou_curve``; also if every mask is empty.
+    are those of ``iou_curve``; an empty mask does not count, but not all may be.
 
     Examples:
         >>> best_threshold([[[0.1, 0.6, 0.9]]], [[[False, True, True]]], [0.0, 0.5])
@@ -200,8 +197,7 @@ def overlap_accuracy(
         - ``values`` (pairs,).
 
     Raises:
-        ValueError: If the values are not (n, classes) in [0, 1], or there is no
-            threshold.
+        ValueError: If the values are not (n, classes) in [0, 1], or no threshold is.
 
     Examples:
         >>> overlap_accuracy([[0.3, np.nan], [0.6, 0.1]], [0.25, 0.5])["per_class"]

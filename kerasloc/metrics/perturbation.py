@@ -55,7 +55,6 @@ class AopcConfig:
     images_at_once: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
         object.__setattr__(self, "grid", as_size(self.grid))
         if self.perturbation not in PERTURBATIONS:
             raise ValueError(
@@ -112,8 +111,7 @@ def morf_curves(
 
     Raises:
         TypeError: If the images have another type.
-        ValueError: If a shape or a value does not fit, the grid is finer than the
-            images, or ``predict`` does not return probabilities.
+        ValueError: If a shape, a value, the grid or a probability does not fit.
 
     Examples:
         >>> def predict(images):
@@ -186,11 +184,8 @@ def curve_interval(
     """Mean of curves at every step with its 95 % interval, (L + 1,) each.
 
     Args:
-        curves: Curves (n, L + 1), as of :func:`morf_curves` or :func:`aopc_by_steps`.
+        curves: Curves (n, L + 1), at least one, as of :func:`morf_curves`.
         seed: Seed of the bootstrap over images.
-
-    Raises:
-        ValueError: See :func:`aopc`; also if there is no curve.
 
     Examples:
         >>> curve_interval([[1.0, 0.5], [1.0, 0.5]])
@@ -213,11 +208,8 @@ def random_relevance(
     Args:
         count: Number of maps.
         size: (rows, cols) of the images, or one number for both.
-        grid: Tiles (down, across), or one number for both, as in :class:`AopcConfig`.
+        grid: Tiles (down, across), or one number for both, a pixel each at least.
         seed: Seed or generator of the random numbers.
-
-    Raises:
-        ValueError: If the grid is finer than the images.
 
     Examples:
         >>> len(np.unique(random_relevance(1, 4, grid=2)))

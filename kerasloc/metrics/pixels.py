@@ -32,19 +32,16 @@ def pxap(
         maps: Raw maps (n, rows, cols, classes), or (n, rows, cols) of a single class;
             maps of classes without a mask are ignored.
         masks: Boolean masks (n, mask rows, mask cols, classes), or without the last
-            axis, as the maps. An image whose mask of the class, less the ignored
-            pixels, is empty does not count for this class.
-        ignore: Pixels that are left out, boolean, of the masks' shape; they still
-            influence the scaling of the map.
+            axis, as the maps. An empty mask, less ignored pixels, does not count.
+        ignore: Pixels left out, boolean, of the masks' shape, but not of the scaling.
         seed: Seed of the bootstrap over images.
 
     Returns:
         A dict of
 
         - ``pooled``, of the pixels of all classes, the published figure;
-        - ``per_class`` (classes,), NaN where a class has no mask; ``macro``, mean of
-          the classes that are not NaN, ``classes_counted`` of them;
-        - ``count`` (classes,), images with a mask of the class;
+        - ``per_class`` (classes,), NaN where a class has no mask, and ``count``
+          (classes,), images with one; ``macro``, mean of ``classes_counted`` classes;
         - ``intervals`` (low, high; 95 %) of ``pooled``, ``macro`` and ``per_class``;
         - ``curve`` of ``pooled``, a dict of ``precision``, NaN where no pixel is
           predicted, ``recall`` and ``thresholds``, (1001,).

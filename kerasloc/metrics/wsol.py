@@ -48,10 +48,9 @@ def max_box_acc(
         maps: Raw maps (n, rows, cols, classes); maps without boxes are ignored.
         boxes: Rows image, x, y, w, h, class in pixels of the image.
         image_size: (rows, cols), or one number for both.
-        threshold: Threshold in [0, 1], the ``threshold`` of this function's result on
-            validation images. When None, the best of 1,000 on these very images, as
-            published, of equals the lowest: that flatters the map, and the intervals
-            ignore the choice.
+        threshold: Threshold in [0, 1], such as the best on validation images. When
+            None, the best of 1,000 on these very images, as published, of equals the
+            lowest: that flatters the map, and the intervals ignore the choice.
         seed: Seed of the bootstrap over images with boxes.
 
     Returns:
@@ -201,7 +200,15 @@ def _at_threshold(reached: np.ndarray, threshold: ArrayLike | None) -> dict:
         best = thresholds[curve.argmax(axis=0)]
         threshold = np.where(np.isnan(curve[0]), np.nan, best)
     else:
-        threshold = _as_threshold(threshold, curve.shape[-1])
+        threshold, count = np.asarray(threshold, float), curve.shape[-1]
+        fits = threshold.shape in ((), (count,))
+        if not fits or not ((threshold >= 0) & (threshold <= 1)).all():
+            per_iou = "" if count == 1 else f", or {count} of them, one for each IoU"
+            raise ValueError(
+                f"Expected a threshold in [0, 1]{per_iou}. Received: threshold="
+                f"{threshold.tolist()}. Use None for the best on these images."
+            )
+        threshold = np.broadcast_to(threshold, count).copy()
     level = _levels(np.nan_to_num(threshold))
     values = reached[:, level, np.arange(len(level))]
     chosen = {"values": values, "threshold": threshold}
@@ -211,19 +218,6 @@ def _at_threshold(reached: np.ndarray, threshold: ArrayLike | None) -> dict:
 def _levels(thresholds: ArrayLike) -> np.ndarray:
     """Levels of 8 bits above which a pixel is hot; the maximum of a map is 255."""
     return np.floor((LEVELS - 1) * np.asarray(thresholds)).astype(int)
-
-
-def _as_threshold(threshold: ArrayLike, count: int) -> np.ndarray:
-    """Thresholds in [0, 1], (count,)."""
-    threshold = np.asarray(threshold, float)
-    fits = threshold.shape in ((), (count,))
-    if not fits or not ((threshold >= 0) & (threshold <= 1)).all():  # NaN is neither
-        per_iou = "" if count == 1 else f", or {count} of them, one for each IoU"
-        raise ValueError(
-            f"Expected a threshold in [0, 1]{per_iou}. Received: "
-            f"threshold={threshold.tolist()}. Use None for the best on these images."
-        )
-    return np.broadcast_to(threshold, (count,)).copy()
 
 
 def _overlaps(picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -59,7 +59,6 @@ class PipelineOptions:
     confine_to_roi: bool = False
 
     def __post_init__(self) -> None:
-        """Check every value."""
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(

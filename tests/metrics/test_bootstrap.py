@@ -47,19 +47,16 @@ def test_the_seed_decides_and_chunks_do_not():
     assert first[1:] == tuple(expected)
 
 
-def test_nan_is_left_out():
+def test_nan_is_left_out_and_equal_values_have_no_width():
     assert interval([1, NAN, 3, 4]) == interval([1, 3, 4])
     assert Estimate.of_mean([1, NAN, 3, 4]).count == 3
+    assert interval([True, True, True]) == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("values", [[], [NAN, NAN]])
 def test_no_values_give_nan(values):
     assert np.isnan(interval(values)).all()
     assert Estimate.of_mean(values).count == 0
-
-
-def test_equal_values_have_no_width():
-    assert interval([True, True, True]) == (1.0, 1.0, 1.0)
 
 
 def test_an_estimate_is_the_interval_with_its_count():
@@ -94,14 +91,11 @@ def test_estimates_of_thresholds_come_from_the_report_of_a_metric():
     assert Estimate.from_report(report, "mean").count == 3
 
 
-def test_a_difference_that_every_image_shows_has_no_width():
-    noise = np.random.default_rng(0).integers(0, 100, 30)
-    assert paired_difference(noise + 2.0, noise) == (2.0, 2.0, 2.0)
-
-
 def test_a_difference_leaves_out_images_without_a_value():
     first, second = [1, NAN, 3, 8], [0, 1, NAN, 4]
     assert paired_difference(first, second) == interval([1, 4])
+    noise = np.random.default_rng(0).integers(0, 100, 30)
+    assert paired_difference(noise + 2.0, noise) == (2.0, 2.0, 2.0)
 
 
 def test_wrong_values_are_refused():

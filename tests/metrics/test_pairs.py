@@ -24,16 +24,6 @@ def metric(request):
     return request.param
 
 
-@pytest.fixture
-def random():
-    """Maps of 12 images and 4 classes, the last without a box; several of a class."""
-    rng = np.random.default_rng(0)
-    maps = 3 * rng.standard_normal((12, 5, 4, 4))
-    image, classes = rng.integers(12, size=40), rng.integers(3, size=40)
-    corner, extent = rng.uniform(-1, 8, (40, 2)), rng.uniform(1.5, 6, (40, 2))
-    return maps, np.column_stack([image, corner, extent, classes]), (13, 10)
-
-
 def test_a_class_without_boxes_has_nan_and_enters_no_mean(metric, random):
     report = metric(*random)
     values = np.atleast_2d(report["per_class"])

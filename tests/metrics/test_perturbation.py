@@ -1,5 +1,4 @@
 import itertools
-import pathlib
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from kerasloc.metrics import (
     resize_maps,
 )
 
-GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
+FALL = [1, 0, 0, 0, 0]
 CORNER = np.array([[[9.0, 3], [2, 1]]])  # relevance of the tiles of a 2 x 2 grid
 
 
@@ -67,16 +66,16 @@ def seen():
 
 
 def test_curves_that_an_eye_can_check(white):
-    best = morf_curves(corner, white, CORNER, black(2))
-    np.testing.assert_array_equal(best, [[1, 0, 0, 0, 0]])
-    worst = morf_curves(corner, white, -CORNER, black(2))
-    np.testing.assert_array_equal(worst, [[1, 1, 1, 1, 0]])
-    second = morf_curves(corner, white, CORNER[:, ::-1], black(2))
-    np.testing.assert_array_equal(second, [[1, 1, 1, 0, 0]])
-    np.testing.assert_allclose(aopc(best), [4 / 5])
-    np.testing.assert_allclose(aopc(worst), [1 / 5])
+    for relevance, expected, area in (
+        (CORNER, [1, 0, 0, 0, 0], 4 / 5),
+        (-CORNER, [1, 1, 1, 1, 0], 1 / 5),
+        (CORNER[:, ::-1], [1, 1, 1, 0, 0], 2 / 5),
+    ):
+        curves = morf_curves(corner, white, relevance, black(2))
+        np.testing.assert_array_equal(curves, [expected])
+        np.testing.assert_allclose(aopc(curves), [area])
     by_steps = [0, 1 / 2, 2 / 3, 3 / 4, 4 / 5]
-    np.testing.assert_allclose(aopc_by_steps(best), [by_steps])
+    np.testing.assert_allclose(aopc_by_steps([[1, 0, 0, 0, 0]]), [by_steps])
 
 
 def test_the_right_order_is_better_than_a_random_and_that_than_the_wrong_order():
@@ -200,28 +199,25 @@ def test_a_flat_map_has_a_random_order_of_each_image(seen):
     assert (curves[0] != curves[2]).any()
 
 
-def test_the_class_is_the_predicted_one_unless_chosen(white):
-    dark = np.concatenate([white, 0 * white])
-    relevance = np.repeat(CORNER, 2, axis=0)
-    curves = [
-        morf_curves(corner, dark, relevance, black(2, images_at_once=2), classes)
-        for classes in (None, [0, 1], 0, np.array([1, 0]))
-    ]
-    fall, rise, up, low = ([1, 0, 0, 0, 0], [0, 1, 1, 1, 1], [1] * 5, [0] * 5)
-    np.testing.assert_array_equal(curves[0], [fall, up])
-    np.testing.assert_array_equal(curves[1], [fall, up])
-    np.testing.assert_array_equal(curves[2], [fall, low])
-    np.testing.assert_array_equal(curves[3], [rise, low])
+@pytest.mark.parametrize(
+    ("classes", "first", "second"),
+    [
+        (None, FALL, [1] * 5),
+        ([0, 1], FALL, [1] * 5),
+        (0, FALL, [0] * 5),
+        (np.array([1, 0]), [0, 1, 1, 1, 1], [0] * 5),
+    ],
+)
+def test_the_class_is_the_predicted_one_unless_chosen(white, classes, first, second):
+    images, config = np.concatenate([white, 0 * white]), black(2, images_at_once=2)
+    curves = morf_curves(corner, images, CORNER.repeat(2, axis=0), config, classes)
+    np.testing.assert_array_equal(curves, [first, second])
 
 
-def test_integers_are_images_and_one_image_may_lose_its_axis(white):
-    config = black(2, images_at_once=1)
-    images = np.uint8(255 * white)
+def test_integers_are_images_one_may_lose_its_axis_and_none_have_no_curves(white, seen):
+    config, images = black(2, images_at_once=1), np.uint8(255 * white)
     curves = morf_curves(lambda batch: corner(batch)[0], images, CORNER, config)
     np.testing.assert_array_equal(curves, [[1, 0, 0, 0, 0]])
-
-
-def test_no_images_have_no_curves(seen):
     curves = morf_curves(seen, np.zeros((0, 9, 9, 1)), np.zeros((0, 3, 3)))
     assert curves.shape == (0, 65)
     assert seen.shown == []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import label
 
+from kerasloc.boxes import to_mask
 from kerasloc.metrics import (
     box_overlaps,
     max_box_acc,
@@ -42,13 +43,6 @@ def overlaps(random):
     return box_overlaps(*random)
 
 
-def covered(box, size):
-    x, y, w, h = box
-    mask = np.zeros(size, bool)
-    mask[y : y + h, x : x + w] = True
-    return mask
-
-
 def iou(first, second):
     return (first & second).sum() / (first | second).sum()
 
@@ -67,8 +61,8 @@ def by_hand(maps, boxes, size):
             areas, fits = [0], [0.0]
             for number in range(1, count + 1):
                 y, x = np.nonzero(labels == number)
-                mask = covered([x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1], size)
-                fits.append(max(iou(mask, covered(box, size)) for box in of_class))
+                mask = to_mask([x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1], size)
+                fits.append(max(iou(mask, to_mask(box, size)) for box in of_class))
                 areas.append(len(x))
             overlaps.append([fits[np.argmax(areas)], max(fits)])
     return np.reshape(overlaps, (-1, len(THRESHOLDS), 2))
@@ -158,6 +152,10 @@ def assert_overlaps(computed, expected):
 
 
 def test_agrees_with_a_loop_in_chunks(random):
+    many = np.random.default_rng(3).standard_normal((2, 12, 13, 1))  # components
+    boxes = np.array([[0, 3, 2, 5, 6, 0], [1, 0, 0, 3, 3, 0], [1, 6, 6, 4, 4, 0]])
+    computed = box_overlaps(4 * many, boxes, (12, 13))
+    assert_overlaps(computed, by_hand(many, boxes, (12, 13)))
     maps, boxes, _ = random
     size = 120, 130  # eight pairs in a chunk
     boxes = boxes * [1, 10, 10, 10, 10, 1]
@@ -174,13 +172,6 @@ def test_agrees_with_a_loop_in_chunks(random):
         np.testing.assert_allclose(curve[:, column], shares)
 
 
-def test_agrees_with_a_loop_on_maps_of_many_components():
-    maps = np.random.default_rng(3).standard_normal((2, 12, 13, 1))
-    boxes = np.array([[0, 3, 2, 5, 6, 0], [1, 0, 0, 3, 3, 0], [1, 6, 6, 4, 4, 0]])
-    computed = box_overlaps(maps, boxes, (12, 13))
-    assert_overlaps(computed, by_hand(maps, boxes, (12, 13)))
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_score_is_the_highest_of_the_curve(overlaps, name):
     report = getattr(overlaps, name)()
@@ -192,17 +183,19 @@ def test_the_score_is_the_highest_of_the_curve(overlaps, name):
     assert np.isnan(report["per_class"][2])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_threshold_can_be_set(overlaps, name):
-    metric = getattr(overlaps, name)
-    free = metric()
-    again = metric(free["threshold"])
+@pytest.mark.parametrize("metric", BOTH)
+def test_a_threshold_can_be_set_in_functions_and_methods(random, overlaps, metric):
+    method = getattr(overlaps, metric.__name__)
+    free = method()
+    again = method(free["threshold"])
     assert again["weighted"] == free["weighted"]
     np.testing.assert_array_equal(again["values"], free["values"])
-    other = metric(0.9)
+    other = method(0.9)
     np.testing.assert_allclose(other["weighted"], other["curve"][900].mean())
     assert other["weighted"] < free["weighted"]
-    assert metric(1)["weighted"] == 0
+    assert method(1)["weighted"] == 0
+    computed = metric(*random, threshold=0.3, seed=5)
+    np.testing.assert_equal(computed, method(0.3, seed=5))
 
 
 def test_the_report_is_the_mean_of_those_per_overlap(overlaps):
@@ -213,19 +206,6 @@ def test_the_report_is_the_mean_of_those_per_overlap(overlaps):
     for name in ("per_class", "macro", "weighted"):
         np.testing.assert_allclose(report[name], per_overlap[name].mean(axis=0))
     np.testing.assert_allclose(per_overlap["weighted"], report["curve"].max(axis=0))
-
-
-@pytest.mark.parametrize("metric", BOTH)
-def test_the_functions_are_the_methods(random, overlaps, metric):
-    computed = metric(*random, threshold=0.3, seed=5)
-    expected = getattr(overlaps, metric.__name__)(0.3, seed=5)
-    np.testing.assert_equal(computed, expected)
-
-
-def test_scaled_maps_have_the_same_overlaps(random, overlaps):
-    maps, boxes, size = random
-    computed = box_overlaps(4 * maps, boxes, size)
-    np.testing.assert_array_equal(computed.best, overlaps.best)
 
 
 @pytest.mark.parametrize("metric", BOTH)

@@ -44,14 +44,6 @@ def test_filling_equals_counting_the_parts_of_the_background(hole_size):
     assert fill_holes(np.ones((3, 3), bool), hole_size).all()
 
 
-def test_only_holes_of_fewer_pixels_are_filled():
-    mask = np.ones((8, 12), bool)
-    mask[1:3, 1:3] = mask[5:7, 4:6] = mask[5, 6] = False  # holes of 4 and of 5 pixels
-    filled = fill_holes(mask, 5)
-    assert filled[1:3, 1:3].all()
-    assert not filled[5:7, 4:6].any()
-
-
 def test_maps_are_blended_by_alpha_or_multiplied():
     expected = 0.2 * SEGMENT + 0.8 * UNIT
     np.testing.assert_allclose(merge(SEGMENT, LOW, "blend", 0.2), expected)
@@ -90,10 +82,9 @@ def test_ties_that_do_not_all_fit_are_left_out():
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1), (2, 2, 3)])
 def test_pixels_outside_the_mask_become_0(shape):
-    image = np.random.default_rng(0).random(shape, np.float32) + 0.1
-    cropped = crop(image, np.array([[True, False], [False, True]]))
-    assert cropped.shape == shape
+    image, mask = np.random.default_rng(0).random(shape, np.float32), np.eye(2) > 0
+    expected = image.copy()
+    expected[~mask] = 0
+    cropped = crop(image, mask)
     assert cropped.dtype == np.float32
-    np.testing.assert_array_equal(cropped[0, 0], image[0, 0])
-    assert not cropped[0, 1].any()
-    assert not cropped[1, 0].any()
+    np.testing.assert_array_equal(cropped, expected)
