@@ -30,8 +30,8 @@ def as_rows(boxes: ArrayLike) -> np.ndarray:
             f"Expected boxes as rows {', '.join(COLUMNS)}. "
             f"Received: shape {rows.shape}."
         )
-    if not np.isfinite(rows).all():
-        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if bad.size:
         raise ValueError(
             f"Expected finite boxes. Received: NaN or infinite in rows {bad[:10]}."
         )

@@ -78,11 +78,8 @@ def as_images(
 def as_unit_range(images: ArrayLike) -> np.ndarray:
     """Return images as float32 in [0, 1], integers divided by their type's maximum.
 
-    Args:
-        images: Images of any shape; uint8, uint16, bool or float in [0, 1].
-
     Raises:
-        TypeError: If the images have another type.
+        TypeError: If the images are not uint8, uint16, bool or float.
         ValueError: If a float is NaN, infinite or outside [0, 1].
 
     Examples:
@@ -98,15 +95,16 @@ def as_unit_range(images: ArrayLike) -> np.ndarray:
             f"Received: {images.dtype}. Use astype to convert them."
         )
     images = images.astype(np.float32)
-    if images.size and not np.isfinite(images).all():
+    bad = np.count_nonzero(~np.isfinite(images))
+    if bad:
         raise ValueError(
-            "Expected images with finite numbers. Received: "
-            f"{np.count_nonzero(~np.isfinite(images))} NaN or infinite pixels."
+            f"Expected finite images. Received: {bad} NaN or infinite pixels."
         )
-    if images.size and (images.min() < 0 or images.max() > 1):
+    low, high = images.min(initial=0), images.max(initial=0)
+    if low < 0 or high > 1:
         raise ValueError(
-            "Float images lie in [0, 1]. Received: values from "
-            f"{images.min():.4g} to {images.max():.4g}. Divide by 255, or use uint8."
+            f"Float images lie in [0, 1]. Received: values from {low:.4g} to "
+            f"{high:.4g}. Divide by 255, or use uint8."
         )
     return images
 
@@ -144,10 +142,7 @@ def as_map(values: ArrayLike, name: str = "map") -> np.ndarray:
         )
     bad = np.count_nonzero(~np.isfinite(squeezed))
     if bad:
-        raise ValueError(
-            f"Expected finite numbers in the {name}. "
-            f"Received: {bad} NaN or infinite values."
-        )
+        raise ValueError(f"Expected a finite {name}. Received: {bad} NaN or infinite.")
     return squeezed
 
 

@@ -129,8 +129,7 @@ def _weighted(model: keras.Model, prefix: str = "") -> dict[str, list[np.ndarray
 
 def _equal(first: list[np.ndarray], second: list[np.ndarray], tolerance: float) -> bool:
     """Compare the weights of two layers, NaN being equal to NaN."""
-    options = {"rtol": 0, "atol": tolerance, "equal_nan": True}
     return [a.shape for a in first] == [b.shape for b in second] and all(
-        np.allclose(a.astype(float), b.astype(float), **options)
+        np.allclose(a.astype(float), b.astype(float), 0, tolerance, equal_nan=True)
         for a, b in zip(first, second, strict=True)
     )

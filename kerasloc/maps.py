@@ -105,10 +105,7 @@ def center_gaussian(size: Size, spread: float = 0.25) -> np.ndarray:
 
 
 def check_grid(grid: tuple[int, int], size: tuple[int, int]) -> None:
-    """Check that every tile of a grid (down, across) holds a pixel of a map.
-
-    Raises:
-        ValueError: If the grid is finer than the maps.
+    """Raise a ValueError unless every tile of a grid holds a pixel of a map.
 
     Examples:
         >>> check_grid((2, 2), (4, 4))
@@ -116,8 +113,7 @@ def check_grid(grid: tuple[int, int], size: tuple[int, int]) -> None:
     if grid[0] > size[0] or grid[1] > size[1]:
         raise ValueError(
             "Expected a pixel in every tile of the grid. Received: a grid of "
-            f"{grid[0]} x {grid[1]} over images of {size[0]} x {size[1]}. "
-            "Use fewer tiles."
+            f"{grid[0]} x {grid[1]} over images of {size[0]} x {size[1]}."
         )
 
 

@@ -15,9 +15,6 @@ def batch():
     return np.random.default_rng(0).random((2, *SHAPE), dtype="float32")
 
 
-# Sizes
-
-
 @pytest.mark.parametrize(
     "size", [(32, 64), [32, 64], np.array([32, 64]), (32.0, np.int64(64))]
 )
@@ -45,18 +42,14 @@ def test_sides_that_are_no_multiples_are_refused_with_the_nearest_that_fit():
         checks.as_size(3, multiple=32)
 
 
-# Images
-
-
-def test_a_single_image_becomes_a_batch(batch):
+def test_a_single_image_becomes_a_batch_and_a_batch_of_one_is_single(batch):
     images, single = checks.as_images(batch[0], SHAPE)
     assert (images.shape, single) == ((1, *SHAPE), True)
     np.testing.assert_array_equal(images[0], batch[0])
-
-
-def test_a_batch_of_one_is_a_single_image(batch):
     assert checks.as_images(batch[:1], SHAPE)[1] is True
-    assert checks.as_images(batch, SHAPE)[1] is False
+    images, single = checks.as_images(batch.tolist(), SHAPE)
+    np.testing.assert_array_equal(images, batch)
+    assert single is False
 
 
 def test_gray_images_need_no_channel_axis(batch):
@@ -71,11 +64,6 @@ def test_square_gray_images_are_a_batch_of_images_not_of_pixels():
     square = np.random.default_rng(0).random((4, 4, 4))
     images, _ = checks.as_images(square, (4, 4, 1))
     np.testing.assert_allclose(images[1, ..., 0], square[1], rtol=1e-6)
-
-
-def test_lists_are_images(batch):
-    images, _ = checks.as_images([batch[0].tolist(), batch[1].tolist()], SHAPE)
-    np.testing.assert_array_equal(images, batch)
 
 
 @pytest.mark.parametrize(
@@ -102,14 +90,10 @@ def test_integers_are_divided_by_their_types_maximum(kind, top):
 
 
 def test_floats_in_range_and_booleans_stay_as_they_are():
-    for values in ([0.0, 0.25, 1.0], np.float16([0, 0.25, 1]), [False, True, True]):
+    for values in ([0.0, 0.25, 1.0], np.float16([0, 0.25, 1]), [False, True, True], []):
         unit = checks.as_unit_range(np.array(values))
         assert unit.dtype == np.float32
         np.testing.assert_array_equal(unit, np.asarray(values, np.float32))
-
-
-def test_no_images_are_in_range():
-    assert checks.as_unit_range(np.zeros((0, 4, 4, 3))).shape == (0, 4, 4, 3)
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.int8, np.complex64, object])
@@ -132,9 +116,6 @@ def test_floats_out_of_range_are_refused(value, message):
         checks.as_unit_range(np.array([0.5, value]))
 
 
-# Maps
-
-
 @pytest.mark.parametrize("shape", [(4, 6), (1, 4, 6), (4, 6, 1), (1, 4, 6, 1)])
 def test_a_map_may_have_axes_of_length_1_at_its_ends(shape):
     values = np.arange(24).reshape(shape)
@@ -143,22 +124,14 @@ def test_a_map_may_have_axes_of_length_1_at_its_ends(shape):
     np.testing.assert_array_equal(squeezed, values.reshape(4, 6))
 
 
-def test_a_map_of_one_row_keeps_its_row():
-    assert checks.as_map(np.zeros((1, 6))).shape == (1, 6)
-
-
 @pytest.mark.parametrize("shape", [(6,), (2, 4, 6), (4, 6, 3), (0, 6)])
-def test_stacks_and_vectors_are_no_map(shape):
+def test_stacks_vectors_and_nan_are_no_map(shape):
+    assert checks.as_map(np.zeros((1, 6))).shape == (1, 6)
     with pytest.raises(ValueError, match=r"low map \(rows, cols\). Received"):
         checks.as_map(np.zeros(shape), "low map")
-
-
-def test_a_map_with_nan_is_refused_and_counted():
     with pytest.raises(ValueError, match="2 NaN or infinite"):
         checks.as_map([[np.nan, 0], [np.inf, 0]])
 
-
-# Classes
 
 NAMES = ["cat", "dog", "all"]
 

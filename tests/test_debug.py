@@ -76,19 +76,15 @@ def test_nan_equals_nan_and_no_number():
     assert check_weights(first, third, tolerance=1) == ["conv"]
 
 
-def test_differences_up_to_the_tolerance_are_equal():
+def test_differences_up_to_the_tolerance_are_equal_and_another_shape_differs():
     first, second = small(), small()
     second.get_layer("head").bias.assign([0.5, 0])
     assert check_weights(first, second, tolerance=0.5) == []
     assert check_weights(first, second, tolerance=0.4) == ["head"]
-
-
-def test_another_shape_differs():
-    first, second = (
-        keras.Sequential([keras.Input((n,)), keras.layers.Dense(3, name="head")])
-        for n in (2, 4)
-    )
-    assert check_weights(first, second, tolerance=100) == ["head"]
+    dense = [keras.layers.Dense(3, name="head") for _ in range(2)]
+    pair = zip((2, 4), dense, strict=True)
+    models = [keras.Sequential([keras.Input((n,)), layer]) for n, layer in pair]
+    assert check_weights(*models, tolerance=100) == ["head"]
 
 
 def test_layers_of_one_model_are_ignored_and_listed():
@@ -104,11 +100,8 @@ def test_layers_of_nested_models_have_paths():
     assert check_weights(first, second) == ["inner/conv"]
 
 
-def test_models_without_a_common_layer_are_an_error():
+def test_models_without_a_common_layer_and_a_negative_tolerance_are_errors():
     with pytest.raises(ValueError, match="a, b in model1 and c, d in model2"):
         check_weights(small(("a", "b")), small(("c", "d")))
-
-
-def test_a_negative_tolerance_is_an_error():
     with pytest.raises(ValueError, match="tolerance=-1"):
         check_weights(small(), small(), tolerance=-1)

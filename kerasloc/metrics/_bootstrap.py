@@ -241,17 +241,7 @@ def percentile_interval(draws: ArrayLike, level: float = LEVEL) -> np.ndarray:
     return bounds
 
 
-def macro_mean(values: ArrayLike) -> np.ndarray:
-    """Return the mean over the last axis without NaN; NaN where all are NaN.
-
-    Examples:
-        >>> macro_mean([[1, np.nan, 3], [np.nan, np.nan, np.nan]])
-        array([ 2., nan])
-    """
-    return weighted_mean(values, np.ones(np.shape(values)[-1]))
-
-
-def weighted_mean(values: ArrayLike, weights: ArrayLike) -> np.ndarray:
+def weighted_mean(values: ArrayLike, weights: ArrayLike = 1.0) -> np.ndarray:
     """Return the weighted mean over the last axis without NaN; NaN without a weight.
 
     Examples:

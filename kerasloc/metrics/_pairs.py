@@ -10,12 +10,7 @@ from numpy.typing import ArrayLike
 from kerasloc.boxes import as_rows
 from kerasloc.checks import Size, as_float, as_size
 from kerasloc.maps import resize_maps
-from kerasloc.metrics._bootstrap import (
-    macro_mean,
-    ratio,
-    report_averages,
-    weighted_mean,
-)
+from kerasloc.metrics._bootstrap import ratio, report_averages, weighted_mean
 from kerasloc.metrics._inputs import chunks
 
 LISTED = 5  # wrong boxes in an error
@@ -88,7 +83,7 @@ def summarize_pairs(
     def average(counts: np.ndarray) -> np.ndarray:
         weights = (counts @ has)[:, None]  # (draws, 1, classes)
         per_class = ratio(np.tensordot(counts, sums, axes=1), weights)
-        means = macro_mean(per_class), weighted_mean(per_class, weights)
+        means = weighted_mean(per_class), weighted_mean(per_class, weights)
         averages = np.concatenate([per_class, np.stack(means, axis=-1)], axis=-1)
         return averages.reshape(len(counts), *shape, num + 2)
 

@@ -62,7 +62,7 @@ def classification_report(
         "accuracy": accuracy,
         "accuracy_interval": tuple(bounds),
         "top_5": float((order[:, :TOP] == truth[:, None]).any(axis=1).mean()),
-        **_summary(*counts, names),
+        **_summary(counts, names),
         "confusion": confusion,
     }
 
@@ -113,7 +113,7 @@ def multi_label_report(
         "count": len(labels),
         "accuracy": accuracy,
         "accuracy_interval": tuple(bounds),
-        **_summary(*(stack.sum(axis=0) for stack in stacks), names),
+        **_summary([stack.sum(axis=0) for stack in stacks], names),
     }
     for name, metric in (("auroc", auroc), ("average_precision", average_precision)):
         ranking = metric(labels, probabilities, names, seed=seed)
@@ -129,15 +129,13 @@ def multi_label_report(
 def best_thresholds(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
     """Find the threshold (classes,) with the highest F1 of every class.
 
-    Use validation images: on the images of a report it flatters the network.
+    Positive predictions lie above. It is halfway between two neighboring probabilities,
+    of equals the lowest, and 0.5 for a class without a positive. Use validation images:
+    on the images of a report it flatters the network.
 
     Args:
         labels: Labels (n, classes) 0, 1, or NaN where missing (left out).
         probabilities: Probabilities (n, classes) in [0, 1].
-
-    Returns:
-        Thresholds halfway between two neighboring probabilities; of equals the lowest;
-        0.5 for a class without a positive. Positive predictions lie above.
 
     Raises:
         ValueError: If a shape or a value does not fit, or there is no image.
@@ -180,13 +178,11 @@ def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(between if between < upper else lower)
 
 
-def _summary(
-    hits: np.ndarray, predictions: np.ndarray, support: np.ndarray, names: Sequence
-) -> dict:
-    """Precision, recall, F1 of counts (classes,); NaN where the support is 0."""
-    counted = support > 0
-    counts = np.stack([hits, predictions, support])
-    hits, predictions, support = np.column_stack([counts, counts.sum(axis=1)])
+def _summary(counts: Sequence[np.ndarray], names: Sequence) -> dict:
+    """Precision, recall, F1 of hits, predictions, support; NaN where support is 0."""
+    counted = counts[-1] > 0
+    pooled = np.sum(counts, axis=1)
+    hits, predictions, support = np.column_stack([np.stack(counts), pooled])
     precision, recall = (hits / np.maximum(n, 1) for n in (predictions, support))
     f1 = 2 * hits / np.maximum(predictions + support, 1)
     scores = np.where(support > 0, [precision, recall, f1], np.nan)

@@ -2,12 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kerasloc.metrics._inputs import as_indices, as_labels, as_scores
+
+Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = ("left", "right")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,11 +86,7 @@ def precision_recall_curve(
 
 
 def _curves(
-    trace: Callable,
-    average: Callable,
-    labels: ArrayLike,
-    scores: ArrayLike,
-    class_names: Sequence[str] | None,
+    trace: Callable, average: Callable, labels: Any, scores: Any, class_names: Any
 ) -> dict:
     """Dict of ``roc_curve`` for a function that traces, and one that averages."""
     labels, scores = np.asarray(labels), np.asarray(scores)
@@ -145,16 +144,12 @@ def _area_of_steps(x: np.ndarray, y: np.ndarray) -> float:
 def _mean_of_lines(curves: list[Curve]) -> Curve:
     """Mean height of lines; where they are vertical, from the left and the right."""
     grid = np.unique(np.concatenate([curve.x for curve in curves]))
-    left = np.mean([_height(curve, grid, "left") for curve in curves], axis=0)
-    right = np.mean([_height(curve, grid, "right") for curve in curves], axis=0)
-    y = np.stack([left, right], axis=1).ravel()
-    x = grid.repeat(2)
+    heights = [[_height(curve, grid, side) for curve in curves] for side in SIDES]
+    x, y = grid.repeat(2), np.mean(heights, axis=1).T.ravel()
     return Curve(x, y, None, float(np.trapezoid(y, x)))
 
 
-def _height(
-    curve: Curve, grid: np.ndarray, side: Literal["left", "right"]
-) -> np.ndarray:
+def _height(curve: Curve, grid: np.ndarray, side: Side) -> np.ndarray:
     """Height of a curve at the points of a grid, approached from a side."""
     index = curve.x.searchsorted(grid, side) - (side == "right")
     met = curve.x[index] == grid

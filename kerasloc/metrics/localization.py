@@ -20,14 +20,13 @@ PREDICTED = 0.5
 
 
 def peak_points(maps: ArrayLike, image_size: Size | None = None) -> np.ndarray:
-    """Locate the maximum of every map at the size of the image.
+    """Locate the maximum x, y (n, 2) of every map, in integer pixels of the image.
+
+    Of equal maxima the first counts, row by row.
 
     Args:
         maps: Raw maps (n, rows, cols), any range; resized bilinearly to the image.
         image_size: (rows, cols), or one number for both; the maps' size when None.
-
-    Returns:
-        Points x, y (n, 2), integer pixels; of equal maxima the first, row by row.
 
     Raises:
         ValueError: If the shape does not fit or a map has NaN or infinite values.

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from kerasloc.checks import Size
 from kerasloc.maps import min_max, resize_maps
-from kerasloc.metrics._bootstrap import macro_mean, ratio, report_averages
+from kerasloc.metrics._bootstrap import ratio, report_averages, weighted_mean
 from kerasloc.metrics._inputs import (
     as_boolean,
     as_maps_and_masks,
@@ -153,14 +153,13 @@ def pompom(
             f"Expected explanations in [0, 1]. Received: values from {low:.4g} to "
             f"{high:.4g}. Use kerasloc.metrics.min_max first."
         )
-    pixels = masks[:1].size
     outside, marked = np.zeros((2, len(masks)))
-    for chunk in chunks(len(masks), pixels):
-        outer = ~masks[chunk]
-        outside[chunk] = outer.sum(axis=(1, 2))
-        marked[chunk] = (outer & (explanations[chunk] > EPSILON)).sum(axis=(1, 2))
+    for chunk in chunks(len(masks), masks[:1].size):
+        marks = ~masks[chunk] & (explanations[chunk] > EPSILON)
+        marked[chunk] = marks.sum(axis=(1, 2))
+        outside[chunk] = (~masks[chunk]).sum(axis=(1, 2))
     shares = marked / (outside + EPSILON)
-    return shares if with_empty else np.where(outside == pixels, np.nan, shares)
+    return shares if with_empty else np.where(outside == masks[:1].size, np.nan, shares)
 
 
 def _as_stacks(
@@ -203,7 +202,7 @@ def _areas(
             drawn = drawn.reshape(pooled.shape)
             per_class[:, index] = _area(drawn)
             pooled += drawn
-        return np.column_stack([per_class, macro_mean(per_class), _area(pooled)])
+        return np.column_stack([per_class, weighted_mean(per_class), _area(pooled)])
 
     return {
         **report_averages(areas, len(unique), ("macro", "pooled"), seed=seed),

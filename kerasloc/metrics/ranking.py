@@ -1,7 +1,7 @@
 """AUROC and average precision of every class, with bootstrap intervals."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,15 +9,14 @@ from numpy.typing import ArrayLike
 from kerasloc.metrics._bootstrap import (
     RESAMPLES,
     Statistic,
-    macro_mean,
     ratio,
     report_averages,
     weighted_mean,
 )
 from kerasloc.metrics._inputs import as_labels, as_scores
+from kerasloc.metrics.curves import SIDES
 
 AVERAGES = ("macro", "micro", "weighted")
-SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 def auroc(
@@ -103,32 +102,21 @@ def averages(area: Callable, labels: np.ndarray, scores: np.ndarray) -> Statisti
     def statistic(counts: np.ndarray) -> np.ndarray:
         per_class = np.stack([of_class(counts) for of_class in areas], axis=-1)
         weighted = weighted_mean(per_class, counts @ positive)
-        means = macro_mean(per_class), pooled(counts), weighted
+        means = weighted_mean(per_class), pooled(counts), weighted
         return np.column_stack([per_class, *means])
 
     return statistic
 
 
 def _report(
-    area: Callable,
-    labels: ArrayLike,
-    scores: ArrayLike,
-    class_names: Sequence[str] | None,
-    seed: int,
-    resamples: int,
+    area: Callable, labels: Any, scores: Any, names: Any, seed: int, resamples: int
 ) -> dict:
     """Report of ``auroc`` for a function of labels, scores and images."""
-    scores, names = as_scores(scores, class_names)
+    scores, names = as_scores(scores, names)
     labels = as_labels(labels, scores.shape)
-    count, width = labels.shape
-    report = report_averages(
-        averages(area, labels, scores),
-        count,
-        AVERAGES,
-        resamples=resamples,
-        seed=seed,
-        width=width,
-    )
+    draws = {"resamples": resamples, "seed": seed, "width": len(names)}
+    statistic = averages(area, labels, scores)
+    report = report_averages(statistic, len(labels), AVERAGES, **draws)
     return {
         **report,
         "count": (~np.isnan(labels)).sum(axis=0),

@@ -11,7 +11,6 @@ from kerasloc.metrics import (
     paired_difference,
 )
 from kerasloc.metrics._bootstrap import (
-    macro_mean,
     percentile_interval,
     sample_counts,
     weighted_mean,
@@ -144,6 +143,6 @@ def test_percentiles_leave_out_undefined_draws():
 
 def test_means_are_over_the_last_axis_without_undefined_classes():
     values = [[1, 3], [NAN, 5], [NAN, NAN]]
-    np.testing.assert_array_equal(macro_mean(values), [2, 5, NAN])
+    np.testing.assert_array_equal(weighted_mean(values), [2, 5, NAN])
     values = [[1, 3], [5, NAN], [NAN, 2]]
     np.testing.assert_array_equal(weighted_mean(values, [1, 0]), [1, 5, NAN])

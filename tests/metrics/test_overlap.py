@@ -16,7 +16,7 @@ from kerasloc.metrics import (
     tior,
     tiou,
 )
-from kerasloc.metrics.overlap import TIOR, TIOU
+from kerasloc.metrics.overlap import MEANS, TIOR, TIOU
 
 NAN = np.nan
 BOTH = [(tiou, "tiou", TIOU), (tior, "tior", TIOR)]
@@ -161,17 +161,14 @@ def test_intervals_lie_around_the_values(random):
     report, again, changed = (tiou(*random, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_equal(report, again)
     assert (report["intervals"]["mean"] != changed["intervals"]["mean"]).any()
-    for name in ("per_class", "macro", "weighted"):
-        for key in (name, f"mean_{name}" if name == "per_class" else "weighted_mean"):
-            value, (low, high) = (
-                report[key],
-                np.moveaxis(report["intervals"][key], -1, 0),
-            )
-            assert np.shape(value) == low.shape
-            np.testing.assert_array_equal(np.isnan(low), np.isnan(value))
-            assert ((low <= value) & (value <= high) | np.isnan(value)).all()
-            assert (low < high).any()
-    assert np.shape(report["intervals"]["mean"]) == (2,)
+    averages = {"per_class", "macro", "weighted"}
+    assert set(report["intervals"]) == averages | {"mean", *MEANS.values()}
+    for name, bounds in report["intervals"].items():
+        value, (low, high) = np.asarray(report[name]), np.moveaxis(bounds, -1, 0)
+        assert value.shape == low.shape
+        np.testing.assert_array_equal(np.isnan(low), np.isnan(value))
+        assert ((low <= value) & (value <= high) | np.isnan(value)).all()
+        assert (low < high).any()
 
 
 def test_wrong_attention_and_masks_are_refused(random):

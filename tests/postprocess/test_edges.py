@@ -20,7 +20,4 @@ def test_edges_are_the_sobel_magnitude_in_the_unit_range():
     expected = sobel(values)
     expected = (expected - expected.min()) / np.ptp(expected)
     np.testing.assert_allclose(edge_strength(values), expected, atol=1e-12)
-
-
-def test_a_flat_map_has_no_edges():
     assert not edge_strength(np.full((6, 6), 0.4)).any()
