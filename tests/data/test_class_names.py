@@ -22,11 +22,8 @@ def synsets(tmp_path):
 def test_a_synset_file_gives_names(synsets):
     assert len(synsets) == 3
     assert [synsets.name(i) for i in range(3)] == ["tench", "crane", "crane"]
-
-
-@pytest.mark.parametrize("name", ["n01440764", "tench", "Tinca tinca"])
-def test_an_id_and_every_name_give_the_index(synsets, name):
-    assert synsets.index(name) == 0
+    for name in ("n01440764", "tench", "Tinca tinca"):
+        assert synsets.index(name) == 0
 
 
 def test_a_list_of_names_works_both_ways():
@@ -35,23 +32,16 @@ def test_a_list_of_names_works_both_ways():
     assert mapper.index("dog") == 1
 
 
-def test_a_name_of_two_classes_is_an_error(synsets):
-    with pytest.raises(ValueError, match="n02012849, n03126707"):
-        synsets.index("crane")
-
-
-def test_an_unknown_name_is_an_error_with_names_like_it(synsets):
-    with pytest.raises(ValueError, match=r"Received: 'tensh'.*tench"):
-        synsets.index("tensh")
-
-
-@pytest.mark.parametrize("index", [3, -1])
-def test_an_unknown_index_is_an_error(synsets, index):
-    with pytest.raises(ValueError, match=rf"0\.\.2\. Received: {index}"):
-        synsets.name(index)
-
-
-def test_no_class_is_an_error():
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("crane", "n02012849, n03126707"), ("tensh", r"Received: 'tensh'.*tench")],
+)
+def test_names_of_two_classes_or_none_are_errors(synsets, name, message):
+    with pytest.raises(ValueError, match=message):
+        synsets.index(name)
+    for index in (3, -1):
+        with pytest.raises(ValueError, match=rf"0\.\.2\. Received: {index}"):
+            synsets.name(index)
     with pytest.raises(ValueError, match="one class or more"):
         ClassMapper([])
 

@@ -190,23 +190,21 @@ def test_processes_write_what_one_writes(table, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("side", "widths"),
+    ("sides", "widths"),
     [
-        (44.9, (5, 2)),
-        (45, (12, 5)),
-        (69, (12, 5)),
-        (70, (15, 6)),
-        (140, (25, 11)),
-        (210, (50, 13)),
-        (379, (50, 13)),
-        (380, (110, 26)),
-        (900, (110, 26)),
+        ([44.9], (5, 2)),
+        ([45, 69], (12, 5)),
+        ([70], (15, 6)),
+        ([140], (25, 11)),
+        ([210, 379], (50, 13)),
+        ([380, 900], (110, 26)),
     ],
 )
-def test_the_shorter_side_gives_the_published_widths(rough, side, widths):
+def test_the_shorter_side_gives_the_published_widths(rough, sides, widths):
     image = np.zeros((1000, 1000), np.uint8)
-    refine_boxes(image, [[20, 10, side, 950], [20, 10, 950, side]])
-    assert [used for _, used in rough] == [widths, widths]
+    for side in sides:
+        refine_boxes(image, [[20, 10, side, 950], [20, 10, 950, side]])
+    assert [used for _, used in rough] == [widths, widths] * len(sides)
 
 
 def test_each_box_is_refined_alone_with_a_margin(rough):
@@ -341,18 +339,26 @@ def test_files_are_read_without_the_package(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [{"probability": 0.5}, {"probability": 1}, {"compatibility": 0}]
+    ("shape", "options", "message"),
+    [
+        *(
+            (SIZE, {name: value}, f"{name}.*Received: .*{value}")
+            for name, value in (
+                ("probability", 0.5),
+                ("probability", 1),
+                ("compatibility", 0),
+            )
+        ),
+        *(
+            (shape, {}, re.escape(f"Received: shape {shape}"))
+            for shape in ((5,), (5, 5, 2), (1, 5, 5, 3), (0, 5))
+        ),
+    ],
 )
-def test_options_out_of_their_range_are_refused(rough, option):
-    (name,) = option
-    with pytest.raises(ValueError, match=f"{name}.*Received: .*{option[name]}"):
-        refine_boxes(np.zeros(SIZE), [], **option)
-
-
-@pytest.mark.parametrize("shape", [(5,), (5, 5, 2), (1, 5, 5, 3), (0, 5)])
-def test_what_is_no_image_is_refused(rough, shape):
-    with pytest.raises(ValueError, match=re.escape(f"Received: shape {shape}")):
-        refine_boxes(np.zeros(shape), [])
+@pytest.mark.usefixtures("rough")
+def test_options_out_of_range_and_other_shapes_are_refused(shape, options, message):
+    with pytest.raises(ValueError, match=message):
+        refine_boxes(np.zeros(shape), [], **options)
 
 
 def test_too_many_classes_and_no_worker_are_refused(rough, table, tmp_path):

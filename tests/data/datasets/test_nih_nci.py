@@ -109,13 +109,10 @@ def test_wrong_tables_are_named(nci, old, new, message):
         read_nih_nci(nci)
 
 
-def test_wrong_rows_can_be_left_out(nci):
+def test_wrong_rows_can_be_left_out_and_folders_have_one_table(nci):
     change(nci, "0-0-0.jpg,0,", "0-0-0.jpg,,")
     change(nci, "0-1-0.jpg", "gone.jpg")
     assert len(read_nih_nci(nci, on_error="skip")) == 4 * 30 - 2
-
-
-def test_folders_have_one_table_each(nci):
     (nci / "part 3" / "more.csv").touch()
     with pytest.raises(ValueError, match=r"one csv file.*covariates.csv, .*more.csv"):
         read_nih_nci(nci)

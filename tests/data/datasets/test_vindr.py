@@ -38,20 +38,14 @@ def findings(table):
     return [[VINDR_CLASSES[i] for i in np.flatnonzero(row)] for row in table.labels]
 
 
-def test_labels_are_those_of_any_radiologist(root):
+def test_labels_and_scaled_boxes_are_those_of_all_radiologists(root):
     table = read_vindr(root, test_share=None)
     assert table.class_names == VINDR_CLASSES
-    assert [path.split("/")[-1] for path in table.paths] == [
-        "a1.png",
-        "b2.png",
-        "c3.png",
-    ]
+    names = [path.split("/")[-1] for path in table.paths]
+    assert names == ["a1.png", "b2.png", "c3.png"]
     assert findings(table) == [["Cardiomegaly"], [], ["Nodule/Mass"]]
     assert set(table.splits) == {"train"}
-
-
-def test_boxes_of_all_radiologists_are_scaled_by_the_ratio(root):
-    assert read_vindr(root, test_share=None).boxes.tolist() == [
+    assert table.boxes.tolist() == [
         [0, 50, 60, 100, 20, 3],
         [0, 55, 60, 95, 20, 3],
         [2, 0, 0, 10, 10, 8],
@@ -71,7 +65,7 @@ def test_a_ratio_alone_scales_too_and_images_may_be_resized_again(root, picture)
     np.testing.assert_array_equal(read_vindr(root, test_share=None).boxes, boxes)
 
 
-def test_images_with_boxes_need_a_ratio(root):
+def test_images_with_boxes_need_a_ratio_or_a_size(root):
     resize = root / "images" / "resize.csv"
     resize.write_text("".join(RATIOS.splitlines(keepends=True)[:3]))
     with pytest.raises(ValueError, match=r"(?s): 1 .*c3 \(line 7 of train\.csv"):
@@ -79,18 +73,10 @@ def test_images_with_boxes_need_a_ratio(root):
     resize.unlink()
     with pytest.raises(ValueError, match=r"(?s)a1 \(line 2 .*c3.*dicom_to_png"):
         read_vindr(root)
-
-
-def test_ratios_are_not_needed_without_boxes(root):
-    (root / "images" / "resize.csv").unlink()
     rows = [line for line in ROWS.splitlines() if "No finding" in line]
     (root / "train.csv").write_text(HEADER + "\n".join(rows))
     assert len(read_vindr(root, test_share=None)) == 2
-
-
-def test_the_size_of_the_dicom_image_may_stand_in_the_csv(root):
-    (root / "images" / "resize.csv").unlink()
-    lines = (HEADER + ROWS).splitlines()
+    lines = (HEADER + ROWS).splitlines()  # the size of the DICOM image
     more = [f"{lines[0]},width,height", *(f"{line},300,400" for line in lines[1:])]
     (root / "train.csv").write_text("\n".join(more))
     boxes = read_vindr(root, test_share=None).boxes
@@ -117,22 +103,11 @@ def test_a_test_file_is_the_test_split(root, picture):
     assert table.boxes[-1].tolist() == [3, 0, 0, 5, 5, 5]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("image_id,width,height\nd4,5,5\n", None),
-        (
-            f"{HEADER}a1,No finding,14,R1,,,,\n",
-            r"(?s)one of the train and the test file.*a1",
-        ),
-    ],
-)
-def test_a_test_file_has_labels_of_other_images(root, text, message):
-    (root / "test.csv").write_text(text)
-    if message is None:  # without labels it is not used
-        assert len(read_vindr(root, test_share=None)) == 3
-        return
-    with pytest.raises(ValueError, match=message):
+def test_a_test_file_has_labels_of_other_images(root):
+    (root / "test.csv").write_text("image_id,width,height\nd4,5,5\n")
+    assert len(read_vindr(root, test_share=None)) == 3  # without labels it is not used
+    (root / "test.csv").write_text(f"{HEADER}a1,No finding,14,R1,,,,\n")
+    with pytest.raises(ValueError, match=r"(?s)one of the train and the test file.*a1"):
         read_vindr(root)
 
 
