@@ -57,15 +57,11 @@ def test_boxes_that_stick_out_are_cut_and_those_outside_are_not_seen():
 
 
 @pytest.mark.parametrize("index", [-1, 3, 7])
-def test_a_class_that_is_none_is_drawn_nowhere(index):
-    boxes = [[[0, 0, 9, 9, index]]]
-    assert not box_masks(boxes, SIZE, 3).numpy().any()
-
-
-def test_without_boxes_masks_are_empty():
-    masks = box_masks(np.zeros((2, 0, 5), "float32"), SIZE, 3)
-    assert masks.shape == (2, *SIZE, 3)
-    assert not masks.numpy().any()
+def test_without_boxes_or_class_masks_are_empty(index):
+    for boxes in ([[[0, 0, 9, 9, index]]], np.zeros((1, 0, 5), "float32")):
+        masks = box_masks(boxes, SIZE, 3)
+        assert masks.shape == (1, *SIZE, 3)
+        assert not masks.numpy().any()
 
 
 def test_graphs_of_unknown_counts_draw_the_same():

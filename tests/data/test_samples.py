@@ -32,15 +32,12 @@ def test_the_seed_decides_a_random_image(folder):
 
 
 def test_size_and_channels_are_those_of_the_caller(folder):
+    assert samples.num_images(folder) == len(samples.test_images(folder)) == 4
+    assert samples.num_classes(folder) == 2
     image, _ = samples.read_image(1, folder, im_size=(8, 12), channels=1)
     assert image.shape == (8, 12, 1)
     assert 0 <= image.min() < image.max() <= 1
     assert samples.read_image(1, folder, im_size=32)[0].shape == (32, 32, 3)
-
-
-def test_images_and_classes_are_counted(folder):
-    assert samples.num_images(folder) == len(samples.test_images(folder)) == 4
-    assert samples.num_classes(folder) == 2
 
 
 @pytest.mark.parametrize(

@@ -60,14 +60,10 @@ def test_a_split_holds_its_images_only():
         table.split("dev")
 
 
-def test_class_indices_are_those_of_the_ones():
-    table = single_label([2, 0, 1])
-    assert not table.multi_label
-    assert table.class_index.tolist() == [2, 0, 1]
-
-
 @pytest.mark.parametrize("labels", [[1, 1, 0], [0, 0, 0], [1, np.nan, 0]])
 def test_no_several_or_unknown_labels_have_no_class_index(labels):
+    assert not single_label([2, 0, 1]).multi_label
+    assert single_label([2, 0, 1]).class_index.tolist() == [2, 0, 1]
     table = Table(["x.png"], ("a", "b", "c"), [labels])
     assert table.multi_label
     with pytest.raises(ValueError, match=r"(?s)one label per image.*x\.png"):

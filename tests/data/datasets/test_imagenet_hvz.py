@@ -89,26 +89,20 @@ def test_missing_images_and_blank_rows_are_named_or_skipped(hvz):
     assert len(read_imagenet_hvz(hvz, on_error="skip")) == 30
 
 
-def test_an_image_with_two_rows_is_named(hvz):
+def test_an_image_with_two_rows_and_a_name_of_two_images_are_named(hvz):
     write(hvz, [*read_lines(hvz), f"{ZEBRA}.00.JPEG,{ZEBRA}"])
     with pytest.raises(ValueError, match=r"zèbre\.00\.JPEG: line 2 .* and line 32"):
         read_imagenet_hvz(hvz)
-
-
-def test_a_name_of_two_images_is_an_error(hvz):
     path = hvz / "images" / ZEBRA / f"{ZEBRA}.00.JPEG"
     path.with_suffix(".png").write_bytes(path.read_bytes())
     with pytest.raises(ValueError, match=r"one image.*00\.JPEG, .*00\.png"):
         read_imagenet_hvz(hvz)
 
 
-def test_too_few_images_of_a_class_are_counted(hvz):
+def test_too_few_images_of_a_class_and_other_columns_are_errors(hvz):
     write(hvz, [line for line in read_lines(hvz) if ZEBRA not in line or "00" in line])
     with pytest.raises(ValueError, match="20 of cheval de trait, 1 of zèbre"):
         read_imagenet_hvz(hvz)
-
-
-def test_other_columns_are_an_error(hvz):
     write(hvz, ["image,label", "a,b"])
     with pytest.raises(ValueError, match=r"imageID, label in.*Received: 1 rows"):
         read_imagenet_hvz(hvz)
