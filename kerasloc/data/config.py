@@ -1,4 +1,7 @@
-"""Data of a run: its configuration, and checked tables for training and evaluation."""
+"""Data of a run: its configuration, and checked tables for training and evaluation.
+
+``class_names`` are those of a trained network, in its order; None for the data's.
+"""
 
 import dataclasses
 import os
@@ -9,24 +12,11 @@ from typing import Any
 import numpy as np
 
 from kerasloc.configs import option, select_fields
-from kerasloc.data import (
-    SyntheticConfig,
-    check,
-    cut_validation,
-    default_folder,
-    default_polygons,
-    read_dataset,
-)
-from kerasloc.data.datasets import READERS
-from kerasloc.data.splits import (
-    PROTOCOLS,
-    apply_lists,
-    keep_boxes,
-    make_lists,
-    read_lists,
-)
+from kerasloc.data import SyntheticConfig, default_folder, default_polygons, splits
+from kerasloc.data.datasets import READERS, read_dataset
 from kerasloc.data.synthetic import MULTI_LABEL
 from kerasloc.data.table import Table, only_classes
+from kerasloc.data.validate import check
 
 PATHS = ("data_dir", "image_dir", "image_sets")
 # fields that describe one data_dir and do not apply to another
@@ -79,7 +69,7 @@ class DataConfig:
         None,
         "Published way to split: the official lists; five folds of all images; "
         "training on images without boxes; five folds of the images with boxes.",
-        choices=PROTOCOLS,
+        choices=splits.PROTOCOLS,
     )
     fold: int | None = option(None, "Fold of the protocol, 0 to 4 (default: 0).")
     box_share: float | None = option(
@@ -121,8 +111,7 @@ def data_of_run(
     """Return the data that a run was trained on, or other data in its place.
 
     Args:
-        recorded: Data section of the run's configuration. Its seed stays, so that the
-            same images are held out.
+        recorded: Data of the run; its seed stays, so that the same images are held out.
         overrides: Options by name; those that are no field are ignored. A new
             ``data_dir`` drops all fields that describe the recorded one; without it
             the recorded ``classes`` stay.
@@ -143,10 +132,7 @@ def data_of_run(
         values["classes"] = recorded.get("classes")
     values["seed"] = recorded.get("seed", overrides.get("seed", 0))
     if values.get("data_dir") is None:
-        raise ValueError(
-            "Expected data for a model that was saved without its data. "
-            "Received: no data. Give --data-dir."
-        )
+        raise ValueError("Expected a data_dir. Received: no data. Give --data-dir.")
     return DataConfig(**select_fields(DataConfig, values))
 
 
@@ -166,21 +152,12 @@ def embedded_polygons() -> dict[str, str]:
 
 
 def is_embedded(data_dir: str | os.PathLike) -> bool:
-    """Return whether a path is that of the embedded data with one object per image.
-
-    Examples:
-        >>> is_embedded("/data/animals")
-        False
-    """
+    """Return whether a path is that of the embedded data with one object per image."""
     return pathlib.Path(data_dir).name == SyntheticConfig().name
 
 
 def read_table(config: DataConfig, class_names: Sequence[str] | None = None) -> Table:
     """Read all images of the data with their splits, unchecked.
-
-    Args:
-        config: Data of the run.
-        class_names: Classes of a trained network, in its order.
 
     Raises:
         ValueError: If the data is missing, malformed, or lacks the classes.
@@ -210,10 +187,12 @@ def _read_all_classes(
     }
     table = read_dataset(name, path, class_names, **options)
     if config.protocol is not None:
-        lists = make_lists(table, config.protocol, config.fold or 0, config.seed)
-        return apply_lists(table, lists)
+        fold = config.fold or 0
+        lists = splits.make_lists(table, config.protocol, fold, config.seed)
+        return splits.apply_lists(table, lists)
     if config.image_sets is not None and name != "ham":
-        return apply_lists(table, read_lists(config.image_sets), config.on_error)
+        lists = splits.read_lists(config.image_sets)
+        return splits.apply_lists(table, lists, config.on_error)
     return table
 
 
@@ -222,14 +201,8 @@ def training_tables(
 ) -> dict[str, Table]:
     """Read and check ``train`` and ``val`` tables; test images are not opened.
 
-    Args:
-        config: Data of the run.
-        channels: Channels that the images are read with.
-        class_names: Classes of a trained network, in its order.
-
     Raises:
-        ValueError: If files are broken (and not skipped), splits overlap, or there are
-            no training images.
+        ValueError: If files are broken, splits overlap, or there are no train images.
     """
     table = read_table(config, class_names)
     if not (table.splits != "").any():  # a csv without a split column
@@ -241,9 +214,9 @@ def training_tables(
         )
     table = table.subset((table.splits == "train") | (table.splits == "val"))
     table, _ = check(table, on_error=config.on_error, channels=channels)
-    table = cut_validation(table, config.val_share, config.seed)
+    table = splits.cut_validation(table, config.val_share, config.seed)
     if config.box_share is not None:
-        table = keep_boxes(table, config.box_share, config.seed)
+        table = splits.keep_boxes(table, config.box_share, config.seed)
     return {name: table.split(name) for name in ("train", "val")}
 
 
@@ -251,12 +224,6 @@ def evaluation_table(
     config: DataConfig, split: str, class_names: Sequence[str], channels: int = 3
 ) -> Table:
     """Read and check one split: ``test``, or the ``val`` images held out in training.
-
-    Args:
-        config: Data of the run.
-        split: ``test`` or ``val``.
-        class_names: Classes of the network, in its order.
-        channels: Channels that the images are read with.
 
     Raises:
         ValueError: If the split is empty, or files are broken (and not skipped).
@@ -286,9 +253,8 @@ def check_class_count(table: Table, expected: int | None) -> None:
     names = table.class_names
     if expected is not None and expected != len(names):
         raise ValueError(
-            "Expected --num-classes to be the number of classes in the data, "
-            f"{len(names)} here ({', '.join(names[:10])}). Received: {expected}. "
-            "Leave it out."
+            f"Expected --num-classes of the data, {len(names)} here "
+            f"({', '.join(names[:10])}). Received: {expected}. Leave it out."
         )
 
 
@@ -296,7 +262,6 @@ def check_same_classes(table: Table, expected: Sequence[str]) -> None:
     """Raise a ValueError unless the data has a network's classes, in their order."""
     if table.class_names != tuple(expected):
         raise ValueError(
-            f"Expected the network's classes, {', '.join(expected[:10])}. "
-            f"Received: {', '.join(table.class_names[:10])}. Use the data that the "
-            "half model was trained on, or train a half model on this data."
+            f"Expected the network's classes, {', '.join(expected[:10])}. Received: "
+            f"{', '.join(table.class_names[:10])}. Use the data of the half model."
         )

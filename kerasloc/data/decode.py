@@ -1,10 +1,10 @@
 """Images from files as float32 in [0, 1], by ``tf`` ops: eagerly or in a data set.
 
-JPEG, PNG (8 and 16 bit), GIF (its first frame), WebP and 24-bit BMP are read by
-TensorFlow. Other BMP and TIFF files, recognized by their first bytes, are read by
-Pillow.
+TensorFlow reads JPEG, PNG (8 and 16 bit), GIF (its first frame), WebP and 24-bit BMP;
+Pillow reads other BMP and TIFF files, recognized by their first bytes.
 """
 
+import functools
 import io
 import os
 from collections.abc import Callable
@@ -19,7 +19,7 @@ TIFF = (b"II", b"MM")
 
 
 def decode(path: Any, orientation: Any, channels: int) -> tf.Tensor:
-    """Decode an image file.
+    """Decode an image file to the upright image, float32 (rows, cols, channels).
 
     16-bit files keep all their levels, alpha is dropped, CMYK becomes RGB, gray and
     color are converted into each other (ITU-R BT.601 luma).
@@ -29,12 +29,8 @@ def decode(path: Any, orientation: Any, channels: int) -> tf.Tensor:
         orientation: Scalar int, EXIF orientation 1 to 8, see ``read_orientation``.
         channels: 1, 3, or the number of channels of the file, alpha included.
 
-    Returns:
-        Upright image, float32 in [0, 1], (rows, cols, channels).
-
     Raises:
-        tf.errors.OpError: If the file is missing, is not an image, or has another
-            number of channels when that is neither 1 nor 3.
+        tf.errors.OpError: If the file cannot be decoded or has other channels.
     """
     image = _levels(tf.io.read_file(path), 3 if channels == 3 else 0, _unit)
     return _with_channels(_upright(image, orientation), channels)
@@ -47,10 +43,7 @@ def decode_resized(
     size: tuple[int, int],
     interpolation: str = "bilinear",
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decode and resize an image file, faster than ``resize(decode(...))``.
-
-    Resizing to rows and columns starts from the 8 or 16 bits of the file, and gray is
-    computed afterwards, so results differ by rounding of float32 only.
+    """Decode and resize a file, faster than, but for rounding, ``resize(decode(...))``.
 
     Returns:
         Image, float32 in [0, 1], (*size, channels), and rows and columns of the
@@ -122,25 +115,22 @@ def read_orientation(path: str | os.PathLike) -> int:
 def _levels(data: tf.Tensor, channels: int, finish: Callable) -> Any:
     """Decode a file and apply ``finish`` to its levels and their factor to [0, 1]."""
 
-    def native(kind):  # read as uint8, 16-bit PNG would be cut to 8 bits
-        image = tf.io.decode_image(data, channels, kind, expand_animations=False)
+    def decoded(kind):  # read as uint8, 16-bit PNG would be cut to 8 bits
+        if kind == tf.float32:
+            image = tf.numpy_function(_decode_with_pillow, [data, channels], kind)
+        else:
+            image = tf.io.decode_image(data, channels, kind, expand_animations=False)
         image.set_shape((None, None, channels or None))
-        return finish(image, 1 / kind.max)
-
-    def pillow():
-        image = tf.numpy_function(_decode_with_pillow, [data, channels], tf.float32)
-        image.set_shape((None, None, channels or None))
-        return finish(image, 1.0)
+        return finish(image, 1.0 if kind == tf.float32 else 1 / kind.max)
 
     head = tf.strings.substr(data, 0, 30) + b"\0" * 30
     start = tf.strings.substr(head, 0, 2)
     small_bmp = (start == b"BM") & (tf.strings.substr(head, 28, 2) != b"\x18\0")
     deep = (start == b"\x89P") & (tf.strings.substr(head, 24, 1) == b"\x10")
     kind = tf.where(tf.reduce_any(start == list(TIFF)) | small_bmp, 2, 0)
-    return tf.switch_case(
-        tf.where(deep, 1, kind),
-        [lambda: native(tf.uint8), lambda: native(tf.uint16), pillow],
-    )
+    kinds = (tf.uint8, tf.uint16, tf.float32)
+    branches = [functools.partial(decoded, kind) for kind in kinds]
+    return tf.switch_case(tf.where(deep, 1, kind), branches)
 
 
 def _unit(levels: tf.Tensor, unit: float) -> tf.Tensor:
@@ -180,26 +170,20 @@ def _decode_with_pillow(data: Any, channels: int) -> np.ndarray:
     from PIL import Image
 
     data = np.array(data, object).item()  # bytes in graphs, an array eagerly
+    modes = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA"}
     try:
         with Image.open(io.BytesIO(data)) as image:
-            pixels = _pixels(image)
+            if image.mode in ("I", "F"):
+                raise ValueError("Images have 8 or 16 bits. Received: 32-bit pixels.")
+            deep = image.mode.startswith("I;16")
+            levels = image if deep else image.convert(modes.get(image.mode, "RGB"))
+            pixels = np.atleast_3d(np.asarray(levels).astype(np.float32))
     except (OSError, SyntaxError, ValueError) as error:
         message = f"Pillow cannot read it: {error}"
         raise tf.errors.InvalidArgumentError(None, None, message) from error
+    pixels /= np.float32(65535 if deep else 255)
     if channels == 3:
         rows, cols, count = pixels.shape
         colors = pixels[..., : count - (1 - count % 2)]  # without alpha
         return np.broadcast_to(colors, (rows, cols, 3))
     return pixels
-
-
-def _pixels(image: Any) -> np.ndarray:
-    """Pixels of a Pillow image, float32 in [0, 1], (rows, cols, channels)."""
-    if image.mode in ("I", "F"):
-        message = "Images have 8 or 16 bits. Received: 32-bit pixels."
-        raise tf.errors.InvalidArgumentError(None, None, message)
-    if image.mode.startswith("I;16"):
-        return np.asarray(image)[..., None].astype(np.float32) / np.float32(65535)
-    mode = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA"}.get(image.mode, "RGB")
-    pixels = np.asarray(image.convert(mode), np.float32) / np.float32(255)
-    return np.atleast_3d(pixels)

@@ -88,8 +88,6 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batch endless epochs, each shuffled and augmented by (seed, epoch).
 
-    Fit with ``steps_per_epoch=steps(table, config)``.
-
     Args:
         table: Images.
         config: Settings.
@@ -129,13 +127,7 @@ def _order(count: int, seed: list, weights: npt.ArrayLike | None) -> tf.Tensor:
 
 
 def steps(table: Table, config: PipelineConfig) -> int:
-    """Number of batches in an epoch.
-
-    Examples:
-        >>> table = Table(["a.png"] * 7, ("cat",), np.ones((7, 1)))
-        >>> steps(table, PipelineConfig((8, 8), batch_size=3))
-        3
-    """
+    """Number of batches in an epoch."""
     return -(-len(table) // config.batch_size)
 
 
@@ -156,10 +148,10 @@ def _loader(table: Table, config: PipelineConfig) -> Callable:
             y, x = ratio[0], ratio[1]
             rows = tf.gather(boxes, index) * tf.stack([x, y, x, y, 1.0])
             example["boxes"] = tf.boolean_mask(rows, rows[:, 4] >= 0)
+        path = tf.gather(masks, index)
         if "mask" in config.fields:
-            example["mask"] = _mask(tf.gather(masks, index), orientations[index], size)
+            example["mask"] = _mask(path, orientations[index], size)
         if "class_masks" in config.fields:
-            path = tf.gather(masks, index)
             example["class_masks"] = decode_class_masks(path, size, classes)
         if config.augment is not None:
             example = config.augment(example, tf.cast(tf.stack(seed), tf.int64))
@@ -167,7 +159,10 @@ def _loader(table: Table, config: PipelineConfig) -> Callable:
             mean, std = np.float32(config.mean), np.float32(config.std)
             example["image"] = (example["image"] - mean) / std
         if "boxes" in example:
-            example["boxes"] = _pad(example["boxes"], most)
+            padded = tf.concat(
+                [example["boxes"], [[0.0, 0.0, 0.0, 0.0, -1.0]] * most], 0
+            )
+            example["boxes"] = tf.ensure_shape(padded[:most], (most, 5))
         example |= {"labels": tf.gather(labels, index), "index": index}
         return {name: example[name] for name in config.fields}
 
@@ -180,9 +175,8 @@ def _pixels(table: Table, config: PipelineConfig) -> Callable:
     paths, orientations = tf.constant(table.paths), tf.constant(table.orientations)
 
     def read(index):
-        path, orientation = tf.gather(paths, index), tf.gather(orientations, index)
-        size, kind = config.size, config.interpolation
-        return decode_resized(path, orientation, config.channels, size, kind)
+        file = tf.gather(paths, index), tf.gather(orientations, index)
+        return decode_resized(*file, config.channels, config.size, config.interpolation)
 
     if config.cache is None:
         return read
@@ -204,8 +198,7 @@ def _mask(path: tf.Tensor, orientation: tf.Tensor, size: tuple[int, int]) -> tf.
         return tf.image.resize(mask, size, method="nearest")[..., 0] > 0.5
 
     mask = tf.cond(path == "", lambda: tf.zeros(size, tf.bool), read)
-    mask.set_shape(size)
-    return mask
+    return tf.ensure_shape(mask, size)
 
 
 def _padded_boxes(table: Table) -> tf.Tensor:
@@ -218,10 +211,3 @@ def _padded_boxes(table: Table) -> tf.Tensor:
     starts = (np.cumsum(counts) - counts)[images[order]]
     padded[images[order], np.arange(len(order)) - starts] = table.boxes[order, 1:]
     return tf.constant(padded)
-
-
-def _pad(rows: tf.Tensor, most: int) -> tf.Tensor:
-    padding = tf.tile([[0.0, 0.0, 0.0, 0.0, -1.0]], [most - tf.shape(rows)[0], 1])
-    padded = tf.concat([rows, padding], axis=0)
-    padded.set_shape((most, 5))
-    return padded

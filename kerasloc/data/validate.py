@@ -57,10 +57,9 @@ def check(
 ) -> tuple[Table, CheckReport]:
     """Read every image and mask, and fill in the orientations of the table.
 
-    Files are read in threads, with the decoder of the pipeline. Errors are missing and
-    broken files, masks of another size than their image, and boxes outside their image.
-    Warnings are boxes that exceed their image, equal files, and classes without an
-    image in a split.
+    Errors are missing and broken files, masks of another size than their image, and
+    boxes outside their image. Warnings are boxes that exceed their image, equal files,
+    and classes without an image in a split.
 
     Args:
         table: Images, with boxes and masks.
@@ -83,22 +82,17 @@ def check(
     if errors and on_error == "raise":
         lines = [f"{table.paths[row]} (row {row}): {error}" for row, error in errors]
         raise ValueError(
-            f"Expected files that can be read. Received: {len(errors)} of "
-            f"{len(table)} that cannot be used:\n{listing(lines)}\n"
+            f"Expected files that can be read. Received: {len(errors)} of {len(table)} "
+            f"that cannot be used:\n{listing(lines)}\n"
             'Repair or remove them, or leave them out with on_error="skip".'
         )
     orientations = np.array([file.orientation for file in files], np.int32)
     remaining = dataclasses.replace(table, orientations=orientations).subset(valid)
     _check_remaining(table, remaining)
-    report = CheckReport(
-        images=len(remaining),
-        skipped=tuple((str(table.paths[row]), error) for row, error in errors),
-        warnings=(
-            *(text for file in files for text in file.warnings),
-            *_equal_files(table, files),
-            *_empty_classes(remaining),
-        ),
-    )
+    skipped = tuple((str(table.paths[row]), error) for row, error in errors)
+    warnings = [text for file in files for text in file.warnings]
+    warnings += _equal_files(table, files) + _empty_classes(remaining)
+    report = CheckReport(len(remaining), skipped, tuple(warnings))
     level = logging.WARNING if report.skipped or report.warnings else logging.INFO
     logger.log(level, "%s", report)
     return remaining, report

@@ -45,13 +45,12 @@ def write_csv(path, lines):
     return DataConfig(str(path))
 
 
-def csv_of(shapes, path, split=True):
+def csv_of(shapes, path, columns=3):
     """Configuration of a csv file about the tiny data."""
     table = read_folders(shapes)
-    columns = [table.paths, np.array(table.class_names)[table.class_index]]
-    columns += [table.splits] if split else []
-    head = ["image", "label", "split"][: len(columns)]
-    return write_csv(path, [head, *zip(*columns, strict=True)])
+    names = np.array(table.class_names)[table.class_index]
+    rows = np.stack([table.paths, names, table.splits], axis=1).tolist()
+    return write_csv(path, [r[:columns] for r in [["image", "label", "split"], *rows]])
 
 
 def spoil(path):
@@ -72,12 +71,12 @@ def boxed(table):
 
 def test_paths_become_absolute_and_give_the_name():
     config = DataConfig("data", image_dir="images")
-    assert config.data_dir == os.path.abspath("data")
-    assert config.image_dir == os.path.abspath("images")
+    paths = os.path.abspath("data"), os.path.abspath("images")
+    assert (config.data_dir, config.image_dir) == paths
     assert DataConfig("~").data_dir == os.path.expanduser("~")
     assert DataConfig("data").image_dir is None
-    assert DataConfig("/a/animals").name == DataConfig("/a/animals.csv").name
-    assert DataConfig("/a/animals").name == "animals"
+    names = [DataConfig(path).name for path in ("/a/animals", "/a/animals.csv")]
+    assert names == ["animals", "animals"]
 
 
 def test_embedded_data_is_written_and_recognized(tmp_path, monkeypatch):
@@ -92,25 +91,14 @@ def test_embedded_data_is_written_and_recognized(tmp_path, monkeypatch):
     assert not data_config.is_embedded(several["data_dir"])
 
 
-def test_lists_are_read_or_made_but_not_both():
-    with pytest.raises(ValueError, match=r"image_sets=/lists.*protocol=official"):
-        DataConfig("/a", image_sets="/lists", protocol="official")
-
-
 # The data of a run
 
-RECORDED = {
-    "data_dir": "/a",
-    "val_share": 0.1,
-    "on_error": "skip",
-    "seed": 3,
-    "image_dir": "/images",
-    "dataset": "nih14",
-    "image_sets": "/lists",
-    "uncertain": "ones",
-    "classes": ["u", "v"],
-}
-RUN = DataConfig(**RECORDED)
+RUN = DataConfig(
+    *("/a", "/images", 0.1, "skip", 3, "nih14", "/lists"),
+    uncertain="ones",
+    classes=["u", "v"],
+)
+RECORDED = dataclasses.asdict(RUN) | {"classes": ["u", "v"]}
 
 
 @pytest.mark.parametrize(
@@ -120,10 +108,7 @@ RUN = DataConfig(**RECORDED)
         ({"on_error": "raise"}, dataclasses.replace(RUN, on_error="raise")),
         ({"seed": 9}, RUN),  # the same images are held out
         ({"classes": ["w"]}, RUN),
-        (
-            {"data_dir": "/b"},
-            DataConfig("/b", val_share=0.1, on_error="skip", seed=3),
-        ),
+        ({"data_dir": "/b"}, DataConfig("/b", None, 0.1, "skip", 3)),
         (
             {"data_dir": "/b", "image_dir": "/c", "dataset": "vindr", "classes": ["w"]},
             DataConfig("/b", "/c", 0.1, "skip", 3, "vindr", classes=("w",)),
@@ -140,6 +125,8 @@ def test_the_protocol_belongs_to_the_data_dir_and_one_is_needed():
     assert data_of_run(recorded, {"data_dir": "/b"}).protocol is None
     with pytest.raises(ValueError, match="Give --data-dir"):
         data_of_run({}, {"batch_size": 4})
+    with pytest.raises(ValueError, match=r"image_sets=/lists.*protocol=localization"):
+        data_of_run(recorded, {"image_sets": "/lists"})
     assert data_of_run({}, {"data_dir": "/b"}) == DataConfig("/b")
 
 
@@ -174,11 +161,13 @@ def test_only_images_with_one_of_the_classes_are_used(data):
         ({"dataset": "mimic"}, r"'nih14', 'ham', .*Received: 'mimic'"),
         ({"dataset": "nih14"}, "labels of ChestX-ray14"),
         ({"uncertain": "ones"}, "csv.*Received: uncertain"),
+        ({"val_share": 1.5}, r"Received: 1\.5"),
+        ({"box_share": 1.5}, r"Received: 1\.5"),
     ],
 )
-def test_a_dataset_or_option_that_does_not_fit_is_an_error(data, options, message):
+def test_an_option_that_does_not_fit_is_an_error(data, options, message):
     with pytest.raises(ValueError, match=message):
-        read_table(dataclasses.replace(data(), **options))
+        training_tables(dataclasses.replace(data(), **options))
 
 
 # Training
@@ -191,9 +180,12 @@ def test_validation_images_are_the_same_for_a_seed_and_others_for_another(shapes
     for name, table in tables.items():
         assert table.paths.tolist() == again[name].paths.tolist()
     assert not set(tables["train"].paths) & set(tables["val"].paths)
-    assert all("/train/" in path for path in tables["val"].paths)
     other = training_tables(dataclasses.replace(config, seed=5))
     assert set(other["val"].paths) != set(tables["val"].paths)
+    val, test = (evaluation_table(config, split, NAMES) for split in ("val", "test"))
+    assert val.paths.tolist() == tables["val"].paths.tolist()
+    assert all("/train/" in path for path in val.paths)
+    assert all("/test/" in path for path in test.paths)
 
 
 @pytest.mark.parametrize("kind", ["folders", "csv"])
@@ -217,18 +209,12 @@ def test_a_broken_image_is_named_or_skipped_and_counted(folder, caplog):
 
 
 def test_a_csv_without_splits_is_for_training(shapes, tmp_path):
-    config = csv_of(shapes, tmp_path / "a.csv", split=False)
+    config = csv_of(shapes, tmp_path / "a.csv", columns=2)
     tables = training_tables(config)
     assert sum(map(len, tables.values())) == 36
     assert tables["val"].class_names == NAMES
     with pytest.raises(ValueError, match=rf"Received: {config.data_dir}.*write test"):
         evaluation_table(config, "test", NAMES)
-
-
-@pytest.mark.parametrize("option", ["val_share", "box_share"])
-def test_a_share_above_1_is_an_error(data, option):
-    with pytest.raises(ValueError, match=r"Received: 1\.5"):
-        training_tables(data(**{option: 1.5}))
 
 
 def test_the_classes_are_compared_with_those_expected(shapes):
@@ -243,15 +229,6 @@ def test_the_classes_are_compared_with_those_expected(shapes):
 
 
 # Evaluation
-
-
-def test_validation_images_are_those_held_out_in_training(shapes):
-    config = DataConfig(str(shapes), val_share=0.25, seed=4)
-    val = evaluation_table(config, "val", NAMES)
-    assert val.paths.tolist() == training_tables(config)["val"].paths.tolist()
-    test = evaluation_table(config, "test", NAMES)
-    assert not set(val.paths) & set(test.paths)
-    assert all("/test/" in path for path in test.paths)
 
 
 @pytest.mark.parametrize("kind", ["folders", "csv", "classes"])
@@ -359,16 +336,10 @@ def test_the_folds_of_a_protocol_test_all_images_once(data):
         paths = [set(table.paths) for table in tables]
         assert len(set.union(*paths)) == sum(map(len, paths))
         tests += test.paths.tolist()
-    table = read_table(data())
+    table, first = read_table(data()), read_table(data(protocol="localization", seed=3))
     assert sorted(tests) == sorted(table.paths[boxed(table)])
-
-
-def test_a_protocol_without_a_fold_is_its_first(data):
-    splits = [
-        read_table(data(protocol="classification", fold=fold)).splits.tolist()
-        for fold in (None, 0, 1)
-    ]
-    assert splits[0] == splits[1] != splits[2]
+    count = (first.splits == "test").sum()  # without a fold it is the first
+    assert first.split("test").paths.tolist() == tests[:count]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

@@ -16,6 +16,7 @@ from kerasloc.data.augment.geometry import AffineFlip, EnlargeCropFlip, RotateCr
 from kerasloc.data.augment.imgaug import ImgaugAugmentation, published_imgaug
 from kerasloc.data.augment.recipes import Chain, OneOf, Strong, voc, xray
 from kerasloc.data.augment.warp import warp
+from kerasloc.data.problems import check_choice
 
 __all__ = [
     "AffineFlip",
@@ -35,8 +36,8 @@ __all__ = [
 ]
 
 RECIPES: dict[str, Callable] = {
-    "affine": AffineFlip,
-    "imgaug": ImgaugAugmentation,
+    "affine": AffineFlip,  # HRCAM's
+    "imgaug": ImgaugAugmentation,  # the same through imgaug
     "xray": xray,
     "voc": voc,
     "ham": EnlargeCropFlip,
@@ -48,11 +49,8 @@ def augmentation(choice: Any) -> Callable | None:
     """Return the augmentation of a name or of an imgaug augmenter, or None.
 
     Args:
-        choice: ``"affine"`` (HRCAM's recipe in TensorFlow), ``"imgaug"`` (the same
-            through imgaug), ``"xray"``, ``"voc"`` (see :func:`xray`, :func:`voc`),
-            ``"ham"`` (:class:`EnlargeCropFlip`), ``"strong"`` (:class:`Strong`, through
-            imgaug), ``"none"`` or None, an imgaug augmenter, or a function
-            ``(example, seed) -> example``.
+        choice: A name of ``RECIPES``, ``"none"`` or None, an imgaug augmenter, or a
+            function ``(example, seed) -> example``.
 
     Raises:
         ValueError: If there is no such name.
@@ -64,18 +62,12 @@ def augmentation(choice: Any) -> Callable | None:
         >>> augmentation("none") is None
         True
     """
-    if choice is None or (isinstance(choice, str) and choice == "none"):
-        return None
     if isinstance(choice, str):
-        if choice not in RECIPES:
-            raise ValueError(
-                f"Expected an augmentation among {', '.join(RECIPES)}, none. "
-                f"Received: {choice!r}."
-            )
-        return RECIPES[choice]()
+        check_choice("augmentation", choice, (*RECIPES, "none"))
+        return None if choice == "none" else RECIPES[choice]()
     if type(choice).__module__.startswith("imgaug"):
         return ImgaugAugmentation(choice)
-    if callable(choice):
+    if choice is None or callable(choice):
         return choice
     raise TypeError(
         "Expected a name, an imgaug augmenter or a function as augmentation. "

@@ -14,10 +14,8 @@ LUMA = (0.299, 0.587, 0.114)
 class ColorJitter:
     """Brightness, contrast and saturation by random factors, in this order.
 
-    A factor is uniform from 1 - limit to 1 + limit. Brightness multiplies the image;
-    contrast multiplies its difference from its mean gray; saturation multiplies its
-    difference from its gray, and leaves gray images unchanged. Values are clipped to
-    [0, 1] after each step.
+    A factor is uniform from 1 - limit to 1 + limit and multiplies the image, or its
+    difference from its mean gray, or from its gray. Values are clipped to [0, 1].
 
     Raises:
         ValueError: If a value is outside [0, 1].
@@ -40,24 +38,17 @@ class ColorJitter:
     def __call__(self, example: Example, seed: tf.Tensor) -> Example:
         """Change the image of the example; boxes and masks stay."""
         unit = tf.random.stateless_uniform([4], seed)
-        image = example["image"]
-        changed = tf.cond(
-            unit[0] < self.probability,
-            lambda: self._change(image, 2.0 * unit[1:] - 1.0),
-            lambda: image,
-        )
-        changed.set_shape(image.shape)
-        return {**example, "image": changed}
+        limits = (self.brightness, self.contrast, self.saturation)
+        bright, contrast, saturation = tf.unstack(1.0 + (2.0 * unit[1:] - 1.0) * limits)
+        before = example["image"]
 
-    def _change(self, image: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        bright, contrast, saturation = tf.unstack(
-            1.0 + draws * (self.brightness, self.contrast, self.saturation)
-        )
-        image = tf.clip_by_value(image * bright, 0.0, 1.0)
-        image = _blend(image, tf.reduce_mean(_gray(image)), contrast)
-        if self.saturation and image.shape[-1] == len(LUMA):
-            image = _blend(image, _gray(image), saturation)
-        return image
+        def changed():
+            image = tf.clip_by_value(before * bright, 0.0, 1.0)
+            image = _blend(image, tf.reduce_mean(_gray(image)), contrast)
+            return _blend(image, _gray(image), saturation) if self.saturation else image
+
+        image = tf.cond(unit[0] < self.probability, changed, lambda: before)
+        return {**example, "image": tf.ensure_shape(image, before.shape)}
 
 
 def _gray(image: tf.Tensor) -> tf.Tensor:

@@ -1,12 +1,12 @@
 """Optical, grid and piecewise distortions of an image, its boxes and its masks.
 
-They are written in TensorFlow because imgaug has no optical and no grid distortion, and
-its piecewise and elastic ones fail, or are about to, with current scikit-image and
-OpenCV.
+imgaug has no optical and no grid distortion, and its piecewise and elastic ones fail,
+or are about to, with current scikit-image and OpenCV.
 """
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from kerasloc.configs import check_rules, field_rules, option
@@ -14,6 +14,7 @@ from kerasloc.data.augment.warp import Example
 
 MOVED = ("image", "boxes", "mask", "class_masks")
 CELLS = 5  # of the grids that distort, along each side
+KNOTS = np.linspace(0, 1, CELLS + 1, dtype=np.float32)
 LIMIT = 0.3
 
 
@@ -36,12 +37,8 @@ class Distortion:
     grid: float = option(
         0.3, "Largest share of a cell's sides, in both directions.", low=0, high=LIMIT
     )
-    piecewise: float = option(
-        0.25,
-        "Largest move of a corner in shares of a cell, in both directions and along "
-        "each axis; up to 0.25 no cell folds over.",
-        low=0,
-        high=LIMIT,
+    piecewise: float = option(  # up to 0.25 no cell folds over
+        0.25, "Largest move of a corner per axis, shares of a cell.", low=0, high=LIMIT
     )
 
     def __post_init__(self) -> None:
@@ -77,11 +74,7 @@ class Distortion:
         def grid():
             sides = 1 + self.grid * draws[0, 1:]  # (cells, 2)
             ends = tf.cumsum(sides, axis=0) / tf.reduce_sum(sides, axis=0)
-            ends = (
-                tf.pad(ends, [[1, 0], [0, 0]])
-                - tf.linspace(0.0, 1.0, CELLS + 1)[:, None]
-            )
-            x, y = ends[:, 0], ends[:, 1]
+            x, y = tf.unstack(tf.pad(ends, [[1, 0], [0, 0]]) - KNOTS[:, None], axis=1)
             return _interpolate(tf.stack(tf.meshgrid(x, y), axis=-1), down, right)
 
         def piecewise():
@@ -128,18 +121,13 @@ def move(example: Example, x: tf.Tensor, y: tf.Tensor) -> Example:
         return tf.boolean_mask(new, tf.reduce_any(hits, axis=(1, 2)))
 
     samplers = {"image": bilinear, "boxes": boxes}
-    return {
-        name: samplers.get(name, nearest)(values) for name, values in example.items()
-    }
+    return {name: samplers.get(name, nearest)(v) for name, v in example.items()}
 
 
 def _interpolate(knots: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     """Interpolate values at the corners of the cells bilinearly, (rows, cols, 2)."""
-    ends = tf.linspace(0.0, 1.0, CELLS + 1)
-    y, x = (  # (pixels, knots)
-        tf.maximum(0.0, 1 - tf.abs(position[:, None] - ends) * CELLS)
-        for position in (down, right)
-    )
+    steps = (tf.abs(position[:, None] - KNOTS) * CELLS for position in (down, right))
+    y, x = (tf.maximum(0.0, 1 - step) for step in steps)  # (pixels, knots)
     return tf.einsum("rj,jkc,qk->rqc", y, knots, x)
 
 

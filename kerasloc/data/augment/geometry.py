@@ -102,16 +102,13 @@ class EnlargeCropFlip:
 class RotateCropFlip:
     """Random rotation about the center, crop at full size, and flip, as one warp.
 
-    Pixels are interpolated once, bilinearly; what enters from outside is 0. The crop is
-    drawn as random resized crops are: a share of the area and an aspect, ten times at
-    most until it fits; else the largest central crop of an allowed aspect is taken. Its
-    sides are not rounded to whole pixels. Rotation and aspect refer to the file's
-    image: where the example has a ``file_size`` (rows, cols), the image is stretched
-    back to it, warped, and squeezed again.
+    Pixels are interpolated once, bilinearly; what enters from outside is 0. A share of
+    the area and an aspect of the crop are drawn ten times at most until it fits; else
+    it is the largest central crop of an allowed aspect. Its sides are not rounded.
+    Rotation and aspect are those of an image of the example's ``file_size``, if any.
 
-    The published order is another: rotate the image at its full size, crop it, then
-    resize it with cubic interpolation; on chest X-rays the results differ by 1.0 gray
-    level of 255 on average.
+    The published order is to rotate at full size, crop, then resize with cubic
+    interpolation; chest X-rays differ by 1.0 gray level of 255 on average.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -123,12 +120,9 @@ class RotateCropFlip:
 
     rotation: float = option(90.0, "Largest angle, degrees, in both directions.")
     rotate: float = option(0.5, "Probability of the rotation.", low=0, high=1)
-    area: tuple[float, float] = option(
-        (0.7, 1.0), "Range of the share of the area that a crop keeps, in (0, 1]."
-    )
-    aspect: tuple[float, float] = option(
-        (3 / 4, 4 / 3),
-        "Range of width over height of a crop, uniform in its logarithm.",
+    area: tuple[float, float] = option((0.7, 1.0), "Range of the share that is kept.")
+    aspect: tuple[float, float] = option(  # uniform in its logarithm
+        (3 / 4, 4 / 3), "Range of width over height of a crop."
     )
     crop: float = option(1.0, "Probability of the crop.", low=0, high=1)
     flip: float = option(0.5, "Probability of the left-right flip.", low=0, high=1)

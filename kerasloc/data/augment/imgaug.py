@@ -12,11 +12,7 @@ MASKS = ("mask", "class_masks")
 
 
 def published_imgaug() -> Any:
-    """The published recipe of HRCAM as an imgaug augmenter.
-
-    Raises:
-        ImportError: If imgaug is not installed or cannot be imported.
-    """
+    """The published recipe of HRCAM as an imgaug augmenter."""
     iaa = imgaug_library().augmenters
     affine = iaa.Affine(
         scale={"x": (0.9, 1.1), "y": (0.9, 1.1)},
@@ -39,7 +35,7 @@ class ImgaugAugmentation:
             published recipe when None.
 
     Raises:
-        ImportError: If imgaug is not installed or cannot be imported.
+        ImportError: If imgaug cannot be imported.
         TypeError: If it is not an augmenter.
     """
 
@@ -47,10 +43,8 @@ class ImgaugAugmentation:
         self._library = imgaug_library()
         augmenter = published_imgaug() if augmenter is None else augmenter
         if not isinstance(augmenter, self._library.augmenters.Augmenter):
-            raise TypeError(
-                "Expected an imgaug augmenter. "
-                f"Received: augmenter={type(augmenter).__name__}."
-            )
+            received = type(augmenter).__name__
+            raise TypeError(f"Expected augmenter of imgaug. Received: {received}.")
         self._augmenter = augmenter.copy()
         self._lock = threading.Lock()  # seeding and drawing are two steps
 
@@ -72,17 +66,19 @@ class ImgaugAugmentation:
         self, seed: np.ndarray, example: dict[str, np.ndarray]
     ) -> list[np.ndarray]:
         """Augment the image, boxes and masks of an example, in this order."""
-        shape = example["image"].shape
+        shape, tools = example["image"].shape, self._library.augmentables
         inputs = {"images": [np.round(example["image"] * 255).astype(np.uint8)]}
         if "boxes" in example:
-            inputs["bounding_boxes"] = [self._to_imgaug(example["boxes"], shape)]
+            boxes = [
+                tools.BoundingBox(x1=x, y1=y, x2=x + w, y2=y + h, label=index)
+                for x, y, w, h, index in example["boxes"].tolist()
+            ]
+            inputs["bounding_boxes"] = [tools.BoundingBoxesOnImage(boxes, shape)]
         masks = [example[name] for name in MASKS if name in example]
         if masks:
             maps = np.concatenate([np.atleast_3d(mask) for mask in masks], axis=-1)
-            augmentables = self._library.augmentables
-            inputs["segmentation_maps"] = [
-                augmentables.SegmentationMapsOnImage(maps.astype(bool), shape=shape)
-            ]
+            maps = tools.SegmentationMapsOnImage(maps.astype(bool), shape)
+            inputs["segmentation_maps"] = [maps]
         entropy = np.asarray(seed, np.int64).view(np.uint64)  # split seeds may be < 0
         state = np.random.SeedSequence(entropy.tolist()).generate_state(1)
         with self._lock:
@@ -90,7 +86,10 @@ class ImgaugAugmentation:
             outputs = self._augmenter(return_batch=True, **inputs)
         results = [np.asarray(outputs.images_aug[0], np.float32) / np.float32(255)]
         if "boxes" in example:
-            results.append(_from_imgaug(outputs.bounding_boxes_aug[0]))
+            inside = outputs.bounding_boxes_aug[0].remove_out_of_image()
+            inside = inside.clip_out_of_image()
+            rows = [(b.x1, b.y1, b.width, b.height, b.label) for b in inside]
+            results.append(np.array(rows, np.float32).reshape(-1, 5))
         if masks:
             maps = outputs.segmentation_maps_aug[0].get_arr().astype(bool)
             ends = np.cumsum([np.atleast_3d(mask).shape[-1] for mask in masks])
@@ -99,36 +98,16 @@ class ImgaugAugmentation:
             results += [m if mask.ndim == 3 else m[..., 0] for m, mask in pairs]
         return results
 
-    def _to_imgaug(self, rows: np.ndarray, shape: tuple) -> Any:
-        tools = self._library.augmentables
-        boxes = [
-            tools.BoundingBox(x1=x, y1=y, x2=x + w, y2=y + h, label=index)
-            for x, y, w, h, index in rows.tolist()
-        ]
-        return tools.BoundingBoxesOnImage(boxes, shape=shape)
-
-
-def _from_imgaug(boxes: Any) -> np.ndarray:
-    inside = boxes.remove_out_of_image().clip_out_of_image()
-    rows = [(b.x1, b.y1, b.width, b.height, b.label) for b in inside]
-    return np.array(rows, np.float32).reshape(-1, 5)
-
 
 def imgaug_library() -> Any:
-    """Import imgaug with its augmenters.
-
-    Raises:
-        ImportError: If it is not installed or cannot be imported.
-    """
+    """Import imgaug with its augmenters, or raise an ImportError that helps."""
     try:
         import imgaug
         import imgaug.augmenters
     except ImportError as error:
         raise ImportError(
-            f"imgaug could not be imported ({error}). Install it with "
-            "pip install 'kerasloc[imgaug]'. On a bare server its OpenCV lacks "
-            "desktop libraries: install libgl1 and libglib2.0-0, or replace "
-            "opencv-python by opencv-python-headless. Or use the native augmentation, "
-            "which needs neither."
+            f"imgaug cannot be imported ({error}). Use pip install kerasloc[imgaug]; "
+            "on a bare server install libgl1 and libglib2.0-0, too, or replace "
+            "opencv-python by opencv-python-headless. Or use a native augmentation."
         ) from error
     return imgaug

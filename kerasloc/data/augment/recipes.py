@@ -69,20 +69,12 @@ class OneOf:
 
 
 def xray() -> Chain:
-    """Recipe for chest X-rays, as in the training of PYLON.
-
-    Rotation by up to 90 degrees with probability 0.5, a crop of 0.7 to 1 of the area, a
-    flip, and brightness and contrast by up to half with probability 0.5.
-    """
+    """Recipe for chest X-rays, as in the training of PYLON."""
     return Chain((RotateCropFlip(), ColorJitter(probability=0.5)))
 
 
 def voc() -> Chain:
-    """Recipe for Pascal VOC, as in the training of PYLON.
-
-    Rotation by up to 10 degrees, a square crop of 0.5 to 1 of the area with probability
-    0.5, a flip, and brightness, contrast and saturation by up to a fifth.
-    """
+    """Recipe for Pascal VOC, as in the training of PYLON."""
     geometry = RotateCropFlip(
         rotation=10.0, rotate=1.0, area=(0.5, 1.0), aspect=(1.0, 1.0), crop=0.5
     )
@@ -135,21 +127,12 @@ def _geometry(square: bool) -> list[tuple]:
     if square:
         transposition = iaa.Sequential([iaa.Rot90(1), iaa.Fliplr(1.0)])
         turns += [iaa.Rot90(1), iaa.Rot90(3), transposition]
-    affine = iaa.Affine(
-        scale=(0.8, 1.2),
-        translate_percent={"x": (-0.0625, 0.0625), "y": (-0.0625, 0.0625)},
-        rotate=(-45, 45),
-        order=1,
-        cval=0,
-    )
+    shift = dict.fromkeys("xy", (-0.0625, 0.0625))
+    affine = iaa.Affine((0.8, 1.2), shift, rotate=(-45, 45), order=1, cval=0)
+    noise = iaa.AdditiveGaussianNoise(scale=(2.5, 12.5), per_channel=True)
     blurs = [iaa.GaussianBlur((0.5, 1.5)), iaa.MedianBlur((3, 5)), iaa.MotionBlur(5)]
-    return [
-        _wrapped(*turns),
-        _wrapped(iaa.AdditiveGaussianNoise(scale=(2.5, 12.5), per_channel=True)),
-        _wrapped(*blurs),
-        _wrapped(affine),
-        (Distortion(),),
-    ]
+    wrapped = [_wrapped(*kind) for kind in (turns, [noise], blurs, [affine])]
+    return [*wrapped, (Distortion(),)]
 
 
 def _light(color: bool) -> list[tuple]:

@@ -53,10 +53,7 @@ def move_boxes(
         boxes: Float32 (k, 5) rows x, y, w, h, class.
         matrix: Map of points, float32 (3, 3).
         size: Rows and columns of the image.
-        visible: Share of a moved box, in [0, 1], that has to lie inside the image.
-
-    Returns:
-        Float32 (m, 5), without boxes that are outside, or less visible.
+        visible: Share of a moved box below which it is dropped, in [0, 1].
 
     Examples:
         >>> shift = matrix_of(1, 0, 5, 0, 1, 0)

@@ -27,12 +27,7 @@ UP = np.pi / 2  # direction of the first corner, as rows go down
 
 
 def nested_radius(outer: Star | None) -> float:
-    """Radius of a shape within an outer one of radius 1; 1 without an outer one.
-
-    Examples:
-        >>> nested_radius(None), nested_radius((-1, 1))
-        (1.0, 0.85)
-    """
+    """Radius of a shape within an outer one of radius 1; 1 without an outer one."""
     return 1.0 if outer is None else NESTED * inner_radius(outer)
 
 
@@ -131,7 +126,12 @@ def _positions(rng, config: PolygonConfig, count: int) -> tuple[np.ndarray, np.n
         if centers is not None:
             order = rng.permutation(count)
             return centers[order], np.sort(radii)[::-1][order]
-    return _in_cells(rng, config, count)
+    side = cells_per_side(count)  # there is space for the smallest radius in a grid
+    cell, radius = config.size / side, config.pixels[0]
+    chosen = rng.choice(side * side, count, replace=False)
+    free = (cell - 1) / 2 - radius
+    centers = (np.stack(np.divmod(chosen, side), axis=1) + 0.5) * cell
+    return centers + rng.uniform(-free, free, (count, 2)), np.full(count, radius)
 
 
 def _separate(rng, radii: np.ndarray, size: int) -> np.ndarray | None:
@@ -147,23 +147,8 @@ def _separate(rng, radii: np.ndarray, size: int) -> np.ndarray | None:
     return centers
 
 
-def _in_cells(rng, config: PolygonConfig, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw positions in the cells of a grid for shapes of the smallest radius."""
-    side = cells_per_side(count)
-    cell, radius = config.size / side, config.pixels[0]
-    chosen = rng.choice(side * side, count, replace=False)
-    free = (cell - 1) / 2 - radius
-    centers = (np.stack(np.divmod(chosen, side), axis=1) + 0.5) * cell
-    return centers + rng.uniform(-free, free, (count, 2)), np.full(count, radius)
-
-
 def cells_per_side(count: int) -> int:
-    """Side of the smallest square grid with at least ``count`` cells.
-
-    Examples:
-        >>> cells_per_side(5)
-        3
-    """
+    """Side of the smallest square grid with at least ``count`` cells."""
     return int(np.ceil(np.sqrt(count)))
 
 

@@ -7,8 +7,7 @@ They are written as ``kerasloc.data.read_folders`` reads them::
     others/train/absent/0000.png           visible pixels of all other shapes
     annotations.json                       settings, boxes, masks, others
 
-The label is the presence of the target. Images of both classes are alike in number,
-positions, sizes and colors of their shapes.
+Images of both classes are alike in number, positions, sizes and colors of shapes.
 """
 
 import dataclasses
@@ -34,6 +33,7 @@ from kerasloc.data.synthetic.stars import (
     star_name,
 )
 
+RGB = tuple[int, int, int]
 CLASSES = ("absent", "present")
 FORMAT = 1
 COLORS = ("color", "outer_color", "background")
@@ -57,8 +57,7 @@ class PolygonConfig:
     outer one, and its box and mask surround both.
 
     Raises:
-        ValueError: If a value is out of its range, or the shapes are too small for
-            their pixels or too many for their image.
+        ValueError: If a value is out of range, or shapes are too small or too many.
 
     Examples:
         >>> config = PolygonConfig("5/2", train=10, seed=3)
@@ -66,32 +65,28 @@ class PolygonConfig:
         ((5, 2), (5, 5))
     """
 
-    target: tuple[int, int] = option(
+    target: Star = option(
         (5, 2),
         "Shape that makes an image present: P corners, each joined to the Q-th next "
         "(5/2 is a pentagram), or circle.",
     )
-    outer: tuple[int, int] | None = option(
-        None, "Shape around the target, a condition for present, or none."
-    )
+    outer: Star | None = option(None, "Shape around the target, required, or none.")
     others: tuple[Star, ...] = option(
         (CIRCLE, (3, 1), (4, 1)), "Kinds of other shapes."
     )
     other_outers: tuple[Star | None, ...] = option(
-        (None,), "Shapes around other shapes, in addition to --outer, or none."
+        (None,), "Further shapes around other shapes, or none."
     )
     size: int = option(64, "Side of the square images, pixels, 16 or more.")
     train: tuple[int, int] = option(
         (200, 200),
-        "Number of images for training, over all classes; for polygons also two "
-        "numbers, of absent and of present images.",
+        "Number of training images, over all classes; for polygons also two numbers, "
+        "of absent and of present images.",
     )
     val: tuple[int, int] = option(
-        (40, 40), "Number of images for validation, like --train; 0 for none."
+        (40, 40), "Number of validation images, the same; 0 for none."
     )
-    test: tuple[int, int] = option(
-        (100, 100), "Number of images for testing, the same."
-    )
+    test: tuple[int, int] = option((100, 100), "Number of test images, the same.")
     seed: int = option(0, "Seed of all images.")
     shapes: tuple[int, int] = option(
         (2, 3), "Smallest and largest number of shapes in an image, with the target."
@@ -100,25 +95,17 @@ class PolygonConfig:
         (0.16, 0.25),
         "Smallest and largest radius, shares of the side up to 0.5 or pixels from 1.",
     )
-    rotation: bool = option(
-        True, "Rotate shapes by any angle, or keep a corner on top."
-    )
+    rotation: bool = option(True, "Turn shapes by any angle, or keep a corner on top.")
     overlap: bool = option(False, "Allow overlapping shapes; those of one color merge.")
-    occlusion: float = option(
-        0.0, "Largest hidden share of the target; needs --overlap."
-    )
+    occlusion: float = option(0.0, "Largest hidden share of a target; needs --overlap.")
     noise: float = option(0.03, "Standard deviation of the noise, of values in 0..1.")
     antialias: bool = option(True, "Draw soft outlines; masks are the same.")
-    color: tuple[int, int, int] | None = option(
+    color: RGB | None = option(
         (230, 200, 60),
-        "Color of all shapes: red, green and blue from 0 to 255, or any.",
+        "Red, green and blue, 0 to 255, of all shapes, or any.",
     )
-    outer_color: tuple[int, int, int] | None = option(
-        None, "Color of all outer shapes, the same."
-    )
-    background: tuple[int, int, int] | None = option(
-        (30, 30, 30), "Color of the background, the same."
-    )
+    outer_color: RGB | None = option(None, "Color of all outer shapes, the same.")
+    background: RGB | None = option((30, 30, 30), "Color of the background, the same.")
     same_color: bool = option(False, "Use the same color for all shapes of an image.")
 
     def __post_init__(self) -> None:
@@ -189,13 +176,7 @@ def write_polygons(folder: str | os.PathLike, config: PolygonConfig) -> Path:
 def render_polygons(
     config: PolygonConfig, split: str, label: int, number: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw an image with or without the target.
-
-    Args:
-        config: Settings of the data.
-        split: "train", "val" or "test".
-        label: 1 for an image with the target, 0 for an image without.
-        number: Number of the image in its class and split.
+    """Draw an image with the target (label 1) or without, by number in class and split.
 
     Returns:
         Picture uint8 (size, size, 3), and masks (size, size) of the target and of all

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,6 @@ IN_NAME = ("classes", "size", "seed")
 FORMAT = 1
 MULTI_LABEL = 3  # most objects of the data that is called just "multilabel"
 CSV_NAME = "data.csv"
-Jobs = list[tuple[str, int]]  # split and number of each image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +51,8 @@ class SyntheticConfig:
 
     classes: int = option(4, "Number of classes, 2 to 12.", low=2, high=len(SHAPES))
     size: int = option(96, "Side of the square images, pixels, 16 or more.", low=16)
-    train: int = option(640, "Number of images for training, over all classes.")
-    test: int = option(200, "Number of images for testing, the same.")
+    train: int = option(640, "Number of training images, over all classes.")
+    test: int = option(200, "Number of test images, the same.")
     seed: int = option(0, "Seed of all images.", low=0)
     distractors: int = option(
         8, "Largest number of small further shapes in an image; half at least.", low=0
@@ -120,23 +119,17 @@ def write(folder: str | os.PathLike, config: SyntheticConfig) -> Path:
         ValueError: If the folder holds something else.
     """
     settings = {"format": FORMAT, **dataclasses.asdict(config)}
-    jobs = [(s, n) for s in SPLIT_NUMBERS for n in range(getattr(config, s))]
     if config.multi_label:
-        return make_folder(folder, settings, lambda new: _write_csv(new, config, jobs))
+        return make_folder(folder, settings, lambda new: _write_csv(new, config))
     del settings["most_objects"]  # older than this option
-    images = _images(config, jobs)
+    images = _images(config)
     return make_folder(folder, settings, lambda new: write_classes(new, images))
 
 
 def render(
     config: SyntheticConfig, split: str, number: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Draw an image of one object.
-
-    Args:
-        config: Settings of the data.
-        split: "train" or "test".
-        number: Number of the image in its split; classes take turns.
+    """Draw an image of one object; the classes of a split's images take turns.
 
     Returns:
         Picture uint8 (size, size, 3), mask (size, size) and shape index.
@@ -154,7 +147,7 @@ def render(
 def render_several(
     config: SyntheticConfig, split: str, number: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw an image of up to ``most_objects`` objects; arguments as of :func:`render`.
+    """Draw an image of up to ``most_objects`` objects.
 
     Returns:
         Picture uint8 (size, size, 3), masks (k, size, size) and shape indices (k,).
@@ -169,16 +162,22 @@ def render_several(
     return picture, masks[visible], shapes[visible]
 
 
-def _images(config: SyntheticConfig, jobs: Jobs) -> Iterator[tuple]:
-    for split, number in with_bar(jobs):
+def _jobs(config: SyntheticConfig) -> Iterable[tuple[str, int]]:
+    """Split and number of each image, with a progress bar."""
+    jobs = [(s, n) for s in SPLIT_NUMBERS for n in range(getattr(config, s))]
+    return with_bar(jobs)
+
+
+def _images(config: SyntheticConfig) -> Iterator[tuple]:
+    for split, number in _jobs(config):
         picture, mask, shape = render(config, split, number)
         yield split, SHAPES[shape].name, number, picture, {"masks": mask}
 
 
-def _write_csv(folder: Path, config: SyntheticConfig, jobs: Jobs) -> dict:
+def _write_csv(folder: Path, config: SyntheticConfig) -> dict:
     """Write images of several objects, and data.csv with labels and boxes."""
     rows: list[tuple] = [("image", "split", *config.class_names, "box_label", *XYWH)]
-    for split, number in with_bar(jobs):
+    for split, number in _jobs(config):
         picture, masks, shapes = render_several(config, split, number)
         image = f"images/{split}/{number:04d}.png"
         save_png(folder / image, picture)

@@ -1,10 +1,9 @@
 """Star polygons {p/q} and circles: text form, size and signed distance.
 
 {p/q} has p corners on a circle, each joined to the q-th next, and is filled by the
-non-zero winding rule: the core of a pentagram {5/2} belongs to it, and {6/2} is the
-union of two triangles. Folded into one of its 2p equal sectors, it is what lies below
-a straight line at distance R cos(pi q / p) from the center, whose normal is pi q / p
-away from a corner.
+non-zero winding rule. Folded into one of its 2p equal sectors, it lies below a straight
+line at distance R cos(pi q / p) from the center, whose normal is pi q / p away from a
+corner.
 """
 
 import operator
@@ -37,29 +36,18 @@ def parse_star(value: Any) -> Star:
     if not valid:
         raise ValueError(
             "Expected a shape p/q of 3 or more corners p, each joined to the q-th next "
-            f"with q < p / 2, or circle (p is -1). Received: {value!r}. Use 3/1 for a "
-            "triangle, 5/2 for a pentagram."
+            f"with q < p / 2, such as 5/2, or circle (p is -1). Received: {value!r}."
         )
     return CIRCLE if p == -1 else (p, q)
 
 
 def star_name(star: Star) -> str:
-    """Return the text that :func:`parse_star` reads.
-
-    Examples:
-        >>> star_name((5, 2)), star_name((-1, 1))
-        ('5/2', 'circle')
-    """
+    """Return the text that :func:`parse_star` reads."""
     return "circle" if tuple(star) == CIRCLE else "{}/{}".format(*star)
 
 
 def inner_radius(star: Star) -> float:
-    """Radius of the largest circle inside a shape of radius 1.
-
-    Examples:
-        >>> round(inner_radius((4, 1)), 3)
-        0.707
-    """
+    """Radius of the largest circle inside a shape of radius 1."""
     p, q = star
     return 1.0 if star == CIRCLE else float(np.cos(np.pi * q / p))
 
@@ -85,7 +73,7 @@ def signed_distance(
 
     Args:
         star: Pair (p, q).
-        distance: Distances from the center, pixels, any shape.
+        distance: Distances from the center, pixels.
         angle: Angles around the center from a corner, radians, same shape.
         radius: Radius of the circle around the shape, pixels.
 

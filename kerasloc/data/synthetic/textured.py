@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,61 +15,52 @@ if TYPE_CHECKING:
 HUES = np.array([0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11]) / 12
 HUE_JITTER = 0.03
 TRIES = 50
+WAVE = 2 * np.pi
 
 
 class Shape(NamedTuple):
-    """Class of shapes: its name, its star polygon and its texture."""
+    """Class of shapes: its star polygon and its texture.
 
-    name: str
+    The texture has values in [-1, 1] of u and v, wavelengths from the center, turned
+    with the shape.
+    """
+
     star: Star
-    texture: str
+    texture: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """Name of the class, such as ``star_5_2``."""
+        return "circle" if self.star == CIRCLE else "star_{}_{}".format(*self.star)
 
 
 SHAPES = (
-    Shape("star_5_2", (5, 2), "stripes"),
-    Shape("circle", CIRCLE, "rings"),
-    Shape("star_3_1", (3, 1), "checks"),
-    Shape("star_7_3", (7, 3), "waves"),
-    Shape("star_4_1", (4, 1), "dots"),
-    Shape("star_8_3", (8, 3), "spokes"),
-    Shape("star_6_2", (6, 2), "plaid"),
-    Shape("star_5_1", (5, 1), "zigzag"),
-    Shape("star_7_2", (7, 2), "bricks"),
-    Shape("star_10_3", (10, 3), "shade"),
-    Shape("star_6_1", (6, 1), "diamonds"),
-    Shape("star_12_5", (12, 5), "spiral"),
-)
-
-WAVE = 2 * np.pi
-
-# values in [-1, 1] of u, v (wavelengths from the center, turned with the shape)
-TEXTURES = {
-    "stripes": lambda u, v: np.sin(WAVE * u),
-    "rings": lambda u, v: np.sin(WAVE * np.hypot(u, v)),
-    "checks": lambda u, v: np.sin(np.pi * u) * np.sin(np.pi * v) * 3,
-    "waves": lambda u, v: np.sin(WAVE * (u + 0.35 * np.sin(np.pi * v))),
-    "dots": lambda u, v: np.cos(WAVE * u) + np.cos(WAVE * v) - 0.7,
-    "spokes": lambda u, v: np.sin(8 * np.arctan2(v, u)),
-    "plaid": lambda u, v: (np.sin(np.pi * u) + np.sin(np.pi * v)) / 2,
-    "zigzag": lambda u, v: np.sin(WAVE * (u + 2 * np.abs(v / 2 % 1 - 0.5))),
-    "bricks": lambda u, v: 1 - 6 * ((v % 1 < 0.2) | ((u + v // 1 / 2) / 2 % 1 < 0.1)),
-    "shade": lambda u, v: u / 3,
-    "diamonds": lambda u, v: (
-        2 - 8 * np.minimum(np.abs((u + v) % 1 - 0.5), np.abs((u - v) % 1 - 0.5))
+    Shape((5, 2), lambda u, v: np.sin(WAVE * u)),
+    Shape(CIRCLE, lambda u, v: np.sin(WAVE * np.hypot(u, v))),
+    Shape((3, 1), lambda u, v: np.sin(np.pi * u) * np.sin(np.pi * v) * 3),
+    Shape((7, 3), lambda u, v: np.sin(WAVE * (u + 0.35 * np.sin(np.pi * v)))),
+    Shape((4, 1), lambda u, v: np.cos(WAVE * u) + np.cos(WAVE * v) - 0.7),
+    Shape((8, 3), lambda u, v: np.sin(8 * np.arctan2(v, u))),
+    Shape((6, 2), lambda u, v: (np.sin(np.pi * u) + np.sin(np.pi * v)) / 2),
+    Shape((5, 1), lambda u, v: np.sin(WAVE * (u + 2 * np.abs(v / 2 % 1 - 0.5)))),
+    Shape(
+        (7, 2), lambda u, v: 1 - 6 * ((v % 1 < 0.2) | ((u + v // 1 / 2) / 2 % 1 < 0.1))
     ),
-    "spiral": lambda u, v: np.sin(WAVE * np.hypot(u, v) + 2 * np.arctan2(v, u)),
-}
+    Shape((10, 3), lambda u, v: u / 3),
+    Shape(
+        (6, 1),
+        lambda u, v: (
+            2 - 8 * np.minimum(np.abs((u + v) % 1 - 0.5), np.abs((u - v) % 1 - 0.5))
+        ),
+    ),
+    Shape((12, 5), lambda u, v: np.sin(WAVE * np.hypot(u, v) + 2 * np.arctan2(v, u))),
+)
 
 
 def draw(
     rng: np.random.Generator, shape: int, config: SyntheticConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one shape; its surroundings are drawn first and do not depend on its class.
-
-    Args:
-        rng: Random generator.
-        shape: Index in ``SHAPES``.
-        config: Settings of the data.
+    """Draw one of ``SHAPES``, after surroundings that do not depend on its class.
 
     Returns:
         Picture uint8 (size, size, 3) and boolean mask (size, size) of the shape.
@@ -173,13 +165,13 @@ def _put_distractor(rng, picture: np.ndarray) -> None:
 def _put_object(rng, picture, shape: int, center, radius: float) -> np.ndarray:
     """Draw a shape and return its mask (size, size)."""
     size = len(picture)
-    _, star, texture = SHAPES[shape]
+    star, texture = SHAPES[shape]
     window, distance, angle = polar(center, size, radius + 2)
     inside = signed_distance(star, distance, angle + rng.uniform(0, WAVE), radius)
     wave = size * rng.uniform(0.06, 0.08)
     turn = angle + rng.uniform(0, WAVE)
     u, v = distance / wave * np.cos(turn), distance / wave * np.sin(turn)
-    values = 0.5 + 0.5 * np.tanh(1.5 * TEXTURES[texture](u, v))[..., None]
+    values = 0.5 + 0.5 * np.tanh(1.5 * texture(u, v))[..., None]
     hue = HUES[shape] + rng.uniform(-HUE_JITTER, HUE_JITTER)
     bright = _rgb(hue, rng.uniform(0.55, 0.85), rng.uniform(0.8, 1.0))
     deep = _rgb(hue, rng.uniform(0.75, 1.0), rng.uniform(0.3, 0.55))

@@ -22,6 +22,17 @@ def example():
 
 
 @pytest.fixture(scope="session")
+def extent():
+    """Function from a mask to left, top, right and bottom of its true pixels."""
+
+    def corners(mask):
+        rows, cols = np.nonzero(mask)
+        return np.array([cols.min(), rows.min(), cols.max() + 1, rows.max() + 1], float)
+
+    return corners
+
+
+@pytest.fixture(scope="session")
 def seed():
     """Function from a number to the seed of an augmentation."""
     return lambda number: tf.cast(tf.stack([number, 3]), tf.int64)

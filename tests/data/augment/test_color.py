@@ -41,6 +41,5 @@ def test_saturation_moves_colors_to_and_from_their_gray(seed):
 
 def test_values_stay_within_0_and_1(seed):
     for number in range(10):
-        limits = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0}
-        _, image = jittered(3, seed(number), **limits)
+        _, image = jittered(3, seed(number), brightness=1, contrast=1, saturation=1)
         assert 0 <= image.min() <= image.max() <= 1

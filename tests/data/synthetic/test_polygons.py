@@ -15,7 +15,6 @@ from kerasloc.data import (
 from kerasloc.data.synthetic import render_polygons
 from kerasloc.data.synthetic.flat import scene
 from kerasloc.data.synthetic.folder import box_around
-from kerasloc.data.synthetic.stars import parse_star
 
 SMALL = {"size": 32, "train": (3, 2), "val": 2, "test": (1, 2)}
 CONFIG = PolygonConfig(**SMALL)
@@ -37,14 +36,10 @@ def render(label, number, **settings):
     return render_polygons(PolygonConfig(**settings), "train", label, number)
 
 
-def one_shape(star, size=64, outer=None, **settings):
+def one_shape(star, **settings):
     """Full mask of the target, alone in an image."""
-    others = ("3/1", "circle") if parse_star(star) == (4, 1) else ("4/1",)
-    config = PolygonConfig(
-        target=star, outer=outer, others=others, size=size, shapes=(1, 1), **settings
-    )
-    polygons, _ = scene(np.random.default_rng(0), config, present=True)
-    return polygons[0].mask(size)
+    config = PolygonConfig(star, others=("4/1",), shapes=(1, 1), **settings)
+    return scene(np.random.default_rng(0), config, present=True)[0][0].mask(64)
 
 
 def test_the_folder_reads_as_a_table_with_boxes_and_masks_of_targets(folder):
@@ -61,10 +56,7 @@ def test_the_folder_reads_as_a_table_with_boxes_and_masks_of_targets(folder):
     settings = json.loads((folder / "annotations.json").read_text())["settings"]
     assert (settings.pop("format"), settings.pop("kind")) == (1, "polygons")
     assert PolygonConfig(**settings) == CONFIG
-
-
-def test_every_image_has_a_mask_of_its_other_shapes_apart_from_the_target(folder):
-    table, masks = read_folders(folder), other_masks(folder)
+    masks = other_masks(folder)  # of every image, apart from the target's
     assert set(masks) == set(table.paths)
     for path, mask in zip(table.paths, table.masks, strict=True):
         rest = pixels(masks[path]) > 0
@@ -75,10 +67,9 @@ def test_every_image_has_a_mask_of_its_other_shapes_apart_from_the_target(folder
 def test_an_image_depends_on_seed_split_class_and_number_only(folder):
     more = PolygonConfig(size=32, train=50, val=40, test=30)
     picture, mask, _ = render_polygons(more, "train", 1, 1)
-    np.testing.assert_array_equal(picture, pixels(folder / "train/present/0001.png"))
-    np.testing.assert_array_equal(
-        mask * 255, pixels(folder / "masks/train/present/0001.png")
-    )
+    name = "train/present/0001.png"
+    np.testing.assert_array_equal(picture, pixels(folder / name))
+    np.testing.assert_array_equal(mask * 255, pixels(folder / "masks" / name))
     for different in (
         render_polygons(more, "val", 1, 1),
         render_polygons(more, "train", 0, 1),
@@ -144,11 +135,6 @@ def test_soft_outlines_change_colors_at_the_outlines_but_not_masks():
     np.testing.assert_array_equal(soft[0][..., 0] < 128, soft[1] | soft[2])
 
 
-def test_minus_one_is_a_circle():
-    mask = one_shape(-1, radius=(20, 20))
-    np.testing.assert_allclose(mask.sum(), np.pi * 20**2, rtol=0.01)
-
-
 def test_a_pentagram_has_its_core_and_fewer_pixels_than_its_convex_hull():
     from skimage.morphology import convex_hull_image
 
@@ -162,8 +148,7 @@ def test_a_pentagram_has_its_core_and_fewer_pixels_than_its_convex_hull():
 def test_without_rotation_a_corner_is_on_top():
     masks = [one_shape("3/1", rotation=turn, radius=(20, 20)) for turn in (False, True)]
     upright, turned = (np.sort(mask.sum(axis=1))[::-1] for mask in masks)
-    rows = np.flatnonzero(masks[0].any(axis=1))
-    widths = masks[0].sum(axis=1)[rows]
+    widths = masks[0].sum(axis=1)[masks[0].any(axis=1)]
     assert (np.diff(widths) >= 0).all()
     assert widths[0] <= 2
     assert widths[-1] > 30
@@ -246,6 +231,8 @@ def test_simplified_is_a_circle_and_the_target_or_a_circle_on_white(present, sta
 def test_the_name_tells_settings_apart(tmp_path):
     assert PolygonConfig().name == "polygons-64px-seed0"
     assert PolygonConfig.simplified(size=96).name == "polygons-simplified-96px-seed0"
+    with pytest.raises(ValueError, match=f"synthetic polygons.*Received: {tmp_path}"):
+        other_masks(tmp_path)
     names = {PolygonConfig(train=train, target="7/2").name for train in (20, 21, 22)}
     assert len(names) == 3
     assert all(name.startswith("polygons-7_2-64px-seed0-") for name in names)
@@ -281,10 +268,7 @@ def test_the_name_tells_settings_apart(tmp_path):
         ({"color": 9}, "red, green and blue"),
         ({"color": (9, 9, None)}, "red, green and blue"),
         ({"color": (9, 9, 9), "background": [9, 9, 9]}, "fixed colors that differ"),
-        (
-            {"size": 16, "radius": (2.2, 4)},
-            "5/2 needs a radius of 2.4 pixels, the smallest is 2.2",
-        ),
+        ({"radius": (2.2, 4)}, "5/2 needs a radius of 2.4 pixels, the smallest is 2.2"),
         ({"outer": (7, 3), "size": 32}, "covers a pixel: 5/2 in 7/3 needs a radius"),
         ({"shapes": (5, 17)}, "17 shapes of the smallest radius.*may be 5.9 at most"),
     ],
@@ -293,8 +277,3 @@ def test_settings_out_of_their_range_are_errors(settings, rule):
     value = re.escape(str(next(iter(settings.values()))))
     with pytest.raises(ValueError, match=rf"Expected.*{rule}.*Received: .*{value}"):
         PolygonConfig(**settings)
-
-
-def test_other_masks_of_another_folder_are_an_error(tmp_path):
-    with pytest.raises(ValueError, match=f"synthetic polygons.*Received: {tmp_path}"):
-        other_masks(tmp_path)
