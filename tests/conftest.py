@@ -324,7 +324,7 @@ PYLON_OPTIONS = {
 
 
 @pytest.fixture(scope="session")
-def several(tmp_path_factory):
+def multi_label_data(tmp_path_factory):
     """Folder of tiny synthetic images with any number of shapes, and their boxes."""
     from kerasloc.data.synthetic import SyntheticConfig, write
 
@@ -334,19 +334,19 @@ def several(tmp_path_factory):
 
 
 @pytest.fixture
-def pylon_words(several):
+def pylon_words(multi_label_data):
     """Options of train_pylon for a training of a moment on that data."""
-    return as_words({"data-dir": several, **PYLON_OPTIONS})
+    return as_words({"data-dir": multi_label_data, **PYLON_OPTIONS})
 
 
 @pytest.fixture(scope="session")
-def trained_pylon(script, several, tmp_path_factory):
+def trained_pylon(script, multi_label_data, tmp_path_factory):
     """Folder of a run of the small network, one epoch, as train_pylon leaves it.
 
     To be read only, and to be loaded with ``small_pylon``.
     """
     results = tmp_path_factory.mktemp("trained") / "results"
-    words = as_words({"data-dir": several, **PYLON_OPTIONS, "epochs": 1})
+    words = as_words({"data-dir": multi_label_data, **PYLON_OPTIONS, "epochs": 1})
     with small_family("pylon", small_network), running_eagerly():
         script("train_pylon").main([*words, "--results-dir", str(results)])
     return results / "pylon" / "several"
@@ -456,19 +456,19 @@ def small_ham(eager):
 
 
 @pytest.fixture
-def ham_words(several):
+def ham_words(multi_label_data):
     """Options of train_ham for a training of a moment on that data."""
-    return as_words({"data-dir": several, **HAM_OPTIONS})
+    return as_words({"data-dir": multi_label_data, **HAM_OPTIONS})
 
 
 @pytest.fixture(scope="session")
-def trained_ham(script, several, tmp_path_factory):
+def trained_ham(script, multi_label_data, tmp_path_factory):
     """Folder of a run of the small network, four epochs, as train_ham leaves it.
 
     To be read only, and to be loaded with ``small_ham``.
     """
     results = tmp_path_factory.mktemp("trained") / "results"
-    words = as_words({"data-dir": several, **HAM_OPTIONS, "epochs": 4})
+    words = as_words({"data-dir": multi_label_data, **HAM_OPTIONS, "epochs": 4})
     with small_family("ham", small_attention), running_eagerly():
         script("train_ham").main([*words, "--results-dir", str(results)])
     return results / "ham" / "several"

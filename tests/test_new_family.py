@@ -47,11 +47,11 @@ def family():
 
 @pytest.mark.usefixtures("eager")
 def test_a_registered_family_trains_evaluates_draws_and_loads(
-    family, script, several, tmp_path
+    family, script, multi_label_data, tmp_path
 ):
     parser = cli.training_parser("toy", "Train the toy.", "")
     assert "Number of channels of the convolution (default: 4)" in parser.format_help()
-    words = ["--data-dir", str(several), "--im-size", "32", "--width", "3"]
+    words = ["--data-dir", str(multi_label_data), "--im-size", "32", "--width", "3"]
     words += ["--dataset", "csv", "--epochs", "1", "--augmentation", "none"]
     words += ["--results-dir", str(tmp_path), "--seeds", "0", "1"]
     folders = run_experiment("toy", parser.parse_args(words))

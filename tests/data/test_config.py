@@ -34,9 +34,9 @@ def folder(shapes, tmp_path):
 
 
 @pytest.fixture
-def data(several):
+def data(multi_label_data):
     """Function from fields to a configuration of the multi-label data."""
-    return functools.partial(DataConfig, str(several), dataset="csv")
+    return functools.partial(DataConfig, str(multi_label_data), dataset="csv")
 
 
 def write_csv(path, lines):
@@ -83,12 +83,12 @@ def test_embedded_data_is_written_and_recognized(tmp_path, monkeypatch):
     monkeypatch.setattr(
         data_config, "default_folder", lambda config: tmp_path / config.name
     )
-    single, several = (data_config.embedded_data(multi) for multi in (False, True))
-    assert (single["dataset"], several["dataset"]) == ("folders", "csv")
+    single, multi = (data_config.embedded_data(multi) for multi in (False, True))
+    assert (single["dataset"], multi["dataset"]) == ("folders", "csv")
     assert single["data_dir"] == str(tmp_path / "synthetic-96px-4classes-seed0")
-    assert several["data_dir"].endswith("/synthetic-96px-4classes-multilabel-seed0")
+    assert multi["data_dir"].endswith("/synthetic-96px-4classes-multilabel-seed0")
     assert data_config.is_embedded(single["data_dir"])
-    assert not data_config.is_embedded(several["data_dir"])
+    assert not data_config.is_embedded(multi["data_dir"])
 
 
 # The data of a run
@@ -133,12 +133,12 @@ def test_the_protocol_belongs_to_the_data_dir_and_one_is_needed():
 # Reading
 
 
-def test_the_dataset_decides_how_a_path_is_read(data, several):
+def test_the_dataset_decides_how_a_path_is_read(data, multi_label_data):
     table = read_table(data())
     assert (len(table), table.class_names) == (36, NAMES)
     assert len(table.boxes)
     assert table.multi_label
-    file = read_table(DataConfig(str(several / "data.csv")))
+    file = read_table(DataConfig(str(multi_label_data / "data.csv")))
     assert file.paths.tolist() == table.paths.tolist()
     turned = read_table(data(), NAMES[::-1])
     np.testing.assert_array_equal(turned.labels, table.labels[:, ::-1])

@@ -26,8 +26,10 @@ NAMES = ("circle", "star_3_1", "star_5_2")
 
 
 @pytest.fixture
-def table(several):
-    return evaluation_table(DataConfig(str(several), dataset="csv"), "test", NAMES)
+def table(multi_label_data):
+    return evaluation_table(
+        DataConfig(str(multi_label_data), dataset="csv"), "test", NAMES
+    )
 
 
 def network(size=(32, 32), **options):
@@ -266,7 +268,7 @@ def run_folder(trained_pylon, small_pylon, tmp_path):
 
 
 def test_a_run_is_measured_as_its_wrapper_predicts(
-    run_folder, several, table, read, caplog
+    run_folder, multi_label_data, table, read, caplog
 ):
     with caplog.at_level("INFO"):
         rows = evaluate_run(run_folder).rows
@@ -314,10 +316,10 @@ def test_a_missing_checkpoint_is_named(run_folder):
 
 
 def test_an_optimized_model_is_measured_like_the_original(
-    run_folder, several, tmp_path
+    run_folder, multi_label_data, tmp_path
 ):
     folder = kerasloc.load(run_folder).optimize().save(tmp_path / "fast")
-    config = EvaluationConfig(data_dir=str(several), dataset="csv")
+    config = EvaluationConfig(data_dir=str(multi_label_data), dataset="csv")
     fast, plain = (evaluate_run(path, config).rows for path in (folder, run_folder))
     for first, second in zip(fast, plain, strict=True):
         assert first["class"] == second["class"]

@@ -248,14 +248,14 @@ def test_a_model_is_required(main, capsys):
 
 
 @pytest.fixture
-def map_run(small_pylon, several, tmp_path):
+def map_run(small_pylon, multi_label_data, tmp_path):
     """Function that leaves a run of a small network, untrained, in results/."""
 
     def leave(name, seed=0, family="pylon", classes=("circle", "star_3_1", "star_5_2")):
         network = {"family": family, "class_names": classes, "im_size": (32, 32)}
         network |= {"multi_label": True, "thresholds": (0.3, 0.4, 0.5)}
         network["options"] = {"backbone": "resnet18", "decoder_channels": 4}
-        data = {"data_dir": str(several), "dataset": "csv", "seed": 0}
+        data = {"data_dir": str(multi_label_data), "dataset": "csv", "seed": 0}
         folder = tmp_path / "results" / family / name
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(

@@ -248,12 +248,14 @@ def test_an_earlier_page_is_replaced_and_stands_beside_the_drawn_ones(
     assert len(read(tmp_path / "out")) == 1
 
 
-def test_html_of_a_model_of_several_classes(main, small_ham, several, tmp_path):
+def test_html_of_a_model_of_several_classes(
+    main, small_ham, multi_label_data, tmp_path
+):
     names = ("circle", "star_3_1", "star_5_2")
     HAM(class_names=names, im_size=32, thresholds=(0.4, 0.5, 0.6)).save(
         tmp_path / "run"
     )
-    csv_file = next(several.glob("*.csv"))
+    csv_file = next(multi_label_data.glob("*.csv"))
     main(["--weights", "run", "--data-dir", str(csv_file), "--html", "--limit", "2"])
     data = page_of(tmp_path / "run" / "heatmaps" / "html")
     assert [one["threshold"] for one in data["classes"]] == [0.4, 0.5, 0.6]

@@ -10,8 +10,8 @@ WORDS = ["--backbone", "resnet18", "--im-size", "64", "--no-evaluation"]
 
 
 @pytest.fixture
-def data(several):
-    return ["--data-dir", str(several), "--dataset", "csv", *WORDS]
+def data(multi_label_data):
+    return ["--data-dir", str(multi_label_data), "--dataset", "csv", *WORDS]
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,17 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def without_boxes(several, folder):
+def without_boxes(multi_label_data, folder):
     """The tiny data without its boxes, as a csv; the words for it."""
-    rows = list(csv.DictReader((several / "data.csv").read_text().splitlines()))
+    rows = list(
+        csv.DictReader((multi_label_data / "data.csv").read_text().splitlines())
+    )
     columns = ["split", "circle", "star_3_1", "star_5_2"]
     lines = {row["image"]: [row[c] for c in columns] for row in rows}
     text = [["image", *columns]]
-    text += [[str(several / image), *values] for image, values in lines.items()]
+    text += [
+        [str(multi_label_data / image), *values] for image, values in lines.items()
+    ]
     (folder / "plain.csv").write_text("\n".join(",".join(line) for line in text))
     return ["--data-dir", str(folder / "plain.csv")]
 
@@ -126,8 +130,10 @@ def test_other_weights_of_terms_are_another_run(
     assert "training.boxes_weight: 0.5 before, 0.25 now" in error
 
 
-def test_labels_alone_are_enough(main, ham_words, small_ham, several, tmp_path):
-    words = without_boxes(several, tmp_path)
+def test_labels_alone_are_enough(
+    main, ham_words, small_ham, multi_label_data, tmp_path
+):
+    words = without_boxes(multi_label_data, tmp_path)
     main([*ham_words, *words, "--epochs", "1"])
     folder = pathlib.Path("results/ham/plain")
     row = read(folder / "evaluation" / "metrics.csv")[3]
@@ -140,9 +146,9 @@ def test_labels_alone_are_enough(main, ham_words, small_ham, several, tmp_path):
 
 
 def test_boxes_to_select_by_have_to_be_there(
-    failure, ham_words, small_ham, several, tmp_path
+    failure, ham_words, small_ham, multi_label_data, tmp_path
 ):
-    words = without_boxes(several, tmp_path)
+    words = without_boxes(multi_label_data, tmp_path)
     error = failure(*ham_words, *words, "--select", "tiou")
     assert "select='tiou'" in error
     assert "--select auroc" in error

@@ -249,9 +249,9 @@ def test_nih_files_are_trained_on_and_measured(main, small_pylon, tmp_path):
 
 
 def test_data_without_test_images_is_trained_on_only(
-    main, pylon_words, small_pylon, several, tmp_path, caplog
+    main, pylon_words, small_pylon, multi_label_data, tmp_path, caplog
 ):
-    folder = shutil.copytree(several, tmp_path / "copy")
+    folder = shutil.copytree(multi_label_data, tmp_path / "copy")
     lines = (folder / "data.csv").read_text().splitlines()
     kept = [line for line in lines if not line.startswith("images/test/")]
     (folder / "data.csv").write_text("\n".join(kept) + "\n")

@@ -46,8 +46,8 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def read_data(several):
-    return data_config.DataConfig(str(several), dataset="csv")
+def read_data(multi_label_data):
+    return data_config.DataConfig(str(multi_label_data), dataset="csv")
 
 
 # Presets
@@ -62,10 +62,10 @@ def read_data(several):
     ],
 )
 def test_data_of_a_user_is_trained_on_as_published(
-    train, recorded, several, results, family, training, size, normal
+    train, recorded, multi_label_data, results, family, training, size, normal
 ):
     trainers = recorded(family)
-    train(family, "--data-dir", several, "--dataset", "csv", NO)
+    train(family, "--data-dir", multi_label_data, "--dataset", "csv", NO)
     (trainer,) = trainers
     assert trainer.run.folder == results / family / "several"
     assert trainer.config == training
@@ -78,9 +78,9 @@ def test_data_of_a_user_is_trained_on_as_published(
 
 @pytest.mark.parametrize("family", ["half", "pylon", "ham"])
 def test_embedded_data_is_trained_on_with_its_preset(
-    train, recorded, several, results, family
+    train, recorded, multi_label_data, results, family
 ):
-    trainers = recorded(family, data_dir=str(several), dataset="csv")
+    trainers = recorded(family, data_dir=str(multi_label_data), dataset="csv")
     train(family, NO)
     (trainer,) = trainers
     preset = families.get(family).preset(None, embedded=True)
@@ -90,7 +90,7 @@ def test_embedded_data_is_trained_on_with_its_preset(
     assert trainer.config.augmentation == preset["augmentation"]
     assert trainer.network.options.items() <= preset.items()
     assert trainer.network.options
-    data = data_config.training_tables(read_data(several))
+    data = data_config.training_tables(read_data(multi_label_data))
     boxed, all_boxed = (
         len(set(tables["train"].boxes[:, 0])) for tables in (trainer.tables, data)
     )
@@ -100,12 +100,14 @@ def test_embedded_data_is_trained_on_with_its_preset(
 @pytest.mark.parametrize(
     ("family", "multi_label"), [("half", False), ("pylon", True), ("ham", True)]
 )
-def test_families_have_their_embedded_data(monkeypatch, several, family, multi_label):
+def test_families_have_their_embedded_data(
+    monkeypatch, multi_label_data, family, multi_label
+):
     configs = []
 
     def folder(config):
         configs.append(config)
-        return several
+        return multi_label_data
 
     monkeypatch.setattr(data_config, "default_folder", folder)
     experiment = make_experiment(family, {})
@@ -117,8 +119,10 @@ def test_families_have_their_embedded_data(monkeypatch, several, family, multi_l
     ("dataset", "expected"),
     [("nih14", (1, "xray")), ("vindr", (1, "xray")), ("voc", (3, "voc"))],
 )
-def test_datasets_have_their_channels_and_augmentation(several, dataset, expected):
-    overrides = {"data_dir": str(several), "dataset": dataset}
+def test_datasets_have_their_channels_and_augmentation(
+    multi_label_data, dataset, expected
+):
+    overrides = {"data_dir": str(multi_label_data), "dataset": dataset}
     experiment = make_experiment("pylon", overrides)
     assert (experiment.images.channels, experiment.training.augmentation) == expected
     assert experiment.data.dataset == dataset
@@ -160,10 +164,12 @@ def test_a_dataset_without_its_folder_is_refused(train, recorded, tmp_path):
 
 @pytest.mark.parametrize("family", ["half", "pylon"])
 def test_every_seed_has_its_run_and_the_held_out_images_stay(
-    train, recorded, several, results, family
+    train, recorded, multi_label_data, results, family
 ):
     trainers = recorded(family)
-    train(family, "--data-dir", several, "--dataset", "csv", "--seeds", 3, 5, NO)
+    train(
+        family, "--data-dir", multi_label_data, "--dataset", "csv", "--seeds", 3, 5, NO
+    )
     names = ["several-s3", "several-s5"]
     assert [trainer.run.folder.name for trainer in trainers] == names
     assert [trainer.config.seed for trainer in trainers] == [3, 5]
@@ -239,11 +245,11 @@ def measured():
     ],
 )
 def test_hrcam_is_evaluated_with_several_seeds_or_on_request(
-    train, recorded, measured, several, results, words, evaluated
+    train, recorded, measured, multi_label_data, results, words, evaluated
 ):
     recorded("half")
     folders = measured("half")
-    train("half", "--data-dir", several, "--dataset", "csv", *words)
+    train("half", "--data-dir", multi_label_data, "--dataset", "csv", *words)
     assert folders == evaluated
     assert (results / "half" / "several-collected").is_dir() is (len(evaluated) > 1)
 
@@ -314,9 +320,11 @@ def test_every_fold_has_all_seeds(train, recorded, ham_words):
     assert held_out[2] == held_out[3]
 
 
-def test_folds_may_be_folders_of_lists(train, recorded, several, ham_words, tmp_path):
+def test_folds_may_be_folders_of_lists(
+    train, recorded, multi_label_data, ham_words, tmp_path
+):
     trainers = recorded("ham")
-    table = data_config.read_table(read_data(several))
+    table = data_config.read_table(read_data(multi_label_data))
     folders = [tmp_path / "lists" / f"fold{fold}" for fold in (0, 1)]
     lists = [make_lists(table, "classification", fold, seed=5) for fold in (0, 1)]
     for folder, split in zip(folders, lists, strict=True):

@@ -32,8 +32,8 @@ def config(**changes):
 
 
 @pytest.fixture
-def tables(several):
-    return training_tables(DataConfig(str(several), dataset="csv"))
+def tables(multi_label_data):
+    return training_tables(DataConfig(str(multi_label_data), dataset="csv"))
 
 
 def without_boxes(table):

@@ -62,8 +62,8 @@ def is_equal(first, second):
 
 
 @pytest.fixture
-def tables(several):
-    return training_tables(DataConfig(str(several), dataset="csv"))
+def tables(multi_label_data):
+    return training_tables(DataConfig(str(multi_label_data), dataset="csv"))
 
 
 @pytest.fixture

@@ -231,8 +231,8 @@ def test_curves_are_in_the_logs_once_an_epoch(tmp_path, feed):
 
 
 @pytest.fixture
-def tables(several):
-    return training_tables(DataConfig(str(several), dataset="csv"))
+def tables(multi_label_data):
+    return training_tables(DataConfig(str(multi_label_data), dataset="csv"))
 
 
 def network(**options):
