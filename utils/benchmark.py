@@ -25,13 +25,8 @@ from benchmarks import cams, explainer, ham, hrcam, pylon
 from benchmarks.environment import environment
 from benchmarks.timing import table
 
-SUITES = {
-    "hrcam": hrcam,
-    "pylon": pylon,
-    "ham": ham,
-    "explainer": explainer,
-    "cams": cams,
-}
+SUITES = {"hrcam": hrcam, "pylon": pylon, "ham": ham}
+SUITES |= {"explainer": explainer, "cams": cams}
 EXAMPLE = "example: python utils/benchmark.py {} --only {} --json speed.json"
 
 
@@ -63,27 +58,16 @@ def _add_suite(suites, name: str, suite) -> None:
         description=suite.__doc__.splitlines()[0],
         epilog=EXAMPLE.format(name, sections[0]),
     )
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        choices=sections,
-        default=sections,
-        help="sections to measure (default: all)",
-    )
+    add, text = parser.add_argument, "sections to measure (default: all)"
+    add("--only", nargs="+", choices=sections, default=sections, help=text)
     for option, (default, text) in suite.OPTIONS.items():
-        parser.add_argument(
-            *dict.fromkeys([f"--{option}", f"--{option.replace('-', '_')}"]),
-            type=type(default),
-            metavar="N" if isinstance(default, int) else "NAME",
-            default=default,
-            help=f"{text} (default: %(default)s)",
-        )
-    parser.add_argument(
-        "--quick", action="store_true", help="tiny sizes, to try it (default: no)"
-    )
-    parser.add_argument(
-        "--json", type=pathlib.Path, help="file to write the rows to (default: none)"
-    )
+        names = dict.fromkeys([f"--{option}", f"--{option.replace('-', '_')}"])
+        kind = {"type": type(default), "default": default}
+        kind["metavar"] = "N" if isinstance(default, int) else "NAME"
+        add(*names, **kind, help=f"{text} (default: %(default)s)")
+    add("--quick", action="store_true", help="tiny sizes, to try it (default: no)")
+    text = "file to write the rows to (default: none)"
+    add("--json", type=pathlib.Path, help=text)
     parser.set_defaults(parser=parser)
 
 

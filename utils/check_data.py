@@ -72,11 +72,7 @@ def collected_warnings():
 
 
 def report(options) -> str:
-    """Read and check the dataset; returns the report, lines of text.
-
-    Raises:
-        ValueError: If the dataset has an error.
-    """
+    """Read and check the dataset; returns the report, lines of text."""
     from kerasloc.data import check, read_dataset
 
     names = ("image_dir", "labels", "year", "on_error")

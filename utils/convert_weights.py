@@ -75,11 +75,7 @@ def main(arguments=None) -> None:
 
 
 def convert(options: argparse.Namespace) -> bool:
-    """Convert weights and write them if the outputs agree; returns if they agree.
-
-    Raises:
-        ValueError: If the options, the weights or the outputs do not fit.
-    """
+    """Convert weights and write them if the outputs agree; returns if they agree."""
     # imported here for a fast --help
     from kerasloc.weights import load_torch, save_atomically
 
@@ -107,11 +103,7 @@ def convert(options: argparse.Namespace) -> bool:
 
 
 def build(options: argparse.Namespace):
-    """Build the untrained wrapper of the options.
-
-    Raises:
-        ValueError: If the family is unknown.
-    """
+    """Build the untrained wrapper of the options."""
     from kerasloc.localizers import wrappers
     from kerasloc.training.cli import parse_size
 
@@ -133,11 +125,7 @@ def build(options: argparse.Namespace):
 
 
 def read_option(text: str) -> tuple[str, object]:
-    """Split ``name=value``; the value is JSON or else text.
-
-    Raises:
-        ValueError: If there is no ``=``.
-    """
+    """Split ``name=value``; the value is JSON or else text."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"Expected --option NAME=VALUE. Received: {text!r}.")
@@ -148,11 +136,7 @@ def read_option(text: str) -> tuple[str, object]:
 
 
 def load_outputs(options: argparse.Namespace) -> tuple[np.ndarray, dict]:
-    """Load the inputs, and the reference's outputs by the package's names.
-
-    Raises:
-        ValueError: If the files have another format.
-    """
+    """Load the inputs, and the reference's outputs by the package's names."""
     inputs = np.load(options.inputs, allow_pickle=False)
     with np.load(options.reference, allow_pickle=False) as file:
         outputs = {ALIASES.get(name, name): file[name] for name in file.files}
@@ -160,16 +144,7 @@ def load_outputs(options: argparse.Namespace) -> tuple[np.ndarray, dict]:
 
 
 def compare(model, inputs, reference: dict) -> tuple[list[str], bool]:
-    """Compare outputs; returns a line per output, and True if all of them agree.
-
-    Args:
-        model: Keras network.
-        inputs: Images for the network, channels last or first.
-        reference: Outputs by name, channels last or first.
-
-    Raises:
-        ValueError: If the network has none of the outputs, or the shapes differ.
-    """
+    """Compare outputs; returns a line per output, and True if all of them agree."""
     images = channels_last(inputs, model.input_shape, "input")
     outputs = model.predict_on_batch(np.asarray(images, np.float32))
     shared = [name for name in outputs if name in reference]
@@ -194,16 +169,7 @@ def compare(model, inputs, reference: dict) -> tuple[list[str], bool]:
 
 
 def channels_last(array, shape, name: str) -> np.ndarray:
-    """Move the channels of an array to where ``shape`` has them.
-
-    Args:
-        array: Array of this shape, or with the channels as second axis.
-        shape: Expected shape, channels last; None is any size.
-        name: Name in errors.
-
-    Raises:
-        ValueError: If the array has another shape.
-    """
+    """Move the channels of an array last if ``shape`` (None: any size) needs it."""
     for candidate in (array, np.moveaxis(array, 1, -1) if array.ndim > 1 else array):
         sizes = zip(candidate.shape, shape, strict=False)
         if candidate.ndim == len(shape) and all(b in (None, a) for a, b in sizes):

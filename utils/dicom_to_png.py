@@ -46,25 +46,15 @@ def has_decoder(syntax) -> bool:
 def to_gray8(
     dataset, *, equalize: bool = True, decodes: Callable = has_decoder
 ) -> np.ndarray:
-    """Convert the image of a dataset for display, uint8, (rows, cols).
+    """Convert the image of a pydicom dataset for display, uint8, (rows, cols).
 
     Rescaling and the (first) VOI window or table are applied if present, MONOCHROME1
     is inverted, the minimum becomes 0 and the maximum 255. A flat image becomes 0.
-
-    Args:
-        dataset: pydicom dataset of one gray frame.
-        equalize: Equalize the histogram, with 256 bins.
-        decodes: Function from a transfer syntax to True if it can be read.
-
-    Raises:
-        ValueError: If the dataset has no pixels, is not one gray frame, or has a
-            compression that no installed package can read.
     """
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
     from skimage.exposure import equalize_hist
 
-    _check_gray(dataset)
-    _check_decoder(dataset, decodes)
+    _check(dataset, decodes)
     pixels = apply_modality_lut(dataset.pixel_array, dataset)
     pixels = np.asarray(apply_voi_lut(pixels, dataset), np.float64)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
@@ -78,7 +68,7 @@ def to_gray8(
     return np.round(unit * 255).astype(np.uint8)
 
 
-def _check_gray(dataset) -> None:
+def _check(dataset, decodes: Callable) -> None:
     if "PixelData" not in dataset:
         raise ValueError("Expected an image. Received: a DICOM file without pixels.")
     kind, frames = dataset.PhotometricInterpretation, dataset.get("NumberOfFrames", 1)
@@ -87,9 +77,6 @@ def _check_gray(dataset) -> None:
             f"Expected one frame of {' or '.join(GRAY)}. Received: {frames} "
             f"frame(s) of {kind}."
         )
-
-
-def _check_decoder(dataset, decodes: Callable) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_compressed and not syntax.is_deflated and not decodes(syntax):
         raise ValueError(
@@ -100,13 +87,7 @@ def _check_decoder(dataset, decodes: Callable) -> None:
 
 
 def shrink(image: np.ndarray, size: int) -> np.ndarray:
-    """Shrink an image to a longest side, bicubic with antialiasing.
-
-    Args:
-        image: Image, uint8 (rows, cols); a smaller one stays unchanged, as enlarging
-            would only add bytes.
-        size: Longest side, pixels.
-    """
+    """Shrink an image to a longest side, bicubic with antialiasing; never enlarge."""
     from PIL import Image
 
     factor = size / max(image.shape)
@@ -118,17 +99,7 @@ def shrink(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def convert(path: pathlib.Path, folder: pathlib.Path, size: int, equalize: bool):
-    """Convert a file; the PNG is replaced in one step.
-
-    Args:
-        path: DICOM file.
-        folder: Folder of the PNG.
-        size: Longest side, pixels.
-        equalize: Equalize the histogram.
-
-    Returns:
-        Row of the table and None; or None and the error.
-    """
+    """Convert a file in one step; returns a row and None, or None and the error."""
     import pydicom
     from PIL import Image
 
@@ -149,11 +120,7 @@ def convert(path: pathlib.Path, folder: pathlib.Path, size: int, equalize: bool)
 
 
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
-    """List the DICOM files of a folder and its subfolders, by suffix.
-
-    Raises:
-        ValueError: If there is no file, or two files of the same name.
-    """
+    """List the DICOM files of a folder and its subfolders, by suffix."""
     paths = sorted(
         path
         for path in folder.rglob("*")
@@ -176,11 +143,7 @@ def find(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def finished(folder: pathlib.Path) -> list[tuple[str, ...]]:
-    """Read the rows of the table in a folder whose PNG file exists.
-
-    Raises:
-        ValueError: If the table has other columns.
-    """
+    """Read the rows of the table in a folder whose PNG file exists."""
     path = folder / TABLE
     if not path.is_file():
         return []
@@ -196,14 +159,7 @@ def finished(folder: pathlib.Path) -> list[tuple[str, ...]]:
 
 
 def run(paths, work, folder: pathlib.Path, workers: int) -> dict[pathlib.Path, str]:
-    """Convert files, and append each to the table at once; returns errors by path.
-
-    Args:
-        paths: DICOM files.
-        work: Function of a path, :func:`convert` with its settings.
-        folder: Folder of the table; rows of finished files are kept.
-        workers: Number of processes.
-    """
+    """Convert files, and append each to the table at once; returns errors by path."""
     done, broken = finished(folder), {}
     with (folder / TABLE).open("w", newline="") as file:
         writer = csv.writer(file)

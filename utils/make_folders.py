@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from tqdm import tqdm
@@ -50,13 +50,9 @@ def parse(arguments=None):
     add("--only", action="store_true", help=text)
     text = "names of the test images (default: none)"
     add("--test-list", **path, metavar="FILE", help=text)
-    add(
-        "--test-share",
-        type=float,
-        metavar="S",
-        help="share of the images for testing, by patients "
-        "(default: 0.2 without --test-list or a column split)",
-    )
+    text = "share of the images for testing, by patients "
+    text += "(default: 0.2 without --test-list or a column split)"
+    add("--test-share", type=float, metavar="S", help=text)
     text = "seed of the test share (default: %(default)s)"
     add("--seed", type=int, default=0, metavar="N", help=text)
     text = f"column of the patient (default: {' or '.join(GROUP)}, if present)"
@@ -65,14 +61,9 @@ def parse(arguments=None):
     add("--link", choices=MAKERS, default="symlink", help=text)
     text = "rows image, label, x, y, w, h, as in BBox_List_2017.csv (default: no boxes)"
     add("--boxes", **path, metavar="CSV", help=text)
-    add(
-        "--box-scale",
-        type=float,
-        default=1.0,
-        metavar="F",
-        help="factor on the boxes: size of your images / of the boxes' images "
-        "(NIH at 320 px: 0.3125; default: %(default)s)",
-    )
+    text = "factor on the boxes: size of your images / of the boxes' images "
+    text += "(NIH at 320 px: 0.3125; default: %(default)s)"
+    add("--box-scale", type=float, default=1.0, metavar="F", help=text)
     text = "leave out rows without an image file (default: no)"
     add("--skip-missing", action="store_true", help=text)
     return parser, parser.parse_args(arguments)
@@ -88,11 +79,7 @@ def main(arguments=None) -> None:
 
 
 def make(options: argparse.Namespace) -> str:
-    """Make the tree; returns the report, lines of text.
-
-    Raises:
-        ValueError: If the table, the images or the folder do not fit.
-    """
+    """Make the tree; returns the report, lines of text."""
     out = options.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(
@@ -111,25 +98,21 @@ def make(options: argparse.Namespace) -> str:
     for name, row in zip(tqdm(names, "linking", unit="image"), chosen, strict=True):
         link_file(row["path"], out / name, options.link)
     boxes = read_boxes(options.boxes, options.box_scale) if options.boxes else {}
-    annotated = {
-        name: of_class
-        for name, row in zip(names, chosen, strict=True)
-        if (
-            of_class := [b for b in boxes.get(row["image"], ()) if b[4] == row["class"]]
-        )
-    }
+    annotated = {}
+    for name, row in zip(names, chosen, strict=True):
+        of_class = [b for b in boxes.get(row["image"], ()) if b[4] == row["class"]]
+        annotated |= {name: of_class} if of_class else {}
     if options.boxes:
         content = {"settings": settings(options), "boxes": annotated, "masks": {}}
         (out / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
     counts = collections.Counter(tuple(name.split("/")[:2]) for name in names)
-    return "\n".join(
-        [
-            f"{out}: {len(names)} images; {left_out} rows with none or several of the "
-            f"classes left out, {missing} without an image",
-            *(f"  {s:5} {c:24} {counts[s, c]:7}" for s, c in sorted(counts)),
-            f"  boxes: {sum(map(len, annotated.values()))} in {len(annotated)} images",
-        ]
-    )
+    lines = [
+        f"{out}: {len(names)} images; {left_out} rows with none or several of the "
+        f"classes left out, {missing} without an image",
+        *(f"  {s:5} {c:24} {counts[s, c]:7}" for s, c in sorted(counts)),
+        f"  boxes: {sum(map(len, annotated.values()))} in {len(annotated)} images",
+    ]
+    return "\n".join(lines)
 
 
 def read_table(path: pathlib.Path, group_column=None) -> list[dict]:
@@ -259,10 +242,7 @@ def check_names(names) -> None:
 
 
 def link_file(
-    source: pathlib.Path,
-    target: pathlib.Path,
-    link: str,
-    makers: Mapping[str, Callable] = MAKERS,
+    source: pathlib.Path, target: pathlib.Path, link: str, makers: Mapping = MAKERS
 ) -> None:
     """Link or copy a file; copy where the file system has no such links."""
     target.parent.mkdir(parents=True, exist_ok=True)

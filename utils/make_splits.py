@@ -69,12 +69,7 @@ def parse(arguments=None):
 
 
 def make(options) -> str:
-    """Write the lists; returns the report, lines of text.
-
-    Raises:
-        ValueError: If the dataset lacks something that the protocol needs, or other
-            lists exist.
-    """
+    """Write the lists; returns the report, lines of text."""
     from kerasloc.data import read_dataset
     from kerasloc.data.splits import make_lists, write_lists
 

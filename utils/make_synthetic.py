@@ -149,9 +149,6 @@ def make(kind: str, settings: dict):
     Args:
         kind: "shapes" or "polygons".
         settings: Options of the command line.
-
-    Raises:
-        ValueError: If an option belongs to the other kind, or is out of range.
     """
     from kerasloc.data import PolygonConfig, SyntheticConfig, write_polygons
     from kerasloc.data.synthetic import write

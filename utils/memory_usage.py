@@ -32,11 +32,7 @@ def parse(arguments=None):
 
 
 def table(options: argparse.Namespace) -> str:
-    """Format the model, then batch size and GB, a line each.
-
-    Raises:
-        ValueError: If a size, a number of classes or a batch size does not fit.
-    """
+    """Format the model, then batch size and GB, a line each."""
     # imported here for a fast --help
     from kerasloc.checks import as_size
     from kerasloc.debug import get_model_memory_usage

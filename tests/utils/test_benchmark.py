@@ -129,7 +129,7 @@ def test_rows_are_printed_and_written_with_the_environment(tool, tmp_path, capsy
         ("cams --only channels --size 30", "multiples of 32"),
         ("cams --only channels --size 32", "(None, 1, 1, 512)"),
         ("pylon --only inference --backbone oak", "'oak'"),
-        ("ham --only training --downsampling 4", "8, 16 or 32"),
+        ("ham --only training --downsampling 4", "downsampling=4"),
     ],
 )
 def test_wrong_arguments_are_an_error(tool, usage_error, line, message):

@@ -44,7 +44,8 @@ def test_the_help_has_an_example(help_of, command):
 def test_the_help_has_protocols_and_defaults(help_of):
     assert "no-boxes test on all images with boxes" in help_of("make_splits")
     text = help_of("make_synthetic")
-    assert "--size N sides of the square images, pixels (default: 96 for" in text
+    assert "--size N side of the square images" in text
+    assert "(default: 96 for shapes, 64 for polygons)" in text
     assert "kinds of other shapes (default: circle 3/1 4/1)" in text
 
 

@@ -67,10 +67,8 @@ def classes(options, build: Callable = network) -> list[dict]:
 
     images, model = _noise(options.batch, options.size), build(options)
     draw = functools.partial(cam, model, images, "gradcam", LAYER)
-    race, count = (
-        Race(f"gradcam, {options.size} px, {len(images)} at once"),
-        len(images),
-    )
+    count = len(images)
+    race = Race(f"gradcam, {options.size} px, {count} at once")
     slow, fast = f"{CLASSES} classes, {CLASSES} calls", f"{CLASSES} classes, one call"
     race.add(slow, lambda: [draw(index) for index in range(CLASSES)], count)
     race.add(fast, lambda: draw("all"), count, {slow: None})
@@ -78,12 +76,7 @@ def classes(options, build: Callable = network) -> list[dict]:
 
 
 def masked_one_by_one(cut, image: np.ndarray) -> Callable[[int], np.ndarray]:
-    """Function of a count: logits of an image masked by each of the first channels.
-
-    Args:
-        cut: A :class:`kerasloc.cams.Cut`.
-        image: Image (rows, cols, channels).
-    """
+    """Function of a count: logits of an image masked by each of the first channels."""
     from kerasloc.layers import AlignedResize
 
     features = cut.encode(image[None])[0]
@@ -105,10 +98,6 @@ def ablated_one_by_one(cut, image: np.ndarray) -> Callable[[int], np.ndarray]:
     """Function of a count: logits without each of the first channels of the layer.
 
     Every pass starts from the image, with factors of the channels as second input.
-
-    Args:
-        cut: A :class:`kerasloc.cams.Cut`.
-        image: Image (rows, cols, channels).
     """
     import keras
 

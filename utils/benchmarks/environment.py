@@ -12,11 +12,7 @@ BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 
 
 def environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Collect versions, cores and load, devices, threads, and support of bfloat16.
-
-    Args:
-        variables: Environment variables.
-    """
+    """Collect versions, cores and load, devices, threads, and support of bfloat16."""
     import keras
     import tensorflow as tf
 
@@ -41,11 +37,7 @@ def environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 @contextlib.contextmanager
 def in_precision(name: str):
-    """Build networks of a precision inside the context.
-
-    Args:
-        name: Name for :func:`kerasloc.training.compiling.set_precision`.
-    """
+    """Build networks of a precision inside the context."""
     import keras
 
     from kerasloc.training.compiling import set_precision

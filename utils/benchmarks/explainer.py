@@ -17,22 +17,12 @@ OPTIONS = {  # option -> default, help
     "images": (4, "images for AOPC"),
     "grid": (8, "tiles along each side"),
 }
-QUICK = {
-    "repeat": 1,
-    "classifier": "vgg",
-    "im_size": 32,
-    "batch_size": 2,
-    "images": 1,
-    "grid": 2,
-}
+QUICK = {"repeat": 1, "classifier": "vgg", "im_size": 32}
+QUICK |= {"batch_size": 2, "images": 1, "grid": 2}
 
 
 def by_concatenation(explanation) -> Callable:
-    """Hook that multiplies by the explanation, repeated for every channel.
-
-    Args:
-        explanation: Explanation (n, rows, cols, 1).
-    """
+    """Hook that multiplies by the explanation, repeated for every channel."""
     from keras import layers
 
     from kerasloc.models import explainer
@@ -50,12 +40,7 @@ def by_concatenation(explanation) -> Callable:
 
 
 def training_step(options, hook: Callable | None = None) -> Callable:
-    """Function that trains one step of the third phase on noise.
-
-    Args:
-        options: Options of the suite.
-        hook: Replacement of :func:`kerasloc.models.explainer.multiplied_by`.
-    """
+    """Function that trains one step of the third phase on noise."""
     from kerasloc.models import explainer
     from kerasloc.training.configs import ExplainerTraining
     from kerasloc.training.objectives import compile_explainer
@@ -88,14 +73,7 @@ def multiplication(options) -> list[dict]:
 
 
 def curves_one_by_one(predict: Callable, images, relevance, grid: int) -> np.ndarray:
-    """MoRF curves of the most probable class by loops over images, tiles and steps.
-
-    Args:
-        predict: Function as for :func:`kerasloc.metrics.morf_curves`.
-        images: Images (n, rows, cols, channels).
-        relevance: Maps (n, rows, cols).
-        grid: Number of tiles along each side, a divisor of it.
-    """
+    """MoRF curves of the most probable class by loops over images, tiles and steps."""
     curves = []
     for image, heat in zip(images, relevance, strict=True):
         side = image.shape[0] // grid

@@ -9,12 +9,7 @@ GRAIN = 2.0  # standard deviation of the noise of every pixel, gray levels
 
 
 def synthetic(folder: pathlib.Path, config) -> dict:
-    """Write the same images as PNG and as JPEG files; returns their tables.
-
-    Args:
-        folder: Folder of the files.
-        config: A :class:`kerasloc.data.SyntheticConfig`.
-    """
+    """Write the same images as PNG and as JPEG files; returns their tables."""
     from PIL import Image
 
     from kerasloc.data import read_folders
@@ -29,13 +24,7 @@ def synthetic(folder: pathlib.Path, config) -> dict:
 
 
 def xrays(folder: pathlib.Path, count: int, side: int):
-    """Write gray PNG files, smooth with some grain like X-rays; returns their table.
-
-    Args:
-        folder: Folder of the files.
-        count: Number of files.
-        side: Side of the images, pixels; at 1024 a file has 400 to 700 KB.
-    """
+    """Write gray PNG files, smooth with some grain like X-rays; returns their table."""
     from PIL import Image
 
     from kerasloc.data.table import Table
@@ -51,12 +40,7 @@ def xrays(folder: pathlib.Path, count: int, side: int):
 
 
 def twice(table, config):
-    """Dataset of the batches of two epochs, as in training.
-
-    Args:
-        table: Table of the images.
-        config: A :class:`kerasloc.data.pipeline.PipelineConfig`.
-    """
+    """Dataset of the batches of two epochs, as in training."""
     from kerasloc.data.pipeline import steps, training_batches
 
     return training_batches(table, config).take(2 * steps(table, config))

@@ -21,13 +21,8 @@ OPTIONS = {  # option -> default, help
     "im-size": (256, "sides of the network's images, pixels"),
     "batch-size": (4, "images in a batch"),
 }
-QUICK = {
-    "repeat": 1,
-    "backbone": "resnet18",
-    "downsampling": 32,
-    "im_size": 64,
-    "batch_size": 2,
-}
+QUICK = {"repeat": 1, "backbone": "resnet18", "downsampling": 32}
+QUICK |= {"im_size": 64, "batch_size": 2}
 
 
 def padded_boxes(options) -> np.ndarray:
@@ -74,13 +69,7 @@ def network(options):
 
 
 def class_terms(outputs, labels, **_) -> dict:
-    """Terms of the objective, all 0 but that of the class labels.
-
-    Args:
-        outputs: Outputs of :func:`kerasloc.models.ham.ham`.
-        labels: Labels, 1 or 0, (n, classes).
-        **_: Further targets of the objective.
-    """
+    """Terms of the objective, all 0 but that of the class labels."""
     import tensorflow as tf
 
     from kerasloc.training.configs import TERMS
@@ -97,13 +86,6 @@ def loop_terms(outputs, labels, masks, box_tags, annotated) -> dict:
 
     For each class, images are selected; their terms are appended, and averaged at the
     end. No label is missing.
-
-    Args:
-        outputs: Outputs of :func:`kerasloc.models.ham.ham`.
-        labels: Labels, 1 or 0, (n, classes).
-        masks: Masks, 1 in boxes, (n, rows, cols, classes).
-        box_tags: Flags of classes with boxes, (n, classes).
-        annotated: Flags of images with boxes, (n,).
     """
     import tensorflow as tf
 
@@ -162,13 +144,7 @@ def _flagged_mean(pairs):
 
 
 def training_step(model, batch, objective: Callable) -> Callable:
-    """Function that trains a published step.
-
-    Args:
-        model: Network of :func:`network`.
-        batch: Batch of :func:`make_batch`.
-        objective: Replacement of :func:`kerasloc.models.ham.objective_terms`.
-    """
+    """Function that trains a published step."""
     from kerasloc.training import objectives
     from kerasloc.training.configs import HamTraining
 
@@ -232,13 +208,7 @@ def make_outputs(model, count: int) -> dict:
 
 
 def gradients(objective: Callable, outputs: dict, targets: dict) -> Callable:
-    """Function that computes an objective's total and its gradients by output.
-
-    Args:
-        objective: Function like :func:`kerasloc.models.ham.objective_terms`.
-        outputs: Outputs of :func:`make_outputs`.
-        targets: Targets of :func:`make_batch`.
-    """
+    """Function that computes an objective's total and its gradients by output."""
     import tensorflow as tf
 
     from kerasloc.models.ham import WEIGHTS
@@ -294,12 +264,7 @@ def _repeated(work: Callable, calls: int) -> None:
 
 
 def drawn_by_loop(boxes, size) -> np.ndarray:
-    """Masks (n, rows, cols, classes) by a loop over images and classes.
-
-    Args:
-        boxes: Boxes of :func:`padded_boxes`.
-        size: Size of the masks, (rows, cols).
-    """
+    """Masks (n, rows, cols, classes) by a loop over images and classes."""
     from kerasloc.boxes import to_mask
 
     masks = np.zeros((len(boxes), *size, CLASSES), bool)

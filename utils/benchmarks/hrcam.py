@@ -29,12 +29,7 @@ QUICK = {"repeat": 1, "im_size": 64, "train_size": 32, "batch_size": 4, "images"
 
 @contextlib.contextmanager
 def built_with(precision: str = "float32", plain: bool = False):
-    """Build networks of a precision inside the context.
-
-    Args:
-        precision: Name of the precision.
-        plain: Use Keras' batch normalization instead of the fused one.
-    """
+    """Build networks of a precision inside the context."""
     import keras
 
     from kerasloc.backbones import densenet_fcn
@@ -129,7 +124,7 @@ def training_step(
 
 def training(options, step: Callable = training_step) -> list[dict]:
     """Training steps with Keras' batch normalization, fused, and in bfloat16."""
-    rows = []
+    rows, half = [], "mixed_bfloat16"
     for family in ("half", "full"):
         race = Race("training")
         title = f"{family}, {options.train_size} px"
@@ -137,11 +132,7 @@ def training(options, step: Callable = training_step) -> list[dict]:
         for name, settings, against in (
             (plain, {"plain": True}, {}),
             (fused, {}, {plain: 1.2}),
-            (
-                f"{fused}, mixed_bfloat16",
-                {"precision": "mixed_bfloat16"},
-                {fused: None},
-            ),
+            (f"{fused}, {half}", {"precision": half}, {fused: None}),
         ):
             with built_with(**settings):
                 work = step(family, options.train_size, options)

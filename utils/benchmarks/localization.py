@@ -12,11 +12,7 @@ THRESHOLDS = (0.1, 0.25, 0.5)
 
 
 def make_boxes(images: int) -> np.ndarray:
-    """Rows image, x, y, w, h, class in NIH's proportions, at least one per image.
-
-    Args:
-        images: Number of images; 880 get 984 boxes.
-    """
+    """Rows image, x, y, w, h, class in NIH's proportions, at least one per image."""
     rng = np.random.default_rng(0)
     count = round(sum(COUNTS) * images / IMAGES)
     classes = np.repeat(np.arange(len(COUNTS)), COUNTS)
@@ -32,10 +28,7 @@ def make_boxes(images: int) -> np.ndarray:
 def every_map(maps, boxes, size=SIZE) -> np.ndarray:
     """Accuracies by a loop over images, classes and thresholds, one map at a time.
 
-    Args:
-        maps: Raw maps (n, rows, cols, classes).
-        boxes: Rows image, x, y, w, h, class.
-        size: Size of the images, (rows, cols).
+    Maps are raw, (n, rows, cols, classes); boxes are rows image, x, y, w, h, class.
 
     Returns:
         Accuracies of the point and of IoBB, (1 + thresholds, classes); NaN without
@@ -56,11 +49,6 @@ def maps_with_boxes(maps, boxes, size=SIZE) -> np.ndarray:
     """Accuracies like :func:`every_map`, by a loop without unnecessary work.
 
     Maps without boxes are left out, and IoBB is computed once for all thresholds.
-
-    Args:
-        maps: Raw maps (n, rows, cols, classes).
-        boxes: Rows image, x, y, w, h, class.
-        size: Size of the images, (rows, cols).
     """
     hits = np.full((1 + len(THRESHOLDS), len(maps), maps.shape[-1]), np.nan)
     for image, index in np.unique(boxes[:, [0, 5]].astype(int), axis=0):
@@ -71,13 +59,7 @@ def maps_with_boxes(maps, boxes, size=SIZE) -> np.ndarray:
 
 
 def at_once(maps, boxes, size=SIZE) -> np.ndarray:
-    """Accuracies like :func:`every_map`, by the package's metrics with intervals.
-
-    Args:
-        maps: Raw maps (n, rows, cols, classes).
-        boxes: Rows image, x, y, w, h, class.
-        size: Size of the images, (rows, cols).
-    """
+    """Accuracies like :func:`every_map`, by the package's metrics with intervals."""
     from kerasloc.metrics import iobb_accuracy, point_localization
 
     point = point_localization(maps, boxes, size)["per_class"]

@@ -34,11 +34,7 @@ def _stretch(features, axis: int, new: int):
 
 
 def plain_copy(model: keras.Model) -> keras.Model:
-    """Copy a network, with its weights, to Keras' layers.
-
-    Args:
-        model: Functional model, in any precision.
-    """
+    """Copy a network, with its weights, to Keras' layers."""
     copy = keras.models.clone_model(
         model, clone_function=_plain_layer, call_function=_call
     )

@@ -21,17 +21,8 @@ OPTIONS = {  # option -> default, help
     "files": (8, "files in the section reading, each read 16 times in a turn"),
     "file-size": (1024, "sides of the files, pixels"),
 }
-QUICK = {
-    "repeat": 1,
-    "backbone": "resnet18",
-    "im_size": 64,
-    "batch_size": 2,
-    "images": 40,
-    "map_size": 16,
-    "loop_images": 4,
-    "files": 2,
-    "file_size": 256,
-}
+QUICK = {"repeat": 1, "backbone": "resnet18", "im_size": 64, "batch_size": 2}
+QUICK |= {"images": 40, "map_size": 16, "loop_images": 4, "files": 2, "file_size": 256}
 
 
 PLAIN, PLAIN_HALF = "Keras' layers, float32", "Keras' layers, mixed_bfloat16"

@@ -20,12 +20,7 @@ TIMES = 8  # number of copies of each file in the table
 
 
 def on_one_core(work: Callable, *arguments):
-    """Call a function in a new process that has one core.
-
-    Args:
-        work: Function of a module that can be imported.
-        *arguments: Arguments of the function.
-    """
+    """Call a function in a new process that has one core."""
     settings = {}
     if hasattr(os, "sched_setaffinity"):
         core = max(os.sched_getaffinity(0))
