@@ -118,11 +118,6 @@ def match_names(
 ) -> dict[str, str]:
     """Map written names to valid ones; renamings are logged with their counts.
 
-    Args:
-        counts: Number of occurrences of each written name.
-        valid: Valid names.
-        source: File name for messages.
-
     Raises:
         ValueError: If a name is not valid in any spelling; lists the nearest.
 
@@ -132,11 +127,9 @@ def match_names(
     """
     by_key = {spelling(name): name for name in valid}
     unknown = sorted(name for name in counts if spelling(name) not in by_key)
-    report_problems(
-        [with_nearest(name, valid) for name in unknown],
-        f"Expected the classes of {source} among {', '.join(valid)}",
-        remedy="Rename or remove them.",
-    )
+    nearest = [with_nearest(name, valid) for name in unknown]
+    rule = f"Expected the classes of {source} among {', '.join(valid)}"
+    report_problems(nearest, rule, remedy="Rename or remove them.")
     matches = {name: by_key[spelling(name)] for name in counts}
     for name, match in matches.items():
         if name != match:
@@ -152,11 +145,9 @@ def choose_names(class_names: Iterable[str], valid: Sequence[str]) -> tuple[str,
         ValueError: If a class is not valid; lists the nearest.
     """
     names = tuple(class_names)
-    report_problems(
-        [with_nearest(name, valid) for name in names if name not in valid],
-        f"Expected class_names among {', '.join(valid)}",
-        remedy="Use these spellings.",
-    )
+    invalid = [with_nearest(name, valid) for name in names if name not in valid]
+    rule = f"Expected class_names among {', '.join(valid)}"
+    report_problems(invalid, rule, remedy="Use these spellings.")
     return names
 
 

@@ -130,8 +130,7 @@ def decode_class_masks(path: Any, size: tuple[int, int], classes: int) -> Any:
         classes: Number of classes of the table.
 
     Raises:
-        tf.errors.OpError: If the file is missing, or has another number of channels
-            than a table of so many classes.
+        tf.errors.OpError: If the file is missing, or is of fewer or more classes.
     """
     import tensorflow as tf
 

@@ -1,10 +1,8 @@
 """Lists of images: read from files, written to files, and applied to a table.
 
-A list is a text file with one image name per line. There are ``train``, ``val``,
-``test`` and ``annotated``: the training images whose boxes are used in training. Files
-below a folder: ``train.txt``, ``val.txt`` (or ``valid.txt``), ``test.txt``,
-``annotated.txt``, and those of the release of HAM: ``Main/train.txt``,
-``Main/val.txt``, ``Main/test.txt`` and ``bbox/*.txt``, which all name annotated images.
+A list is a text file with one image name per line, ``train``, ``val``, ``test`` and
+``annotated``: the training images whose boxes are used in training; also in the
+folders of the release of HAM, ``Main/train.txt`` ... and ``bbox/*.txt`` (annotated).
 
 Reference:
     Ouyang et al., Learning hierarchical attention for weakly-supervised chest X-ray
@@ -64,11 +62,9 @@ def read_lists(folder: PathLike) -> dict[str, list[str]]:
             f"{folder}, without any. {advice}Use utils/make_splits.py to make them."
         )
     for name in LISTED:
-        if len(files.get(name, ())) > 1:
-            raise ValueError(
-                f"Expected one file for the list {name}. Received: "
-                f"{', '.join(map(str, files[name]))}. Remove all but one."
-            )
+        several = [str(path) for path in files.get(name, ()) if len(files[name]) > 1]
+        rule = f"Expected one file for the list {name}"
+        report_problems(several, rule, remedy="Remove all but one.")
     lists = {}
     for name, paths in files.items():
         texts = "\n".join(path.read_text(encoding="utf-8-sig") for path in paths)
@@ -149,16 +145,12 @@ def apply_lists(table: Table, lists: Lists, on_error: str = "raise") -> Table:
                 f"{len(list(lists[name]))} unknown names. Use lists of this dataset."
             )
     splits = np.full(len(table), "", "<U5")
+    rule = "Expected an image on one list only, by whatever name"
     for name in LISTED:
         listed = rows.get(name, np.zeros(0, int))
-        report_problems(
-            [
-                f"{table.paths[row]}: {splits[row]}, {name}"
-                for row in listed[splits[listed] != ""]
-            ],
-            "Expected an image on one list only, by whatever name",
-            remedy="Remove it from the other.",
-        )
+        double = listed[splits[listed] != ""]
+        problems = [f"{table.paths[row]}: {splits[row]}, {name}" for row in double]
+        report_problems(problems, rule, remedy="Remove it from the other.")
         splits[listed] = name
     if ANNOTATED not in rows:
         return dataclasses.replace(table, splits=splits)
@@ -219,15 +211,14 @@ def image_names(table: Table) -> np.ndarray:
         >>> image_names(table).tolist()
         ['p1/a.png', 'p2/a.png']
     """
-    paths = [_split_path(path) for path in table.paths]
-    for depth in range(1, max(map(len, paths), default=0) + 1):
-        names = ["/".join(words[-depth:]) for words in paths]
+    split = [_split_path(path) for path in table.paths]
+    for depth in range(1, max(map(len, split), default=0) + 1):
+        names = ["/".join(words[-depth:]) for words in split]
         if len(set(names)) == len(names):
             return np.array(names, str)
-    counts = collections.Counter(table.paths.tolist())
-    repeated = [path for path, count in counts.items() if count > 1]
+    paths, counts = np.unique(table.paths, return_counts=True)
     rule = "Expected a different path for every image of the table"
-    report_problems(repeated, rule, remedy="Remove the other rows.")
+    report_problems(paths[counts > 1], rule, remedy="Remove the other rows.")
     return np.zeros(0, str)
 
 
@@ -247,15 +238,13 @@ def _check_lists(lists: Lists, source: str) -> None:
             f'Expected images on the list "annotated". Received: an empty one in '
             f"{source}. Remove it to train on all boxes; --box-share 0 trains on none."
         )
-    lists_by_image = collections.defaultdict(list)
+    on: dict[str, list[str]] = {}
     for name in LISTED:
         for image in dict.fromkeys(lists.get(name, ())):
-            lists_by_image[image].append(name)
-    report_problems(
-        [f"{i}: {', '.join(on)}" for i, on in lists_by_image.items() if len(on) > 1],
-        f"Expected an image of {source} on only one of {', '.join(LISTED)}",
-        remedy="Remove it from the others.",
-    )
+            on.setdefault(image, []).append(name)
+    repeated = [f"{i}: {', '.join(names)}" for i, names in on.items() if names[1:]]
+    rule = f"Expected an image of {source} on only one of {', '.join(LISTED)}"
+    report_problems(repeated, rule, remedy="Remove it from the others.")
 
 
 def _find_files(folder: Path) -> dict[str, list[Path]]:

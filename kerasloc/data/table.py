@@ -268,13 +268,11 @@ def _check_boxes(table: Table) -> None:
         problems = [f"{values[i]:g} in box {i}" for i in bad]
         rule = f"Expected the {name} of a box to be an index from 0 to {end - 1}"
         report_problems(problems, rule, remedy="Fix them.")
-    bad = np.flatnonzero((width <= 0) | (height <= 0))
-    rows = zip(table.boxes[bad], image[bad].astype(int), strict=True)
-    report_problems(
-        [f"{box[1:5]} for {table.paths[i]} (row {i})" for box, i in rows],
-        "Expected boxes with a positive width and height",
-        remedy="Fix them.",
-    )
+    bad = table.boxes[(width <= 0) | (height <= 0)]
+    rows = zip(bad, bad[:, 0].astype(int), strict=True)
+    problems = [f"{box[1:5]} for {table.paths[i]} (row {i})" for box, i in rows]
+    rule = "Expected boxes with a positive width and height"
+    report_problems(problems, rule, remedy="Fix them.")
 
 
 def _check_values(table: Table) -> None:

@@ -72,7 +72,7 @@ def test_names_are_read_without_blanks_and_repetitions(tmp_path, texts, lists):
         ({"fold0__train": "a", "fold1__train": "a"}, "Name one of fold0, fold1 in it"),
         (
             {"train": "a", "val": "b", "valid": "b"},
-            "for the list val.*valid.txt. Remove",
+            r"for the list val.*\n.*val.txt\n.*valid.txt\nRemove",
         ),
         ({"train": "a", "Main__train": "a"}, "for the list train"),
         ({"train": " \n"}, '"train" with images. Received: an empty one'),

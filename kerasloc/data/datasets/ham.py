@@ -86,7 +86,11 @@ def read_ham(
         names = tuple(name for name in valid if name in present)
     else:
         names = choose_names(class_names, valid)
-    files = _files(root, image_dir, tags)
+    if any("/" in name for name in tags):
+        base = [root / "images", root] if image_dir is None else [image_dir]
+        files = files_below(base, tags)
+    else:
+        files = image_files(root, image_dir, FOLDERS)
     path = _find(root, BOXES)
     boxes = None
     if path is not None:
@@ -113,14 +117,6 @@ def _find(root: Path, name: str) -> Path | None:
     """One of the json files, in the folder of annotations or in the root."""
     candidates = (root / ANNOTATIONS / name, root / name)
     return next(filter(Path.is_file, candidates), None)
-
-
-def _files(root: Path, image_dir: PathLike | None, images: Tags) -> dict[str, str]:
-    """Path of each image by name: a bare file name or a relative path."""
-    if not any("/" in name for name in images):
-        return image_files(root, image_dir, FOLDERS)
-    base = [root / "images", root] if image_dir is None else [image_dir]
-    return files_below(base, images)
 
 
 def _identify(images: Iterable[str]) -> re.Pattern | None:

@@ -9,13 +9,9 @@ The root holds folders (four in the release; any number is read), each with::
     FOLDER/**/*.jpg       the images, at any depth
     FOLDER/masks/*        optional: NAME_mask.png or NAME.png for the image NAME.jpg
 
-Columns, in any case, blanks, dashes and underscores not counted:
-
-- image: ``image``, ``image_id``, ``image_name``, ``filename``, ``file`` or ``photo``;
-- worst histology, a number: ``worst_histology``, ``worst_hist`` or ``histology``;
-- patient: ``patient``, ``patient_id``, ``subject``, ``subject_id``, ``study_id``;
-- optionally the session: ``session``, ``session_id``, ``visit``, ``visit_id``,
-  ``visit_date``; without it, all images of a patient are one session.
+Columns are those of ``COLUMNS``, in any case, blanks, dashes and underscores not
+counted: the image, its worst histology (a number), the patient and, optionally, the
+session; without it, all images of a patient are one session.
 
 Reference:
     Rio-Torto, Fernandes, Teixeira: Understanding the decisions of CNNs: an in-model

@@ -115,11 +115,9 @@ class VocObject(NamedTuple):
 def read_objects(path: PathLike) -> list[VocObject]:
     """Read the objects of an annotation file.
 
-    A file with a document type is refused, as that may define entities that grow
-    without end.
+    A document type is refused, as it may define entities that grow without end.
 
     Raises:
-        OSError: If there is no such file.
         ValueError: If it is not such an annotation.
     """
     parser = ET.XMLParser(target=_NoDocumentType())
@@ -141,9 +139,8 @@ class _NoDocumentType(ET.TreeBuilder):
 def _parse_object(element: ET.Element) -> VocObject:
     name = (element.findtext("name") or "").strip()
     if name not in VOC_CLASSES:
-        raise ValueError(
-            f"an object is one of {', '.join(VOC_CLASSES)}, not {name or 'nameless'}"
-        )
+        names = ", ".join(VOC_CLASSES)
+        raise ValueError(f"an object is one of {names}, not {name or 'nameless'}")
     try:
         left, top, right, bottom = (
             float(element.findtext(f"bndbox/{corner}", "")) for corner in CORNERS
