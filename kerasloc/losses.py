@@ -62,7 +62,8 @@ def explanation_loss(
         >>> explanation_loss(explanation, beta=1.0).numpy()
         array([0.25], dtype=float32)
     """
-    _check_shapes(explanation, mask)
+    mask_shape = None if mask is None else tuple(mask.shape)
+    _check_shapes(tuple(explanation.shape), mask_shape)
     if not (0 <= beta <= 1 and gamma >= 0 and 0 <= budget < 1):
         raise ValueError(
             "Expected beta in [0, 1], gamma >= 0 and budget in [0, 1). "
@@ -87,21 +88,17 @@ def _pixels(values: keras.KerasTensor) -> keras.KerasTensor:
     return values[..., 0] if len(values.shape) == 4 else values
 
 
-def _check_shapes(
-    explanation: keras.KerasTensor, mask: keras.KerasTensor | None
-) -> None:
+def _check_shapes(shape: tuple, mask_shape: tuple | None) -> None:
     """Check the shapes as far as a graph defines them."""
-    shape = tuple(explanation.shape)
     if len(shape) < 3 or shape[3:] not in ((), (1,)) or 1 in shape[1:3]:
         raise ValueError(
             "Expected explanations (n, rows, cols, 1) or (n, rows, cols), at least two "
             f"rows and columns. Received: explanation of shape {shape}."
         )
-    if mask is None:
-        return
-    counts = {shape[0], mask.shape[0]} - {None}  # None in a graph
-    if tuple(mask.shape[1:]) != shape[1:] or len(counts) > 1:
+    received = shape if mask_shape is None else mask_shape
+    counts = {shape[0], received[0]} - {None}  # None in a graph
+    if received[1:] != shape[1:] or len(counts) > 1:
         raise ValueError(
             "Expected a mask of the explanation's shape. "
-            f"Received: mask of shape {tuple(mask.shape)}, explanation of {shape}."
+            f"Received: mask of shape {received}, explanation of {shape}."
         )

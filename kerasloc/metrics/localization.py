@@ -219,8 +219,7 @@ def _accuracy(
     pairs: Pairs, values: np.ndarray, thresholds: ArrayLike, seed: int
 ) -> dict:
     """Report of the overlaps (pairs,) that exceed each threshold."""
-    thresholds = as_thresholds(thresholds, scalar=True)
-    hits = values[(..., *[None] * thresholds.ndim)] > thresholds
+    hits = np.greater.outer(values, as_thresholds(thresholds, scalar=True))
     return {**pairs.summary(hits, seed), "values": values}
 
 

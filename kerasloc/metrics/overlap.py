@@ -32,7 +32,6 @@ def iou_curve(
     """Compute the IoU (n, thresholds) of heat map > threshold with the mask.
 
     0 where a map nowhere exceeds the threshold, NaN for an image whose mask is empty.
-    All thresholds come from one histogram of the heat in and outside of the mask.
 
     Args:
         heatmaps: Heat maps (n, rows, cols), usually in [0, 1]; ``resize_maps`` and
@@ -243,9 +242,8 @@ def _as_stacks(attention: ArrayLike, masks: ArrayLike) -> tuple[np.ndarray, np.n
     masks = as_boolean(masks)
     if attention.shape != masks.shape or masks.ndim != 4 or 0 in masks.shape[1:]:
         raise ValueError(
-            "Expected attention and masks of the same shape (n, rows, cols, classes), "
-            "at least a pixel and a class. "
-            f"Received: {attention.shape} and {masks.shape}."
+            "Expected attention and masks of one shape (n, rows, cols, classes), at "
+            f"least a pixel and a class. Received: {attention.shape} and {masks.shape}."
         )
     return attention, masks
 

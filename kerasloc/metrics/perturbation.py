@@ -31,8 +31,8 @@ class AopcConfig:
     """Options of the perturbation of images, tile by tile.
 
     Attributes:
-        grid: Tiles (down, across), or one number for both; where they do not divide
-            the image's size tiles differ by a pixel.
+        grid: Tiles (down, across), or one number for both; tiles differ by a pixel
+            where they do not divide the image's size.
         steps: Number of perturbed tiles, L; all when None.
         perturbation: New content of a tile: uniform ``noise`` in [0, 1], the ``mean``
             color of its image, or ``black``.
@@ -61,15 +61,11 @@ class AopcConfig:
                 f"Expected a perturbation among {', '.join(PERTURBATIONS)}. "
                 f"Received: perturbation={self.perturbation!r}."
             )
-        for name, low, high in (
-            ("steps", 1, self.tiles),
-            ("images_at_once", 1, np.inf),
-            ("seed", 0, np.inf),
-        ):
+        limits = {"steps": (1, self.tiles), "images_at_once": (1, np.inf)}
+        for name, (low, high) in {**limits, "seed": (0, np.inf)}.items():
             value = getattr(self, name)
-            if value is None and name != "seed":
-                continue
-            if not isinstance(value, numbers.Integral) or not low <= int(value) <= high:
+            whole = isinstance(value, numbers.Integral) and low <= int(value) <= high
+            if not whole and (value is not None or name == "seed"):
                 raise ValueError(
                     f"Expected {name} as an integer from {low} to {high}. "
                     f"Received: {name}={value!r}. Use the default."
@@ -231,9 +227,8 @@ def _calls(
     at_once = config.images_at_once or VALUES_IN_A_CALL // max(1, images[:1].size)
     images_a_call = max(1, at_once // length)
     steps_a_call = max(1, min(at_once, length))
-    total = count * length
-    bar = tqdm(desc="Perturbing", total=total, leave=False, disable=total < BAR_FROM)
-    with bar:
+    few = count * length < BAR_FROM
+    with tqdm(desc="Perturbing", total=count * length, leave=False, disable=few) as bar:
         for start in range(0, count, images_a_call):
             rows = slice(start, min(start + images_a_call, count))
             batch = images[rows]
@@ -250,7 +245,7 @@ def _predict(predict: Callable, perturbed: np.ndarray) -> np.ndarray:
     """Checked probabilities (images, steps, classes) of perturbed images."""
     images, steps = perturbed.shape[:2]
     outputs = np.asarray(predict(perturbed.reshape(-1, *perturbed.shape[2:])))
-    if outputs.ndim == 1 and images * steps == 1:  # wrappers squeeze a single image
+    if outputs.ndim == images * steps == 1:  # wrappers squeeze a single image
         outputs = outputs[None]
     if outputs.ndim != 2 or len(outputs) != images * steps:
         raise ValueError(

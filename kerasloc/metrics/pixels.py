@@ -175,14 +175,11 @@ def _as_stacks(
             " of the same images and classes, at least a pixel each. "
             f"Received: {maps.shape} and {masks.shape}."
         )
-    if ignore is None:
-        ignore = np.broadcast_to(np.False_, masks.shape)
-    ignore = as_boolean(ignore, "ignore")
+    nothing = np.broadcast_to(np.False_, masks.shape)
+    ignore = nothing if ignore is None else as_boolean(ignore, "ignore")
     if ignore.shape != masks.shape:
-        raise ValueError(
-            "Expected ignore of the masks' shape. "
-            f"Received: {ignore.shape} and {masks.shape}."
-        )
+        received = f"Received: {ignore.shape} and {masks.shape}."
+        raise ValueError(f"Expected ignore of the masks' shape. {received}")
     with_classes = (..., *[None] * (4 - maps.ndim))
     return maps[with_classes], masks[with_classes], ignore[with_classes]
 

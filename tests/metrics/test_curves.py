@@ -48,19 +48,13 @@ def test_areas_are_those_of_the_ranking(curves, areas, tied):
     assert report["classes_counted"] == 3
 
 
-def test_the_mean_of_rocs_is_that_of_their_heights():
+def test_means_are_those_of_heights_of_rocs_and_of_steps_of_precisions():
     # one class rises at once, the other at the end
     labels, scores = np.array([[1, 0], [0, 1]]), np.array([[1, 1], [0, 0]])
     macro = roc_curve(labels, scores)["macro"]
-    np.testing.assert_array_equal(macro.x, [0, 0, 1, 1])
-    np.testing.assert_array_equal(macro.y, [0, 0.5, 0.5, 1])
-    assert macro.thresholds is None
-    assert macro.area == 0.5
-
-
-def test_the_mean_of_precisions_is_that_of_their_steps():
-    labels = np.array([[1, 1], [1, 0], [0, 1]])
-    scores = np.array([[3, 3], [2, 2], [1, 1]])
+    np.testing.assert_array_equal([macro.x, macro.y], [[0, 0, 1, 1], [0, 0.5, 0.5, 1]])
+    assert (macro.thresholds, macro.area) == (None, 0.5)
+    labels, scores = [[1, 1], [1, 0], [0, 1]], [[3, 3], [2, 2], [1, 1]]
     macro = precision_recall_curve(labels, scores)["macro"]
     np.testing.assert_array_equal(macro.x, [0, 0.5, 1])
     np.testing.assert_allclose(macro.y, [1, 1, (1 + 2 / 3) / 2])

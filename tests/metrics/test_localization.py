@@ -230,9 +230,9 @@ def test_borders_of_a_box_are_inside(box, hit):
     assert locate_point(image, []) == ((3, 1), None)
 
 
-def test_single_maps_have_the_hits_of_the_metric(random):
-    maps, boxes, size = random
-    report = point_localization(*random)
+def test_single_maps_have_the_hits_of_the_metric(large):
+    maps, boxes, size = large
+    report = point_localization(*large)
     for (image, index), hit in zip(report["pairs"], report["hits"], strict=True):
         single = np.float32(boxes_of(boxes, image, index))
         assert locate_point(maps[image, :, :, index], single, size)[1] == hit
