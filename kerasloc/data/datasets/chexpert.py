@@ -114,11 +114,9 @@ def _csv_folder(root: Path) -> Path:
             "without these, as is any release in it. Name their folder."
         )
     if len(folders) > 1 and root not in folders:
-        releases = " and ".join(path.name for path in folders)
-        rule = "Expected one release of CheXpert in the root"
-        raise ValueError(
-            f"{rule}. Received: {root} with {releases}. Name one of the two."
-        )
+        rule = f"Expected one release of CheXpert in {root}"
+        releases = [path.name for path in folders]
+        problems.report_problems(releases, rule, remedy="Name one of the two.")
     return folders[0]
 
 

@@ -90,14 +90,12 @@ def to_labels(
         array([[ 1.,  0.],
                [nan,  1.]], dtype=float32)
     """
-    report_problems(
-        [
-            f"{cells.index[i]}: {cells.iat[i, j]!r} for {cells.columns[j]}"
-            for i, j in np.argwhere(~cells.isin(list(values)).to_numpy()).tolist()
-        ],
-        f"Expected labels in {source} to be {rule}",
-        remedy="Fix these cells.",
-    )
+    invalid = [
+        f"{cells.index[i]}: {cells.iat[i, j]!r} for {cells.columns[j]}"
+        for i, j in np.argwhere(~cells.isin(list(values)).to_numpy()).tolist()
+    ]
+    rule = f"Expected labels in {source} to be {rule}"
+    report_problems(invalid, rule, remedy="Fix these cells.")
     return cells.apply(lambda column: column.map(dict(values))).to_numpy(np.float32)
 
 
@@ -247,16 +245,14 @@ def _scaled_boxes(boxes: pd.DataFrame, sizes: np.ndarray, on_error: str) -> np.n
     height, width = sizes.T
     empty = ~((w > 0) & (h > 0) & np.isfinite(scaled).all(axis=1))
     outside = (x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0)
-    report_problems(
-        [
-            f"{boxes['image'].iat[i]} ({boxes['location'].iat[i]}): "
-            + " ".join(f"{value:g}" for value in original[i])
-            + (" has no size" if empty[i] else " lies outside the image")
-            for i in np.flatnonzero(empty | outside).tolist()
-        ],
-        "Expected boxes (x y w h) with a size, inside their image",
-        on_error,
-    )
+    invalid = [
+        f"{boxes['image'].iat[i]} ({boxes['location'].iat[i]}): "
+        + " ".join(f"{value:g}" for value in original[i])
+        + (" has no size" if empty[i] else " lies outside the image")
+        for i in np.flatnonzero(empty | outside).tolist()
+    ]
+    rule = "Expected boxes (x y w h) with a size, inside their image"
+    report_problems(invalid, rule, on_error)
     rows = np.column_stack([boxes["row"], scaled, boxes["class_index"]]).astype(float)
     rows = rows[~(empty | outside)]
     return rows[np.argsort(rows[:, 0], kind="stable")]

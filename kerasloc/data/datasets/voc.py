@@ -133,6 +133,7 @@ class _NoDocumentType(ET.TreeBuilder):
     """Tree builder that refuses document types."""
 
     def doctype(self, name: str, pubid: str, system: str) -> None:
+        """Raise a ValueError."""
         raise ValueError("a document type (<!DOCTYPE ...>) is not accepted")
 
 
