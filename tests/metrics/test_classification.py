@@ -205,12 +205,25 @@ def test_wrong_labels_and_thresholds_are_refused(labels, thresholds, message):
         multi_label_report(labels, np.ones((1, 2)), ["a", "b"], thresholds)
 
 
-def test_the_threshold_lies_between_positives_and_negatives():
-    labels = [[0, 1], [0, 0], [1, 0], [1, 0]]
-    probabilities = [[0.1, 0.9], [0.2, 0.7], [0.4, 0.1], [0.8, 0.3]]
-    np.testing.assert_allclose(best_thresholds(labels, probabilities), [0.3, 0.8])
-    labels, probabilities = [[0], [1], [NAN], [NAN]], [[0.2], [0.6], [0.5], [0.9]]
-    np.testing.assert_allclose(best_thresholds(labels, probabilities), [0.4])
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "expected"),
+    [
+        ([0, 0, 1, 1], [0.1, 0.2, 0.4, 0.8], 0.3),
+        ([1, 0, 0, 0], [0.9, 0.7, 0.1, 0.3], 0.8),
+        ([0, 1, NAN, NAN], [0.2, 0.6, 0.5, 0.9], 0.4),
+        ([0, 0], [0.1, 0.2], 0.5),  # no positive
+        ([NAN, NAN], [0.1, 0.2], 0.5),
+        ([1, 0], [0.2, 0.1], 0.15),
+        ([1, 1], [0.4, 0.6], 0.2),  # all positive: a threshold below all
+        ([1, 1], [0.0, 0.6], 0.3),
+        ([1], [0.0], 0.5),  # nothing is above
+    ],
+)
+def test_the_threshold_lies_between_positives_and_negatives(
+    labels, probabilities, expected
+):
+    columns = np.transpose([labels, labels]), np.transpose([probabilities] * 2)
+    np.testing.assert_allclose(best_thresholds(*columns), [expected] * 2)
 
 
 def test_the_threshold_has_the_highest_f1():
@@ -223,19 +236,6 @@ def test_the_threshold_has_the_highest_f1():
         best = max(metrics.f1_score(truth, scores > t) for t in candidates)
         assert metrics.f1_score(truth, scores > threshold) == pytest.approx(best)
         assert np.abs(scores - threshold).min() > 0.004
-
-
-def test_a_class_without_a_positive_has_a_half():
-    labels = [[0, NAN, 1], [0, NAN, 0]]
-    probabilities = [[0.1, 0.1, 0.2], [0.2, 0.2, 0.1]]
-    thresholds = best_thresholds(labels, probabilities)
-    np.testing.assert_allclose(thresholds, [0.5, 0.5, 0.15])
-
-
-def test_all_positive_is_a_threshold_below_all():
-    assert 0 <= best_thresholds([[1], [1]], [[0.4], [0.6]])[0] < 0.4
-    assert best_thresholds([[1], [1]], [[0.0], [0.6]])[0] == pytest.approx(0.3)
-    assert best_thresholds([[1]], [[0.0]])[0] == 0.5  # nothing is above
 
 
 def test_between_neighboring_floats_the_positive_is_still_above():

@@ -119,13 +119,14 @@ def test_agrees_with_a_loop_over_tiles(noisy):
 @pytest.mark.parametrize("most", [None, 1, 3, 7, 13])
 def test_steps_are_predicted_together_and_never_more_than_allowed(noisy, seen, most):
     relevance = np.random.default_rng(0).random((3, 2, 3))
-    config = black((2, 3), images_at_once=most)
-    curves = morf_curves(seen, noisy, relevance, config)
+    curves = morf_curves(seen, noisy, relevance, black((2, 3), images_at_once=most))
     sizes = [len(images) for images in seen.shown]
     assert sum(sizes) == 3 * 7
     assert sizes == {None: [21], 1: [1] * 21, 3: [3, 3, 1] * 3}.get(most, [7, 7, 7])
     expected = morf_curves(seen, noisy, relevance, black((2, 3)))
     np.testing.assert_array_equal(curves, expected)
+    short = morf_curves(seen, noisy, relevance, black((2, 3), steps=2))
+    np.testing.assert_array_equal(short, expected[:, :3])  # the first of all
 
 
 def test_large_images_are_predicted_a_few_steps_at_a_time():
@@ -174,14 +175,6 @@ def test_noise_is_of_the_image_and_the_seed_alone(noisy, seen):
     np.testing.assert_array_equal(last(noisy, relevance=5), noise)
     assert (last(noisy, seed=1) != noise).all()
     assert (noise[0] != noise[1]).all()
-
-
-def test_fewer_steps_are_the_first_of_all(noisy):
-    relevance = np.random.default_rng(0).random((3, 4, 4))
-    curves = morf_curves(corner, noisy, relevance, AopcConfig(grid=3))
-    short = morf_curves(corner, noisy, relevance, AopcConfig(grid=3, steps=2))
-    assert curves.shape == (3, 10)
-    np.testing.assert_array_equal(short, curves[:, :3])
 
 
 def test_a_flat_map_has_a_random_order_of_each_image(seen):
