@@ -193,9 +193,10 @@ def _draw_classes(ax: Axes, curves, class_names, area: str, drawstyle: str) -> N
         for curve, name, color in zip(per_class, names, colors, strict=True)
     ]
     if len(per_class) > 1:
-        strong = {"color": style.INK, "lw": 2.2}
-        lines += [(curves["macro"], "macro", strong)]
-        lines += [(curves["micro"], "micro", {**strong, "ls": "--"})]
+        for name, dash in (("macro", "-"), ("micro", "--")):
+            lines.append(
+                (curves[name], name, {"color": style.INK, "lw": 2.2, "ls": dash})
+            )
     for curve, name, font in lines:
         if curve is not None:
             label = f"{name}  {curve.area:.3f}" if name != "" else None

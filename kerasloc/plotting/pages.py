@@ -224,11 +224,10 @@ def _color_bar(
 
 def _draw_maximum(ax: Axes, row: HeatmapRow, size: tuple[int, int]) -> None:
     """Draw a cross where the map is highest; the first of equal maxima counts."""
-    point = row.point
+    point: Any = row.point
     if point is None:
         heat = resize_maps(np.squeeze(row.heat), size)
-        y, x = np.unravel_index(heat.argmax(), heat.shape)
-        point = int(x), int(y)
+        point = np.unravel_index(heat.argmax(), heat.shape)[::-1]
     still: dict[str, Any] = {"scalex": False, "scaley": False, "clip_on": False}
     ax.plot(*point, "+", color="black", ms=8, mew=2.6, **still)
     ax.plot(*point, "+", color="white", ms=7, mew=1.2, **still)

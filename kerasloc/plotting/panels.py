@@ -121,10 +121,6 @@ def paint_classes(
 def as_rgb(image: npt.ArrayLike) -> np.ndarray:
     """Convert an image as for ``overlay`` to float32 in [0, 1], (rows, cols, 3).
 
-    Raises:
-        TypeError: If the image has another dtype.
-        ValueError: If a shape or a value does not fit.
-
     Examples:
         >>> as_rgb(np.full((1, 1), 255, np.uint8))
         array([[[1., 1., 1.]]], dtype=float32)

@@ -18,12 +18,7 @@ SIDES = (256, 160, 96, 64)  # pixels of a map's longer side, the first that fits
 
 
 def write_input(path: str | os.PathLike, image: npt.ArrayLike) -> list[int]:
-    """Write an image as for ``overlay`` as JPEG; returns its rows and columns.
-
-    Raises:
-        TypeError: If the image has another dtype.
-        ValueError: If a shape or a value does not fit.
-    """
+    """Write an image as for ``overlay`` as JPEG; returns its rows and columns."""
     pixels = np.round(255 * as_rgb(image)).astype(np.uint8)
     gray = (pixels == pixels[..., :1]).all()
     picture = Image.fromarray(pixels[..., 0] if gray else pixels)
@@ -42,19 +37,14 @@ def write_maps(
 
     Returns:
         Minimum and maximum of every map, by name.
-
-    Raises:
-        ValueError: If a map has another shape or range.
     """
     ranges: dict[int | str, tuple[float, float]] = {}
     sides = list(SIDES)
     for name, (heatmap, color) in maps.items():
         heat = np.asarray(heatmap, np.float32)
         if heat.ndim != 2 or not heat.size:
-            raise ValueError(
-                f"Expected heat maps (rows, cols). Received: {name!r} with shape "
-                f"{heat.shape}."
-            )
+            received = f"{name!r} with shape {heat.shape}"
+            raise ValueError(f"Expected heat maps (rows, cols). Received: {received}.")
         check_heat(heat)
         low, high = ranges[name] = float(heat.min()), float(heat.max())
         heat = (heat - low) / (high - low if high > low else 1)
@@ -76,9 +66,8 @@ def _map_png(heat: np.ndarray, color: str, side: int) -> bytes:
     """A PNG of a map in [0, 1], its longer side at most so long."""
     factor = side / max(heat.shape)
     if factor < 1:  # averaged
-        rows, cols = (max(1, round(length * factor)) for length in heat.shape)
-        small = Image.fromarray(heat).resize((cols, rows), Image.Resampling.BILINEAR)
-        heat = np.asarray(small)
+        size = [max(1, round(length * factor)) for length in heat.shape[::-1]]
+        heat = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR))
     levels = np.round(heat.clip(0, 1) * (LEVELS - 1))
     return _png(levels.astype(np.uint8), color, LEVELS)
 

@@ -1,7 +1,7 @@
 """Figure for the end of a notebook's cell: images, maps over them, boxes."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,7 @@ FEW, ACROSS, MOST = 3, 6, 120  # pictures: large ones, side by side, in total
 GAP, MARGIN = 0.12, 0.15  # inches
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Layer:
+class _Layer(NamedTuple):
     """One map per image, of a class or of all classes; raw or in [0, 1]."""
 
     name: str
@@ -28,8 +27,7 @@ class _Layer:
     class_index: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Panel:
+class _Panel(NamedTuple):
     """A picture with the boxes in it, their labels, and the text over it."""
 
     title: str
@@ -75,7 +73,9 @@ def show(
         >>> [ax.texts[0].get_text() for ax in figure.axes]
         ['image', 'cat', 'dog']
     """
-    pictures, names = _as_pictures(image), _as_names(classes)
+    pictures, names = _as_pictures(image), None
+    if classes is not None:
+        names = (classes,) if isinstance(classes, str) else tuple(map(str, classes))
     layers = _as_layers(maps, pictures, names)
     rows = [_as_rows(array, names) for array in _split_boxes(boxes, len(pictures))]
     count = 1 + len(layers)
@@ -118,28 +118,24 @@ def _as_pictures(image: npt.ArrayLike) -> list[np.ndarray]:
     return [as_rgb(picture) for picture in batch]
 
 
-def _as_names(classes: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    if classes is None:
-        return None
-    return (classes,) if isinstance(classes, str) else tuple(map(str, classes))
-
-
 def _as_layers(maps, pictures: list[np.ndarray], names) -> list[_Layer]:
     """The maps to show over the images."""
     if maps is None:
         return []
     if isinstance(maps, Mapping):
-        stacks = {str(k): _as_stack(values, pictures) for k, values in maps.items()}
-        for name, stack in stacks.items():
+        layers = []
+        for name, values in maps.items():
+            stack, raw = _as_stack(values, pictures)
+            layers.append(_Layer(str(name), stack[..., 0], raw))
             if stack.shape[-1] != 1:
                 raise ValueError(
                     "Expected a dict with one map per image and name. Received: "
                     f"{name!r} with maps of {stack.shape[-1]} classes for "
                     f"{len(pictures)} images. Use a class, maps[..., 0]."
                 )
-        return [_Layer(n, stack[..., 0], _is_raw(stack)) for n, stack in stacks.items()]
-    stack = _as_stack(maps, pictures)
-    raw, count = _is_raw(stack), stack.shape[-1]
+        return layers
+    stack, raw = _as_stack(maps, pictures)
+    count = stack.shape[-1]
     if count == 1:
         name = names[0] if names is not None and len(names) == 1 else "map"
         return [_Layer(name, stack[..., 0], raw)]
@@ -152,8 +148,8 @@ def _as_layers(maps, pictures: list[np.ndarray], names) -> list[_Layer]:
     return [_Layer(name, stack[..., i], raw, i) for i, name in enumerate(names)]
 
 
-def _as_stack(maps: npt.ArrayLike, pictures: list[np.ndarray]) -> np.ndarray:
-    """Finite maps (n, rows, cols, classes), one class where there is no such axis."""
+def _as_stack(maps: npt.ArrayLike, pictures: list[np.ndarray]):
+    """Finite maps (n, rows, cols, classes); True if they are not in [0, 1]."""
     stack, count, size = np.asarray(maps, float), len(pictures), pictures[0].shape[:2]
     shape = stack.shape or (0,)
     if count == 1 and (stack.ndim == 2 or (stack.ndim == 3 and shape[0] > 1)):
@@ -174,11 +170,7 @@ def _as_stack(maps: npt.ArrayLike, pictures: list[np.ndarray]) -> np.ndarray:
             f"Expected maps of finite numbers. Received: {bad} NaN or infinite values. "
             "Use np.nan_to_num to replace them with 0."
         )
-    return stack
-
-
-def _is_raw(stack: np.ndarray) -> bool:
-    return bool(stack.min() < 0 or stack.max() > 1)
+    return stack, bool(stack.min() < 0 or stack.max() > 1)
 
 
 def _split_boxes(boxes, count: int) -> Sequence[npt.ArrayLike]:
@@ -228,7 +220,6 @@ def _as_rows(boxes: npt.ArrayLike, names: tuple[str, ...] | None) -> np.ndarray:
 
 
 def _labels(boxes: np.ndarray, names: tuple[str, ...] | None) -> list[str]:
-    """Class and score of the boxes that have them."""
     labels = []
     for index, *score in boxes[:, 4:] if boxes.shape[1] > 4 else ():
         name = f"class {index:.0f}" if names is None else names[int(index)]
@@ -263,12 +254,10 @@ def _draw(ax: Axes, panel: _Panel, letters: int) -> None:
     style.draw_boxes(ax, panel.boxes)
     title = panel.title
     title = title if len(title) <= letters else title[: letters - 3] + "..."
-    up = 15 if panel.note else 4
     bold = style.RELATIVE | {"size": 9.5, "weight": "bold", "color": style.INK}
-    ax.annotate(title, (0, 1), (0, up), **bold)
-    ax.annotate(
-        panel.note, (0, 1), (0, 4), **style.RELATIVE, size=7.5, color=style.SOFT
-    )
+    ax.annotate(title, (0, 1), (0, 15 if panel.note else 4), **bold)
+    small = style.RELATIVE | {"size": 7.5, "color": style.SOFT}
+    ax.annotate(panel.note, (0, 1), (0, 4), **small)
     for box, label in zip(panel.boxes, panel.labels, strict=False):
         _draw_label(ax, box, label, *panel.picture.shape[:2])
 
