@@ -55,7 +55,9 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
         received = f"{root}, which does not exist"
         if root.is_dir():
             content = sorted(p.name for p in root.glob("[!.]*"))[:10]
-            received = f"{root} with {', '.join(content) or 'nothing'}"
+            received = (
+                f"{root} with {', '.join(content) or 'nothing (an empty folder)'}"
+            )
         rule = "Expected the folder train or test"
         raise ValueError(f"{rule}. Received: {received}. Use the layout:\n{SCHEME}")
     names = _common_classes(root, images, class_names)

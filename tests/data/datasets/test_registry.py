@@ -60,7 +60,7 @@ def test_unknown_names_and_options_are_errors(tmp_path, name, options, message):
         ("vindr", r"train\.csv or annotations_train\.csv"),
         ("voc", "VOC2012.*root or year"),
         ("nih-nci", "no folder with a csv file"),
-        ("folders", r"(?s)with nothing.*train/CLASS_A"),
+        ("folders", r"(?s)an empty folder.*train/CLASS_A"),
     ],
 )
 def test_a_folder_without_the_dataset_is_an_error(tmp_path, name, message):
