@@ -28,11 +28,10 @@ def load_cache(
     Args:
         table: Images.
         read: Function from an index to an image and its file's size, of tensors.
-        config: Configuration of the pipeline with ``"memory"`` or a path as ``cache``.
+        config: Settings of the pipeline.
 
     Returns:
-        Images float32 (n, rows, cols, channels), and rows and columns of the upright
-        images in their files (n, 2).
+        Images (n, rows, cols, channels), and rows and columns in their files (n, 2).
     """
     shape = (len(table), *config.size, config.channels)
     if config.cache is None or config.cache == "memory":

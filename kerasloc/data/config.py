@@ -105,9 +105,7 @@ class DataConfig:
         return pathlib.Path(self.data_dir).stem
 
 
-def data_of_run(
-    recorded: Mapping[str, Any], overrides: Mapping[str, Any]
-) -> DataConfig:
+def data_of_run(recorded: Mapping, overrides: Mapping[str, Any]) -> DataConfig:
     """Return the data that a run was trained on, or other data in its place.
 
     Args:
@@ -162,20 +160,15 @@ def read_table(config: DataConfig, class_names: Sequence[str] | None = None) -> 
     Raises:
         ValueError: If the data is missing, malformed, or lacks the classes.
     """
-    if config.classes is None:
-        return _read_all_classes(config, class_names)
-    names = config.classes if class_names is None else tuple(class_names)
-    if sorted(names) != sorted(config.classes):
-        raise ValueError(
-            f"Expected --classes that are those of the network, {', '.join(names)}. "
-            f"Received: {', '.join(config.classes)}. Leave it out, or name these."
-        )
-    return only_classes(_read_all_classes(config), names)
-
-
-def _read_all_classes(
-    config: DataConfig, class_names: Sequence[str] | None = None
-) -> Table:
+    if config.classes is not None:
+        names = config.classes if class_names is None else tuple(class_names)
+        if sorted(names) != sorted(config.classes):
+            raise ValueError(
+                f"Expected --classes to be those of the network, {', '.join(names)}. "
+                f"Received: {', '.join(config.classes)}. Leave it out, or name these."
+            )
+        everything = dataclasses.replace(config, classes=None)
+        return only_classes(read_table(everything), names)
     path = pathlib.Path(config.data_dir)
     name = config.dataset or ("csv" if path.suffix.lower() == ".csv" else "folders")
     options = {
@@ -207,11 +200,7 @@ def training_tables(
     table = read_table(config, class_names)
     if not (table.splits != "").any():  # a csv without a split column
         table = dataclasses.replace(table, splits=np.full(len(table), "train"))
-    if not (table.splits == "train").any():
-        raise ValueError(
-            f"Expected training images. Received: {config.data_dir} without any. "
-            "Put them in train/CLASS/, or write train in the csv's column split."
-        )
+    _check_split(config, table, "train")
     table = table.subset((table.splits == "train") | (table.splits == "val"))
     table, _ = check(table, on_error=config.on_error, channels=channels)
     table = splits.cut_validation(table, config.val_share, config.seed)
@@ -231,14 +220,16 @@ def evaluation_table(
     table = read_table(config, class_names)
     if split == "val" and (table.splits == "train").any():
         return training_tables(config, channels, class_names)["val"]
-    table = table.split(split)
-    if not len(table):
+    _check_split(config, table, split)
+    return check(table.split(split), config.on_error, channels=channels)[0]
+
+
+def _check_split(config: DataConfig, table: Table, split: str) -> None:
+    if not (table.splits == split).any():
         raise ValueError(
             f"Expected {split} images. Received: {config.data_dir} without any. "
             f"Put them in {split}/CLASS/, or write {split} in the csv's column split."
         )
-    table, _ = check(table, on_error=config.on_error, channels=channels)
-    return table
 
 
 def has_validation(

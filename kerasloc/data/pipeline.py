@@ -86,14 +86,13 @@ def training_batches(
     first_epoch: int = 0,
     weights: npt.ArrayLike | None = None,
 ) -> tf.data.Dataset:
-    """Batch endless epochs, each shuffled and augmented by (seed, epoch).
+    """Batch endless epochs of :func:`steps` batches, drawn by (seed, epoch).
 
     Args:
         table: Images.
         config: Settings.
         first_epoch: First epoch, from 0.
-        weights: Relative frequencies of the images, (n,), above 0: an epoch has as many
-            images, drawn with replacement. None: each image once.
+        weights: Relative frequencies (n,) for draws with replacement; None: each once.
 
     Raises:
         ValueError: If the table is empty.

@@ -71,8 +71,7 @@ def check(
         Table of the valid images, and the report, which is logged, too.
 
     Raises:
-        ValueError: If there are errors (that are not to be skipped), no image is valid,
-            the last image of a class is left out, or a group or file is in two splits.
+        ValueError: If there are errors, a class has no image, or splits overlap.
     """
     check_on_error(on_error)
     check_disjoint(table)
@@ -182,7 +181,6 @@ def _check_remaining(table: Table, remaining: Table) -> None:
 
 
 def _equal_files(table: Table, files: Sequence[_File]) -> list[str]:
-    """Describe every set of files with the same content."""
     rows = collections.defaultdict(list)
     for row, file in enumerate(files):
         if file.digest:
@@ -191,7 +189,6 @@ def _equal_files(table: Table, files: Sequence[_File]) -> list[str]:
 
 
 def _empty_classes(table: Table) -> list[str]:
-    """Describe every class without an image in a split."""
     names = np.array(table.class_names)
     return [
         f"no image of {name} in {split or 'the table'}"

@@ -282,11 +282,10 @@ def test_validation_images_come_from_val_or_else_from_train(folder):
 
 
 def test_gray_images_are_read_with_1_or_3_channels(folder):
-    path = first(folder, "test")
+    path, config = first(folder, "test"), DataConfig(str(folder))
     Image.fromarray(np.zeros((32, 32, 2), np.uint8), "LA").save(path)
-    for channels in (1, 3):
-        config = DataConfig(str(folder))
-        assert len(evaluation_table(config, "test", NAMES, channels)) == 12
+    tables = [evaluation_table(config, "test", NAMES, channels) for channels in (1, 3)]
+    assert [len(table) for table in tables] == [12, 12]
 
 
 # Lists, protocols and shares of boxes

@@ -111,9 +111,8 @@ def test_normalizing_is_the_last_step(table, read):
 
     plain = config(augment=darken)
     scaled = config(augment=darken, mean=means, std=deviations)
-    for a, b in zip(
-        read(table, plain).take(2), read(table, scaled).take(2), strict=True
-    ):
+    pairs = (read(table, settings).take(2) for settings in (plain, scaled))
+    for a, b in zip(*pairs, strict=True):
         expected = (a["image"].numpy() - means) / deviations
         np.testing.assert_allclose(b["image"], expected, atol=1e-5)
         assert b["image"].dtype == np.float32
@@ -279,9 +278,7 @@ def test_images_are_drawn_by_their_weights(table, last, shares, atol):
 def test_weighted_epochs_are_as_long_and_differ(table):
     settings = config(fields=("index",), seed=2)
     data = training_batches(table, settings, weights=np.ones(7))
-    sizes = [len(element["index"]) for element in data.take(6)]
-    assert sizes == [3, 3, 1, 3, 3, 1]
-    indices = order(data, 21)
-    epochs = {tuple(indices[start : start + 7]) for start in (0, 7, 14)}
+    assert [len(e["index"]) for e in data.take(6)] == [3, 3, 1, 3, 3, 1]
+    epochs = set(map(tuple, np.reshape(order(data, 21), (3, 7))))
     assert len(epochs) == 3
     assert any(len(set(epoch)) < 7 for epoch in epochs)  # with replacement

@@ -95,7 +95,6 @@ class Strong:
         probability: Probability of each.
 
     Raises:
-        ImportError: If imgaug is not installed or cannot be imported.
         ValueError: If the probability is not in [0, 1].
 
     Reference:

@@ -96,13 +96,7 @@ def mirror(mirrored: tf.Tensor, cols: tf.Tensor) -> tf.Tensor:
 
 
 def product(*matrices: tf.Tensor) -> tf.Tensor:
-    """Product of matrices; the last is applied first.
-
-    Examples:
-        >>> double, shift = matrix_of(2, 0, 0, 0, 2, 0), matrix_of(1, 0, 5, 0, 1, 0)
-        >>> product(double, shift)[0].numpy()
-        array([ 2.,  0., 10.], dtype=float32)
-    """
+    """Product of matrices; the last is applied first."""
     return functools.reduce(tf.matmul, matrices)
 
 

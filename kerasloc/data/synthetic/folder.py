@@ -74,15 +74,10 @@ def with_bar(jobs: Sequence[Any]) -> Iterable[Any]:
 
 
 def write_classes(folder: Path, images: Iterable[tuple]) -> dict[str, dict]:
-    """Write images of one class each with their masks.
+    """Write images, and return their boxes and paths of masks by kind and image.
 
-    Args:
-        folder: Folder to write.
-        images: Split, class name, number, picture, and boolean masks by kind: ``masks``
-            are those of objects, which have boxes.
-
-    Returns:
-        Boxes, and paths of masks by kind, by path of the image.
+    Images are split, class name, number, picture, and boolean masks by kind; those of
+    the kind ``masks`` are of objects, which have boxes.
     """
     content: dict[str, dict] = {"boxes": {}, "masks": {}}
     for split, name, number, picture, masks in images:

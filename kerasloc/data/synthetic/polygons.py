@@ -2,10 +2,9 @@
 
 They are written as ``kerasloc.data.read_folders`` reads them::
 
-    train|val|test/absent|present/0000.png
+    train|val|test/absent|present/0000.png, annotations.json
     masks/train/present/0000.png           visible pixels of the target
     others/train/absent/0000.png           visible pixels of all other shapes
-    annotations.json                       settings, boxes, masks, others
 
 Images of both classes are alike in number, positions, sizes and colors of shapes.
 """
@@ -179,8 +178,7 @@ def render_polygons(
     """Draw an image with the target (label 1) or without, by number in class and split.
 
     Returns:
-        Picture uint8 (size, size, 3), and masks (size, size) of the target and of all
-        other shapes.
+        Picture uint8 (size, size, 3), and masks of the target and of all other shapes.
 
     Examples:
         >>> _, target, rest = render_polygons(PolygonConfig(size=32), "train", 0, 5)
@@ -214,8 +212,8 @@ def _pair(count: Any, name: str) -> tuple[int, ...]:
     counts = np.atleast_1d(count)
     if counts.dtype.kind not in "iu" or counts.shape not in ((1,), (2,)):
         raise ValueError(
-            f"Expected {name} to be a number of images, or numbers of absent and "
-            f"present images. Received: {count!r}."
+            f"Expected {name} to be a number of images, or two, of absent and present "
+            f"ones. Received: {count!r}."
         )
     first = counts[0] - counts[0] // 2 if len(counts) == 1 else counts[0]
     return int(first), int(counts.sum() - first)

@@ -163,9 +163,7 @@ def render_several(
 
 
 def _jobs(config: SyntheticConfig) -> Iterable[tuple[str, int]]:
-    """Split and number of each image, with a progress bar."""
-    jobs = [(s, n) for s in SPLIT_NUMBERS for n in range(getattr(config, s))]
-    return with_bar(jobs)
+    return with_bar([(s, n) for s in SPLIT_NUMBERS for n in range(getattr(config, s))])
 
 
 def _images(config: SyntheticConfig) -> Iterator[tuple]:

@@ -70,13 +70,9 @@ def test_an_image_depends_on_seed_split_class_and_number_only(folder):
     name = "train/present/0001.png"
     np.testing.assert_array_equal(picture, pixels(folder / name))
     np.testing.assert_array_equal(mask * 255, pixels(folder / "masks" / name))
-    for different in (
-        render_polygons(more, "val", 1, 1),
-        render_polygons(more, "train", 0, 1),
-        render_polygons(more, "train", 1, 2),
-        render_polygons(PolygonConfig(size=32, seed=1), "train", 1, 1),
-    ):
-        assert (picture != different[0]).any()
+    for key in (("val", 1, 1), ("train", 0, 1), ("train", 1, 2)):
+        assert (picture != render_polygons(more, *key)[0]).any()
+    assert (picture != render(1, 1, size=32, seed=1)[0]).any()
 
 
 @pytest.mark.parametrize(
@@ -100,7 +96,7 @@ def visible_and_full_masks(config, number):
     return target, rest, np.array([polygon.mask(32) for polygon in polygons])
 
 
-def test_overlapping_shapes_share_pixels_but_never_hide_the_target():
+def test_overlapping_shapes_hide_the_target_up_to_the_occlusion():
     shared = 0
     for number in range(8):
         target, rest, full = visible_and_full_masks(PolygonConfig(**CROWD), number)
@@ -108,9 +104,6 @@ def test_overlapping_shapes_share_pixels_but_never_hide_the_target():
         np.testing.assert_array_equal(target | rest, full.any(axis=0))
         shared += (full.sum(axis=0) > 1).sum()
     assert shared > 0
-
-
-def test_occlusion_hides_some_targets_up_to_its_share():
     config, hidden = PolygonConfig(**CROWD, occlusion=0.4), []
     for number in range(20):
         target, _, full = visible_and_full_masks(config, number)
@@ -181,12 +174,12 @@ def test_with_an_outer_shape_the_target_outside_it_is_another_shape():
 
 def test_both_classes_have_the_same_number_of_shapes_and_absent_ones_have_some():
     config = PolygonConfig(size=48, shapes=(1, 4), radius=(0.1, 0.2))
-    absent, present = (
+    counts = [
         [len(scene(np.random.default_rng(n), config, label)[0]) for n in range(30)]
         for label in (False, True)
-    )
-    assert absent == present
-    assert set(absent) == {1, 2, 3, 4}
+    ]
+    assert counts[0] == counts[1]
+    assert set(counts[0]) == {1, 2, 3, 4}
 
 
 def test_radii_may_be_shares_or_pixels():
@@ -196,14 +189,10 @@ def test_radii_may_be_shares_or_pixels():
     np.testing.assert_array_equal(*same)
 
 
-def test_fixed_colors_are_used():
-    colors = [(255, 0, 0), (0, 0, 255), (90, 90, 90)]
-    fixed = dict(zip(("color", "outer_color", "background"), colors, strict=True))
+def test_fixed_colors_are_used_and_random_ones_differ_from_those_beneath_in_gray():
+    fixed = {"color": (255, 0, 0), "outer_color": (0, 0, 255), "background": (90,) * 3}
     picture, _, _ = render(1, 0, **NESTED, **fixed, antialias=False)
-    assert {tuple(rgb) for rgb in picture.reshape(-1, 3)} == set(colors)
-
-
-def test_random_colors_differ_from_those_beneath_in_gray_too():
+    assert {tuple(rgb) for rgb in picture.reshape(-1, 3)} == set(fixed.values())
     config = PolygonConfig(**NESTED)
     for number in range(10):
         polygons, ground = scene(np.random.default_rng(number), config, present=True)

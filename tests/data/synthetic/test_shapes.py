@@ -44,12 +44,9 @@ def test_an_image_depends_on_seed_split_and_number_only(tmp_path):
     picture = render(TINY, "train", 4)[0]
     more = SyntheticConfig(classes=3, size=24, train=50, test=40)
     np.testing.assert_array_equal(picture, render(more, "train", 4)[0])
-    for different in (
-        render(TINY, "test", 4),
-        render(TINY, "train", 7),
-        render(SyntheticConfig(classes=3, size=24, seed=1), "train", 4),
-    ):
-        assert (picture != different[0]).any()
+    seeded = SyntheticConfig(classes=3, size=24, seed=1)
+    for image in ((TINY, "test", 4), (TINY, "train", 7), (seeded, "train", 4)):
+        assert (picture != render(*image)[0]).any()
     path = write(tmp_path / "x", TINY) / "train" / "circle" / "0004.png"
     np.testing.assert_array_equal(picture, np.asarray(Image.open(path)))
 
@@ -106,9 +103,8 @@ def test_a_setting_out_of_its_range_is_an_error(settings):
 
 def test_data_of_one_object_is_that_of_before_the_option(tmp_path):
     config = SyntheticConfig(classes=2, size=16, train=2, test=2)
-    content = json.loads(
-        (write(tmp_path / "x", config) / "annotations.json").read_text()
-    )
+    folder = write(tmp_path / "x", config)
+    content = json.loads((folder / "annotations.json").read_text())
     assert "most_objects" not in content["settings"]
     assert content["boxes"] == BOXES_BEFORE
     means = [render(config, "train", number)[0].mean() for number in (0, 1)]
@@ -133,18 +129,13 @@ def test_images_of_several_objects_read_as_a_csv_with_their_boxes(tmp_path):
         assert boxes == [box_around(mask) for mask in masks]
 
 
-def test_objects_of_one_image_are_of_different_classes_and_apart():
-    for number in range(30):
-        _, masks, shapes = render_several(SEVERAL, "train", number)
-        assert len(set(shapes)) == len(shapes) == len(masks) <= 3
-        assert masks.sum(axis=0).max(initial=0) <= 1
+TWELVE = SyntheticConfig(12, 16, most_objects=12, object_share=(0.02, 0.02))
 
 
-def test_objects_that_cover_no_pixel_are_dropped():
-    config = SyntheticConfig(
-        classes=12, size=16, most_objects=12, object_share=(0.02, 0.02)
-    )
+@pytest.mark.parametrize("config", [SEVERAL, TWELVE])
+def test_objects_of_one_image_are_of_different_classes_visible_and_apart(config):
     for number in range(40):
         _, masks, shapes = render_several(config, "train", number)
+        assert len(set(shapes)) == len(shapes) == len(masks) <= config.most_objects
+        assert masks.sum(axis=0).max(initial=0) <= 1
         assert masks.any(axis=(1, 2)).all()
-        assert len(masks) == len(shapes)
