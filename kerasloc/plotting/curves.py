@@ -95,7 +95,6 @@ def morf_figure(methods: Mapping[str, np.ndarray]) -> Figure:
     style.set_title(right, "AOPC: area over the curve")
     for ax in (left, right):
         ax.set(xlabel="tiles perturbed, most relevant first")
-        sns.despine(ax=ax)
     left.set(ylabel="mean of the images")
     right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
     return figure
@@ -132,7 +131,6 @@ def history(rows: Iterable[Mapping[str, Any]]) -> Figure:
     for ax, title in zip(axes, panels, strict=True):
         _draw_history(ax, {n: curves[n] for n in curves if _panel_title(n) == title})
         style.set_title(ax, title)
-        sns.despine(ax=ax)
         if title == "Learning rate":
             ax.set_yscale("log")
     return figure
@@ -168,7 +166,6 @@ def phases_figure(histories: Mapping[str, Iterable[Mapping[str, Any]]]) -> Figur
     for ax, name in zip(axes, columns, strict=False):
         _draw_phases(ax, phases, name)
         style.set_title(ax, PHASE_PANELS[name], pad=10)
-        sns.despine(ax=ax)
     for ax in axes[len(columns) :]:
         ax.set_axis_off()
     fullest = max(axes, key=lambda ax: len(ax.get_legend_handles_labels()[1]))
@@ -202,7 +199,6 @@ def _draw_classes(ax: Axes, curves, class_names, area: str, drawstyle: str) -> N
             label = f"{name}  {curve.area:.3f}" if name != "" else None
             ax.plot(curve.x, curve.y, drawstyle=drawstyle, label=label, **font)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    sns.despine(ax=ax)
     ax.legend(title=area, frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
 
 

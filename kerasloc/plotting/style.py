@@ -78,6 +78,8 @@ def new_axes(
     with sns.axes_style(theme):
         figure = new_figure(width, height, layout="constrained")
         axes = figure.subplots(*shape, sharey=sharey, squeeze=False)
+    if theme == "ticks":
+        sns.despine(figure)
     return figure, list(axes.ravel())
 
 

@@ -140,20 +140,16 @@ def test_nothing_overlaps_and_nothing_leaves_the_page(shape, count):
     assert_nothing_overlaps(heatmap_page([row] * count, "A page with a title"))
 
 
-def test_ten_rows_are_two_columns_read_in_turn():
-    rows = [dataclasses.replace(ROW, title=f"class {i}") for i in range(10)]
-    axes = pictures(heatmap_page(rows))[::2]
+def test_ten_rows_are_two_columns_read_in_turn_with_a_single_color_bar():
+    page = heatmap_page([ROW] * 10)
+    axes = pictures(page)[::2]
     left = [round(ax.get_position().x0, 6) for ax in axes]
     top = [ax.get_position().y1 for ax in axes]
     assert left == 5 * [left[0]] + 5 * [left[5]]
     assert left[5] > left[0]
     assert top[:5] == sorted(top[:5], reverse=True)
     assert top[0] == top[5]
-
-
-def test_a_page_has_a_single_color_bar():
-    axes = heatmap_page([ROW, ROW, ROW]).axes
-    assert [ax.get_xlabel() for ax in axes].count("heat") == 1
+    assert [ax.get_xlabel() for ax in page.axes].count("heat") == 1
 
 
 def test_signs_of_formulas_are_plain_text(tmp_path):
@@ -204,9 +200,8 @@ def test_of_many_classes_the_most_probable_are_named_and_long_names_are_cut():
 
 
 def test_seven_explanations_are_in_two_columns_and_nothing_overlaps():
-    page = explanation_page(
-        [EXPLANATION] * 7, "A title that is as long as some runs' names"
-    )
+    title = "A title that is as long as some runs' names"
+    page = explanation_page([EXPLANATION] * 7, title)
     assert_nothing_overlaps(page)
     boxes = [ax.get_window_extent() for ax in pictures(page)]
     assert len(boxes) == 21
@@ -216,11 +211,7 @@ def test_seven_explanations_are_in_two_columns_and_nothing_overlaps():
 @pytest.mark.parametrize(
     ("page", "changes", "message"),
     [
-        (
-            heatmaps,
-            {"heat": ROW.heat * 3},
-            r"\[0, 1\]. Received: values from .* to 2.9",
-        ),
+        (heatmaps, {"heat": ROW.heat * 3}, r"\[0, 1\]. Received: .* to 2.9"),
         (heatmaps, {"heat": ROW.heat * np.nan}, "600 NaN"),
         (heatmaps, {"image": ROW.image * 255}, "Divide by 255"),
         (heatmaps, {"image": np.zeros((4, 4, 2))}, r"shape \(4, 4, 2\)"),

@@ -74,10 +74,8 @@ def test_all_classes_are_compared_with_a_call_for_each(
 ):
     slow = "20 classes, 20 calls"
     rows = suite.classes(options(repeat=1), network)
-    assert comparisons(rows) == [
-        (slow, None, None),
-        ("20 classes, one call", slow, None),
-    ]
+    expected = [(slow, None, None), ("20 classes, one call", slow, None)]
+    assert comparisons(rows) == expected
     assert {row["section"] for row in rows} == {"gradcam, 16 px, 2 at once"}
 
 

@@ -64,15 +64,8 @@ def test_training_compares_three_networks_of_both_families(suite, options, compa
         expected += [(plain, None, None), (fused, plain, 1.2)]
         expected += [(f"{fused}, mixed_bfloat16", fused, None)]
     assert comparisons(suite.training(options, step)) == expected
-    assert built == [
-        (family, 8, *settings)
-        for family in ("half", "full")
-        for settings in (
-            (False, "float32"),
-            (True, "float32"),
-            (True, "mixed_bfloat16"),
-        )
-    ]
+    settings = [(False, "float32"), (True, "float32"), (True, "mixed_bfloat16")]
+    assert built == [(f, 8, *pair) for f in ("half", "full") for pair in settings]
 
 
 @pytest.mark.parametrize("family", ["half", "full"])

@@ -79,19 +79,11 @@ def test_monochrome1_is_inverted(tool):
 
 
 @pytest.mark.parametrize(
-    "elements",
-    [
-        {"WindowCenter": 2000, "WindowWidth": 1000},
-        {
-            "RescaleSlope": 2,
-            "RescaleIntercept": -1000,
-            "WindowCenter": 3000,
-            "WindowWidth": 2000,
-        },
-    ],
-    ids=["plain", "rescaled"],
+    ("center", "width", "rescaling"),
+    [(2000, 1000, {}), (3000, 2000, {"RescaleSlope": 2, "RescaleIntercept": -1000})],
 )
-def test_the_window_is_that_of_rescaled_values(tool, elements):
+def test_the_window_is_that_of_rescaled_values(tool, center, width, rescaling):
+    elements = {"WindowCenter": center, "WindowWidth": width, **rescaling}
     gray = tool.to_gray8(dataset(ramp(), **elements), equalize=False)
     pixels = ramp()
     assert (gray[pixels < 1499] == 0).all()

@@ -162,10 +162,7 @@ def test_a_full_folder_is_not_overwritten(tool, nih, tmp_path, usage_error):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--classes", "Heart"],
-            "--classes of Fluid, Heart, Infiltration, Lung",
-        ),
+        (["--classes", "Heart"], "--classes of Fluid, Heart, Infiltration, Lung"),
         (["--classes", "Heart", "Bone"], "Received: Bone, Heart"),
         (["--classes", "Heart", "Infiltration", "--only"], "no row of Infiltration"),
         (["--group-column", "Name"], "Received: 'Name'"),
