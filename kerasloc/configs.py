@@ -33,14 +33,7 @@ def option(
 
 
 def check_rules(rules: Mapping[str, bool], received: object) -> None:
-    """Check that values follow their rules.
-
-    Args:
-        rules: Whether each rule is followed, by its text.
-        received: Values to show in the error.
-
-    Raises:
-        ValueError: If a rule is broken; the message names all that are.
+    """Raise a ValueError that names broken rules and the received values.
 
     Example:
         >>> check_rules({"size of at least 1": True}, 3)
@@ -81,10 +74,6 @@ def field_rules(config: Any) -> dict[str, bool]:
 def select_fields(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Select the values that are fields of a dataclass.
 
-    Args:
-        config: The dataclass.
-        values: Values by any names.
-
     Example:
         >>> select_fields(NetworkConfig, {"family": "pylon", "epochs": 3})
         {'family': 'pylon'}
@@ -102,13 +91,11 @@ class NetworkConfig:
         class_names: One name per class, in the order of the logits.
         im_size: Rows and columns of the images in pixels.
         channels: Number of channels of the images.
-        multi_label: Whether an image has any number of classes (sigmoid) or exactly
-            one (softmax).
+        multi_label: Any number of classes per image (sigmoid), or one (softmax).
         options: Keyword arguments of the family's builder.
         mean: Mean of the images, per channel or one for all; subtracted.
         std: Standard deviation of the images, likewise; images are divided by it.
-        thresholds: Probability above which a class is predicted, one for all or one
-            per class (multi-label only).
+        thresholds: Probability above which a class is predicted, one or per class.
         folded: Whether batch normalization is folded into the convolutions.
 
     Example:
@@ -130,18 +117,12 @@ class NetworkConfig:
     def __post_init__(self):
         object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
         object.__setattr__(self, "im_size", tuple(self.im_size))
-        for name, most in (
-            ("mean", self.channels),
-            ("std", self.channels),
-            ("thresholds", len(self.class_names)),
-        ):
+        counts = {"mean": self.channels, "std": self.channels}
+        for name, most in {**counts, "thresholds": len(self.class_names)}.items():
             object.__setattr__(self, name, _numbers(name, getattr(self, name), most))
-        if min(self.std) <= 0:
-            raise ValueError(f"Expected std above 0. Received: {self.std}.")
-        if not all(0 <= value <= 1 for value in self.thresholds):
-            raise ValueError(
-                f"Expected thresholds in [0, 1]. Received: {self.thresholds}."
-            )
+        check_rules({"std above 0": min(self.std) > 0}, self.std)
+        fits = all(0 <= value <= 1 for value in self.thresholds)
+        check_rules({"thresholds in [0, 1]": fits}, self.thresholds)
 
     @property
     def num_classes(self) -> int:
@@ -161,8 +142,8 @@ class NetworkConfig:
         return "-".join([self.family, f"{self.num_classes}classes", size, *options])
 
     def __str__(self) -> str:
-        words = [classes_in_words(self.class_names)]
-        words.append(" x ".join(map(str, self.input_shape)))
+        size = " x ".join(map(str, self.input_shape))
+        words = [classes_in_words(self.class_names), size]
         for key, value in sorted(self.options.items()):
             named = key in ("backbone", "classifier")  # values that speak alone
             words.append(str(value) if named else f"{key}={value}")
@@ -173,10 +154,6 @@ class NetworkConfig:
 
 def classes_in_words(names: Sequence[str], most: int = 5) -> str:
     """Return the number of classes and the first names.
-
-    Args:
-        names: Names of the classes.
-        most: Number of names that are shown.
 
     Example:
         >>> classes_in_words(["cat", "dog"])

@@ -17,18 +17,14 @@ PARTIAL = "partial-"
 def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Replace a file in one step, so that a killed process leaves the old or the new.
 
-    Args:
-        path: File to write. Its folder is made when absent.
-
-    Yields:
-        Path of the partial file, beside the target and with its suffixes. It replaces
-        the target when the block ends and is removed when the block raises.
+    Yields the path of a partial file with the target's suffixes in its folder, made
+    when absent. It replaces the target at the end, and is removed if the block raises.
 
     Example:
         >>> import pathlib, tempfile
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> with atomic_write(folder / "a.txt") as partial:
-        ...     _ = partial.write_text("all of it")
+        ...     partial.touch()
         >>> [file.name for file in folder.iterdir()]
         ['a.txt']
     """
@@ -55,15 +51,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:
-    """Replace a json file in one step.
-
-    Args:
-        path: File to write.
-        value: Dicts, sequences, numbers, NumPy values and text. NaN and infinity,
-            which json lacks, become null.
-    """
-    text = json.dumps(jsonable(value), indent=2, allow_nan=False)
-    write_text(path, text)
+    """Replace a json file in one step; see :func:`jsonable`."""
+    write_text(path, json.dumps(jsonable(value), indent=2, allow_nan=False))
 
 
 def jsonable(value: object) -> object:
@@ -85,12 +74,7 @@ def jsonable(value: object) -> object:
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, object]]) -> None:
-    """Replace a csv file in one step; a header of all keys in order, then the rows.
-
-    Args:
-        path: File to write.
-        rows: Values by column name. A missing value is an empty cell.
-    """
+    """Replace a csv file in one step; columns are all keys, missing values empty."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with (
         atomic_write(path) as partial,

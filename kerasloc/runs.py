@@ -21,7 +21,7 @@ import os
 import pathlib
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # reading a run's configuration loads no deep-learning librar
     import keras
 
 logger = logging.getLogger(__name__)
+PathLike: TypeAlias = str | os.PathLike
 
 CONFIG_FILE = "config.json"
 HISTORY_FILE = "history.csv"
@@ -48,8 +49,7 @@ class Run:
     """A run folder that this process holds while it is open.
 
     Args:
-        folder: Run folder, made when absent. An existing one is resumed if it was made
-            for the same configuration.
+        folder: Run folder; resumed where it exists with the same configuration.
         config: Sections ``network``, ``data`` and ``training``: dicts that json holds.
 
     Raises:
@@ -64,7 +64,7 @@ class Run:
         [{'epoch': 1, 'loss': 0.5}]
     """
 
-    def __init__(self, folder: str | os.PathLike, config: Mapping):
+    def __init__(self, folder: PathLike, config: Mapping):
         self.folder = pathlib.Path(folder)
         self.config = json.loads(json.dumps(config))
         self._lock: IO | None = None
@@ -185,22 +185,17 @@ def _lock(file: IO, folder: pathlib.Path) -> None:
         ) from None
 
 
-def save_weights(model: "keras.Model", path: str | os.PathLike) -> None:
-    """Save weights crash-safe; compiled models save their optimizer, too.
-
-    Args:
-        model: Network.
-        path: File that ends in ``.weights.h5``.
-    """
+def save_weights(model: "keras.Model", path: PathLike) -> None:
+    """Save ``.weights.h5`` crash-safe; compiled models save their optimizer, too."""
     with io.atomic_write(path) as partial:
         model.save_weights(partial)
 
 
-def weights_of_run(folder: str | os.PathLike, checkpoint: str = "best") -> pathlib.Path:
-    """Return the weight file of a run folder.
+def weights_of_run(folder: PathLike, checkpoint: str = "best") -> pathlib.Path:
+    """Return the weight file of a run folder, or of one that a wrapper has saved.
 
     Args:
-        folder: Run folder, or one that a wrapper has saved.
+        folder: Folder.
         checkpoint: ``best``, ``last``, or another that the family keeps.
 
     Raises:
@@ -209,17 +204,15 @@ def weights_of_run(folder: str | os.PathLike, checkpoint: str = "best") -> pathl
     folder = pathlib.Path(folder)
     for name in RUN_WEIGHTS:
         if (folder / name).is_file():
-            if checkpoint == "best":
-                return folder / name
-            return folder / f"{checkpoint}.weights.h5"
+            best = checkpoint == "best"
+            return folder / (name if best else f"{checkpoint}.weights.h5")
     raise ValueError(
-        f"Expected a run folder with {' or '.join(RUN_WEIGHTS)}. Received: {folder}, "
-        "which has neither: its training has not completed an epoch. Run the same "
-        "command again."
+        f"Expected a run folder with {' or '.join(RUN_WEIGHTS)}. Received: {folder}. "
+        "Its training has not completed an epoch. Run the same command again."
     )
 
 
-def runs_in(folder: str | os.PathLike) -> list[pathlib.Path]:
+def runs_in(folder: PathLike) -> list[pathlib.Path]:
     """List the run folders with weights inside a folder, newest first."""
     runs = [
         path.parent
@@ -229,14 +222,10 @@ def runs_in(folder: str | os.PathLike) -> list[pathlib.Path]:
     return sorted(runs, key=lambda run: -weights_of_run(run).stat().st_mtime)
 
 
-def find_runs(
-    family: str, start: str | os.PathLike | None = None
-) -> list[pathlib.Path]:
+def find_runs(family: str, start: PathLike | None = None) -> list[pathlib.Path]:
     """List the run folders of ``results/FAMILY`` with weights, newest first.
 
-    Args:
-        family: Name of the family, such as ``half`` or ``full``.
-        start: Folder to search first, then its parents. Default: the current folder.
+    The folder ``start`` (default: the current) is searched first, then its parents.
     """
     start = pathlib.Path(start or ".").resolve()
     for folder in (start, *start.parents):
@@ -246,50 +235,42 @@ def find_runs(
 
 
 def newest_run(
-    family: str, results_dir: str | os.PathLike = "results", *, hint: str = ""
+    family: str, results_dir: PathLike = "results", *, hint: str = ""
 ) -> pathlib.Path:
     """Return the run folder of a family with the newest weights.
 
-    Args:
-        family: Name of the family, such as ``pylon``.
-        results_dir: Folder of the runs; then ``results/`` of all parent folders.
-        hint: Last sentence of the error: the commands that train the family.
+    ``results/`` of all parent folders are searched, too.
 
     Raises:
-        ValueError: If there is no run.
+        ValueError: If there is no run; it ends in the hint.
     """
-    place = pathlib.Path(results_dir) / family
-    if runs := runs_in(place) or find_runs(family):
+    folder = pathlib.Path(results_dir) / family
+    if runs := runs_in(folder) or find_runs(family):
         return runs[0]
     raise ValueError(
         f"Expected a trained model of the family {family!r}. Received: no run in "
-        f"{place} or in results/{family}/ of the folders above. "
+        f"{folder} or in results/{family}/ of the folders above. "
         f"{hint or 'Train one, or name its folder.'}"
     )
 
 
-def read_history(folder: str | os.PathLike) -> list[dict]:
+def read_history(folder: PathLike) -> list[dict]:
     """Read history.csv, numbers as floats; no rows before the first epoch."""
     path = pathlib.Path(folder) / HISTORY_FILE
     if not path.is_file():
         return []
-    rows = [
-        {key: float(value) for key, value in row.items() if value}
-        for row in io.read_csv(path)
-    ]
+    texts = io.read_csv(path)
+    rows = [{key: float(value) for key, value in t.items() if value} for t in texts]
     return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
 
-def has_config(folder: str | os.PathLike) -> bool:
-    """Whether a folder holds a run's configuration."""
+def has_config(folder: PathLike) -> bool:
+    """Test for a run's configuration in a folder."""
     return (pathlib.Path(folder) / CONFIG_FILE).is_file()
 
 
-def read_network(folder: str | os.PathLike) -> NetworkConfig:
-    """Read the network that a run folder describes.
-
-    Args:
-        folder: Folder with a ``config.json``.
+def read_network(folder: PathLike) -> NetworkConfig:
+    """Read the network that a run folder's ``config.json`` describes.
 
     Raises:
         ValueError: If there is no such file, or it describes no network.
@@ -299,9 +280,8 @@ def read_network(folder: str | os.PathLike) -> NetworkConfig:
         return NetworkConfig(**json.loads(path.read_text(encoding="utf-8"))["network"])
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
-            f"Expected a run folder with a {CONFIG_FILE}. Received: {folder}, which "
-            "has no such file. Use the folder of a run, such as results/full/NAME, or "
-            "a weight file."
+            f"Expected a run folder with a {CONFIG_FILE}. Received: {folder}. Use the "
+            "folder of a run, such as results/full/NAME, or a weight file."
         ) from None
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(
@@ -310,19 +290,13 @@ def read_network(folder: str | os.PathLike) -> NetworkConfig:
         ) from None
 
 
-def write_network(folder: str | os.PathLike, network: NetworkConfig) -> None:
+def write_network(folder: PathLike, network: NetworkConfig) -> None:
     """Write the ``config.json`` of a folder that holds a network without its run."""
     io.write_json(pathlib.Path(folder) / CONFIG_FILE, {"network": vars(network)})
 
 
-def read_config(folder: str | os.PathLike) -> dict:
-    """Read the sections network, data, training of a run's configuration.
-
-    The last two are empty for a folder that a wrapper has saved.
-
-    Raises:
-        ValueError: If the folder is not a run.
-    """
+def read_config(folder: PathLike) -> dict:
+    """Read the sections network, data, training of a run; the last two may be empty."""
     read_network(folder)
     text = (pathlib.Path(folder) / CONFIG_FILE).read_text(encoding="utf-8")
     return {"data": {}, "training": {}, **json.loads(text)}
@@ -330,14 +304,7 @@ def read_config(folder: str | os.PathLike) -> dict:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Start the random numbers of Keras, NumPy and Python inside from a seed.
-
-    Args:
-        seed: Whole number, not negative.
-
-    Raises:
-        ValueError: If the seed is negative.
-    """
+    """Start the random numbers of Keras, NumPy and Python inside from a seed from 0."""
     import keras
 
     if seed < 0:

@@ -1,7 +1,7 @@
 """Blocks of the decoders over a ResNet: convolutions, attention, head, image."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -10,33 +10,26 @@ from keras import layers
 from kerasloc.backbones import resnet
 from kerasloc.backbones.resnet import norm
 from kerasloc.checks import as_size
+from kerasloc.configs import check_rules
 from kerasloc.layers import AlignedResize
 
 HEAD = "segmentation_head_0"
 Arrays = Mapping[str, Mapping[str, np.ndarray]]  # by layer and variable
+Tensor: TypeAlias = keras.KerasTensor
 
 
-def start(
-    input_shape: Sequence[int], classes: int, multiple: int = 32
-) -> keras.KerasTensor:
-    """Return the symbolic image of a checked shape.
-
-    Args:
-        input_shape: (rows, cols, channels).
-        classes: Number of classes, at least 1.
-        multiple: Divisor of both sides.
+def start(input_shape: Sequence[int], classes: int, multiple: int = 32) -> Tensor:
+    """Return the symbolic image of a checked shape (rows, cols, channels).
 
     Raises:
-        ValueError: If the shape or the number does not fit.
+        ValueError: If a side is no multiple, or a number is below 1.
 
     Examples:
         >>> start((64, 32, 1), classes=3).shape
         (None, 64, 32, 1)
     """
-    if len(input_shape) != 3:
-        raise ValueError(
-            f"Expected input_shape (rows, cols, channels). Received: {input_shape!r}."
-        )
+    rule = "input_shape (rows, cols, channels)"
+    check_rules({rule: len(input_shape) == 3}, repr(input_shape))
     size = as_size(input_shape[:2], multiple=multiple)
     counts = (classes, input_shape[2])
     if any(int(count) != count or count < 1 for count in counts):
@@ -48,7 +41,7 @@ def start(
 
 
 def conv(
-    x: keras.KerasTensor,
+    x: Tensor,
     filters: int,
     size: int,
     name: str,
@@ -56,17 +49,8 @@ def conv(
     bias: bool = True,
     kernel_initializer: Any = "he_uniform",
     dtype: str | None = None,
-) -> keras.KerasTensor:
-    """Apply a convolution with same padding.
-
-    Args:
-        x: Features.
-        filters: Number of output channels.
-        size: Size of the kernel; odd.
-        name: Name of the layer.
-        bias: Whether to add a bias, zero at first.
-        kernel_initializer: Initializer of the kernel.
-        dtype: Precision of the layer; Keras' policy by default.
+) -> Tensor:
+    """Apply a convolution with same padding; a bias is zero at first.
 
     Examples:
         >>> conv(keras.Input((8, 8, 4)), 5, 3, "conv").shape
@@ -83,14 +67,12 @@ def conv(
     )(x)
 
 
-def relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def relu(x: Tensor, name: str) -> Tensor:
     """Apply ReLU as layer ``NAME_relu``."""
     return layers.Activation("relu", name=f"{name}_relu")(x)
 
 
-def conv_bn(
-    x: keras.KerasTensor, filters: int, size: int, name: str
-) -> keras.KerasTensor:
+def conv_bn(x: Tensor, filters: int, size: int, name: str) -> Tensor:
     """Apply a convolution with bias ``NAME_conv`` and batch normalization ``NAME_bn``.
 
     Examples:
@@ -100,21 +82,12 @@ def conv_bn(
     return norm(conv(x, filters, size, f"{name}_conv"), f"{name}_bn")
 
 
-def conv_bn_relu(
-    x: keras.KerasTensor, filters: int, size: int, name: str
-) -> keras.KerasTensor:
-    """Apply a convolution with bias, batch normalization and ReLU.
-
-    Examples:
-        >>> conv_bn_relu(keras.Input((8, 8, 4)), 5, 3, "up1").shape
-        (None, 8, 8, 5)
-    """
+def conv_bn_relu(x: Tensor, filters: int, size: int, name: str) -> Tensor:
+    """Apply a convolution with bias, batch normalization and ReLU."""
     return relu(conv_bn(x, filters, size, name), name)
 
 
-def resize_like(
-    x: keras.KerasTensor, partner: keras.KerasTensor, name: str
-) -> keras.KerasTensor:
+def resize_like(x: Tensor, partner: Tensor, name: str) -> Tensor:
     """Resize features to the size of a partner with aligned corners.
 
     Examples:
@@ -125,15 +98,11 @@ def resize_like(
 
 
 def pyramid_attention(
-    x: keras.KerasTensor, filters: int, name: str, deepest: str = "conv3"
-) -> keras.KerasTensor:
+    x: Tensor, filters: int, name: str, deepest: str = "conv3"
+) -> Tensor:
     """Apply a 1 x 1 convolution, times an attention of three coarser sizes.
 
-    Args:
-        x: Deepest features.
-        filters: Number of output channels.
-        name: Prefix of the layers.
-        deepest: Name of the convolution at the coarsest size.
+    ``deepest`` is the name of the convolution at the coarsest size.
 
     Examples:
         >>> pyramid_attention(keras.Input((8, 8, 16)), 6, "pa").shape
@@ -161,14 +130,14 @@ def pyramid_attention(
     return layers.Multiply(name=f"{name}_multiply")([mid, attention])
 
 
-def norm_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def norm_relu(x: Tensor, name: str) -> Tensor:
     """Apply batch normalization ``NAME`` and ReLU."""
     return relu(norm(x, name), name)
 
 
 def separable(
-    x: keras.KerasTensor, filters: int, size: int, name: str, dilation: int = 1
-) -> keras.KerasTensor:
+    x: Tensor, filters: int, size: int, name: str, dilation: int = 1
+) -> Tensor:
     """Apply a depthwise convolution ``NAME_0``, then 1 x 1 ``NAME_1``; no bias.
 
     Examples:
@@ -186,14 +155,12 @@ def separable(
     return conv(x, filters, 1, f"{name}_1", bias=False)
 
 
-def global_mean(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def global_mean(x: Tensor, name: str) -> Tensor:
     """Average features over the image, (n, 1, 1, channels)."""
     return layers.GlobalAveragePooling2D(keepdims=True, name=name)(x)
 
 
-def head(
-    x: keras.KerasTensor, classes: int, size: int, name: str = HEAD
-) -> keras.KerasTensor:
+def head(x: Tensor, classes: int, size: int, name: str = HEAD) -> Tensor:
     """Compute raw maps (n, rows, cols, classes) in float32."""
     return conv(
         x, classes, size, name, dtype="float32", kernel_initializer="glorot_uniform"
@@ -241,15 +208,8 @@ def describe(
     return description(kernels[last][-1], encoder["channels"], options)
 
 
-def max_pooled(
-    image: keras.KerasTensor, maps: keras.KerasTensor, name: str
-) -> keras.Model:
-    """Build the model whose logits are the maxima of its maps.
-
-    Args:
-        image: Symbolic image.
-        maps: Symbolic maps (n, rows, cols, classes).
-        name: Name of the model.
+def max_pooled(image: Tensor, maps: Tensor, name: str) -> keras.Model:
+    """Build the model whose logits are the maxima of maps (n, rows, cols, classes).
 
     Examples:
         >>> image = keras.Input((8, 8, 3))

@@ -41,10 +41,7 @@ ARCHITECTURES = {
 
 
 def architecture(name: str) -> Architecture:
-    """Return the sizes of a ResNet by name.
-
-    Raises:
-        ValueError: If there is no such network.
+    """Return the sizes of a ResNet by name; a ValueError if there is none.
 
     Examples:
         >>> architecture("resnet18").blocks
@@ -80,29 +77,25 @@ class ResNetConfig:
     def __post_init__(self):
         numbers = (*self.strides, *self.dilations)
         lengths = {len(self.strides), len(self.dilations)}
-        if lengths != {4} or any(int(x) != x or x < 1 for x in numbers):
-            raise ValueError(
-                "Expected strides and dilations of four whole numbers from 1 each. "
-                f"Received: {self.strides!r} and {self.dilations!r}."
-            )
+        whole_numbers = all(int(x) == x and x >= 1 for x in numbers)
+        rule = "strides and dilations of four whole numbers from 1 each"
+        received = f"{self.strides!r} and {self.dilations!r}"
+        check_rules({rule: lengths == {4} and whole_numbers}, received)
         pairs = zip(self.strides, self.dilations, strict=True)
-        if any(dilation > 1 and dilation % stride for stride, dilation in pairs):
-            raise ValueError(
-                "Expected dilations of 1 or a multiple of their stage's stride. "
-                f"Received: {self.strides!r} and {self.dilations!r}."
-            )
-        if self.dilate not in ("every", "first"):
-            raise ValueError(
-                f"Expected dilate of 'every' or 'first'. Received: {self.dilate!r}."
-            )
+        fits = all(
+            dilation == 1 or dilation % stride == 0 for stride, dilation in pairs
+        )
+        rule = "dilations of 1 or a multiple of their stage's stride"
+        check_rules({rule: fits}, received)
+        rule = "dilate of 'every' or 'first'"
+        check_rules({rule: self.dilate in ("every", "first")}, repr(self.dilate))
 
 
 @dataclasses.dataclass(frozen=True)
 class DenseNetConfig:
     """Sizes of a DenseNet-FCN; the defaults are the published ones.
 
-    Use a momentum of 0.9 for a few hundred training steps: 0.99 has not settled by
-    then.
+    For a few hundred training steps use a momentum of 0.9; 0.99 settles later.
     """
 
     growth: int = option(16, "Number of channels that a dense layer adds.", low=1)

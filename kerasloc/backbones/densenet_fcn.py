@@ -70,11 +70,7 @@ def transition_up(
 
 
 def dense_block(x: Tensor, index: int, config: DenseNetConfig) -> tuple[Tensor, Tensor]:
-    """Apply a dense block.
-
-    Returns:
-        The features joined with those of all dense layers, ``channels + up_filters``
-        channels, and the new features alone, ``up_filters`` channels.
+    """Apply a dense block; returns joined features and the new ones alone.
 
     Examples:
         >>> config = DenseNetConfig(growth=4, layers_per_block=2)
@@ -128,13 +124,7 @@ def decode_step(
 
 
 def expand(x: Tensor, skips: Sequence[Tensor], config: DenseNetConfig) -> Tensor:
-    """Build the rest of the decoder, to features (rows, cols, growth).
-
-    Args:
-        x: Features of :func:`encode`.
-        skips: Skips of :func:`encode`, the shallowest first.
-        config: Sizes as for :func:`encode`.
-    """
+    """Build the rest of the decoder after :func:`encode`: (rows, cols, growth)."""
     joined = x
     for step, skip in enumerate(reversed(skips), start=1):
         joined, x = decode_step(x, skip, step, config)

@@ -17,12 +17,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from kerasloc.backbones.configs import (
-    ARCHITECTURES,
-    Architecture,
-    ResNetConfig,
-    architecture,
-)
+from kerasloc.backbones import configs
+from kerasloc.backbones.configs import ARCHITECTURES, Architecture, ResNetConfig
 from kerasloc.layers import BatchNormalization
 
 EPSILON = 1e-5
@@ -35,22 +31,15 @@ def resnet(
     name: str | Architecture = "resnet50",
     config: ResNetConfig | None = None,
 ) -> dict[str, keras.KerasTensor]:
-    """Build a ResNet; returns the features after every stage by tap name.
+    """Build a ResNet on normalized images of any channel count.
 
-    Args:
-        image: Normalized images (n, rows, cols, channels), any channel count.
-        name: Name in :data:`~kerasloc.backbones.configs.ARCHITECTURES`, or the sizes
-            themselves.
-        config: Strides, dilations and the hook; torchvision's by default.
+    ``config`` has strides, dilations and the hook; torchvision's by default.
 
     Returns:
-        ``stage1`` (after the stem's ReLU, 1/2 of the image's size), ``stage2`` (1/4) to
-        ``stage5`` (1/32 with the default strides).
-
-    Raises:
-        ValueError: If there is no such network.
+        Features ``stage1`` (after the stem's ReLU, 1/2 of the image's size), ``stage2``
+        (1/4) to ``stage5`` (1/32 with the default strides).
     """
-    net = name if isinstance(name, Architecture) else architecture(name)
+    net = name if isinstance(name, Architecture) else configs.architecture(name)
     config = config or ResNetConfig()
     x = conv(image, 64, 7, "conv1", stride=2)
     x = layers.Activation("relu", name="stage1")(norm(x, "bn1"))
@@ -71,18 +60,11 @@ def resnet(
 def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers with weights of a model's backbone."""
     pattern = re.compile(r"conv1|bn1|layer[1-4]_\d+_.*")
-    return [
-        layer
-        for layer in model.layers
-        if layer.weights and pattern.fullmatch(layer.name)
-    ]
+    return [x for x in model.layers if x.weights and pattern.fullmatch(x.name)]
 
 
 def describe(kernels: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Recognize a backbone by the shapes of its kernels.
-
-    Args:
-        kernels: Shapes (rows, cols, in, out) by layer name.
+    """Recognize a backbone by the shapes (rows, cols, in, out) of its kernels.
 
     Returns:
         ``backbone`` and ``channels`` of the images; empty without a ResNet.
@@ -94,19 +76,13 @@ def describe(kernels: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     if "conv1" not in kernels or "layer1_0_conv2" not in kernels:
         return {}
     blocks = tuple(
-        sum(
-            re.fullmatch(rf"layer{stage}_\d+_conv1", name) is not None
-            for name in kernels
-        )
+        sum(bool(re.fullmatch(rf"layer{stage}_\d+_conv1", x)) for x in kernels)
         for stage in (1, 2, 3, 4)
     )
-    inner = kernels["layer1_0_conv2"][2:]
+    sizes = (blocks, "layer1_0_conv3" in kernels, *kernels["layer1_0_conv2"][2:])
     for name, net in ARCHITECTURES.items():
         width = net.group_width * net.groups
-        expected = (net.group_width, width)
-        if (blocks, "layer1_0_conv3" in kernels) == (net.blocks, net.bottleneck) and (
-            tuple(inner) == expected
-        ):
+        if sizes == (net.blocks, net.bottleneck, net.group_width, width):
             return {"backbone": name, "channels": int(kernels["conv1"][2])}
     return {}
 
@@ -121,16 +97,7 @@ def conv(
     dilation: int = 1,
     groups: int = 1,
 ) -> keras.KerasTensor:
-    """Apply a convolution without bias, padded symmetrically.
-
-    Args:
-        x: Features.
-        filters: Number of output channels.
-        size: Size of the kernel; odd.
-        name: Name of the layer.
-        stride: Stride of both sides.
-        dilation: Dilation of the kernel, 1 or a multiple of the stride.
-        groups: Number of groups of channels.
+    """Apply a convolution without bias, padded symmetrically; the kernel is odd.
 
     Examples:
         >>> image = keras.Input((32, 32, 3))

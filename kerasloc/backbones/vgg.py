@@ -22,10 +22,8 @@ def vgg(
 ) -> keras.KerasTensor:
     """Build the network; returns the deepest features, (n, rows / 16, cols / 16, 256).
 
-    Args:
-        image: Images (n, rows, cols, channels); both sides multiples of 16.
-        after_block: Function ``(features, name) -> features`` behind every stage
-            (``conv_mod0``, ...) and before its pooling, or None.
+    ``after_block``, ``(features, name) -> features``, is called behind every stage
+    (``conv_mod0``, ...) and before its pooling.
 
     Examples:
         >>> vgg(keras.Input((32, 48, 3))).shape
@@ -41,17 +39,7 @@ def vgg(
 
 
 def conv_relu_twice(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-    """Apply two 3 x 3 convolutions with ReLU: ``NAME_conv0``, ``NAME_conv1``.
-
-    Args:
-        x: Features.
-        filters: Number of output channels.
-        name: Prefix of the layers.
-
-    Examples:
-        >>> conv_relu_twice(keras.Input((8, 8, 3)), 4, "mod").shape
-        (None, 8, 8, 4)
-    """
+    """Apply two 3 x 3 convolutions with ReLU: ``NAME_conv0``, ``NAME_conv1``."""
     for number in (0, 1):
         layer = f"{name}_conv{number}"
         x = relu(conv(x, filters, 3, layer), layer)

@@ -16,8 +16,7 @@ class ScaledAdd(keras.layers.Layer):
 
     Examples:
         >>> layer = ScaledAdd()
-        >>> layer(ops.ones((1, 2)), ops.ones((1, 2))).numpy()
-        array([[1., 1.]], dtype=float32)
+        >>> layer.build((1, 2))
         >>> _ = layer.gamma.assign([0.5])
         >>> layer(ops.ones((1, 2)), ops.ones((1, 2))).numpy()
         array([[1.5, 1.5]], dtype=float32)
@@ -27,7 +26,6 @@ class ScaledAdd(keras.layers.Layer):
         self.gamma = self.add_weight((1,), "zeros", name="gamma")
 
     def call(self, features, branch):
-        """Add the branch, which may have one channel for all."""
         return features + ops.cast(self.gamma, features.dtype) * branch
 
     def compute_output_shape(self, features_shape, branch_shape):
@@ -59,11 +57,7 @@ class SoftMask(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        size: tuple[int, int],
-        steepness: float = 100.0,
-        sigma: float = 0.4,
-        **kwargs,
+        self, size: tuple, steepness: float = 100, sigma: float = 0.4, **kwargs
     ):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.size = tuple(size)

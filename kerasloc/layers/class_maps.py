@@ -71,7 +71,5 @@ class MappedDense(keras.layers.Dense):
         return logits, ops.relu(ops.matmul(features, kernel))
 
     def compute_output_shape(self, pooled_shape, features_shape):
-        return (
-            (*pooled_shape[:-1], self.units),
-            (*features_shape[:-1], self.units),
-        )
+        shapes = pooled_shape, features_shape
+        return tuple((*shape[:-1], self.units) for shape in shapes)

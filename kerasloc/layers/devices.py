@@ -6,10 +6,7 @@ import keras
 
 
 def has_accelerator(backend: str | None = None) -> bool:
-    """Detect a GPU (or the like).
-
-    Args:
-        backend: ``tensorflow``, ``jax`` or ``torch``; Keras' backend by default.
+    """Detect a GPU (or the like) for a backend, Keras' by default.
 
     Examples:
         >>> has_accelerator("numpy")
@@ -36,12 +33,6 @@ def sum_over_replicas(values: Any) -> Any:
 
     Gradients reach the values of every replica. Keras adds the replicas' gradients up,
     so a loss made of such sums is divided by :func:`replicas`.
-
-    Args:
-        values: Tensor of the same shape on every replica.
-
-    Returns:
-        The sum; the values themselves without replicas.
 
     Examples:
         >>> float(sum_over_replicas(keras.ops.array(2.0)))

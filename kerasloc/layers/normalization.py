@@ -46,19 +46,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
 
     def _fused(self, inputs, training):
-        """Outputs, and the mean and unbiased variance of the batch."""
+        """Compute outputs, and the mean and unbiased variance of the batch."""
         import tensorflow as tf
 
         # the kernel takes 16-bit images, but 32-bit statistics only
-        gamma, beta, mean, variance = (
-            tf.cast(weight, tf.float32)
-            for weight in (
-                self.gamma,
-                self.beta,
-                self.moving_mean,
-                self.moving_variance,
-            )
-        )
+        weights = self.gamma, self.beta, self.moving_mean, self.moving_variance
+        gamma, beta, mean, variance = (tf.cast(w, tf.float32) for w in weights)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=ops.cast(inputs, self.compute_dtype),
             scale=gamma,
@@ -75,10 +68,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         shape = ops.shape(inputs)
         count = ops.cast(shape[0] * shape[1] * shape[2], "float32")
         biased = variance * (count - 1) / count
-        for moving, batch in (
-            (self.moving_mean, mean),
-            (self.moving_variance, biased),
-        ):
+        pairs = ((self.moving_mean, mean), (self.moving_variance, biased))
+        for moving, batch in pairs:
             new = ops.cast(batch, moving.dtype) * (1.0 - self.momentum)
             new = moving * self.momentum + new
             # a replica may get no image of a small last batch: no update

@@ -28,12 +28,7 @@ class AlignedResize(keras.layers.Layer):
         array([0., 1., 2., 3.], dtype=float32)
     """
 
-    def __init__(
-        self,
-        size: tuple[int, int] | None = None,
-        scale: int | None = None,
-        **kwargs,
-    ):
+    def __init__(self, size: tuple | None = None, scale: int | None = None, **kwargs):
         super().__init__(**kwargs)
         values = (*size,) if size is not None else (scale,) if scale is not None else ()
         ambiguous = size is not None and (scale is not None or len(values) != 2)
@@ -50,10 +45,8 @@ class AlignedResize(keras.layers.Layer):
         static = all(isinstance(side, int) for side in size)
         if static and tuple(features.shape[1:3]) == size:
             return features
-        if keras.backend.backend() == "tensorflow":
-            resized = _with_tensorflow(features, size)
-        else:
-            resized = _with_matrices(features, size)
+        fast = keras.backend.backend() == "tensorflow"
+        resized = (_with_tensorflow if fast else _with_matrices)(features, size)
         return ops.cast(resized, self.compute_dtype)
 
     def compute_output_shape(self, features_shape, like_shape=None):
@@ -61,17 +54,15 @@ class AlignedResize(keras.layers.Layer):
         if like_shape is not None:
             size = like_shape[1:3]
         elif size is None:
-            scale = self._scale()
-            size = [
-                None if side is None else scale * side for side in features_shape[1:3]
-            ]
+            scale, sides = self._scale(), features_shape[1:3]
+            size = [None if side is None else scale * side for side in sides]
         return (features_shape[0], *size, features_shape[3])
 
     def get_config(self):
         return {**super().get_config(), "size": self.size, "scale": self.scale}
 
     def _target(self, shape, like):
-        """(rows, cols) of the output; tensors where they are unknown until the call."""
+        """Return (rows, cols) of the output; tensors where unknown until the call."""
         if like is not None:
             return tuple(ops.shape(like)[1:3])
         if self.size is not None:
@@ -97,15 +88,13 @@ def _with_tensorflow(features, size):
 
 def _with_matrices(features, size):
     """Resize with one small matrix per side, as bilinear resizing is separable."""
-    rows, cols = (
-        _matrix(old, new) for old, new in zip(features.shape[1:3], size, strict=True)
-    )
+    rows, cols = map(_matrix, features.shape[1:3], size)
     features = ops.cast(features, "float32")
     return ops.einsum("pr,nrcx,qc->npqx", rows, features, cols)
 
 
 def _matrix(old, new):
-    """Weights (new, old) of the old pixels of a side in the new ones."""
+    """Return the weights (new, old) of a side's old pixels in the new ones."""
     step = (old - 1) / (new - 1) if new > 1 else 0.0
     positions = ops.arange(new, dtype="float32")[:, None] * step
     return ops.maximum(1.0 - ops.abs(positions - ops.arange(old, dtype="float32")), 0.0)

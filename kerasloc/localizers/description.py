@@ -41,11 +41,6 @@ def describe_network(
 ) -> NetworkConfig:
     """Combine a wrapper's arguments, what is stored with weights, and the defaults.
 
-    Args:
-        wrapper: Class of the wrapper.
-        overrides: Arguments of the wrapper; they win.
-        stored: Fields of a :class:`~kerasloc.configs.NetworkConfig`.
-
     Raises:
         ValueError: If names and number of classes differ.
     """

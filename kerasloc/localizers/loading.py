@@ -29,12 +29,7 @@ IMAGENET = "imagenet"
 def load_network(
     wrapper: type["Classifier"], source: Any, overrides: Overrides
 ) -> tuple[keras.Model, NetworkConfig]:
-    """Build or load the network of a wrapper.
-
-    Args:
-        wrapper: Class of the wrapper.
-        source: Argument ``weights`` of the wrapper.
-        overrides: Other arguments of the wrapper.
+    """Build or load the network of a wrapper from its arguments.
 
     Raises:
         ValueError: If the source is missing, of another family or does not match.
@@ -85,10 +80,7 @@ def load(folder: str | pathlib.Path) -> "Localizer":
 def load_wrapper(path: str | pathlib.Path, family: str | None = None) -> "Localizer":
     """Load the wrapper of a run folder or of a weight file.
 
-    Args:
-        path: Folder or file.
-        family: Name of the family, needed for a file outside a run folder and checked
-            against a run's.
+    A file outside a run folder needs its family; a run's is checked.
 
     Raises:
         ValueError: If there is no such family, or the run is of another.
@@ -154,9 +146,8 @@ def _stored(wrapper, folder: pathlib.Path, arrays) -> Mapping[str, Any]:
         if config.family == wrapper.family:
             return vars(config)
         raise ValueError(
-            f"Expected weights of the family {wrapper.family!r} for "
-            f"{wrapper.__name__}. Received: {folder}, of the family {config.family!r}. "
-            "Use kerasloc.load(folder), which chooses the wrapper."
+            f"Expected weights of {wrapper.__name__}. Received: {folder}, of the "
+            f"family {config.family!r}. Use kerasloc.load(folder), which chooses."
         )
     stored = _describe(wrapper.family, arrays)
     if not stored:
@@ -250,8 +241,7 @@ def _check_options(model: keras.Model, config: NetworkConfig, path: pathlib.Path
         {layer.name: (type(layer).__name__, _settings(layer)) for layer in m.layers}
         for m in (model, build(config))
     )
-    different = sorted(name for name in saved if saved[name] != built.get(name))
-    if different:
+    if different := sorted(name for name in saved if saved[name] != built.get(name)):
         raise ValueError(
             "Expected the options that the model was built with. Received: "
             f"{path}, whose layers {', '.join(different[:5])} differ from those of "

@@ -6,13 +6,8 @@ from typing import Any
 import numpy as np
 
 from kerasloc.backbones import resnet
-from kerasloc.weights.torch_match import (
-    Matched,
-    arrays_of,
-    match,
-    network_of,
-    title_of,
-)
+from kerasloc.weights import torch_match
+from kerasloc.weights.torch_match import Matched
 from kerasloc.weights.torch_names import as_numpy, bare
 
 
@@ -24,16 +19,8 @@ def load_backbone(model: Any, source: Any) -> Matched:
 
     Args:
         model: Keras model with a ResNet, or a wrapper with one as ``model``.
-        source: A torchvision or timm ResNet, or a checkpoint with one inside: a path or
-            a mapping as for :func:`kerasloc.weights.load_torch`.
-
-    Returns:
-        Number of arrays of the backbone, which all match, and ignored names.
-
-    Raises:
-        TypeError: If the model or the source is of another type.
-        ValueError: If an array of the backbone is missing, unknown or of another
-            shape. The model is unchanged.
+        source: A torchvision or timm ResNet, or a checkpoint with one inside, as for
+            :func:`kerasloc.weights.load_torch`, whose errors are raised.
 
     Examples:
         >>> import keras
@@ -45,14 +32,14 @@ def load_backbone(model: Any, source: Any) -> Matched:
         >>> float(conv.kernel[0, 0, 0, 0])  # summed over three channels
         3.0
     """
-    network = network_of(model)
+    network = torch_match.network_of(model)
     layers = {layer.name: layer for layer in resnet.layers_of(network)}
     if not layers:
         raise ValueError(
             "Expected a network with a backbone, the layers conv1, bn1, "
             f"layer1_0_conv1, ... Received: {network.name}, which has none of them."
         )
-    arrays = arrays_of(source)
+    arrays = torch_match.arrays_of(source)
     backbone = {
         name: as_numpy(array)
         for name, array in arrays.items()
@@ -61,22 +48,16 @@ def load_backbone(model: Any, source: Any) -> Matched:
     for name, array in backbone.items():
         if bare(name) == "conv1.weight" and "conv1" in layers:
             backbone[name] = fit_channels(array, layers["conv1"].kernel.shape[2])
-    matches = match(layers, backbone)
+    matches = torch_match.match(layers, backbone)
     matches.ignored += [name for name in arrays if name not in backbone]
-    return matches.fill(title_of(source))
+    return matches.fill(torch_match.title_of(source))
 
 
 def fit_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """Adapt the kernel of a first convolution to another channel count.
+    """Adapt a first kernel (out, in, rows, cols) to another channel count.
 
-    Args:
-        kernel: Published kernel, (out, in, rows, cols).
-        channels: Number of channels of the network's images: as ``in``, or 1 or 2 for
-            3.
-
-    Returns:
-        For one channel the sum over ``in``, so that a gray image has the features of a
-        color image with three equal channels; for two the first two times 1.5.
+    One channel gets the sum over three, so that a gray image has the features of a
+    color image with equal channels; two get the first two times 1.5.
 
     Raises:
         ValueError: If the counts do not fit.
@@ -94,7 +75,6 @@ def fit_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
         return kernel[:, :2] * 1.5
     raise ValueError(
         "A first convolution fits images of as many channels, and one of 3 channels "
-        f"also images of 1 and 2. Received: one of {published} for images of "
-        f"{channels}. Build the network with 1, 2 or 3 channels, or train it without "
-        "these weights."
+        f"also images of 1 and 2. Received: one of {published} for {channels}. Build "
+        "the network with 1, 2 or 3 channels, or train it without these weights."
     )

@@ -18,11 +18,8 @@ SHOWN = 12  # names of a problem in an error
 def read_arrays(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
     """Read the arrays of an HDF5 weight file by layer name.
 
-    Reads `.weights.h5` of Keras 3, where a variable's key is its position, and the
-    legacy `.h5` of Keras 1 and 2, where it is its name.
-
-    Args:
-        path: Weight file.
+    A variable's key is its position in `.weights.h5` of Keras 3, and its name in the
+    legacy `.h5` of Keras 1 and 2.
 
     Raises:
         ValueError: If the file is missing, or not such a file.
@@ -50,10 +47,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
     with file:
         arrays = _keras3(file) if "layers" in file else _legacy(file)
     if not arrays:
-        raise ValueError(
-            "Expected a weight file with layers that have weights. "
-            f"Received: {path}, without any."
-        )
+        raise ValueError(f"Expected a file with weights. Received: {path}, without any.")
     return arrays
 
 
@@ -92,8 +86,7 @@ def assign(model: keras.Model, arrays: Arrays, source: str = "the weights") -> N
         source: Name of the arrays in errors.
 
     Raises:
-        ValueError: If a layer or an array is missing, left over or of another shape;
-            the model is unchanged.
+        ValueError: If a layer or array is missing, left over or of another shape.
 
     Examples:
         >>> dense = keras.layers.Dense(1, name="head")
@@ -116,11 +109,8 @@ def assign(model: keras.Model, arrays: Arrays, source: str = "the weights") -> N
                 unlike.append(f"{label} {array.shape} for {tuple(variable.shape)}")
             else:
                 pairs.append((variable, array))
-    problems = {
-        "missing": missing,
-        "left over": sorted(set(arrays) - set(layers)),
-        "of another shape": unlike,
-    }
+    surplus = sorted(set(arrays) - set(layers))
+    problems = {"missing": missing, "left over": surplus, "of another shape": unlike}
     advice = "Use the file of this very architecture, class count and channel count."
     assign_all(pairs, problems, source, advice)
 
@@ -135,12 +125,9 @@ def assign_all(
 
     Args:
         pairs: Variables and their arrays.
-        problems: Names of arrays or variables by their problem, such as ``missing``.
+        problems: Names by their problem, such as ``missing``: a ValueError.
         source: Name of the arrays in errors.
         advice: Last sentence of errors.
-
-    Raises:
-        ValueError: If there are problems; nothing is assigned then.
 
     Examples:
         >>> assign_all([], {"missing": ["head/bias"]}, "a.h5", "Use another file.")

@@ -36,12 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 def cache_folder() -> pathlib.Path:
-    """Return the folder of fetched weights.
-
-    Examples:
-        >>> cache_folder().name
-        'kerasloc'
-    """
+    """Return the folder of fetched weights."""
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(home) / "kerasloc"
 
@@ -75,11 +70,9 @@ class ImageNetFiles:
     cache: pathlib.Path = dataclasses.field(default_factory=cache_folder)
 
     def find(self, backbone: str) -> pathlib.Path | None:
-        """Return the local file of a backbone, or None.
+        """Return the local file of a backbone such as ``resnet50``, or None.
 
-        Args:
-            backbone: Name such as ``resnet50``. Its file has the published name, or
-                simply ``resnet50.pth`` (``.pt``, ``.bin``, ``.safetensors``).
+        It has the published name, or simply ``resnet50.pth`` (``.safetensors``, ...).
 
         Raises:
             ValueError: If there are no such weights, ``folder`` is missing, or a file
@@ -88,9 +81,8 @@ class ImageNetFiles:
         published = self._name(backbone)
         if self.folder is not None and not self.folder.is_dir():
             raise ValueError(
-                f"Expected {FOLDER_VARIABLE} to name a folder of weight files. "
-                f"Received: {self.folder}, which is missing. Make it, or unset the "
-                "variable."
+                f"Expected {FOLDER_VARIABLE} to name a folder with weights. Received: "
+                f"{self.folder}, which is missing. Make it, or unset the variable."
             )
         for folder in filter(None, (self.folder, self.cache)):
             for name in (published, *(f"{backbone}{suffix}" for suffix in SUFFIXES)):
@@ -104,9 +96,6 @@ class ImageNetFiles:
     def fetch(self, backbone: str) -> pathlib.Path:
         """Fetch the file of a backbone into the cache.
 
-        Args:
-            backbone: Name such as ``resnet50``.
-
         Raises:
             ValueError: If the file cannot be fetched, or has another content.
         """
@@ -116,13 +105,8 @@ class ImageNetFiles:
         try:
             urllib.request.urlopen(url, timeout=TIMEOUT).close()  # reachable?
             with io.atomic_write(path) as partial:
-                keras.utils.get_file(
-                    partial.name,
-                    url,
-                    cache_dir=partial.parent,
-                    cache_subdir="",
-                    force_download=True,
-                )
+                target = {"cache_dir": partial.parent, "cache_subdir": ""}
+                keras.utils.get_file(partial.name, url, force_download=True, **target)
                 _check_hash(partial, name)
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError):
@@ -157,12 +141,8 @@ def load_imagenet(
         backbone: Name such as ``resnet50``.
         files: Files with the weights; torchvision's by default.
 
-    Returns:
-        Number of arrays that matched.
-
     Raises:
-        ValueError: If there are no such weights, or the file cannot be fetched or does
-            not fit.
+        ValueError: If no such weights exist, can be fetched, or fit.
     """
     files = files or ImageNetFiles()
     path = files.find(backbone)
@@ -174,13 +154,7 @@ def find_imagenet(
 ) -> pathlib.Path | None:
     """Return the local file with a backbone's ImageNet weights, or None.
 
-    Args:
-        backbone: Name such as ``resnet50``.
-        files: Files with the weights; torchvision's by default.
-
-    Raises:
-        ValueError: If there are no such weights, the folder is missing, or a file of
-            the published name has another content.
+    Arguments and errors as for :func:`load_imagenet`.
 
     Examples:
         >>> find_imagenet("vgg16")

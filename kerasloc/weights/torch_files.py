@@ -48,12 +48,8 @@ DAMAGE = (
 def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Read the arrays of a PyTorch weight file by published parameter name.
 
-    Args:
-        path: File of ``torch.save`` or safetensors. Weights may be under
-            ``state_dict``, ``model`` or ``net``; anything but tensors is ignored.
-
-    Returns:
-        Arrays of the file's types (bfloat16 as float32), read only.
+    Weights may be under ``state_dict``, ``model`` or ``net``; anything but tensors is
+    ignored. Arrays are read only and of the file's types (bfloat16: float32).
 
     Raises:
         ValueError: If the file is missing, cut short, of another kind, has no tensors,
@@ -71,8 +67,9 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"Expected a weight file. Received: {path}, which is missing.")
+    legacy = _read_zip if zipfile.is_zipfile(path) else _read_legacy
     try:
-        arrays = _reader(path)(path)
+        arrays = (_read_safetensors if path.suffix == ".safetensors" else legacy)(path)
     except RefusedPickleError:
         raise
     except DAMAGE as error:
@@ -90,14 +87,7 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def state_of(content: Any) -> dict:
-    """Return the innermost mapping of parameter names to tensors.
-
-    Args:
-        content: Mapping, possibly a checkpoint.
-
-    Returns:
-        Tensors by name; those under ``state_dict``, ``model`` or ``net`` where there
-        are such.
+    """Return the innermost mapping of parameter names to tensors in a checkpoint.
 
     Examples:
         >>> state_of({"epoch": 3, "state_dict": {"w": np.zeros(2), "n": 5}})
@@ -111,12 +101,6 @@ def state_of(content: Any) -> dict:
     return {
         str(key): value for key, value in content.items() if hasattr(value, "shape")
     }
-
-
-def _reader(path):
-    if path.suffix == ".safetensors":
-        return _read_safetensors
-    return _read_zip if zipfile.is_zipfile(path) else _read_legacy
 
 
 def _read_zip(path):
@@ -176,14 +160,11 @@ def _exactly(file, size):
 
 
 def _arrays(state: dict[str, Tensor], data, order):
-    return {
-        name: _as_array(tensor, data[tensor.storage.key], order)
-        for name, tensor in state.items()
-    }
+    return {n: _as_array(t, data[t.storage.key], order) for n, t in state.items()}
 
 
 def _as_array(tensor: Tensor, data: bytes, order: str) -> np.ndarray:
-    """The numbers of a tensor, a read-only view into its storage's bytes."""
+    """Return a tensor's numbers, a read-only view into its storage's bytes."""
     numbers = _decoded(data, tensor.dtype or tensor.storage.dtype, order)
     shape, strides, empty = tensor.shape, tensor.strides, 0 in tensor.shape
     steps = zip(shape, strides, strict=True)
@@ -201,12 +182,11 @@ def _as_array(tensor: Tensor, data: bytes, order: str) -> np.ndarray:
 
 def _stored_dtype(name, order="little") -> np.dtype:
     """Type of numbers in a file; NumPy has no bfloat16, the upper half of a float32."""
-    kind = np.dtype("uint16" if name == "bfloat16" else name)
-    return kind.newbyteorder(order)
+    return np.dtype("uint16" if name == "bfloat16" else name).newbyteorder(order)
 
 
 def _decoded(data: bytes, dtype: str, order: str = "little") -> np.ndarray:
-    """Bytes as numbers; bfloat16 as float32."""
+    """Convert bytes to numbers, bfloat16 to float32."""
     numbers = np.frombuffer(data, _stored_dtype(dtype, order))
     if dtype == "bfloat16":
         numbers = (numbers.astype(np.uint32) << 16).view(np.float32)

@@ -12,17 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasloc.weights import torch_names
 from kerasloc.weights.files import assign_all
 from kerasloc.weights.torch_files import read_torch, state_of
-from kerasloc.weights.torch_names import (
-    as_numpy,
-    find_layer,
-    find_variable,
-    is_surplus,
-    kind_of,
-    published_shape,
-    to_keras,
-)
+from kerasloc.weights.torch_names import as_numpy, is_surplus, kind_of
 
 ADVICE = (
     "Build the network with the backbone, options, class count and channel count that "
@@ -32,11 +25,7 @@ ADVICE = (
 
 @dataclasses.dataclass(frozen=True)
 class Matched:
-    """Result of loading weights.
-
-    Attributes:
-        matched: Number of arrays of the network, which all match.
-        ignored: Published names that the network does not use.
+    """Number of a network's arrays, which all match, and names that it does not use.
 
     Examples:
         >>> print(Matched(8, ("fc.weight", "fc.bias")))
@@ -48,26 +37,17 @@ class Matched:
 
     def __str__(self):
         text = f"{self.matched} of {self.matched} arrays matched"
-        if self.ignored:
-            kinds = sorted({kind_of(name) for name in self.ignored})
-            more = ", ..." if len(kinds) > 4 else ""
-            entries = "entry" if len(self.ignored) == 1 else "entries"
-            text += (
-                f"; {len(self.ignored)} {entries} left aside "
-                f"({', '.join(kinds[:4])}{more})"
-            )
-        return text
+        if not self.ignored:
+            return text
+        kinds = sorted({kind_of(name) for name in self.ignored})
+        listed = ", ".join(kinds[:4] + ["..."] * (len(kinds) > 4))
+        entries = "entry" if len(self.ignored) == 1 else "entries"
+        return f"{text}; {len(self.ignored)} {entries} left aside ({listed})"
 
 
 @dataclasses.dataclass
 class Matches:
-    """Published names matched with the variables of a network.
-
-    Attributes:
-        pairs: Variables and their arrays.
-        ignored: Names that are surplus.
-        problems: Names that do not fit, by problem.
-    """
+    """Variables with their arrays, surplus names, and names that do not fit."""
 
     pairs: list[tuple[Any, np.ndarray]] = dataclasses.field(default_factory=list)
     ignored: list[str] = dataclasses.field(default_factory=list)
@@ -76,14 +56,7 @@ class Matches:
     )
 
     def fill(self, title: str) -> Matched:
-        """Assign the arrays to the variables, if there are no problems.
-
-        Args:
-            title: Name of the source in errors.
-
-        Raises:
-            ValueError: If anything does not fit; nothing is assigned then.
-        """
+        """Assign the arrays; a ValueError with the source's title on problems."""
         assign_all(self.pairs, self.problems, title, ADVICE)
         return Matched(len(self.pairs), tuple(self.ignored))
 
@@ -102,8 +75,7 @@ def load_torch(model: Any, source: Any) -> Matched:
 
     Raises:
         TypeError: If the model or the source is of another type.
-        ValueError: If a name or a shape does not fit, or an array of the network has
-            no match. The model is unchanged.
+        ValueError: If a name or shape does not fit, or is missing; nothing changes.
 
     Examples:
         >>> dense = keras.layers.Dense(1, use_bias=False, name="head_0")
@@ -118,11 +90,7 @@ def load_torch(model: Any, source: Any) -> Matched:
 
 
 def network_of(model: Any) -> keras.Model:
-    """Return the Keras model itself, or the one that a wrapper holds.
-
-    Raises:
-        TypeError: If there is no such model.
-    """
+    """Return the Keras model itself, or a wrapper's; a TypeError without one."""
     network = model if isinstance(model, keras.Model) else getattr(model, "model", None)
     if not isinstance(network, keras.Model):
         raise TypeError(
@@ -144,12 +112,7 @@ def layers_of(network: keras.Model) -> dict[str, keras.layers.Layer]:
 
 
 def arrays_of(source: Any) -> dict[str, Any]:
-    """Return the arrays of a path or a mapping by published name.
-
-    Raises:
-        TypeError: If the source is of another type.
-        ValueError: If the file cannot be read.
-    """
+    """Return the arrays of a path or a mapping by published name."""
     if isinstance(source, str | os.PathLike):
         return read_torch(source)
     if isinstance(source, Mapping):
@@ -166,19 +129,14 @@ def title_of(source: Any) -> str:
 
 
 def match(layers: Mapping[str, Any], arrays: Mapping[str, Any]) -> Matches:
-    """Match published arrays with the variables of layers.
-
-    Args:
-        layers: Layers by name; all of their variables need an array.
-        arrays: Arrays by published name.
-    """
+    """Match arrays by published name with all variables of layers by name."""
     matches, targets = Matches(), set()
     origins: dict[str, str] = {}  # of layers
     problems = matches.problems
     for name, array in arrays.items():
         path, _, parameter = name.rpartition(".")
-        layer = find_layer(path, layers)
-        variable = None if layer is None else find_variable(layer, parameter)
+        layer = torch_names.find_layer(path, layers)
+        variable = layer and torch_names.find_variable(layer, parameter)
         if variable is None and is_surplus(name):
             matches.ignored.append(name)
         elif variable is None:
@@ -188,12 +146,13 @@ def match(layers: Mapping[str, Any], arrays: Mapping[str, Any]) -> Matches:
             problems["for a layer that has another"].append(label)
         else:
             targets.add(id(variable))
-            values = to_keras(layer, variable, as_numpy(array))
+            values = torch_names.to_keras(layer, variable, as_numpy(array))
             if tuple(values.shape) == tuple(variable.shape):
                 matches.pairs.append((variable, values))
             else:
-                shapes = f"{np.shape(array)} for {published_shape(layer, variable)}"
-                problems["of another shape"].append(f"{name} {shapes}")
+                expected = torch_names.published_shape(layer, variable)
+                shapes = f"{name} {np.shape(array)} for {expected}"
+                problems["of another shape"].append(shapes)
     problems["of the network that got nothing"] = [
         f"{layer.name}/{variable.name}"
         for layer in layers.values()

@@ -32,12 +32,9 @@ KERNELS = (
 
 
 def find_layer(path: str, layers: Mapping[str, Any]) -> Any:
-    """Return the layer of a published path, or None.
+    """Return the layer of a path such as ``net.encoder.layer1.0.conv1``, or None.
 
-    Args:
-        path: Path such as ``net.encoder.layer1.0.conv1``. Leading holders of the
-            network are stripped, and only while the rest is not the name of a layer.
-        layers: Layers by name.
+    Leading holders are stripped while the rest is not the name of a layer.
 
     Examples:
         >>> find_layer("module.net.layer1.0.conv1", {"layer1_0_conv1": "the layer"})
@@ -46,33 +43,20 @@ def find_layer(path: str, layers: Mapping[str, Any]) -> Any:
     words = _usual(path).split(".")
     while words:
         layer = layers.get("_".join(words))
-        if layer is not None or words[0] not in HOLDERS:
+        if layer is not None or words.pop(0) not in HOLDERS:
             return layer
-        words = words[1:]
     return None
 
 
 def find_variable(layer: keras.layers.Layer, parameter: str) -> Any:
-    """Return the variable of a layer that a published parameter is, or None.
-
-    Args:
-        layer: Layer of a network.
-        parameter: ``weight``, ``bias``, ``running_mean``, ``running_var``, or the name
-            of the variable.
-    """
+    """Return the variable of a published ``weight``, ``running_mean``, ..., or None."""
     variables = {variable.name: variable for variable in layer.weights}
     names = NORMALIZATION if "gamma" in variables else {"weight": "kernel"}
     return variables.get(names.get(parameter, parameter))
 
 
 def to_keras(layer: keras.layers.Layer, variable: Any, array: np.ndarray) -> np.ndarray:
-    """Transpose a published array to the axes of a layer's variable.
-
-    Args:
-        layer: Layer with the variable.
-        variable: Variable; only kernels have other axes than published.
-        array: Published array.
-    """
+    """Transpose a published array to the axes of a layer's variable."""
     axes = _axes(layer, variable)
     return array.transpose(axes) if array.ndim == len(axes) else array
 
@@ -90,7 +74,7 @@ def published_shape(layer: keras.layers.Layer, variable: Any) -> tuple[int, ...]
 
 
 def _axes(layer, variable) -> tuple[int, ...]:
-    """Published axes in Keras' order."""
+    """Return the published axes in Keras' order."""
     same = tuple(range(len(variable.shape)))
     if variable.name != "kernel":
         return same
@@ -115,12 +99,11 @@ def bare(name: str) -> str:
     """
     words = _usual(name).split(".")
     while len(words) > 1 and words[0] in HOLDERS:
-        words = words[1:]
+        del words[0]
     return ".".join(words)
 
 
 def _usual(name: str) -> str:
-    """The name with torchvision's words for a block."""
     return BLOCK.sub(r"layer\1.\2", name)
 
 

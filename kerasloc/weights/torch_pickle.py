@@ -32,10 +32,7 @@ STORAGES = {
 
 
 class Storage(NamedTuple):
-    """A run of numbers in the file: its name, type and number of values.
-
-    A tuple, as a pickle cannot change one.
-    """
+    """A run of numbers in the file; a tuple, as a pickle cannot change one."""
 
     key: str
     dtype: str
@@ -43,10 +40,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """Position of a tensor in a storage; offset and strides in values.
-
-    The type is the storage's where ``dtype`` is None.
-    """
+    """Position of a tensor in a storage in values; its type or, None, the storage's."""
 
     storage: Storage
     offset: int
@@ -58,12 +52,7 @@ class Tensor(NamedTuple):
 class Unpickler(pickle.Unpickler):
     """Read one pickle into dicts, lists, numbers and :class:`Tensor` notes.
 
-    Args:
-        file: Binary file, at the start of the pickle.
-        path: Name of the file in errors.
-
-    Attributes:
-        storages: Storages that the pickle names, by key.
+    ``storages`` are those that it names, by key; ``path`` is for errors.
 
     Raises:
         RefusedPickleError: If the pickle names anything but tensors and containers.
@@ -83,11 +72,7 @@ class Unpickler(pickle.Unpickler):
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in for a name of the pickle; nothing else is ever called.
-
-        Raises:
-            RefusedPickleError: If it names anything but tensors and containers.
-        """
+        """Return the stand-in for a name of the pickle; nothing else is ever called."""
         stand_in = _stand_in(module, name)
         if stand_in is None:
             raise RefusedPickleError(
@@ -98,11 +83,7 @@ class Unpickler(pickle.Unpickler):
         return stand_in
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return the storage of a reference in the pickle.
-
-        Raises:
-            pickle.UnpicklingError: If it is a reference to something else.
-        """
+        """Return the storage of a reference in the pickle."""
         if pid[0] == "module":  # the source code of a pickled network, long ago
             return pid[1]
         kind, dtype, key, _, count, *view = pid
@@ -140,22 +121,18 @@ class _Ignored:
 
 
 def _stand_in(module: str, name: str):
-    """The stand-in for a name, or None."""
-    if module in ("torch", "torch.storage"):
-        if name in STORAGES:
-            return STORAGES[name]
-        if name in DTYPES:
-            return name
+    if module in ("torch", "torch.storage") and name in {*STORAGES, *DTYPES}:
+        return STORAGES.get(name, name)
     function = _FUNCTIONS.get((module, name))
     return None if function is None else _Call(function)
 
 
-def _tensor(storage, offset, shape, strides, *_):
-    return Tensor(storage, int(offset), tuple(shape), tuple(strides))
+def _tensor(storage, offset, shape, strides, *_, dtype=None):
+    return Tensor(storage, int(offset), tuple(shape), tuple(strides), dtype)
 
 
-def _typed_tensor(storage, offset, shape, strides, *rest):
-    return Tensor(storage, int(offset), tuple(shape), tuple(strides), rest[2])
+def _typed_tensor(*args):
+    return _tensor(*args, dtype=args[6])
 
 
 def _ignored(*_):
