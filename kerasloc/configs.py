@@ -16,10 +16,9 @@ def option(
 
     Args:
         default: Default value.
-        help: Noun phrase that says what the option is, with its range and unit.
+        help: Noun phrase with range and unit.
         choices: Allowed values.
-        **metadata: Further entries of the field's metadata, such as ``low`` and
-            ``high``, the allowed range, and ``flags``, spellings on a command line.
+        **metadata: Allowed range ``low``, ``high``; ``flags`` on a command line.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
@@ -44,10 +43,7 @@ def check_rules(rules: Mapping[str, bool], received: object) -> None:
 
 
 def field_rules(config: Any) -> dict[str, bool]:
-    """Check the fields of a dataclass made with :func:`option` by their metadata.
-
-    Returns:
-        Rules for :func:`check_rules`: whole numbers, ``low``, ``high``, ``choices``.
+    """Check :func:`option` fields: whole numbers, ``low``, ``high``, ``choices``.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)

@@ -214,11 +214,8 @@ def weights_of_run(folder: PathLike, checkpoint: str = "best") -> pathlib.Path:
 
 def runs_in(folder: PathLike) -> list[pathlib.Path]:
     """List the run folders with weights inside a folder, newest first."""
-    runs = [
-        path.parent
-        for path in pathlib.Path(folder).glob(f"*/{CONFIG_FILE}")
-        if any((path.parent / name).is_file() for name in RUN_WEIGHTS)
-    ]
+    folders = [path.parent for path in pathlib.Path(folder).glob(f"*/{CONFIG_FILE}")]
+    runs = [f for f in folders if any((f / name).is_file() for name in RUN_WEIGHTS)]
     return sorted(runs, key=lambda run: -weights_of_run(run).stat().st_mtime)
 
 

@@ -130,6 +130,7 @@ def test_descriptions_of_earlier_versions_can_be_read(network, tmp_path):
         ({"mean": float("-inf")}, "mean"),
         ({"thresholds": [0.5, 0.5, 0.5]}, "2 for thresholds"),
         ({"thresholds": 1.5}, "thresholds in"),
+        ({"thresholds": float("nan")}, "thresholds"),
         ({"thresholds": [0.5, -0.1]}, "thresholds in"),
         ({"thresholds": "half"}, "thresholds"),
         ({"thresholds": None}, "thresholds"),

@@ -41,7 +41,7 @@ ARCHITECTURES = {
 
 
 def architecture(name: str) -> Architecture:
-    """Return the sizes of a ResNet by name; a ValueError if there is none.
+    """Return the sizes of a ResNet by name; a ValueError for other names.
 
     Examples:
         >>> architecture("resnet18").blocks

@@ -176,8 +176,8 @@ class Localizer(Classifier):
             squeeze: Whether one image returns its array alone.
 
         Returns:
-            For every image an array of rows x, y, w, h, class, score in pixels, the
-            largest region first; the score is the mean heat in the box.
+            Per image rows x, y, w, h, class, score in pixels, the largest region first;
+            the score is the mean heat in the box.
         """
         images, single = as_images(x, self.config.input_shape)
         classes = self._classes(custom_class, len(images))
@@ -225,7 +225,6 @@ class Localizer(Classifier):
         raise NotImplementedError
 
     def _heat(self, maps: np.ndarray, size) -> np.ndarray:
-        """Scale maps (n, rows, cols) to [0, 1] and to a size."""
         return min_max(resize_maps(maps, size))
 
     def _relative_heat(self, maps: np.ndarray, size) -> np.ndarray:

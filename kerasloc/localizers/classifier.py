@@ -31,14 +31,10 @@ class _Signature:
         family = getattr(owner, "family", None)
         if family not in families.names():
             return inspect.Signature(arguments)
+        kind = inspect.Parameter.KEYWORD_ONLY
         options = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=field.type,
-            )
-            for field in dataclasses.fields(families.get(family).options)
+            inspect.Parameter(f.name, kind, default=f.default, annotation=f.type)
+            for f in dataclasses.fields(families.get(family).options)
         ]
         return inspect.Signature([*arguments, *options])
 
@@ -166,13 +162,11 @@ class Classifier:
     ) -> np.ndarray:
         """Predict the indices of the ``n`` likeliest classes, best first.
 
-        Raises:
-            ValueError: If ``n`` is not from 1 to the number of classes.
+        ``n`` below 1 or above the number of classes is a ValueError.
         """
         if not 1 <= n <= self.config.num_classes:
             raise ValueError(
-                f"Expected n from 1 to {self.config.num_classes}, the number of "
-                f"classes. Received: {n!r}."
+                f"Expected n from 1 to {self.config.num_classes}. Received: {n!r}."
             )
         order = np.argsort(-self.logits(x, squeeze=squeeze), axis=-1, kind="stable")
         return order[..., :n]

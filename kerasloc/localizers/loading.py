@@ -35,7 +35,11 @@ def load_network(
         ValueError: If the source is missing, of another family or does not match.
     """
     if source is None and overrides.num_classes is overrides.class_names is None:
-        source = runs.newest_run(wrapper.family, hint=_hint(wrapper))
+        hint = (
+            f"Run {_commands(wrapper.family)}; or use {wrapper.__name__}(weights=...)"
+        )
+        hint += ", or num_classes=... for an untrained network."
+        source = runs.newest_run(wrapper.family, hint=hint)
     if source is None:
         config = describe_network(wrapper, overrides, {})
         return build(config), config
@@ -110,13 +114,6 @@ def newest_run(
 
 def _commands(family: str) -> str:
     return " and then ".join(families.get(family).commands) or "a training script"
-
-
-def _hint(wrapper) -> str:
-    return (
-        f"Run {_commands(wrapper.family)}; or use {wrapper.__name__}(weights=...), or "
-        "num_classes=... for an untrained network."
-    )
 
 
 def _network_of(path: pathlib.Path) -> NetworkConfig:
@@ -251,6 +248,5 @@ def _check_options(model: keras.Model, config: NetworkConfig, path: pathlib.Path
 
 def _settings(layer) -> dict:
     """Return the settings of a layer that its weights do not determine."""
-    names = ("strides", "dilation_rate", "groups", "size", "scale", "min_val")
-    config = layer.get_config()
-    return {name: config[name] for name in names if name in config}
+    names = {"strides", "dilation_rate", "groups", "size", "scale", "min_val"}
+    return {k: v for k, v in layer.get_config().items() if k in names}

@@ -134,10 +134,9 @@ def multiplied_by(explanation: keras.KerasTensor) -> Callable:
 def _pooled(explanation, size):
     """Pool the explanation to the size of features."""
     full = tuple(explanation.shape[1:3])
-    factors = tuple(large // small for large, small in zip(full, size, strict=True))
-    fits = all(f * s == side for f, s, side in zip(factors, size, full, strict=True))
+    factors, rests = zip(*map(divmod, full, size), strict=True)
     rule = "features whose size divides that of the explanation"
-    check_rules({rule: fits}, f"{full} and {size}")
+    check_rules({rule: not any(rests)}, f"{full} and {size}")
     if factors == (1, 1):
         return explanation
     name = "explanation_" + "x".join(map(str, size))

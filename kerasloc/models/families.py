@@ -188,7 +188,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Family:
-    """Return the record of a family; a ValueError if there is none.
+    """Return the record of a family; a ValueError for other names.
 
     Example:
         >>> get("ham").description
@@ -214,7 +214,7 @@ def register(family: Family) -> None:
 
 
 def unregister(name: str) -> None:
-    """Remove a family; a ValueError if there is none."""
+    """Remove a family; a ValueError for other names."""
     get(name)
     del _FAMILIES[name]
 

@@ -18,9 +18,6 @@ def fold(model: keras.Model) -> keras.Model:
     removed: its scale is in the kernel, its shift in the bias. Layer names stay, as
     taps need them; an identity has the name of the normalization.
 
-    Args:
-        model: Model, left as it is. In inference mode it has the outputs of the copy.
-
     Examples:
         >>> image = keras.Input((4, 4, 3))
         >>> x = layers.Conv2D(2, 3, use_bias=False, name="conv")(image)
@@ -39,9 +36,8 @@ def fold(model: keras.Model) -> keras.Model:
             config["use_bias"] = True
         return type(layer).from_config(config)
 
-    def call(layer, *args, **kwargs):  # an identity takes neither mask nor training
-        names = set(kwargs) - {"mask", "training"}
-        return layer(*args, **{name: kwargs[name] for name in names})
+    def call(layer, *args, mask=None, training=None, **kwargs):
+        return layer(*args, **kwargs)  # an identity takes neither mask nor training
 
     clone = keras.models.clone_model(model, clone_function=copy, call_function=call)
     for layer in model.layers:
@@ -83,10 +79,7 @@ def _folded(convolution, norm) -> list[np.ndarray]:
     """Kernel and bias of a convolution with the normalization in them."""
     kernel, *bias = convolution.get_weights()
     shift = bias[0] if bias else 0.0
-    mean, variance = (
-        np.asarray(keras.ops.convert_to_numpy(v), np.float64)
-        for v in (norm.moving_mean, norm.moving_variance)
-    )
+    mean, variance = (w.astype(np.float64) for w in norm.get_weights()[-2:])
     scale = 1.0 / np.sqrt(variance + norm.epsilon)
     if norm.scale:
         scale = scale * keras.ops.convert_to_numpy(norm.gamma)

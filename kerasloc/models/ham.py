@@ -17,6 +17,7 @@ from kerasloc.backbones import blocks
 from kerasloc.backbones.blocks import relu, start
 from kerasloc.backbones.configs import ResNetConfig
 from kerasloc.backbones.resnet import conv, norm, resnet
+from kerasloc.configs import check_rules
 from kerasloc.layers import LogSumExpPooling, MappedDense, ScaledAdd, SoftMask
 from kerasloc.layers.devices import sum_over_replicas
 from kerasloc.models.options import HamOptions
@@ -161,11 +162,8 @@ def objective_terms(
     """
     boxes = {"masks": masks, "box_tags": box_tags, "annotated": annotated}
     missing = [name for name, value in boxes.items() if value is None]
-    if len(missing) not in (0, 3):
-        raise ValueError(
-            "Expected masks, box_tags and annotated together. Received: no "
-            f"{' and no '.join(missing)}."
-        )
+    rule = "masks, box_tags and annotated together"
+    check_rules({rule: len(missing) in (0, 3)}, f"no {' and no '.join(missing)}")
     outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
     labels = ops.cast(labels, "float32")
     labeled = ops.logical_not(ops.isnan(labels))
@@ -219,10 +217,9 @@ def _ratios(fractions: dict) -> dict:
     total = sum_over_replicas(ops.concatenate(sums))
     terms, start = {}, 0
     for name, (numerators, _) in fractions.items():
-        count = numerators.shape[0]
-        above = total[start : start + count]
-        below = total[start + count : start + 2 * count]
-        start += 2 * count
+        split = start + numerators.shape[0]
+        stop = split + numerators.shape[0]
+        above, below, start = total[start:split], total[split:stop], stop
         exists = ops.cast(below > 0, "float32")
         # the areas of masks that are nearly 0 must not blow the ratio up
         ratios = exists * above / ops.maximum(below, TINY)

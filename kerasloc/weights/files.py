@@ -47,7 +47,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
     with file:
         arrays = _keras3(file) if "layers" in file else _legacy(file)
     if not arrays:
-        raise ValueError(f"Expected a file with weights. Received: {path}, without any.")
+        raise ValueError(f"Expected weights in a file. Received: {path}, without any.")
     return arrays
 
 

@@ -305,7 +305,7 @@ def test_shapes_of_other_kernels_tell_nothing():
 
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match=r"resnet18, .*'resnet20'"):
-        resnets.architecture("resnet20")
+        resnets.configs.architecture("resnet20")
     with pytest.raises(ValueError, match=r"backbone.*resnet20"):
         build("resnet20")
 

@@ -113,6 +113,8 @@ def test_images_of_a_batch_and_alone_give_the_same(wrapper, x):
         for single, batch in zip(wrapper.generate_cams(image), results, strict=True):
             assert_near(single, batch[1], 1e-3)
     assert {len(part) for part in wrapper.generate_cams(x[0], squeeze=False)} == {1}
+    single = type(wrapper.generate_cams(x[0])[-1]) is int
+    assert single == (not wrapper.config.multi_label)
     assert isinstance(wrapper.boxes(x), list)
     assert wrapper.boxes(x[0]).shape[1] == 6
 
@@ -128,7 +130,8 @@ def test_more_images_than_a_batch_keep_their_order(wrapper, x):
 
 
 def test_maps_of_classes_by_index_and_name_are_those_of_all(wrapper, x):
-    for call in ("maps", "heatmaps"):
+    refined = ("refined_maps",) if wrapper.family == "ham" else ()
+    for call in ("maps", "heatmaps", *refined):
         compute = getattr(wrapper, call)
         maps = compute(x)
         assert maps.shape[-1] == 3

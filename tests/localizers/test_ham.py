@@ -8,10 +8,7 @@ import kerasloc
 from kerasloc.layers import SoftMask
 from kerasloc.metrics import resize_maps
 
-NAMES = ("edema", "mass", "étoile à cinq")
-SIZE = (32, 48)
 SIDES = (4, 6)  # of the features
-CALLS = ("logits", "maps", "refined_maps", "abnormality_maps", "predict_abnormality")
 
 
 def assert_near(answer, expected, share=1e-5):
@@ -48,26 +45,9 @@ def test_the_abnormality_has_a_probability_of_its_own(wrapper, x, raw):
     one = wrapper.predict_abnormality(x[1])
     assert type(one) is float
     assert one == pytest.approx(expected[1], abs=1e-5)
-    assert wrapper.predict_abnormality(x[1], squeeze=False).shape == (1,)
 
 
 # Maps and heat maps
-
-
-@pytest.mark.parametrize(
-    ("call", "sides"), [("maps", SIDES), ("refined_maps", SIZE), ("heatmaps", SIZE)]
-)
-def test_maps_have_their_size_and_the_asked_classes(wrapper, x, call, sides):
-    ask = getattr(wrapper, call)
-    maps = ask(x)
-    assert maps.shape == (3, *sides, 3)
-    for image in (x[0], x[:1]):
-        assert_near(ask(image), maps[0], 1e-3)
-    assert ask(x[0], squeeze=False).shape == (1, *sides, 3)
-    np.testing.assert_array_equal(ask(x, 1), maps[..., 1])
-    np.testing.assert_array_equal(ask(x, "étoile à cinq"), maps[..., 2])
-    np.testing.assert_array_equal(ask(x, ["étoile à cinq", 0]), maps[..., [2, 0]])
-    assert ask(x[0], "mass").shape == sides
 
 
 def test_maps_are_raw_and_heat_maps_refined(wrapper, x, raw):
@@ -90,13 +70,6 @@ def test_the_abnormality_has_maps_and_heat_maps(wrapper, x, raw):
     small = wrapper.abnormality_heatmaps(x, (16, 20))
     refined = raw["abnormality_refined_maps"][..., 0]
     assert_near(small, resize_maps(refined, (16, 20)), 1e-3)
-    for image in (x[0], x[:1]):
-        assert wrapper.abnormality_maps(image).shape == SIDES
-        assert_near(wrapper.abnormality_heatmaps(image), heat[0], 1e-3)
-        maps = wrapper.abnormality_maps(image, squeeze=False)
-        assert maps.shape == (1, *SIDES)
-        heat_maps = wrapper.abnormality_heatmaps(image, squeeze=False)
-        assert heat_maps.shape == (1, *SIZE)
 
 
 # Maps of one class per image
@@ -109,12 +82,9 @@ def test_the_high_map_is_refined_and_the_low_one_raw(wrapper, x, raw):
         ("mass", [1, 1, 1]),
         (None, raw["logits"].argmax(axis=1)),
     ):
-        high, low, preds = wrapper.generate_cams(x, asked)
+        high, low, _ = wrapper.generate_cams(x, asked)
         assert_near(high, raw["refined_maps"][rows, ..., classes], 1e-3)
         assert_near(low, raw["maps"][rows, ..., classes])
-        np.testing.assert_array_equal(preds, wrapper.predict(x))
-        np.testing.assert_array_equal(wrapper.high_res_cam(x, asked), high)
-        np.testing.assert_array_equal(wrapper.low_res_cam(x, asked), low)
 
 
 # Boxes

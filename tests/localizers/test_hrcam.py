@@ -80,36 +80,6 @@ def test_half_legacy_file_answers_as_published(hrcam_golden, tmp_path):
     np.testing.assert_allclose(cam, answers["half_cam_1"], atol=1e-5)
 
 
-# What comes out of one image and of several
-
-
-def test_one_image_gives_an_int_and_two_dimensional_maps(full, images):
-    for x in (images[0], images[:1]):
-        high, low, preds = full.generate_cams(x)
-        assert high.shape == (32, 32)
-        assert low.shape == (2, 2)
-        assert type(preds) is int
-        assert type(full.predict(x)) is int
-        assert full.predict_proba(x).shape == (3,)
-
-
-def test_a_batch_keeps_its_axis_and_squeeze_false_always(full, images):
-    high, low, preds = full.generate_cams(images)
-    assert (high.shape, low.shape, preds.shape) == ((3, 32, 32), (3, 2, 2), (3,))
-    high, low, preds = full.generate_cams(images[0], squeeze=False)
-    assert (high.shape, low.shape, preds.shape) == ((1, 32, 32), (1, 2, 2), (1,))
-
-
-def test_batch_and_single_images_agree(full, images):
-    high, low, preds = full.generate_cams(images)
-    for index, image in enumerate(images):
-        single_high, single_low, single_preds = full.generate_cams(image)
-        for single, batch in ((single_high, high), (single_low, low)):
-            bound = 1e-5 * np.abs(batch).max()  # float32 on any instruction set
-            np.testing.assert_allclose(single, batch[index], rtol=0, atol=bound)
-        assert single_preds == preds[index]
-
-
 def test_non_square_images_work(tiny, images):
     model = FullModel(num_classes=2, im_size=(32, 64), **tiny)
     high, low, _ = model.generate_cams(np.concatenate([images, images], axis=2))
@@ -139,14 +109,6 @@ def test_class_zero_is_a_class(full, images):
     kernel = full.model.get_layer("aux_output").get_weights()[0]
     np.testing.assert_allclose(zero, features @ kernel[:, 0], atol=1e-5)
     assert not np.allclose(zero, full.high_res_cam(images, 1))
-
-
-def test_default_class_is_the_predicted_one(full, images):
-    np.testing.assert_allclose(
-        full.high_res_cam(images),
-        full.high_res_cam(images, full.predict(images)),
-        atol=1e-6,
-    )
 
 
 # Maps, heat maps, boxes, refinement
@@ -260,9 +222,6 @@ def test_optimized_models_answer_the_same(kind, images, tmp_path, tiny):
 def test_imagenet_weights_are_for_other_families():
     with pytest.raises(ValueError, match=r"ResNet backbone.*Train it from scratch"):
         HalfModel("imagenet", num_classes=3)
-
-
-# Wrong images
 
 
 # Weights

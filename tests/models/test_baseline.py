@@ -19,8 +19,3 @@ def test_logits_are_the_pooled_maps(pooling):
 def test_head_is_a_1x1_convolution_with_a_bias():
     head = baseline((32, 32, 1), 3, "resnet18").get_layer("out")
     assert (tuple(head.kernel.shape), head.use_bias) == ((1, 1, 512, 3), True)
-
-
-def test_an_unknown_pooling_is_refused():
-    with pytest.raises(ValueError, match=r"pooling.*lse"):
-        baseline((32, 32, 1), 3, "resnet18", pooling="lse")

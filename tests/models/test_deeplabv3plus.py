@@ -53,19 +53,3 @@ def test_published_options_are_the_defaults():
     assert [layer.name for layer in model.layers if getattr(layer, "use_bias", 0)] == [
         "segmentation_head_0"
     ]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"output_stride": 32}, "output_stride"),
-        ({"atrous_rates": ()}, "atrous_rates"),
-        ({"atrous_rates": (12, 0)}, "atrous_rates"),
-        ({"atrous_rates": (1.5,)}, "atrous_rates"),
-        ({"aspp": "gap"}, "aspp"),
-        ({"decoder_channels": 0}, "decoder_channels"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        build(**options)

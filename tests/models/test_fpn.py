@@ -44,18 +44,3 @@ def test_published_options_are_the_defaults():
     first = model.get_layer("seg_blocks_0_block_0_block_0")
     assert (tuple(first.kernel.shape), first.use_bias) == ((3, 3, 256, 128), False)
     assert model.get_layer("seg_blocks_0_block_0_block_1").groups == 32
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"norm": "layernorm"}, "norm.*layernorm"),
-        ({"norm": "groupnorm", "groups": 7}, "groups that divide decoder_channels"),
-        ({"norm": "groupnorm", "groups": 0}, r"groups of.*groups=0"),
-        ({"pyramid_channels": 0}, r"channels of at least 1.*channels=0"),
-        ({"decoder_channels": 0}, r"channels of at least 1.*channels=0"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        build(**options)

@@ -263,13 +263,8 @@ def test_masks_tags_and_flags_come_together(given):
 
 
 def test_published_weights():
-    assert WEIGHTS == {
-        "abnormality": 0.01,
-        "classes": 1,
-        "boxes": 0.5,
-        "bounding": 0.001,
-        "union": 0.001,
-    }
+    assert list(WEIGHTS) == TERMS
+    assert list(WEIGHTS.values()) == [0.01, 1, 0.5, 0.001, 0.001]
 
 
 @pytest.mark.parametrize("name", ["mixed", "all normal", "one image"])

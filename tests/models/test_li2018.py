@@ -1,7 +1,6 @@
 """Li's grid of patches and its pooling; parity: test_goldens."""
 
 import numpy as np
-import pytest
 
 from kerasloc.models.li2018 import li2018
 
@@ -27,17 +26,3 @@ def test_published_options_are_the_defaults():
     assert tuple(model.get_layer("out_4").kernel.shape) == (1, 1, 512, 3)
     assert model.get_layer("out_0").size == (20, 20)
     assert model.get_layer("logits").min_val == 0.98
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"decoder_channels": 0}, "decoder_channels"),
-        ({"out_size": 0}, "out_size of"),
-        ({"out_size": 4.5}, "out_size of"),
-        ({"min_val": 1.0}, "min_val.*1.0"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        build(**options)

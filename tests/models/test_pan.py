@@ -35,8 +35,3 @@ def test_published_options_are_the_defaults():
     model = pan((32, 32, 1), 2, "resnet18")
     assert tuple(model.get_layer("gau3_conv2_conv").kernel.shape) == (3, 3, 256, 128)
     assert tuple(model.get_layer("segmentation_head_0").kernel.shape) == (3, 3, 128, 2)
-
-
-def test_a_width_below_1_is_refused():
-    with pytest.raises(ValueError, match="decoder_channels"):
-        pan((32, 32, 1), 2, "resnet18", decoder_channels=0)

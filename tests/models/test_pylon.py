@@ -57,20 +57,3 @@ def test_no_relu_follows_the_sum_of_an_up_module():
     assert isinstance(model.get_layer("up3_add"), keras.layers.Add)
     added = model.get_layer("segmentation_head_0").input
     assert added is model.get_layer("up3_add").output
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"n_up": 4}, "n_up of 0, 1, 2, 3"),
-        ({"n_up": -1}, "n_up of 0, 1, 2, 3"),
-        ({"up_type": "3layer"}, "up_type"),
-        ({"up_kernel_size": 2}, "odd kernel sizes"),
-        ({"head_kernel_size": 4}, "odd kernel sizes"),
-        ({"up_kernel_size": -1}, r"up_kernel_size.*-1"),
-        ({"decoder_channels": 0}, "decoder_channels"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        build(**options)

@@ -1,7 +1,5 @@
 """U-Net's widths and skips; parity: test_goldens."""
 
-import pytest
-
 from kerasloc.models.unet import unet
 
 
@@ -34,9 +32,3 @@ def test_published_widths_are_the_defaults():
     model = unet((32, 32, 1), 2, "resnet18")
     widths = [model.get_layer(f"blocks_{i}_conv2_0").filters for i in range(5)]
     assert widths == [256, 128, 64, 32, 16]
-
-
-@pytest.mark.parametrize("widths", [(), (8, 8, 8, 8), (8, 8, 8, 8, 0)])
-def test_other_than_five_widths_are_refused(widths):
-    with pytest.raises(ValueError, match="five widths from 1"):
-        unet((32, 32, 1), 2, "resnet18", decoder_channels=widths)
