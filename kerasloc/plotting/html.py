@@ -164,7 +164,7 @@ def _write_image(
         "name": str(image.name),
         "size": size,
         "classes": [_class_row(c, *ranges[c.index]) for c in image.classes],
-        "boxes": [[*np.round(box[:4], 4).tolist(), int(box[4])] for box in boxes],
+        "boxes": [[*(round(float(v), 4) for v in b[:4]), int(b[4])] for b in boxes],
         "abnormality": abnormality,
         "mask": has_mask,
     }
