@@ -1,22 +1,27 @@
 """Batches of a table: read, resize, augment, normalize, batch, prefetch; in parallel.
 
 Epoch e of a training run is determined by (seed, e), so that a resumed run sees the
-same batches as an uninterrupted one.
+same batches as an uninterrupted one. Decoded images are cached on request.
 """
 
 import dataclasses
+import hashlib
+import json
 import logging
+import os
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tqdm import tqdm
 
 from kerasloc.configs import check_rules, field_rules, option
-from kerasloc.data.cache import load_cache
 from kerasloc.data.crf import decode_class_masks
 from kerasloc.data.decode import decode_mask, decode_resized
 from kerasloc.data.table import Table
+from kerasloc.io import atomic_write, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -210,3 +215,55 @@ def _padded_boxes(table: Table) -> tf.Tensor:
     starts = (np.cumsum(counts) - counts)[images[order]]
     padded[images[order], np.arange(len(order)) - starts] = table.boxes[order, 1:]
     return tf.constant(padded)
+
+
+def load_cache(
+    table: Table, read: Callable, config: PipelineConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all decoded images, and write the cache file if absent or outdated.
+
+    Args:
+        table: Images.
+        read: Function from an index to an image and its file's size, of tensors.
+        config: Settings of the pipeline.
+
+    Returns:
+        Images (n, rows, cols, channels), and rows and columns in their files (n, 2).
+    """
+    shape = (len(table), *config.size, config.channels)
+    if config.cache is None or config.cache == "memory":
+        images = np.empty(shape, np.float32)
+        return images, _fill(images, read, "Reading images")
+    path = pathlib.Path(config.cache).with_suffix(".npy")
+    key, note = _key(table, shape, config.interpolation), path.with_suffix(".json")
+    if path.is_file() and note.is_file():
+        recorded = json.loads(note.read_text())
+        if recorded["key"] == key:
+            return np.load(path, mmap_mode="r"), np.array(recorded["sizes"], np.int32)
+    with atomic_write(path) as partial:
+        images = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
+        sizes = _fill(images, read, f"Caching images in {path}")
+        images.flush()
+        note.unlink(missing_ok=True)  # never a new note beside old images
+    write_text(note, json.dumps({"key": key, "sizes": sizes.tolist()}))
+    return np.load(path, mmap_mode="r"), sizes
+
+
+def _fill(images: np.ndarray, read: Callable, title: str) -> np.ndarray:
+    data = tf.data.Dataset.range(len(images)).map(read, tf.data.AUTOTUNE)
+    sizes = np.empty((len(images), 2), np.int32)
+    bar = tqdm(data.as_numpy_iterator(), title, len(images), unit="image", leave=False)
+    for index, (image, size) in enumerate(bar):
+        images[index], sizes[index] = image, size
+    return sizes
+
+
+def _key(table: Table, shape: tuple, interpolation: str) -> str:
+    """Hash of everything that the decoded images depend on."""
+    result = shape if interpolation == "bilinear" else (*shape, interpolation)
+    digest = hashlib.sha256(repr(result).encode())
+    for path, orientation in zip(table.paths, table.orientations, strict=True):
+        stat = os.stat(path)
+        facts = (str(path), int(orientation), stat.st_size, stat.st_mtime_ns)
+        digest.update(repr(facts).encode())
+    return digest.hexdigest()

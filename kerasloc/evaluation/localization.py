@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from kerasloc.cams import run
 from kerasloc.configs import NetworkConfig
-from kerasloc.data.masks import box_masks
+from kerasloc.data.decode import box_masks
 from kerasloc.data.table import Table
 from kerasloc.evaluation.configs import EvaluationConfig
 from kerasloc.evaluation.results import ResultTable, columns_of

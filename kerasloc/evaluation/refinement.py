@@ -29,7 +29,7 @@ from kerasloc.metrics import (
 )
 from kerasloc.models.hrcam import CLASSIFIER
 from kerasloc.postprocess import pipeline
-from kerasloc.postprocess.edges import blur
+from kerasloc.postprocess.regions import blur
 
 Refinements = Mapping[str, Mapping[str, Any]]
 

@@ -12,7 +12,6 @@ from kerasloc.metrics.classification import (
     classification_report,
     multi_label_report,
 )
-from kerasloc.metrics.curves import Curve, precision_recall_curve, roc_curve
 from kerasloc.metrics.localization import (
     iobb_accuracy,
     iou_accuracy,
@@ -40,7 +39,13 @@ from kerasloc.metrics.perturbation import (
     random_relevance,
 )
 from kerasloc.metrics.pixels import energy_in_boxes, pompom, pxap
-from kerasloc.metrics.ranking import auroc, average_precision
+from kerasloc.metrics.ranking import (
+    Curve,
+    auroc,
+    average_precision,
+    precision_recall_curve,
+    roc_curve,
+)
 from kerasloc.metrics.wsol import BoxOverlaps, box_overlaps, max_box_acc, max_box_acc_v2
 
 __all__ = [

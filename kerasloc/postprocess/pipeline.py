@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from kerasloc import checks
 from kerasloc.maps import is_flat, scale_to_unit
-from kerasloc.postprocess import edges, regions, segment
+from kerasloc.postprocess import regions
 from kerasloc.postprocess.options import PipelineOptions
 
 
@@ -82,9 +82,9 @@ def pipeline(
             f"Received: {low.flat[0]:.4g} everywhere ({low.shape[0]} x {low.shape[1]})."
             " Use the CAM of another class, or a trained network."
         )
-    steps: dict = {"blurred": edges.blur(high), "low": low}
+    steps: dict = {"blurred": regions.blur(high), "low": low}
     steps["low_resized"] = low_resized = regions.resize(low, high.shape)
-    steps["edges"] = edges.edge_strength(steps["blurred"])
+    steps["edges"] = regions.edge_strength(steps["blurred"])
     steps["roi"] = roi = regions.region_of_interest(low_resized, roi_percentile)
     bounds = np.percentile(steps["edges"][roi], [25, 75])
     steps["bounds"] = (float(bounds[0]), float(bounds[1]))
@@ -100,13 +100,13 @@ def pipeline(
         )
     steps["segmented"], full = _segments(steps, options)
     steps["full_segment"] = full
-    merged = segment.merge(full, low_resized, merge_type, merge_alpha)
+    merged = regions.merge(full, low_resized, merge_type, merge_alpha)
     steps["merged"] = merged
     if filter_type == "percentage":
-        mask = segment.top_percentage(merged, filter_percentage)
+        mask = regions.top_percentage(merged, filter_percentage)
     else:
         mask = scale_to_unit(merged, dtype=float) > filter_threshold
-    steps["result"] = segment.crop(image, mask)
+    steps["result"] = regions.crop(image, mask)
     return steps
 
 
@@ -129,7 +129,7 @@ def _segments(steps: dict, options: PipelineOptions) -> tuple[np.ndarray, np.nda
     edge_map, region, bounds = steps["edges"], steps["roi"], steps["bounds"]
     if is_flat(edge_map):
         return np.zeros(region.shape, bool), np.zeros(region.shape, bool)
-    grown = segment.grow(edge_map, steps["focal_points"], bounds)
+    grown = regions.grow(edge_map, steps["focal_points"], bounds)
     strong = region & (edge_map >= bounds[1])
-    full = segment.fill_holes(grown | strong, options.hole_size)
+    full = regions.fill_holes(grown | strong, options.hole_size)
     return grown, full & region if options.confine_to_roi else full

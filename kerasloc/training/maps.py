@@ -20,7 +20,7 @@ from scipy.special import expit
 from kerasloc.backbones import resnet
 from kerasloc.cams.graph import producer
 from kerasloc.configs import NetworkConfig
-from kerasloc.data.masks import box_masks
+from kerasloc.data.decode import box_masks
 from kerasloc.data.table import Table
 from kerasloc.metrics import best_thresholds
 from kerasloc.runs import read_network, weights_of_run

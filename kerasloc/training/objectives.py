@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kerasloc import layers
-from kerasloc.data.masks import box_masks
+from kerasloc.data.decode import box_masks
 from kerasloc.losses import explanation_loss
 from kerasloc.models.ham import objective_terms
 from kerasloc.training.compiling import jit_compile, make_optimizer, two_rates

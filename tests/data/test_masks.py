@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kerasloc.boxes import to_mask
-from kerasloc.data.masks import box_masks
+from kerasloc.data.decode import box_masks
 
 SIZE = (9, 12)
 

@@ -9,8 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from kerasloc.data.augment import AffineFlip, EnlargeCropFlip, augmentation
-from kerasloc.data.decode import resize
-from kerasloc.data.masks import box_masks
+from kerasloc.data.decode import box_masks, resize
 from kerasloc.data.pipeline import PipelineConfig, batches, steps, training_batches
 from kerasloc.data.table import Table
 

@@ -3,7 +3,7 @@
 import numpy as np
 from skimage.filters import sobel
 
-from kerasloc.postprocess.edges import blur, edge_strength
+from kerasloc.postprocess.regions import blur, edge_strength
 
 
 def test_blur_is_the_mean_of_a_window_with_the_border_repeated():

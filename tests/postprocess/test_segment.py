@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from kerasloc.postprocess.segment import crop, fill_holes, grow, merge, top_percentage
+from kerasloc.postprocess.regions import crop, fill_holes, grow, merge, top_percentage
 
 LOW = np.array([[1.0, 2.0], [3.0, 5.0]])
 UNIT = np.array([[0, 0.25], [0.5, 1]])

@@ -9,7 +9,7 @@ import pytest
 
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.config import DataConfig, training_tables
-from kerasloc.data.masks import box_masks
+from kerasloc.data.decode import box_masks
 from kerasloc.evaluation import EvaluationConfig, evaluate_run
 from kerasloc.runs import Run, read_config, read_history, seeded
 from kerasloc.training.configs import TERMS, HamTraining

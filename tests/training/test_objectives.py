@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasloc.data.masks import box_masks
+from kerasloc.data.decode import box_masks
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import auroc, tior, tiou
 from kerasloc.models.ham import objective_terms

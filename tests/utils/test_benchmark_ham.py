@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from kerasloc.data.masks import box_masks
+from kerasloc.data.decode import box_masks
 from kerasloc.models.ham import objective_terms
 
 TERMS = ("abnormality", "classes", "boxes", "bounding", "union")

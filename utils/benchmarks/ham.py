@@ -280,7 +280,7 @@ def masks(options, calls: int = CALLS) -> list[dict]:
     """Masks drawn from boxes in the graph, against a loop over images and classes."""
     import tensorflow as tf
 
-    from kerasloc.data.masks import box_masks
+    from kerasloc.data.decode import box_masks
 
     size, boxes = (options.im_size, options.im_size), padded_boxes(options)
     compiled = tf.function(lambda boxes: box_masks(boxes, size, CLASSES))

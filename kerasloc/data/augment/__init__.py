@@ -12,10 +12,14 @@ from typing import Any
 
 from kerasloc.data.augment.color import ColorJitter
 from kerasloc.data.augment.distort import Distortion
-from kerasloc.data.augment.geometry import AffineFlip, EnlargeCropFlip, RotateCropFlip
+from kerasloc.data.augment.geometry import (
+    AffineFlip,
+    EnlargeCropFlip,
+    RotateCropFlip,
+    warp,
+)
 from kerasloc.data.augment.imgaug import ImgaugAugmentation, published_imgaug
 from kerasloc.data.augment.recipes import Chain, OneOf, Strong, voc, xray
-from kerasloc.data.augment.warp import warp
 from kerasloc.data.problems import check_choice
 
 __all__ = [

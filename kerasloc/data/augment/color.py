@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from kerasloc.configs import check_rules, field_rules, option
-from kerasloc.data.augment.warp import Example
+from kerasloc.data.augment.geometry import Example
 
 LUMA = (0.299, 0.587, 0.114)
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasloc.configs import check_rules, field_rules, option
-from kerasloc.data.augment.warp import Example
+from kerasloc.data.augment.geometry import Example
 
 MOVED = ("image", "boxes", "mask", "class_masks")
 CELLS = 5  # of the grids that distort, along each side

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerasloc.data.augment.warp import Example
+from kerasloc.data.augment.geometry import Example
 
 MASKS = ("mask", "class_masks")
 

@@ -9,9 +9,8 @@ import tensorflow as tf
 from kerasloc.configs import check_rules, field_rules, option
 from kerasloc.data.augment.color import ColorJitter
 from kerasloc.data.augment.distort import MOVED, Distortion
-from kerasloc.data.augment.geometry import RotateCropFlip
+from kerasloc.data.augment.geometry import Example, RotateCropFlip
 from kerasloc.data.augment.imgaug import ImgaugAugmentation, imgaug_library
-from kerasloc.data.augment.warp import Example
 
 
 @dataclasses.dataclass(frozen=True)

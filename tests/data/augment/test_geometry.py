@@ -14,7 +14,7 @@ from kerasloc.data.augment import (
     RotateCropFlip,
     xray,
 )
-from kerasloc.data.masks import box_masks
+from kerasloc.data.decode import box_masks
 
 SIZE = 48
 STILL = RotateCropFlip(rotate=0.0, crop=0.0, flip=0.0)

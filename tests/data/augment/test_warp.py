@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from kerasloc.data.augment import warp
-from kerasloc.data.augment.warp import matrix_of
+from kerasloc.data.augment.geometry import matrix_of
 
 BILINEAR, NEAREST = tf.constant(False), tf.constant(True)
 
