@@ -1,11 +1,13 @@
 """Callbacks of a resumable training: checkpoints, pictures, early ends.
 
-A callback with ``get_state`` and ``set_state`` comes before :class:`EpochEnd`, which
-writes its state into the run folder.
+One with ``get_state`` and ``set_state`` comes before :class:`EpochEnd`, which writes
+its state into the run folder.
 """
 
 import logging
 import math
+import os
+import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,11 +20,12 @@ from kerasloc.runs import BEST_WEIGHTS, Run
 logger = logging.getLogger(__name__)
 
 DRAWS = 2**20  # upper bound of the draws of a layer in an epoch
-CLASSIFICATION_SHARE, EXPLANATION_SHARE = 0.25, 0.2
 FLAT = 1e-3  # a mean explanation this near to 0 or 1 marks nothing, or everything
 SATURATED = 1e-6  # tanh this near to 1 has no gradient any more
 
 Logs = Mapping[str, Any] | None
+Maps = Mapping[str, np.ndarray]
+PathLike = str | os.PathLike
 
 
 class EpochEnd(keras.callbacks.Callback):
@@ -34,11 +37,8 @@ class EpochEnd(keras.callbacks.Callback):
     Args:
         run: Open run.
         network: Model whose weights are kept as the best ones.
-        monitor: Name of the logged value by which weights are the best.
-        mode: ``min`` or ``max``.
-        stateful: Callbacks whose state is kept.
-        eligible: Function from an epoch's values to whether its weights may be the
-            best. Default: always.
+        monitor, mode, stateful, eligible: Fields of
+            :class:`kerasloc.training.trainer.FitConfig`.
     """
 
     def __init__(
@@ -79,22 +79,15 @@ class EpochEnd(keras.callbacks.Callback):
         if score < self._best or absent:
             self._best = min(self._best, score)  # in this order NaN is left out
             self._run.save_best(self._network)
-        state = {
-            "epoch": epoch + 1,
-            "best": self._best,
-            "others": [callback.get_state() for callback in self._stateful],
-        }
+        others = [callback.get_state() for callback in self._stateful]
+        state = {"epoch": epoch + 1, "best": self._best, "others": others}
         self._run.save_state(self.model, state)
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keep the weights that are best by one more value; NaN is never better.
+    """Keep weights as ``NAME.weights.h5`` by the highest value of another monitor.
 
-    Args:
-        run: Open run.
-        network: Model whose weights are kept.
-        name: Name of the file: ``NAME.weights.h5``.
-        monitor: Name of the logged value; the highest is the best.
+    NaN is never better.
     """
 
     def __init__(self, run: Run, network: keras.Model, name: str, monitor: str):
@@ -119,19 +112,14 @@ class KeepBest(keras.callbacks.Callback):
 
 
 class EpochDraws(keras.callbacks.Callback):
-    """Derive the draws of dropout from the seed and the number of the epoch.
-
-    Keras stores the position of the generators in no file; so a resumed run draws what
-    an uninterrupted one draws.
-    """
+    """Derive the draws of dropout from seed and epoch, as Keras saves no position."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Set the count of every generator."""
         for variable in self.model.variables:
             if variable.name == "seed_generator_state":
-                first = keras.ops.convert_to_numpy(variable)[0]
-                state = np.array([first, epoch * DRAWS])
-                variable.assign(state.astype(variable.dtype))
+                state = [keras.ops.convert_to_numpy(variable)[0], epoch * DRAWS]
+                variable.assign(np.array(state).astype(variable.dtype))
 
 
 class FiniteLoss(keras.callbacks.Callback):
@@ -158,11 +146,8 @@ class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
 
     def get_state(self) -> dict:
         """Return the best value and the counters."""
-        return {
-            "best": float(self.best),
-            "wait": int(self.wait),
-            "cooldown": int(self.cooldown_counter),
-        }
+        counters = {"wait": int(self.wait), "cooldown": int(self.cooldown_counter)}
+        return {"best": float(self.best), **counters}
 
     def set_state(self, state: dict) -> None:
         """Set the state to restore when training begins."""
@@ -177,10 +162,7 @@ class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
 
 
 class StopAtRate(keras.callbacks.Callback):
-    """End a training whose learning rate has fallen far enough.
-
-    Args:
-        rate: Learning rate; the last epoch is the first after which it is not above.
+    """End a training after the first epoch whose learning rate is not above ``rate``.
 
     Example:
         >>> StopAtRate(0.01).reached(keras.optimizers.SGD(0.001))
@@ -203,14 +185,9 @@ class StopAtRate(keras.callbacks.Callback):
 
 
 class Stop(keras.callbacks.Callback):
-    """End a phase after an epoch, and remember it.
+    """End a phase after an epoch, and remember it in ``ended``."""
 
-    Attributes:
-        ended: Whether the phase has ended.
-        names: Names of the further attributes that are the state.
-    """
-
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # further attributes that are the state
 
     def __init__(self) -> None:
         super().__init__()
@@ -236,11 +213,9 @@ class Stop(keras.callbacks.Callback):
 
 
 class EarlyStop(Stop):
-    """End a phase whose validation loss has stopped falling.
+    """End a phase after ``patience`` epochs without a decrease of the validation loss.
 
-    Args:
-        patience: Number of epochs, at least 1.
-        min_delta: Smallest decrease that counts.
+    Decreases below ``min_delta`` do not count.
 
     Example:
         >>> stop = EarlyStop(patience=1, min_delta=0.1)
@@ -265,14 +240,9 @@ class EarlyStop(Stop):
 
 
 class LossFell(Stop):
-    """End a phase whose training loss has fallen to a share of its first value.
+    """End a phase whose training loss has fallen to a share of the first epoch's.
 
-    The first value is that of the first epoch. A loss of 0 does not count: an
-    explanation that is black everywhere costs nothing.
-
-    Args:
-        name: Name of the loss.
-        share: Share of the first value, in (0, 1).
+    A loss of 0 does not count: an explanation that is black everywhere costs nothing.
 
     Reference:
         Rules of thumb of Rio-Torto, Fernandes, Teixeira, Pattern Recognition Letters
@@ -310,12 +280,7 @@ class Collapse(Stop):
 
     @staticmethod
     def flat(mean: float) -> bool:
-        """Return whether a mean explanation is that of all black or all white ones.
-
-        Example:
-            >>> Collapse.flat(0.0), Collapse.flat(0.5)
-            (True, False)
-        """
+        """Return whether a mean explanation is that of all black or all white ones."""
         return not FLAT < mean < 1 - FLAT
 
     def ends(self, logs: dict[str, float]) -> bool:
@@ -323,9 +288,57 @@ class Collapse(Stop):
         mean = logs["val_explanation_mean"]
         dead = not FLAT < mean < 1 - SATURATED
         if dead:
-            logger.warning(
-                "The explanations are %s everywhere (mean %.4f): this phase ends here.",
-                "black" if mean < 0.5 else "white",
-                mean,
+            text = (
+                "The explanations are %s everywhere (mean %.4f): this phase ends here."
             )
+            logger.warning(text, "black" if mean < 0.5 else "white", mean)
         return dead
+
+
+class AttentionImages(keras.callbacks.Callback):
+    """Write fixed validation images with their maps to TensorBoard every epoch.
+
+    Args:
+        folder: Folder of the logs.
+        maps: Function that returns the current maps by name, for :func:`draw_maps`.
+        images: Images, (n, rows, cols, channels) in [0, 1].
+    """
+
+    def __init__(self, folder: PathLike, maps: Callable[[], Maps], images: np.ndarray):
+        super().__init__()
+        self._folder, self._maps, self._images = pathlib.Path(folder), maps, images
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Draw the current maps."""
+        import tensorflow as tf
+
+        writer = tf.summary.create_file_writer(str(self._folder))
+        with writer.as_default(step=epoch):  # from 0, as Keras' curves
+            tf.summary.image("image", self._images, max_outputs=len(self._images))
+            for name, maps in self._maps().items():
+                pictures = draw_maps(self._images, maps)
+                tf.summary.image(name, pictures, max_outputs=len(pictures))
+        writer.close()
+
+
+def draw_maps(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Draw maps over images, (n, rows, cols, 3) in [0, 1].
+
+    Args:
+        images: Images, (n, rows, cols, channels) in [0, 1].
+        maps: Maps, (n, rows, cols) of any smaller size; or heat maps in [0, 1] of all
+            classes at the images' size, (n, rows, cols, classes).
+
+    Example:
+        >>> draw_maps(np.zeros((1, 4, 4, 1)), np.zeros((1, 2, 2))).shape
+        (1, 4, 4, 3)
+    """
+    from kerasloc.metrics import min_max, resize_maps
+    from kerasloc.plotting import overlay_image, paint_classes
+
+    if maps.ndim == 4:
+        drawn = [paint_classes(i, m) for i, m in zip(images, maps, strict=True)]
+    else:
+        heat = min_max(resize_maps(maps, images.shape[1:3]))
+        drawn = [overlay_image(i, h, 0.5) for i, h in zip(images, heat, strict=True)]
+    return np.stack(drawn).astype(np.float32)

@@ -1,26 +1,133 @@
-"""How a model is compiled: devices, precision, XLA, loss, metric, optimizer."""
+"""What a fit reads and how its model is compiled: devices, loss, optimizer."""
 
 import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasloc.configs import NetworkConfig
+from kerasloc.data.augment import augmentation
+from kerasloc.data.pipeline import PipelineConfig, batches, steps, training_batches
+from kerasloc.data.table import Table
+from kerasloc.evaluation import first_of_each_class
 from kerasloc.losses import MaskedBinaryCrossentropy
-from kerasloc.models.explainer import PREFIX
-from kerasloc.training.configs import OPTIMIZERS, PRECISIONS, Phase
+from kerasloc.runs import Run
+from kerasloc.training.callbacks import AttentionImages, Maps
+from kerasloc.training.configs import OPTIMIZERS, PRECISIONS, FeedConfig
 from kerasloc.training.streaming_metrics import KnownLabelAccuracy
+
+SHOWN = 8  # validation images in the logs
+
+
+def image_and_labels(element: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return image and labels of an element of the pipeline.
+
+    Example:
+        >>> image_and_labels({"image": 1, "labels": 0, "boxes": 2})
+        (1, 0)
+    """
+    return element["image"], element["labels"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Feed:
+    """Tables of a training and how they are read.
+
+    Attributes:
+        train, val: Training and validation images.
+        train_config, val_config: Their pipelines; validation has no augmentation.
+        target: Function from an element of the pipeline to (input, target).
+        weights: Relative sampling frequencies of the training images, (n,); None: once
+            an epoch.
+    """
+
+    train: Table
+    val: Table
+    train_config: PipelineConfig
+    val_config: PipelineConfig
+    target: Callable[[Mapping[str, Any]], tuple[Any, Any]] = image_and_labels
+    weights: np.ndarray | None = None
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of an epoch."""
+        return steps(self.train, self.train_config)
+
+    def train_batches(self, first_epoch: int = 0) -> Any:
+        """Return endless batches of (input, target), a ``tf.data.Dataset``."""
+        config, weights = self.train_config, self.weights
+        data = training_batches(self.train, config, first_epoch, weights)
+        return data.map(self.target)
+
+    def val_batches(self) -> Any:
+        """Return the batches of (input, target) of the validation images."""
+        return batches(self.val, self.val_config).map(self.target)
+
+
+def make_feed(
+    tables: Mapping[str, Table],
+    network: NetworkConfig,
+    config: FeedConfig,
+    augment: Any = None,
+) -> Feed:
+    """Return tables and pipelines; validation images are never augmented.
+
+    ``augment`` of :func:`kerasloc.data.augment.augmentation` replaces that of the
+    configuration.
+    """
+    cache = {"train": config.cache, "val": config.cache}
+    if config.cache not in (None, "memory"):
+        path = pathlib.Path(config.cache)  # the suffix stays the last thing in it
+        names = {name: f"{path.stem}-{name}{path.suffix}" for name in cache}
+        cache = {name: str(path.with_name(file)) for name, file in names.items()}
+    augment = augmentation(config.augmentation if augment is None else augment)
+    normal, numbers = normalization(network), (network.channels, config.batch_size)
+    plain = PipelineConfig(network.im_size, *numbers, seed=config.seed, **normal)
+    train = dataclasses.replace(plain, cache=cache["train"], augment=augment)
+    val = dataclasses.replace(plain, cache=cache["val"])
+    return Feed(tables["train"], tables["val"], train, val)
+
+
+def normalization(network: NetworkConfig) -> dict[str, Any]:
+    """Return ``mean`` and ``std`` of a pipeline for a network; None if it has none.
+
+    Example:
+        >>> normalization(NetworkConfig("pylon", ("a", "b"), (8, 8), 1, mean=(0.5,)))
+        {'mean': (0.5,), 'std': (1.0,)}
+    """
+    if set(network.mean) == {0.0} and set(network.std) == {1.0}:
+        return {"mean": None, "std": None}
+    values = {"mean": network.mean, "std": network.std}
+    wide = ((k, np.broadcast_to(v, network.channels)) for k, v in values.items())
+    return {name: tuple(array.tolist()) for name, array in wide}
+
+
+def attention_images(
+    run: Run, feed: Feed, maps: Callable[[Maps], Maps]
+) -> AttentionImages:
+    """Return the callback that draws validation images of different classes."""
+    labels = np.nan_to_num(feed.val.labels)
+    shown = feed.val.subset(first_of_each_class(labels)[:SHOWN])
+    config = dataclasses.replace(feed.val_config, batch_size=SHOWN, cache=None)
+    config = dataclasses.replace(config, fields=("image", "labels", "boxes"))
+    batch = {k: v.numpy() for k, v in next(iter(batches(shown, config))).items()}
+    batch["classes"] = np.nan_to_num(shown.labels).argmax(axis=1)
+    images = batch["image"]
+    if config.mean is not None:
+        mean, std = (np.asarray(v, np.float32) for v in (config.mean, config.std))
+        images = np.clip(images * std + mean, 0, 1)
+    return AttentionImages(run.folder / "logs/images", lambda: maps(batch), images)
 
 
 def set_precision(name: str) -> None:
-    """Set the number format of all layers that are built from now on.
-
-    Args:
-        name: ``float32``, ``mixed_float16`` (GPUs) or ``mixed_bfloat16`` (GPUs, and
-            CPUs with AMX).
+    """Set the number format of layers built from now on, one of ``PRECISIONS``.
 
     Raises:
-        ValueError: If the name is another.
+        ValueError: If the name is not one of them.
 
     Example:
         >>> set_precision("float32")
@@ -63,9 +170,6 @@ def select(gpus: str | None) -> Any:
 def scope(strategy: Any) -> contextlib.AbstractContextManager:
     """Return the context in which models of a strategy are built.
 
-    Args:
-        strategy: Strategy of TensorFlow, or None for a single device.
-
     Example:
         >>> with scope(None):
         ...     pass
@@ -74,11 +178,7 @@ def scope(strategy: Any) -> contextlib.AbstractContextManager:
 
 
 def jit_compile(strategy: Any = None) -> bool | str:
-    """Return whether XLA pays: on one GPU of TensorFlow; elsewhere Keras decides.
-
-    Args:
-        strategy: Strategy of TensorFlow, or None for a single device.
-    """
+    """Return whether XLA pays: on one GPU of TensorFlow; elsewhere Keras decides."""
     if keras.backend.backend() != "tensorflow":
         return "auto"
     import tensorflow as tf
@@ -120,8 +220,7 @@ def make_optimizer(
         name: ``adadelta``, ``adam`` or ``sgd``.
         learning_rate: Learning rate, above 0.
         schedule: Learning rate schedule of Keras that replaces the constant rate.
-        l2: Share of every weight that is added to its gradient, as PyTorch's weight
-            decay; that of Keras is decoupled from the gradient.
+        l2: Share of every weight added to its gradient, as PyTorch's weight decay.
 
     Raises:
         ValueError: If the name is another or the rate is not positive.
@@ -136,13 +235,12 @@ def make_optimizer(
             f"Received: {name!r} with {learning_rate!r}."
         )
     rate = learning_rate if schedule is None else schedule
-    penalty = {"l2": l2} if l2 else {}
-    if name == "adadelta":
-        adadelta = L2Adadelta if l2 else keras.optimizers.Adadelta
-        return adadelta(rate, rho=0.95, **penalty)
-    if name == "adam":
-        return (L2Adam if l2 else keras.optimizers.Adam)(rate, **penalty)
-    return (L2SGD if l2 else keras.optimizers.SGD)(rate, momentum=0.9, **penalty)
+    plain, penalized, options = {
+        "adadelta": (keras.optimizers.Adadelta, L2Adadelta, {"rho": 0.95}),
+        "adam": (keras.optimizers.Adam, L2Adam, {}),
+        "sgd": (keras.optimizers.SGD, L2SGD, {"momentum": 0.9}),
+    }[name]
+    return penalized(rate, l2=l2, **options) if l2 else plain(rate, **options)
 
 
 class _WithL2(keras.optimizers.Optimizer):
@@ -164,80 +262,14 @@ class _WithL2(keras.optimizers.Optimizer):
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class L2Adam(_WithL2, keras.optimizers.Adam):
-    """Adam with ``l2`` times every weight added to its gradient.
-
-    Example:
-        >>> L2Adam(0.001, l2=1e-4).l2
-        0.0001
-    """
+    """Adam with ``l2`` times every weight added to its gradient."""
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class L2SGD(_WithL2, keras.optimizers.SGD):
-    """SGD with ``l2`` times every weight added to its gradient.
-
-    Example:
-        >>> L2SGD(0.001, momentum=0.9, l2=1e-4).l2
-        0.0001
-    """
+    """SGD with ``l2`` times every weight added to its gradient."""
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class L2Adadelta(_WithL2, keras.optimizers.Adadelta):
-    """Adadelta with ``l2`` times every weight added to its gradient.
-
-    Example:
-        >>> L2Adadelta(1.0, rho=0.95, l2=1e-4).l2
-        0.0001
-    """
-
-
-@keras.saving.register_keras_serializable(package="kerasloc")
-class TwoRates(keras.optimizers.MultiOptimizer):
-    """Optimizers by variable whose learning rates fall together.
-
-    ``learning_rate`` is that of the first; setting it changes all in proportion, so
-    that callbacks for a single rate work.
-    """
-
-    @property
-    def learning_rate(self) -> Any:
-        """Learning rate of the first optimizer."""
-        return self.optimizers[0].learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        first = float(keras.ops.convert_to_numpy(self.learning_rate))
-        for optimizer in self.optimizers:
-            rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-            optimizer.learning_rate = rate * float(value) / first
-
-
-def two_rates(phase: Phase, steps: int, l2: float) -> keras.optimizers.Optimizer:
-    """Make the optimizer of a phase: classifier and explainer have their own rates.
-
-    Args:
-        phase: Rates and their decay.
-        steps: Number of steps of an epoch.
-        l2: Share of every weight that is added to its gradient.
-
-    Example:
-        >>> from kerasloc.training.configs import ExplainerTraining
-        >>> first = ExplainerTraining().phases[0]
-        >>> float(two_rates(first, steps=10, l2=0.0).learning_rate)
-        0.01
-    """
-
-    def at(rate: float) -> keras.optimizers.Optimizer:
-        schedule = None
-        if phase.decay == "cosine":
-            length = phase.epochs * steps
-            schedule = keras.optimizers.schedules.CosineDecay(rate, length)
-        return make_optimizer(phase.optimizer, rate, schedule, l2=l2)
-
-    if phase.name != "both":
-        return at(phase.classifier_rate or phase.explainer_rate)
-    classifier, explainer = at(phase.classifier_rate), at(phase.explainer_rate)
-    classifier.name, explainer.name = "classifier", "explainer"  # of their columns
-    by_path = {f"{PREFIX}.*": explainer}
-    return TwoRates(keras.optimizers.OptimizerMap(classifier, by_path))
+    """Adadelta with ``l2`` times every weight added to its gradient."""

@@ -53,6 +53,10 @@ class FeedConfig:
         group="data",
     )
 
+    def __post_init__(self):
+        sizes = {"batch_size of at least 1": self.batch_size >= 1}
+        check_rules(sizes | {"seed of at least 0": self.seed >= 0}, self)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(FeedConfig):
@@ -63,12 +67,8 @@ class TrainingConfig(FeedConfig):
     learning_rate: float = option(1.0, "Initial learning rate, above 0.")
 
     def __post_init__(self):
-        rules = {
-            "epochs of at least 1": self.epochs >= 1,
-            "batch_size of at least 1": self.batch_size >= 1,
-            "seed of at least 0": self.seed >= 0,
-        }
-        check_rules(rules, self)
+        super().__post_init__()
+        check_rules({"epochs of at least 1": self.epochs >= 1}, self)
 
     @property
     def name(self) -> str:
@@ -109,7 +109,12 @@ class FullTraining(HrcamTraining):
 
 @dataclasses.dataclass(frozen=True)
 class MapTraining(TrainingConfig):
-    """Training of PYLON and the models that it was compared with, as published."""
+    """Training of PYLON and the models that it was compared with, as published.
+
+    Example:
+        >>> MapTraining(seed=1).name
+        'adam0.0001-b64-e40-s1'
+    """
 
     epochs: int = 40
     batch_size: int = 64
@@ -199,13 +204,10 @@ class HamTraining(TrainingConfig):
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One phase of the explainer-classifier's training: a value of every field.
+    """One phase of the explainer-classifier's training: a value of every field."""
 
-    ``name`` is that of the trainable layers, ``folder`` that in the run folder.
-    """
-
-    name: str
-    folder: str
+    name: str  # of the trainable layers
+    folder: str  # in the run folder
     epochs: int
     alpha: float
     classifier_rate: float
@@ -222,8 +224,11 @@ PER_PHASE = tuple(field.name for field in dataclasses.fields(Phase)[2:])
 class ExplainerTraining(FeedConfig):
     """Training of the explainer-classifier in three phases, as published.
 
-    The fields from ``epochs`` to ``patience`` have a value per phase (the classifier's,
-    the explainer's, that of both); one value stands for all three.
+    The fields of :class:`Phase` have a value per phase, or one for all three.
+
+    Example:
+        >>> [phase.epochs for phase in ExplainerTraining(epochs=5).phases]
+        [5, 5, 5]
     """
 
     batch_size: int = 8
@@ -291,11 +296,10 @@ class ExplainerTraining(FeedConfig):
     start: str | None = option(None, _START)
 
     def __post_init__(self):
+        super().__post_init__()
         for name in PER_PHASE:
             object.__setattr__(self, name, _per_phase(name, getattr(self, name)))
         rules = {
-            "batch_size of at least 1": self.batch_size >= 1,
-            "seed of at least 0": self.seed >= 0,
             "epochs of at least 1 in every phase": all(
                 count == int(count) and count >= 1 for count in self.epochs
             ),
@@ -304,14 +308,13 @@ class ExplainerTraining(FeedConfig):
             f"decay of {', '.join(PHASE_DECAYS)}": set(self.decay) <= set(PHASE_DECAYS),
             "patience of at least 1 epoch": min(self.patience) >= 1,
             f"loss of {', '.join(LOSSES)}": self.loss in LOSSES,
-            "beta in [0, 1], budget in [0, 1)": 0 <= self.beta <= 1
-            and 0 <= self.budget < 1,
-            "gamma, min_delta and weight_decay of at least 0": self.gamma >= 0
-            and self.min_delta >= 0
-            and self.weight_decay >= 0,
-            "accuracy_drop and aug_prob in [0, 1]": 0 <= self.accuracy_drop <= 1
-            and 0 <= self.aug_prob <= 1,
+            "beta in [0, 1]": 0 <= self.beta <= 1,
+            "budget in [0, 1)": 0 <= self.budget < 1,
+            "accuracy_drop in [0, 1]": 0 <= self.accuracy_drop <= 1,
+            "aug_prob in [0, 1]": 0 <= self.aug_prob <= 1,
         }
+        for name in ("gamma", "min_delta", "weight_decay"):
+            rules[f"{name} of at least 0"] = getattr(self, name) >= 0
         for learner in ("classifier", "explainer"):
             rates = getattr(self, f"{learner}_rate")
             rule = f"{learner}_rate above 0 where it learns and 0 where it is frozen"
@@ -324,11 +327,9 @@ class ExplainerTraining(FeedConfig):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The three phases, in their order."""
-        columns = zip(*(getattr(self, name) for name in PER_PHASE), strict=True)
-        return tuple(
-            Phase(name, f"phase{number}-{name}", *values)
-            for number, name, values in zip((1, 2, 3), PHASES, columns, strict=True)
-        )
+        columns = zip(PHASES, *(getattr(self, name) for name in PER_PHASE), strict=True)
+        numbered = enumerate(columns, start=1)
+        return tuple(Phase(c[0], f"phase{n}-{c[0]}", *c[1:]) for n, c in numbered)
 
     @property
     def name(self) -> str:

@@ -23,14 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 def run_experiment(family: str, options: argparse.Namespace) -> list[pathlib.Path]:
-    """Train every fold and seed, or resume, and evaluate them.
+    """Train or resume every fold and seed, evaluate them, and return their folders.
 
     Args:
         family: Name of a registered family.
         options: Command line of :func:`kerasloc.training.cli.training_parser`.
-
-    Returns:
-        The run folders.
 
     Raises:
         ValueError: If options contradict each other or do not fit the data.
@@ -52,10 +49,7 @@ def run_experiment(family: str, options: argparse.Namespace) -> list[pathlib.Pat
 def make_experiment(family: str, overrides: Mapping[str, Any]) -> Experiment:
     """Return the experiment of the options that were set.
 
-    Args:
-        family: Name of a registered family.
-        overrides: Options by name; the others are those of the family's preset for
-            the data, or the defaults of the configurations.
+    The remaining options come from the family's preset for the data, or are defaults.
 
     Raises:
         ValueError: If seeds repeat, or contradict the seed.
@@ -79,17 +73,12 @@ def make_experiment(family: str, overrides: Mapping[str, Any]) -> Experiment:
     if "evaluation" not in overrides and len(seeds or ()) * len(folds or (0,)) > 1:
         values["evaluation"] = True
     data = trainer.data(values)
-    kind = record.load("training")
+    kind, network = record.load("training"), select_fields(record.options, values)
     training = kind(**select_fields(kind, values))
-    return Experiment(
-        family=record,
-        images=ImageOptions(**select_fields(ImageOptions, values)),
-        network=select_fields(record.options, values),
-        data=data,
-        training=training,
-        options=ExperimentOptions(**select_fields(ExperimentOptions, values)),
-        name=values.get("results_name") or trainer.run_name(data, training),
-    )
+    images = ImageOptions(**select_fields(ImageOptions, values))
+    options = ExperimentOptions(**select_fields(ExperimentOptions, values))
+    name = values.get("results_name") or trainer.run_name(data, training)
+    return Experiment(record, images, network, data, training, options, name)
 
 
 def by_fold(experiment: Experiment) -> list[Experiment]:
@@ -111,16 +100,11 @@ def by_fold(experiment: Experiment) -> list[Experiment]:
     for number in folds:
         changes: dict[str, Any] = {"fold": number}
         if data.image_sets is not None:
-            changes = {
-                "image_sets": str(pathlib.Path(data.image_sets, f"fold{number}"))
-            }
-        experiments.append(
-            dataclasses.replace(
-                experiment,
-                data=dataclasses.replace(data, **changes),
-                name=f"{experiment.name}-fold{number}",
-            )
-        )
+            folder = pathlib.Path(data.image_sets, f"fold{number}")
+            changes = {"image_sets": str(folder)}
+        fold, name = dataclasses.replace(data, **changes), experiment.name
+        name = f"{name}-fold{number}"
+        experiments.append(dataclasses.replace(experiment, data=fold, name=name))
     return experiments
 
 
@@ -132,36 +116,24 @@ def by_seed(experiment: Experiment) -> list[Experiment]:
         >>> [run.name for run in by_seed(make_experiment("pylon", values))]
         ['animals-s0', 'animals-s1']
     """
-    seeds = experiment.options.seeds
-    return [
-        dataclasses.replace(
-            experiment,
-            training=_of_seed(experiment, seed),
-            name=f"{experiment.name}-s{seed}" if seeds else experiment.name,
-        )
-        for seed in seeds or [experiment.training.seed]
-    ]
+    seeds, runs = experiment.options.seeds, []
+    for seed in seeds or [experiment.training.seed]:
+        name = f"{experiment.name}-s{seed}" if seeds else experiment.name
+        training = _of_seed(experiment, seed)
+        runs.append(dataclasses.replace(experiment, training=training, name=name))
+    return runs
 
 
 def train_run(
     experiment: Experiment, tables: Mapping[str, Table], strategy: Any = None
 ) -> pathlib.Path:
-    """Train the run of one seed, or its two; return the folder of the last.
-
-    Args:
-        experiment: Experiment with one seed.
-        tables: ``train`` and ``val`` tables.
-        strategy: Distribution strategy of TensorFlow, or None.
-    """
+    """Train the run of one seed in one or two phases; return the last folder."""
     training, name = experiment.training, experiment.name
     if experiment.options.phases == 2:
         first = f"{name}-phase1"
         frozen = dataclasses.replace(training, freeze_encoder=True)
-        _train(
-            dataclasses.replace(experiment, training=frozen, name=first),
-            tables,
-            strategy,
-        )
+        frozen = dataclasses.replace(experiment, training=frozen, name=first)
+        _train(frozen, tables, strategy)
         start = str((experiment.folder / first).resolve())
         training = dataclasses.replace(training, start=start)
     return _train(dataclasses.replace(experiment, training=training), tables, strategy)
@@ -173,11 +145,8 @@ def _train(
     """Train one run folder."""
     trainer, training = experiment.family.load("trainer"), experiment.training
     network: NetworkConfig = trainer.describe(experiment, tables["train"])
-    config = {
-        "network": vars(network),
-        "data": dataclasses.asdict(experiment.data),
-        "training": dataclasses.asdict(training),
-    }
+    config = {"network": vars(network), "data": dataclasses.asdict(experiment.data)}
+    config["training"] = dataclasses.asdict(training)
     folder = experiment.folder / experiment.name
     logger.info("Training %s (%s) in %s", network.name, training.name, folder)
     with Run(folder, config) as run, seeded(training.seed):
@@ -187,12 +156,7 @@ def _train(
 
 
 def evaluate_runs(experiment: Experiment, folders: Sequence[pathlib.Path]) -> None:
-    """Evaluate runs on the test images, and collect mean and deviation of several.
-
-    Args:
-        experiment: Experiment of the runs.
-        folders: Run folders.
-    """
+    """Evaluate runs on the test images, and collect mean and deviation of several."""
     data = by_fold(experiment)[0].data
     if "test" not in np.asarray(data_config.read_table(data).splits):
         logger.info("The data has no test images; nothing is measured.")

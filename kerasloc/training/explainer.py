@@ -26,17 +26,15 @@ from kerasloc.models import families
 from kerasloc.models.explainer import PREFIX
 from kerasloc.runs import BEST_WEIGHTS, LAST_WEIGHTS, Run, read_history
 from kerasloc.training.callbacks import (
-    CLASSIFICATION_SHARE,
-    EXPLANATION_SHARE,
     Collapse,
     EarlyStop,
     LossFell,
+    Maps,
     ReduceLROnPlateau,
     Stop,
 )
-from kerasloc.training.compiling import scope
+from kerasloc.training.compiling import Feed, make_feed, scope
 from kerasloc.training.configs import ExplainerTraining, Phase
-from kerasloc.training.feed import Feed, make_feed
 from kerasloc.training.maps import IMAGENET, load_start
 from kerasloc.training.objectives import (
     class_weights,
@@ -47,6 +45,10 @@ from kerasloc.training.trainer import Experiment, FitConfig, Trainer, fit
 from kerasloc.weights import assign, read_arrays
 
 logger = logging.getLogger(__name__)
+
+# loss and share of its first value at which a phase may end
+SHARES = {"classifier": ("classification_loss", 0.25)}
+SHARES["explainer"] = ("explanation_loss", 0.2)
 
 
 class ExplainerTrainer(Trainer):
@@ -65,36 +67,27 @@ class ExplainerTrainer(Trainer):
     def describe(
         cls, experiment: Experiment, table: Table, multi_label: bool = False
     ) -> NetworkConfig:
-        """Return the network; images are normalized when it starts from ImageNet's.
-
-        Raises:
-            ValueError: If there is one class, or an image has not exactly one.
-        """
+        """Return the network; images are normalized when it starts from ImageNet's."""
         if len(table.class_names) < 2:
-            raise ValueError(
-                "Expected two classes or more. Received: "
-                f"{', '.join(table.class_names)}. Add images of another class."
-            )
+            names = ", ".join(table.class_names)
+            raise ValueError(f"Expected two classes or more. Received: {names}.")
         if table.multi_label:
             raise ValueError(
                 "Expected images of exactly one class each. Received: images with "
-                "another number of labels. Use classes that exclude each other: "
-                "--classes A B."
+                "another number. Use classes that exclude each other: --classes A B."
             )
         network = super().describe(experiment, table, multi_label)
         options = families.option_defaults(network.family) | network.options
-        normal: dict[str, Any] = {}
-        if experiment.training.start == IMAGENET and network.channels == 3:
-            normal = families.IMAGENET
-        return dataclasses.replace(network, options=options, **normal)
+        normal = experiment.training.start == IMAGENET and network.channels == 3
+        changes: dict[str, Any] = families.IMAGENET if normal else {}
+        return dataclasses.replace(network, options=options, **changes)
 
     def train(self) -> list[dict]:
         """Train every phase that has not ended; return the rows of all histories.
 
         Raises:
-            ValueError: If the hybrid loss lacks masks, class weights do not fit, or a
-                phase ends with explanations that are black or white everywhere and
-                none of its epochs can be continued.
+            ValueError: If explanations end black or white everywhere, and no epoch of
+                the phase can be continued.
         """
         warn_of_collapse(self.config, self.network.num_classes)
         labels = self.tables["train"].labels
@@ -134,9 +127,7 @@ class ExplainerTrainer(Trainer):
             target=weak_target(self.network.im_size),
         )
 
-    def maps(
-        self, model: keras.Model, batch: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def maps(self, model: keras.Model, batch: Maps) -> Maps:
         """Return the explanations."""
         outputs = model(batch["image"], training=False)
         explanation = keras.ops.convert_to_numpy(outputs["explanation"])
@@ -148,22 +139,15 @@ class ExplainerTrainer(Trainer):
 
     def draw(self, model: keras.Model, phase: Phase) -> None:
         """Draw curves and explanations after a phase."""
-        evaluation.draw_phase(
-            self.run, phase.folder, model, self.network, self.tables["val"]
-        )
+        val = self.tables["val"]
+        evaluation.draw_phase(self.run, phase.folder, model, self.network, val)
 
     def compile_phase(
         self, model: keras.Model, phase: Phase, count: int, weights: np.ndarray
     ) -> keras.Model:
         """Return the network with its loss, compiled for a phase."""
-        return compile_explainer(
-            model,
-            self.config,
-            phase,
-            steps=count,
-            weights=weights,
-            strategy=self.strategy,
-        )
+        options = {"steps": count, "weights": weights, "strategy": self.strategy}
+        return compile_explainer(model, self.config, phase, **options)
 
     def accuracy(self, fitted: keras.Model, feed: Feed) -> float:
         """Return the validation accuracy of the weights that a phase starts with."""
@@ -190,9 +174,8 @@ class ExplainerTrainer(Trainer):
         self, run: Run, model: keras.Model, feed: Feed, phase: Phase, weights: Any
     ) -> None:
         """Train one phase, from its last complete epoch."""
-        logger.info(
-            "Phase %s: alpha %g, up to %d epochs", phase.name, phase.alpha, phase.epochs
-        )
+        name, alpha, epochs = phase.name, phase.alpha, phase.epochs
+        logger.info("Phase %s: alpha %g, up to %d epochs", name, alpha, epochs)
         freeze(model, phase.name)
         with scope(self.strategy):
             fitted = self.compile_phase(model, phase, feed.steps, weights)
@@ -201,15 +184,12 @@ class ExplainerTrainer(Trainer):
             lowest = (1 - self.config.accuracy_drop) * self.accuracy(fitted, feed)
             if run.read_state() is None:  # stays the best if no epoch is eligible
                 run.save_best(model)
-        decay = [self.plateau()] if phase.decay == "plateau" else []
-        config = FitConfig(
-            phase.epochs,
-            "val_loss",
-            "min",
-            stateful=[*decay, *stops(phase, self.config)],
-            callbacks=self.logs(run, model, feed),
-            eligible=None if lowest is None else eligible_above(lowest),
-        )
+        decay: list[Any] = [self.plateau()] if phase.decay == "plateau" else []
+        decay += stops(phase, self.config)
+        logs = self.logs(run, model, feed)
+        config = FitConfig(phase.epochs, "val_loss", "min", decay, logs)
+        if lowest is not None:
+            config = dataclasses.replace(config, eligible=eligible_above(lowest))
         fit(run, fitted, model, feed, config)
         state = run.read_state()
         if lowest is not None and state is not None and math.isinf(state["best"]):
@@ -230,19 +210,12 @@ class ExplainerTrainer(Trainer):
         for number, phase in enumerate(phases, start=1):
             for row in read_history(self.run.folder / phase.folder):
                 position = {"epoch": len(rows) + 1, "phase": number}
-                rows.append(position | {**row, **position})
+                rows.append(position | row | position)
         self.run.write_history(rows)
 
 
 def freeze(model: keras.Model, phase: str) -> None:
-    """Make the layers of a phase trainable and no others; compile again afterwards.
-
-    Frozen batch normalization uses its moving statistics and keeps them.
-
-    Args:
-        model: Network, from :func:`kerasloc.models.explainer.explainer_classifier`.
-        phase: ``classifier``, ``explainer`` or ``both``.
-    """
+    """Make the layers of a phase trainable and no others; compile again afterwards."""
     for layer in model.layers:
         learner = "explainer" if layer.name.startswith(PREFIX) else "classifier"
         layer.trainable = phase in (learner, "both")
@@ -260,18 +233,15 @@ def stops(phase: Phase, config: ExplainerTraining) -> list[Stop]:
     callbacks: list[Stop] = [EarlyStop(phase.patience, config.min_delta)]
     if phase.name != "classifier":
         callbacks.append(Collapse())
-    if config.auto_stop and phase.name == "classifier":
-        callbacks.append(LossFell("classification_loss", CLASSIFICATION_SHARE))
-    if config.auto_stop and phase.name == "explainer":
-        callbacks.append(LossFell("explanation_loss", EXPLANATION_SHARE))
+    if config.auto_stop and phase.name in SHARES:
+        callbacks.append(LossFell(*SHARES[phase.name]))
     return callbacks
 
 
 def eligible_above(lowest: float) -> Callable[[Mapping[str, float]], bool]:
     """Return the function from an epoch's logs to whether it may be the best.
 
-    Args:
-        lowest: Lowest validation accuracy.
+    The validation accuracy must be ``lowest`` or more.
 
     Example:
         >>> eligible_above(0.5)({"val_accuracy": 0.6, "val_explanation_mean": 0.2})
@@ -291,10 +261,6 @@ def white_bound(config: ExplainerTraining, classes: int) -> float:
     Black ones leave the classifier at chance, ln(classes); white ones cost beta, and
     gamma where there are weak masks.
 
-    Args:
-        config: ``beta``, ``gamma``, ``budget`` and ``loss``.
-        classes: Number of classes.
-
     Example:
         >>> white_bound(ExplainerTraining(), 2)
         0.7327
@@ -310,11 +276,9 @@ def warn_of_collapse(config: ExplainerTraining, classes: int) -> None:
     low = [p for p in config.phases if p.name != "classifier" and p.alpha < bound]
     for phase in low:
         logger.warning(
-            "alpha %g of phase %s lies below %.2f: black explanations cost less than "
-            "white ones there, and the phase may end in them.",
-            phase.alpha,
-            phase.name,
-            bound,
+            f"alpha {phase.alpha:g} of phase {phase.name} lies below {bound:.2f}: "
+            "black explanations cost less than white ones there, and the phase may end "
+            "in them."
         )
 
 
@@ -322,16 +286,13 @@ def _refuse_collapse(run: Run, phase: Phase, lowest: float) -> None:
     """Report that no epoch of a phase is eligible."""
     if Collapse.flat(run.history[-1]["val_explanation_mean"]):
         raise ValueError(
-            "Expected explanations of parts of the images. Received: explanations that "
-            f"are black or white everywhere, after phase {phase.name} (alpha "
-            f"{phase.alpha:g}), and no epoch before that is good enough. Black: use a "
-            "larger --alpha, a smaller --explainer-rate, fewer --epochs or --auto-stop "
-            "for that phase, or a --budget. White: use more --epochs or a smaller "
-            "--init-bias. And another --results-name."
+            "Expected explanations of parts of the images. Received: black or white "
+            f"ones everywhere after phase {phase.name} (alpha {phase.alpha:g}), and no "
+            "epoch before that is good enough. Black: use a larger --alpha, a smaller "
+            "--explainer-rate, fewer --epochs or --auto-stop, or a --budget. White: "
+            "use more --epochs or a smaller --init-bias. And another --results-name."
         )
     logger.warning(
-        "No epoch of phase %s had a validation accuracy of %.3f or more: its initial "
-        "weights are kept.",
-        phase.name,
-        lowest,
+        f"No epoch of phase {phase.name} had a validation accuracy of {lowest:.3f} or "
+        "more: its initial weights are kept."
     )

@@ -22,15 +22,15 @@ from kerasloc.data.config import DataConfig
 from kerasloc.data.table import Table
 from kerasloc.models import families, hrcam
 from kerasloc.runs import newest_run, read_config, read_network, weights_of_run
-from kerasloc.training.callbacks import ReduceLROnPlateau
+from kerasloc.training.callbacks import Maps, ReduceLROnPlateau
 from kerasloc.training.compiling import (
+    Feed,
     accuracy,
     jit_compile,
     label_loss,
     make_optimizer,
 )
 from kerasloc.training.configs import FullTraining, HrcamTraining
-from kerasloc.training.feed import Feed
 from kerasloc.training.trainer import Experiment, FitConfig, Trainer
 from kerasloc.weights import assign, read_arrays
 
@@ -66,23 +66,15 @@ class HalfTrainer(Trainer):
 
     def fit_config(self, model: keras.Model, feed: Feed) -> FitConfig:
         """Return the settings of the fit."""
-        monitor = ("val_accuracy", "max")
-        if self.network.multi_label:
-            monitor = ("val_loss", "min")
-        return FitConfig(
-            self.config.epochs,
-            *monitor,
-            stateful=[plateau()],
-            callbacks=self.logs(self.run, model, feed),
-        )
+        multi_label, logs = self.network.multi_label, self.logs(self.run, model, feed)
+        monitor = ("val_loss", "min") if multi_label else ("val_accuracy", "max")
+        return FitConfig(self.config.epochs, *monitor, [plateau()], logs)
 
-    def maps(
-        self, model: keras.Model, batch: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def maps(self, model: keras.Model, batch: Maps) -> Maps:
         """Return the features weighted by the classifier."""
         # predict_on_batch would predict once for every replica of a strategy
         outputs = model(batch["image"], training=False)
-        kernel = np.asarray(model.get_layer(hrcam.CLASSIFIER).get_weights()[0])
+        kernel = model.get_layer(hrcam.CLASSIFIER).get_weights()[0]
         columns = kernel.T[batch["classes"]]
         arrays = {n: keras.ops.convert_to_numpy(outputs[n]) for n in self.features}
         return {n: np.einsum("nrck,nk->nrc", a, columns) for n, a in arrays.items()}
@@ -91,8 +83,7 @@ class HalfTrainer(Trainer):
 class FullTrainer(HalfTrainer):
     """The expansion network trained to reconstruct; the half model stays as it is.
 
-    The best by training loss is kept. Options that are not set are those of the half
-    run. ``align_weight`` above 0 adds the alignment term.
+    The best by training loss is kept. Options that are not set are the half run's.
     """
 
     features = ("low_features", "high_features")
@@ -107,13 +98,9 @@ class FullTrainer(HalfTrainer):
         recorded, network = read_config(half), read_network(half)
         data = data_config.data_of_run(recorded["data"], overrides)
         embedded = data_config.is_embedded(data.data_dir)
-        return {
-            "im_size": network.im_size,
-            "channels": network.channels,
-            **recorded["training"],
-            **family.preset(None, embedded=embedded),
-            "half": overrides.get("half", str(half)),
-        }
+        values = {"im_size": network.im_size, "channels": network.channels}
+        values |= recorded["training"] | family.preset(None, embedded=embedded)
+        return values | {"half": overrides.get("half", str(half))}
 
     @classmethod
     def data(cls, values: Mapping[str, Any]) -> DataConfig:
@@ -130,11 +117,7 @@ class FullTrainer(HalfTrainer):
     def describe(
         cls, experiment: Experiment, table: Table, multi_label: bool = True
     ) -> NetworkConfig:
-        """Return the half run's network as a full one, for images of any size.
-
-        Raises:
-            ValueError: If channels or classes differ from the half model's.
-        """
+        """Return the half run's network as a full one, for images of any size."""
         half = read_network(half_run(vars(experiment.training)))
         images = experiment.images
         if images.channels != half.channels:
@@ -168,9 +151,6 @@ class FullTrainer(HalfTrainer):
 
 def half_run(values: Mapping[str, Any]) -> pathlib.Path:
     """Return the run folder of the half model: the set one, or the newest.
-
-    Args:
-        values: Options by name: ``half``, ``results_dir``, ``seed``, ``seeds``.
 
     Raises:
         ValueError: If there is no such run, or it is of another family.
@@ -207,31 +187,18 @@ def compile_full(
     config: HrcamTraining,
     strategy: Any = None,
 ) -> keras.Model:
-    """Return the full model with its half frozen, compiled for the expansion's losses.
-
-    Args:
-        model: Full model, from :func:`kerasloc.models.hrcam.full_densenet`.
-        network: Its configuration.
-        config: Optimizer, rate and ``align_weight``.
-        strategy: Distribution strategy of TensorFlow, or None.
-    """
+    """Return the full model compiled for the expansion's losses, its half frozen."""
     aligned = hrcam.add_alignment(model)
     names = ("reconstruction", "alignment", "logits")
     fitted = keras.Model(model.input, {name: aligned.output[name] for name in names})
     for layer in hrcam.expansion_of(model)[0]:
         layer.trainable = False
+    losses = (keras.losses.MeanSquaredError() for _ in range(2))
+    weights = (1.0, config.align_weight, 0.0)  # logits are reported, the half is frozen
     fitted.compile(
         make_optimizer(config.optimizer, config.learning_rate),
-        loss={
-            "reconstruction": keras.losses.MeanSquaredError(),
-            "alignment": keras.losses.MeanSquaredError(),
-            "logits": label_loss(network),
-        },
-        loss_weights={
-            "reconstruction": 1.0,
-            "alignment": config.align_weight,
-            "logits": 0.0,  # reported; the half model is frozen
-        },
+        loss=dict(zip(names, (*losses, label_loss(network)), strict=True)),
+        loss_weights=dict(zip(names, weights, strict=True)),
         metrics={"logits": [accuracy(network)]},
         jit_compile=jit_compile(strategy),
     )
@@ -239,37 +206,24 @@ def compile_full(
 
 
 def full_target(model: keras.Model) -> Callable:
-    """Return the function from an element to (image, targets of the full losses).
-
-    Args:
-        model: Full model.
-    """
+    """Return the function from an element to (image, targets of the full losses)."""
     import tensorflow as tf
 
     shape = model.output["low_features"].shape[1:]
 
     def target(element):
         image = element["image"]
-        zeros = tf.zeros((tf.shape(image)[0], *shape))
-        return image, {
-            "reconstruction": image,
-            "alignment": zeros,
-            "logits": element["labels"],
-        }
+        targets = {"reconstruction": image, "logits": element["labels"]}
+        return image, targets | {"alignment": tf.zeros((tf.shape(image)[0], *shape))}
 
     return target
 
 
 def transfer(path: str | os.PathLike, full: keras.Model) -> None:
-    """Load the half model's weights into the full model.
-
-    Args:
-        path: Weight file of the half model.
-        full: Full model of the same sizes, classes and channels.
+    """Load the weights of a half model's file into the full model.
 
     Raises:
-        ValueError: If a layer of the half model is missing, left over or of another
-            shape; the model is unchanged then.
+        ValueError: If layers do not fit; the full model is unchanged then.
     """
     expansion = {
         layer.name: {str(i): array for i, array in enumerate(layer.get_weights())}

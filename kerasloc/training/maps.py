@@ -10,7 +10,6 @@ Reference:
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -24,15 +23,16 @@ from kerasloc.data.decode import box_masks
 from kerasloc.data.table import Table
 from kerasloc.metrics import best_thresholds
 from kerasloc.runs import read_network, weights_of_run
-from kerasloc.training.callbacks import KeepBest, ReduceLROnPlateau
+from kerasloc.training.callbacks import KeepBest, Maps, ReduceLROnPlateau
 from kerasloc.training.compiling import (
+    Feed,
     accuracy,
     jit_compile,
     label_loss,
+    make_feed,
     make_optimizer,
 )
 from kerasloc.training.configs import SELECTIONS, MapTraining
-from kerasloc.training.feed import Feed, make_feed
 from kerasloc.training.objectives import compile_ham, ham_target
 from kerasloc.training.streaming_metrics import MultiLabelAUROC
 from kerasloc.training.trainer import FitConfig, Trainer
@@ -46,8 +46,7 @@ IMAGENET = "imagenet"
 class MapTrainer(Trainer):
     """A network trained on labels; the best by validation loss is kept.
 
-    After training, the thresholds that are best on validation are written into the
-    run's configuration.
+    The thresholds that are best on validation end up in the run's configuration.
     """
 
     def start(self, model: keras.Model) -> None:
@@ -60,21 +59,13 @@ class MapTrainer(Trainer):
 
     def fit_config(self, model: keras.Model, feed: Feed) -> FitConfig:
         """Return the settings of the fit."""
-        plateau = ReduceLROnPlateau(
-            "val_loss", factor=self.config.factor, patience=self.config.patience
-        )
-        return FitConfig(
-            self.config.epochs,
-            "val_loss",
-            "min",
-            stateful=[plateau],
-            callbacks=self.logs(self.run, model, feed),
-            stop_rate=self.config.stop_rate,
-        )
+        config, logs = self.config, self.logs(self.run, model, feed)
+        fall = {"factor": config.factor, "patience": config.patience}
+        decay = [ReduceLROnPlateau("val_loss", **fall)]
+        ends = (config.epochs, "val_loss", "min")
+        return FitConfig(*ends, decay, logs, config.stop_rate)
 
-    def maps(
-        self, model: keras.Model, batch: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def maps(self, model: keras.Model, batch: Maps) -> Maps:
         """Return the maps of the classes."""
         # predict_on_batch would predict once for every replica of a strategy
         outputs = model(batch["image"], training=False)
@@ -91,10 +82,9 @@ class MapTrainer(Trainer):
 class HamTrainer(MapTrainer):
     """A network trained on labels, and on the boxes that training images have.
 
-    The best by ``config.select`` on validation is kept as best.weights.h5; where
-    validation images have boxes, the best by each of AUROC, TIoU and TIoR as
-    best-auroc, best-tiou and best-tior.weights.h5. Thresholds are tuned as by
-    :class:`kerasloc.training.maps.MapTrainer`.
+    The best by ``config.select`` on validation is best.weights.h5; where validation
+    images have boxes, those by AUROC, TIoU and TIoR are best-auroc, best-tiou and
+    best-tior.weights.h5.
     """
 
     def feed(self, model: keras.Model) -> Feed:
@@ -130,21 +120,12 @@ class HamTrainer(MapTrainer):
 
     def fit_config(self, model: keras.Model, feed: Feed) -> FitConfig:
         """Return the settings of the fit."""
-        scores = SELECTIONS if self._has_boxes("val") else ()
-        return FitConfig(
-            self.config.epochs,
-            f"val_{self.config.select}",
-            "max",
-            stateful=[
-                KeepBest(self.run, model, f"best-{name}", f"val_{name}")
-                for name in scores
-            ],
-            callbacks=self.logs(self.run, model, feed),
-        )
+        names = SELECTIONS if self._has_boxes("val") else ()
+        keep = [KeepBest(self.run, model, f"best-{n}", f"val_{n}") for n in names]
+        monitor, logs = f"val_{self.config.select}", self.logs(self.run, model, feed)
+        return FitConfig(self.config.epochs, monitor, "max", keep, logs)
 
-    def maps(
-        self, model: keras.Model, batch: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def maps(self, model: keras.Model, batch: Maps) -> Maps:
         """Return box masks, abnormality attention and class attention."""
         outputs = model(batch["image"], training=False)
         names = ("refined_maps", "abnormality_refined_maps")
@@ -152,9 +133,9 @@ class HamTrainer(MapTrainer):
             keras.ops.convert_to_numpy(outputs[name]) for name in names
         )
         present = np.nan_to_num(batch["labels"])[:, None, None]
-        size, classes = refined.shape[1:3], refined.shape[3]
+        masks = box_masks(batch["boxes"], refined.shape[1:3], refined.shape[3])
         return {
-            "boxes": box_masks(batch["boxes"], size, classes).numpy().astype(float),
+            "boxes": masks.numpy().astype(float),
             "abnormality": abnormality[..., 0],
             "classes": refined * present,
         }
@@ -187,14 +168,7 @@ def compile_maps(
     config: MapTraining,
     strategy: Any = None,
 ) -> keras.Model:
-    """Return the model of the logits, compiled.
-
-    Args:
-        model: Network with the outputs ``logits`` and ``maps``.
-        network: Its configuration.
-        config: Optimizer, rate, and whether the backbone is frozen.
-        strategy: Distribution strategy of TensorFlow, or None.
-    """
+    """Return the model of the logits, compiled; the backbone may be frozen."""
     fitted = keras.Model(model.input, model.output["logits"])
     for layer in resnet.layers_of(model):
         layer.trainable = not config.freeze_encoder
@@ -212,11 +186,8 @@ def load_start(model: keras.Model, network: NetworkConfig, start: str | None) ->
 
     Everything but the head is loaded from a run of other classes.
 
-    Args:
-        model: Network with random weights.
-        network: Its configuration.
-        start: Run folder of the same family, `.weights.h5` or PyTorch file of the same
-            network, ``imagenet`` (the backbone), or None for random weights.
+    ``start`` is a run folder of the same family, a `.weights.h5` or PyTorch file of the
+    same network, ``imagenet`` (the backbone), or None for random weights.
 
     Raises:
         ValueError: If the weights are missing or do not fit.
@@ -224,9 +195,8 @@ def load_start(model: keras.Model, network: NetworkConfig, start: str | None) ->
     if start is None:
         return
     if start == IMAGENET:
-        options = network.options
-        backbone = options.get("backbone", options.get("classifier", "resnet50"))
-        load_imagenet(model, backbone)
+        names = (network.options.get(key) for key in ("backbone", "classifier"))
+        load_imagenet(model, next(filter(None, names), "resnet50"))
         return
     path = pathlib.Path(start)
     if not path.exists():
@@ -253,19 +223,13 @@ def _load_run(model: keras.Model, network: NetworkConfig, path: pathlib.Path) ->
     arrays = read_arrays(weights_of_run(path))
     if source.class_names != network.class_names:
         head = producer(model.output.get("maps", model.output["logits"]))
-        weights = enumerate(head.get_weights())
-        arrays[head.name] = {str(position): array for position, array in weights}
+        arrays[head.name] = {str(i): a for i, a in enumerate(head.get_weights())}
         logger.info("%s has other classes; its head is left out.", path)
     assign(model, arrays, source=str(path))
 
 
 def tuned_thresholds(model: keras.Model, feed: Feed) -> np.ndarray:
-    """Return the thresholds with the best F1 on validation, (classes,).
-
-    Args:
-        model: Network with the output ``logits``.
-        feed: Tables and pipelines.
-    """
+    """Return the thresholds with the best F1 on validation, (classes,)."""
     scores = keras.Model(model.input, model.output["logits"])
     images = feed.val_batches().map(lambda image, target: image)
     logits = scores.predict(images, verbose=0)

@@ -13,8 +13,9 @@ import numpy as np
 from kerasloc import layers
 from kerasloc.data.decode import box_masks
 from kerasloc.losses import explanation_loss
+from kerasloc.models.explainer import PREFIX
 from kerasloc.models.ham import objective_terms
-from kerasloc.training.compiling import jit_compile, make_optimizer, two_rates
+from kerasloc.training.compiling import jit_compile, make_optimizer
 from kerasloc.training.configs import TERMS, ExplainerTraining, HamTraining, Phase
 from kerasloc.training.streaming_metrics import AttentionAccuracy, MultiLabelAUROC
 
@@ -25,16 +26,11 @@ OVERLAPS = {"tiou": "iou", "tior": "ior"}  # name of the score -> ratio
 class HamObjective(keras.Model):
     """The network with its objective; terms and scores are logged by name.
 
-    Functional: made of inputs and outputs. Targets are a dict of ``labels``,
-    ``masks``, ``box_tags`` and ``annotated``, or of ``labels`` alone.
+    Targets are ``labels``, ``masks``, ``box_tags`` and ``annotated``, or ``labels``.
     """
 
     def prepare(self, weights: Mapping[str, float]) -> None:
-        """Set the weights of the terms and make what is logged.
-
-        Args:
-            weights: Weight by name of the term.
-        """
+        """Set the weights of the terms by name, and make what is logged."""
         self.term_weights = dict(weights)
         self.terms = [keras.metrics.Mean(name=f"{name}_loss") for name in TERMS]
         self.auroc = MultiLabelAUROC(name="auroc")
@@ -63,14 +59,9 @@ class HamObjective(keras.Model):
 def compile_ham(
     model: keras.Model, config: HamTraining, count: int, strategy: Any = None
 ) -> HamObjective:
-    """Return the network with its objective, compiled.
+    """Return the network with its objective, compiled for epochs of ``count`` steps.
 
-    Args:
-        model: Network, from :func:`kerasloc.models.ham.ham`.
-        config: Optimizer, rate and its decay, weights of the terms.
-        count: Number of steps of an epoch.
-        strategy: Distribution strategy of TensorFlow, whose replicas normalize their
-            batches together; or None.
+    Replicas of a strategy normalize their batches together.
     """
     if strategy is not None:
         for layer in model.layers:
@@ -78,12 +69,8 @@ def compile_ham(
                 layer.synchronized = True
     fitted = HamObjective(model.input, model.output)
     fitted.prepare(config.term_weights)
-    optimizer = make_optimizer(
-        config.optimizer,
-        config.learning_rate,
-        schedule(config, count),
-        l2=config.weight_decay,
-    )
+    rates = (config.learning_rate, schedule(config, count))
+    optimizer = make_optimizer(config.optimizer, *rates, l2=config.weight_decay)
     fitted.compile(optimizer, jit_compile=jit_compile(strategy))
     return fitted
 
@@ -91,16 +78,11 @@ def compile_ham(
 def schedule(config: HamTraining, count: int) -> Any:
     """Return the learning rate schedule of Keras, or None for a constant rate.
 
-    Args:
-        config: Decay, its epochs, and the initial rate.
-        count: Number of steps of an epoch.
-
     Example:
         >>> schedule(HamTraining(decay="none"), 10)
     """
     schedules = keras.optimizers.schedules
-    length = count * (config.decay_epochs or 1)
-    rate = config.learning_rate
+    length, rate = count * (config.decay_epochs or 1), config.learning_rate
     if config.decay == "step":
         return schedules.ExponentialDecay(rate, length, TENTH, staircase=True)
     if config.decay == "polynomial":
@@ -112,10 +94,6 @@ def ham_target(classes: int, size: Sequence[int]) -> Callable:
     """Return the function from an element to (image, targets of the objective).
 
     Masks are those of the element, or drawn from its boxes.
-
-    Args:
-        classes: Number of classes.
-        size: (rows, cols) of the images.
     """
     import tensorflow as tf
 
@@ -127,12 +105,9 @@ def ham_target(classes: int, size: Sequence[int]) -> Callable:
         else:
             return element["image"], {"labels": element["labels"]}
         tags = tf.cast(tf.reduce_any(masks, axis=(1, 2)), tf.float32)
-        return element["image"], {
-            "labels": element["labels"],
-            "masks": tf.cast(masks, tf.float32),
-            "box_tags": tags,
-            "annotated": tf.reduce_max(tags, axis=1),
-        }
+        targets = {"masks": tf.cast(masks, tf.float32), "box_tags": tags}
+        targets |= {"labels": element["labels"]}
+        return element["image"], targets | {"annotated": tf.reduce_max(tags, axis=1)}
 
     return pair
 
@@ -140,20 +115,13 @@ def ham_target(classes: int, size: Sequence[int]) -> Callable:
 class ExplainerObjective(keras.Model):
     """The network with its loss: cross-entropy and explanation loss, weighted by alpha.
 
-    Functional: made of inputs and outputs. Targets are a dict of ``labels`` (n,
-    classes) and, where there are weak masks, ``masks`` (n, rows, cols, 1).
+    Targets are ``labels`` (n, classes) and, optionally, ``masks`` (n, rows, cols, 1).
     """
 
     def prepare(
         self, config: ExplainerTraining, alpha: float, weights: np.ndarray
     ) -> None:
-        """Set what the loss consists of and make what is logged.
-
-        Args:
-            config: Settings of the explanation loss.
-            alpha: Weight of the cross-entropy, 0 to 1.
-            weights: Weights of the classes, (classes,).
-        """
+        """Set alpha and the weights of the classes, and make what is logged."""
         self.settings, self.alpha = config, alpha
         self.class_weights = np.asarray(weights, np.float32)
         names = ("classification_loss", "explanation_loss", "explanation_mean")
@@ -163,15 +131,13 @@ class ExplainerObjective(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **_):
         """Return the mean over the whole batch."""
         explanation = y_pred["explanation"]
-        entropy = keras.ops.categorical_crossentropy(
-            y["labels"], y_pred["logits"], from_logits=True
-        )
+        pair = (y["labels"], y_pred["logits"])
+        entropy = keras.ops.categorical_crossentropy(*pair, from_logits=True)
         entropy = entropy * keras.ops.matmul(y["labels"], self.class_weights)
         losses = self._explanation_losses(explanation, y.get("masks"))
         means = keras.ops.mean(explanation, axis=(1, 2, 3))
-        for tracker, values in zip(
-            self.trackers.values(), (entropy, losses, means), strict=True
-        ):
+        logged = zip(self.trackers.values(), (entropy, losses, means), strict=True)
+        for tracker, values in logged:
             tracker.update_state(values)
         total = self.alpha * entropy + (1.0 - self.alpha) * losses
         count = keras.ops.cast(keras.ops.shape(total)[0], "float32")
@@ -207,31 +173,62 @@ def compile_explainer(
     weights: np.ndarray,
     strategy: Any = None,
 ) -> ExplainerObjective:
-    """Return the network with its loss, compiled for a phase.
-
-    Args:
-        model: Network; see :func:`freeze` for its trainable layers.
-        config: Settings of the loss.
-        phase: Weight of the cross-entropy, rates and their decay.
-        steps: Number of steps of an epoch.
-        weights: Weights of the classes, (classes,).
-        strategy: Distribution strategy of TensorFlow, or None.
-    """
+    """Return the network with its loss, compiled for a phase."""
     fitted = ExplainerObjective(model.input, model.output)
     fitted.prepare(config, phase.alpha, weights)
-    fitted.compile(
-        two_rates(phase, steps, config.weight_decay), jit_compile=jit_compile(strategy)
-    )
+    optimizer = two_rates(phase, steps, config.weight_decay)
+    fitted.compile(optimizer, jit_compile=jit_compile(strategy))
     return fitted
+
+
+@keras.saving.register_keras_serializable(package="kerasloc")
+class TwoRates(keras.optimizers.MultiOptimizer):
+    """Optimizers by variable whose learning rates fall together.
+
+    ``learning_rate`` is that of the first; setting it changes all in proportion, so
+    that callbacks for a single rate work.
+    """
+
+    @property
+    def learning_rate(self) -> Any:
+        """Learning rate of the first optimizer."""
+        return self.optimizers[0].learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        first = float(keras.ops.convert_to_numpy(self.learning_rate))
+        for optimizer in self.optimizers:
+            rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+            optimizer.learning_rate = rate * float(value) / first
+
+
+def two_rates(phase: Phase, steps: int, l2: float) -> keras.optimizers.Optimizer:
+    """Make the optimizer of a phase: classifier and explainer have their own rates.
+
+    Example:
+        >>> from kerasloc.training.configs import ExplainerTraining
+        >>> first = ExplainerTraining().phases[0]
+        >>> float(two_rates(first, steps=10, l2=0.0).learning_rate)
+        0.01
+    """
+
+    def at(rate: float) -> keras.optimizers.Optimizer:
+        decay = keras.optimizers.schedules.CosineDecay(rate, phase.epochs * steps)
+        decay = decay if phase.decay == "cosine" else None
+        return make_optimizer(phase.optimizer, rate, decay, l2=l2)
+
+    if phase.name != "both":
+        return at(phase.classifier_rate or phase.explainer_rate)
+    classifier, explainer = at(phase.classifier_rate), at(phase.explainer_rate)
+    classifier.name, explainer.name = "classifier", "explainer"  # of their columns
+    by_path = {f"{PREFIX}.*": explainer}
+    return TwoRates(keras.optimizers.OptimizerMap(classifier, by_path))
 
 
 def weak_target(size: Sequence[int]) -> Callable:
     """Return the function from an element to (image, labels and weak masks).
 
     Masks are those of the element, or drawn from its boxes.
-
-    Args:
-        size: (rows, cols) of the images.
     """
     import tensorflow as tf
 
@@ -251,11 +248,7 @@ def weak_target(size: Sequence[int]) -> Callable:
 
 
 def class_weights(weights: str | Sequence[float] | None, labels: Any) -> np.ndarray:
-    """Return a weight per class; their mean over the images is 1.
-
-    Args:
-        weights: None: 1 each; ``balanced``: classes count alike; or the weights.
-        labels: Labels of the training images, (n, classes).
+    """Return a weight per class: 1, ``balanced``, or numbers; their image mean is 1.
 
     Raises:
         ValueError: If the weights are not one per class, above 0.

@@ -31,11 +31,9 @@ class KnownLabelAccuracy(keras.metrics.Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None):
         """Count labels and logits, (n, classes); sample weights are ignored."""
-        labeled = ops.logical_not(ops.isnan(y_true))
+        labeled = ops.cast(ops.logical_not(ops.isnan(y_true)), "float32")
         correct = ops.equal(ops.greater(y_true, 0.5), ops.greater(y_pred, 0))
-        return super().update_state(
-            ops.cast(correct, "float32"), ops.cast(labeled, "float32")
-        )
+        return super().update_state(ops.cast(correct, "float32"), labeled)
 
 
 class _CountedByClass(keras.metrics.Metric):
@@ -45,6 +43,7 @@ class _CountedByClass(keras.metrics.Metric):
     """
 
     counts: tuple[str, str]
+    arguments: tuple[str, str]  # that make the metric again
 
     def __init__(self, name: str, **kwargs: Any):
         super().__init__(name=name, **kwargs)
@@ -65,25 +64,38 @@ class _CountedByClass(keras.metrics.Metric):
         """Whether the counts exist."""
         return getattr(self, self.counts[0]) is not None
 
+    def result(self) -> Any:
+        """Return the value, a number; NaN before the first batch."""
+        if not self.is_counting:
+            return ops.convert_to_tensor(float("nan"))
+        return self._value(*(getattr(self, name) for name in self.counts))
+
+    def _value(self, hits: Any, totals: Any) -> Any:
+        """Average ``hits / totals`` where the total is not 0; NaN if there is none."""
+        defined = ops.cast(ops.greater(totals, 0), "float32")
+        return ops.sum(hits / ops.maximum(totals, 1)) / ops.sum(defined)
+
+    def get_config(self) -> dict:
+        """Return the arguments that make the metric again."""
+        values = {name: getattr(self, name) for name in self.arguments}
+        lists = {k: list(v) for k, v in values.items() if isinstance(v, tuple)}
+        return super().get_config() | values | lists
+
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class MultiLabelAUROC(_CountedByClass):
     """Mean over classes of the area under the ROC curve, streaming.
 
     Unknown labels (NaN) do not count, nor do classes without a positive or without a
-    negative; NaN without any class to count. Scores are counted in bins of equal width
-    in the logit, between -10 and 10, where Keras' AUC has bins of the probability, too
-    wide for rare classes. Within a bin the order is unknown: positives win half.
-    ``kerasloc.metrics.auroc`` is exact.
+    negative; NaN without any class. Scores are counted in bins of equal width in the
+    logit, from -10 to 10 (Keras' AUC has bins of the probability, too wide for rare
+    classes); within a bin positives win half. ``kerasloc.metrics.auroc`` is exact.
 
     Args:
         num_thresholds: Number of bins, at least 2.
         from_logits: Whether predictions are logits; probabilities become logits first.
         name: Name of the metric.
         **kwargs: Arguments of ``keras.metrics.Metric``.
-
-    Raises:
-        ValueError: If there are fewer than two bins.
 
     Example:
         >>> metric = MultiLabelAUROC()
@@ -93,6 +105,7 @@ class MultiLabelAUROC(_CountedByClass):
     """
 
     counts = ("positives", "negatives")
+    arguments = ("num_thresholds", "from_logits")
     positives: Any
     negatives: Any
 
@@ -130,22 +143,11 @@ class MultiLabelAUROC(_CountedByClass):
             has = ops.cast(ops.equal(labels, label), "float32")  # NaN equals neither
             counts.assign_add(ops.sum(bins * has[..., None], axis=0))
 
-    def result(self) -> Any:
-        """Return the mean, a number; NaN before the first batch."""
-        if not self.is_counting:
-            return ops.convert_to_tensor(float("nan"))
-        lower = ops.cumsum(self.negatives, axis=1) - self.negatives / 2
-        won = ops.sum(self.positives * lower, axis=1)
-        pairs = ops.sum(self.positives, axis=1) * ops.sum(self.negatives, axis=1)
-        return _mean_of_ratios(won, pairs)
-
-    def get_config(self) -> dict:
-        """Return the arguments that make the metric again."""
-        return {
-            **super().get_config(),
-            "num_thresholds": self.num_thresholds,
-            "from_logits": self.from_logits,
-        }
+    def _value(self, positives, negatives):
+        lower = ops.cumsum(negatives, axis=1) - negatives / 2
+        won = ops.sum(positives * lower, axis=1)
+        pairs = ops.sum(positives, axis=1) * ops.sum(negatives, axis=1)
+        return super()._value(won, pairs)
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
@@ -163,9 +165,6 @@ class PointLocalization(_CountedByClass):
         name: Name of the metric.
         **kwargs: Arguments of ``keras.metrics.Metric``.
 
-    Raises:
-        ValueError: If the size or the average is invalid.
-
     Example:
         >>> metric = PointLocalization(2)
         >>> maps = np.array([[[[0.0], [1.0]], [[0.0], [0.0]]]])
@@ -175,6 +174,7 @@ class PointLocalization(_CountedByClass):
     """
 
     counts = ("hits", "pairs")
+    arguments = ("image_size", "average")
     hits: Any
     pairs: Any
 
@@ -207,21 +207,10 @@ class PointLocalization(_CountedByClass):
             present = ops.any(boxed, axis=1)  # (n, classes)
             counts.assign_add(ops.sum(ops.cast(present, "float32"), axis=0))
 
-    def result(self) -> Any:
-        """Return the average, a number; NaN before the first batch."""
-        if not self.is_counting:
-            return ops.convert_to_tensor(float("nan"))
+    def _value(self, hits, pairs):
         if self.average == "weighted":
-            return ops.sum(self.hits) / ops.sum(self.pairs)
-        return _mean_of_ratios(self.hits, self.pairs)
-
-    def get_config(self) -> dict:
-        """Return the arguments that make the metric again."""
-        return {
-            **super().get_config(),
-            "image_size": list(self.image_size),
-            "average": self.average,
-        }
+            return ops.sum(hits) / ops.sum(pairs)
+        return super()._value(hits, pairs)
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
@@ -240,8 +229,7 @@ class AttentionAccuracy(_CountedByClass):
         **kwargs: Arguments of ``keras.metrics.Metric``.
 
     Raises:
-        ValueError: If ratio or thresholds are invalid, or (when called) maps and masks
-            have different shapes.
+        ValueError: If a call's maps and masks have different shapes.
 
     Reference:
         Ouyang et al., IEEE TMI 40(10), 2021, Section IV-B.
@@ -255,6 +243,7 @@ class AttentionAccuracy(_CountedByClass):
     """
 
     counts = ("reached", "pairs")
+    arguments = ("ratio", "thresholds")
     reached: Any
     pairs: Any
 
@@ -266,16 +255,12 @@ class AttentionAccuracy(_CountedByClass):
         **kwargs: Any,
     ):
         if ratio not in PUBLISHED:
-            raise ValueError(
-                f'Expected a ratio of "iou" or "ior". Received: {ratio!r}.'
-            )
+            raise ValueError(f"Expected a ratio of iou or ior. Received: {ratio!r}.")
         super().__init__(name or f"t{ratio}", **kwargs)
         values = np.asarray(PUBLISHED[ratio] if thresholds is None else thresholds)
         if values.ndim != 1 or not values.size or np.isnan(values).any():
-            raise ValueError(
-                "Expected at least one threshold, (thresholds,), without NaN. "
-                f"Received: {thresholds!r}."
-            )
+            rule = "at least one threshold, (thresholds,), without NaN"
+            raise ValueError(f"Expected {rule}. Received: {thresholds!r}.")
         self.ratio, self.thresholds = ratio, tuple(map(float, values))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -290,46 +275,26 @@ class AttentionAccuracy(_CountedByClass):
         union = ops.logical_or(attended, boxed)
         area = _pixels(union if self.ratio == "iou" else attended)
         value = shared / ops.maximum(area, 1)  # (n, classes)
-        reached = ops.greater_equal(
-            value[..., None], np.asarray(self.thresholds, np.float32)
-        )
+        thresholds = np.asarray(self.thresholds, np.float32)
+        reached = ops.greater_equal(value[..., None], thresholds)
         levels = ops.sum(ops.cast(reached, "float32"), axis=-1)
         has = ops.cast(ops.any(boxed, axis=(1, 2)), "float32")
         self.reached.assign_add(ops.sum(levels * has, axis=0))
         self.pairs.assign_add(ops.sum(has, axis=0))
 
-    def result(self) -> Any:
-        """Return the mean, a number; NaN before the first pair."""
-        if not self.is_counting:
-            return ops.convert_to_tensor(float("nan"))
-        counted = ops.cast(ops.greater(self.pairs, 0), "float32")
-        ratios = self.reached / ops.maximum(self.pairs, 1)
+    def _value(self, reached, pairs):
+        counted = ops.cast(ops.greater(pairs, 0), "float32")
+        ratios = reached / ops.maximum(pairs, 1)
         return ops.sum(ratios) / (ops.sum(counted) * len(self.thresholds))
-
-    def get_config(self) -> dict:
-        """Return the arguments that make the metric again."""
-        return {
-            **super().get_config(),
-            "ratio": self.ratio,
-            "thresholds": list(self.thresholds),
-        }
 
 
 def _peaks(maps: Any, size: tuple[int, int]) -> tuple[Any, Any]:
     """Return row and column of the maxima of maps at another size, (n, 1, classes)."""
-    large = ops.image.resize(
-        maps, size, interpolation="bilinear", data_format="channels_last"
-    )
+    large = ops.image.resize(maps, size, "bilinear", data_format="channels_last")
     flat = ops.reshape(large, (-1, size[0] * size[1], maps.shape[-1]))
     peak = ops.argmax(flat, axis=1)[:, None]
     row, col = ops.floor_divide(peak, size[1]), ops.mod(peak, size[1])
     return ops.cast(row, "float32"), ops.cast(col, "float32")
-
-
-def _mean_of_ratios(hits: Any, totals: Any) -> Any:
-    """Average ``hits / totals`` where the total is not 0; NaN if there is none."""
-    defined = ops.cast(ops.greater(totals, 0), "float32")
-    return ops.sum(hits / ops.maximum(totals, 1)) / ops.sum(defined)
 
 
 def _pixels(masks: Any) -> Any:

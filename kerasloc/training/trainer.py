@@ -1,7 +1,6 @@
 """The template of a training: build, start weights, compile, target, fit, keep best.
 
-A family derives from :class:`Trainer` and overrides what differs. A run resumes after
-its last complete epoch.
+A family derives from :class:`Trainer`. A run resumes after its last complete epoch.
 """
 
 import dataclasses
@@ -12,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 
 from kerasloc.checks import as_size
 from kerasloc.configs import NetworkConfig, select_fields
@@ -21,10 +19,15 @@ from kerasloc.data.config import DataConfig
 from kerasloc.data.table import Table
 from kerasloc.models import families
 from kerasloc.runs import Run
-from kerasloc.training.callbacks import EpochDraws, EpochEnd, FiniteLoss, StopAtRate
+from kerasloc.training.callbacks import (
+    EpochDraws,
+    EpochEnd,
+    FiniteLoss,
+    Maps,
+    StopAtRate,
+)
 from kerasloc.training.cli import ExperimentOptions, ImageOptions
-from kerasloc.training.compiling import scope
-from kerasloc.training.feed import Feed, attention_images, make_feed
+from kerasloc.training.compiling import Feed, attention_images, make_feed, scope
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +38,8 @@ class FitConfig:
 
     Attributes:
         epochs: Number of epochs after which training ends.
-        monitor: Name of the logged value by which weights are the best.
-        mode: ``min`` or ``max``.
-        stateful: Callbacks whose state is kept; one whose ``ended`` is true has ended
-            the training.
+        monitor, mode: Logged value by which weights are the best; ``min`` or ``max``.
+        stateful: Callbacks whose state is kept; ``ended`` of one ends the training.
         callbacks: Further callbacks.
         stop_rate: Learning rate at which training ends.
         eligible: Function from an epoch's values to whether its weights may be the
@@ -61,31 +62,20 @@ class FitConfig:
 def fit(
     run: Run, fitted: keras.Model, network: keras.Model, feed: Feed, config: FitConfig
 ) -> list[dict]:
-    """Train until the last epoch, from the last complete one of the run.
+    """Train from the last complete epoch of the run; return the rows of the history.
 
     Args:
-        run: Open run.
+        run: Open run; it keeps the complete epochs whatever happens.
         fitted: Compiled model.
         network: Model that shares its layers and whose weights are kept.
         feed: Tables and pipelines.
         config: Settings.
 
-    Returns:
-        Rows of the history, one per epoch.
-
     Raises:
-        ValueError: If the loss becomes infinite or NaN; the folder keeps the epochs
-            before.
+        ValueError: If the loss becomes infinite or NaN.
     """
-    stop = StopAtRate(config.stop_rate)
-    end = EpochEnd(
-        run,
-        network,
-        config.monitor,
-        config.mode,
-        config.stateful,
-        eligible=config.eligible,
-    )
+    stop, best = StopAtRate(config.stop_rate), (config.monitor, config.mode)
+    end = EpochEnd(run, network, *best, config.stateful, eligible=config.eligible)
     ended = any(getattr(callback, "ended", False) for callback in config.stateful)
     if ended or end.first_epoch >= config.epochs:
         logger.info("%s has its %d epochs already.", run.folder, end.first_epoch)
@@ -97,6 +87,7 @@ def fit(
         if stop.reached(fitted.optimizer):
             logger.info("%s has ended: its learning rate fell far enough.", run.folder)
             return run.history
+    callbacks = [stop, *config.callbacks, end]
     fitted.fit(
         feed.train_batches(end.first_epoch),
         validation_data=feed.val_batches(),
@@ -104,14 +95,7 @@ def fit(
         initial_epoch=end.first_epoch,
         epochs=config.epochs,
         shuffle=False,  # the pipeline does
-        callbacks=[
-            EpochDraws(),
-            FiniteLoss(),
-            *config.stateful,
-            stop,
-            *config.callbacks,
-            end,
-        ],
+        callbacks=[EpochDraws(), FiniteLoss(), *config.stateful, *callbacks],
         verbose="auto" if sys.stdout.isatty() else 2,
     )
     return run.history
@@ -119,25 +103,15 @@ def fit(
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Configuration of all runs of an experiment, or of those of one fold.
-
-    Attributes:
-        family: Family to train.
-        images: Size and channels of the images.
-        network: Options of the builder that are not its defaults.
-        data: Images.
-        training: Configuration of the training, of the family's dataclass.
-        options: Folders, devices, seeds, folds, phases, evaluation.
-        name: Name of the experiment, and of its run when there is one seed.
-    """
+    """Configuration of all runs of an experiment, or of those of one fold."""
 
     family: families.Family
     images: ImageOptions
-    network: Mapping[str, Any]
+    network: Mapping[str, Any]  # options of the builder that are not its defaults
     data: DataConfig
-    training: Any
+    training: Any  # the family's dataclass
     options: ExperimentOptions
-    name: str
+    name: str  # and that of its run when there is one seed
 
     @property
     def folder(self) -> pathlib.Path:
@@ -154,8 +128,7 @@ class Trainer:
         network: Network to build.
         config: Configuration of the training.
         strategy: Distribution strategy of TensorFlow, or None.
-        augment: Argument of :func:`kerasloc.data.augment.augmentation`. Default: the
-            augmentation of the configuration.
+        augment: Augmentation, in place of that of the configuration.
     """
 
     config: Any  # the family's dataclass
@@ -174,8 +147,6 @@ class Trainer:
         self.run, self.tables, self.network = run, tables, network
         self.config, self.strategy, self.augment = config, strategy, augment
 
-    # From the options to the network
-
     @staticmethod
     def embedded_data() -> dict[str, str]:
         """Return ``data_dir`` and ``dataset`` of the data for runs without any."""
@@ -186,10 +157,6 @@ class Trainer:
         cls, family: families.Family, overrides: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return the values of options that are not overridden.
-
-        Args:
-            family: Family to train.
-            overrides: Options that were set.
 
         Raises:
             ValueError: If there is a dataset without its folder.
@@ -217,28 +184,21 @@ class Trainer:
     def describe(
         cls, experiment: Experiment, table: Table, multi_label: bool = True
     ) -> NetworkConfig:
-        """Return the network to train.
-
-        Args:
-            experiment: Family, images and options of the network.
-            table: Training images with their classes.
-            multi_label: Whether an image may have any number of classes.
+        """Return the network to train on a table of training images.
 
         Raises:
             ValueError: If the family does not fit the data.
         """
-        images = experiment.images
+        family, images = experiment.family, experiment.images
         return NetworkConfig(
-            family=experiment.family.name,
-            class_names=table.class_names,
-            im_size=as_size(images.im_size),
-            channels=images.channels,
+            family.name,
+            table.class_names,
+            as_size(images.im_size),
+            images.channels,
             multi_label=multi_label,
             options=dict(experiment.network),
-            **experiment.family.normalization(images.channels),
+            **family.normalization(images.channels),
         )
-
-    # The template
 
     def train(self) -> list[dict]:
         """Train, or resume; return the rows of the history."""
@@ -267,31 +227,19 @@ class Trainer:
         """Load the weights that training starts from; without any, random ones."""
 
     def compile(self, model: keras.Model, count: int) -> keras.Model:
-        """Return the compiled model that is fitted; it shares the network's layers.
-
-        Args:
-            model: Network.
-            count: Number of steps of an epoch.
-        """
+        """Return the compiled model that is fitted; it shares the network's layers."""
         raise NotImplementedError
 
     def fit_config(self, model: keras.Model, feed: Feed) -> FitConfig:
         """Return the settings of the fit."""
         raise NotImplementedError
 
-    def maps(
-        self, model: keras.Model, batch: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def maps(self, model: keras.Model, batch: Maps) -> Maps:
         """Return maps by name for the pictures in the logs.
 
-        Args:
-            model: Network.
-            batch: ``image`` (normalized), ``labels``, ``boxes`` (n, most, 5) and
-                ``classes`` (n,), one class of every image.
-
-        Returns:
-            Maps (n, rows, cols) or, painted in the classes' colors, (n, rows, cols,
-            classes).
+        The batch has ``image`` (normalized), ``labels``, ``boxes`` (n, most, 5) and
+        ``classes`` (n,), one class of every image. Maps are (n, rows, cols) or, painted
+        in the classes' colors, (n, rows, cols, classes).
         """
         raise NotImplementedError
 

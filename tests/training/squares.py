@@ -14,9 +14,9 @@ from kerasloc.data.table import Table
 from kerasloc.models.explainer import multiplied_by
 from kerasloc.runs import Run, seeded
 from kerasloc.training.callbacks import ReduceLROnPlateau
+from kerasloc.training.compiling import Feed
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.explainer import ExplainerTrainer
-from kerasloc.training.feed import Feed
 
 NAMES = ("très grand", "pas là")  # names with spaces and accents
 # nothing is as much better as it would have to be

@@ -12,6 +12,7 @@ import pytest
 from kerasloc.plotting import class_colors
 from kerasloc.runs import Run
 from kerasloc.training.callbacks import (
+    AttentionImages,
     Collapse,
     EarlyStop,
     EpochDraws,
@@ -21,8 +22,8 @@ from kerasloc.training.callbacks import (
     LossFell,
     ReduceLROnPlateau,
     StopAtRate,
+    draw_maps,
 )
-from kerasloc.training.feed import AttentionImages, draw_maps
 
 
 def dense():

@@ -13,13 +13,12 @@ from kerasloc.training.compiling import (
     L2SGD,
     L2Adadelta,
     L2Adam,
-    TwoRates,
     jit_compile,
     make_optimizer,
-    two_rates,
 )
 from kerasloc.training.configs import PRECISIONS, ExplainerTraining
 from kerasloc.training.explainer import freeze
+from kerasloc.training.objectives import TwoRates, two_rates
 from kerasloc.training.streaming_metrics import KnownLabelAccuracy
 
 # Precision and devices

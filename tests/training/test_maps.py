@@ -16,9 +16,9 @@ from kerasloc.metrics import best_thresholds
 from kerasloc.models import families
 from kerasloc.models.families import IMAGENET, XRAY
 from kerasloc.runs import Run, seeded
+from kerasloc.training.compiling import Feed
 from kerasloc.training.configs import MapTraining
 from kerasloc.training.experiment import make_experiment
-from kerasloc.training.feed import Feed
 from kerasloc.training.maps import (
     MapTrainer,
     compile_maps,

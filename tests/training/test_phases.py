@@ -14,6 +14,7 @@ import kerasloc
 from kerasloc.data.pipeline import PipelineConfig
 from kerasloc.models.explainer import explainer_classifier
 from kerasloc.runs import Run, read_history
+from kerasloc.training.compiling import Feed
 from kerasloc.training.configs import ExplainerTraining
 from kerasloc.training.explainer import (
     eligible_above,
@@ -23,7 +24,6 @@ from kerasloc.training.explainer import (
     warn_of_collapse,
     white_bound,
 )
-from kerasloc.training.feed import Feed
 from kerasloc.weights import read_arrays
 from tests.training.squares import Impatient, SquaresTrainer
 

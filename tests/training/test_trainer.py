@@ -13,8 +13,8 @@ from kerasloc.data.config import DataConfig, training_tables
 from kerasloc.data.pipeline import PipelineConfig
 from kerasloc.runs import Run, seeded
 from kerasloc.training.callbacks import ReduceLROnPlateau
+from kerasloc.training.compiling import SHOWN, Feed, attention_images, make_feed
 from kerasloc.training.configs import MapTraining
-from kerasloc.training.feed import SHOWN, Feed, attention_images, make_feed
 from kerasloc.training.hrcam import plateau as hrcam_plateau
 from kerasloc.training.trainer import FitConfig, fit, tensorboard
 
