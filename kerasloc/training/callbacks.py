@@ -4,10 +4,9 @@ One with ``get_state`` and ``set_state`` comes before :class:`EpochEnd`, which w
 its state into the run folder.
 """
 
+import dataclasses
 import logging
 import math
-import os
-import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,7 +24,33 @@ SATURATED = 1e-6  # tanh this near to 1 has no gradient any more
 
 Logs = Mapping[str, Any] | None
 Maps = Mapping[str, np.ndarray]
-PathLike = str | os.PathLike
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FitConfig:
+    """Settings of :func:`kerasloc.training.trainer.fit`.
+
+    Attributes:
+        epochs: Number of epochs after which training ends.
+        monitor, mode: Logged value by which weights are the best; ``min`` or ``max``.
+        stateful: Callbacks whose state is kept; ``ended`` of one ends the training.
+        callbacks: Further callbacks.
+        stop_rate: Learning rate at which training ends.
+        eligible: Function from an epoch's values to whether its weights may be the
+            best. Default: always.
+
+    Example:
+        >>> FitConfig(3, "val_loss", "min").stop_rate
+        0.0
+    """
+
+    epochs: int
+    monitor: str
+    mode: str
+    stateful: Sequence[Any] = ()
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    stop_rate: float = 0.0
+    eligible: Callable[[dict[str, float]], bool] | None = None
 
 
 class EpochEnd(keras.callbacks.Callback):
@@ -33,31 +58,15 @@ class EpochEnd(keras.callbacks.Callback):
 
     The history comes first and is cut to the state's epoch on resuming, so that it has
     every epoch once wherever the process dies.
-
-    Args:
-        run: Open run.
-        network: Model whose weights are kept as the best ones.
-        monitor, mode, stateful, eligible: Fields of
-            :class:`kerasloc.training.trainer.FitConfig`.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        network: keras.Model,
-        monitor: str,
-        mode: str,
-        stateful: Sequence[Any] = (),
-        *,
-        eligible: Callable[[dict[str, float]], bool] | None = None,
-    ):
+    def __init__(self, run: Run, network: keras.Model, config: FitConfig):
         super().__init__()
-        self._run, self._network, self._stateful = run, network, stateful
-        self._monitor, self._eligible = monitor, eligible
-        self._sign = {"min": 1.0, "max": -1.0}[mode]
+        self._run, self._network, self._config = run, network, config
+        self._sign = {"min": 1.0, "max": -1.0}[config.mode]
         state = run.read_state() or {"epoch": 0, "best": math.inf, "others": []}
         self.first_epoch, self._best = state["epoch"], state["best"]
-        for callback, saved in zip(stateful, state["others"], strict=False):
+        for callback, saved in zip(config.stateful, state["others"], strict=False):
             callback.set_state(saved)
         self._rows = [row for row in run.history if row["epoch"] <= self.first_epoch]
         self._began = time.monotonic()
@@ -68,18 +77,19 @@ class EpochEnd(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write the epoch."""
+        config = self._config
         seconds = round(time.monotonic() - self._began, 2)
         values = {key: float(value) for key, value in (logs or {}).items()}
         self._rows.append({"epoch": epoch + 1, **values, "seconds": seconds})
         self._run.write_history(self._rows)
-        score = self._sign * values[self._monitor]
-        if self._eligible is not None and not self._eligible(values):
+        score = self._sign * values[config.monitor]
+        if config.eligible is not None and not config.eligible(values):
             score = math.inf
         absent = not (self._run.folder / BEST_WEIGHTS).is_file()  # the first may be NaN
         if score < self._best or absent:
             self._best = min(self._best, score)  # in this order NaN is left out
             self._run.save_best(self._network)
-        others = [callback.get_state() for callback in self._stateful]
+        others = [callback.get_state() for callback in config.stateful]
         state = {"epoch": epoch + 1, "best": self._best, "others": others}
         self._run.save_state(self.model, state)
 
@@ -293,52 +303,3 @@ class Collapse(Stop):
             )
             logger.warning(text, "black" if mean < 0.5 else "white", mean)
         return dead
-
-
-class AttentionImages(keras.callbacks.Callback):
-    """Write fixed validation images with their maps to TensorBoard every epoch.
-
-    Args:
-        folder: Folder of the logs.
-        maps: Function that returns the current maps by name, for :func:`draw_maps`.
-        images: Images, (n, rows, cols, channels) in [0, 1].
-    """
-
-    def __init__(self, folder: PathLike, maps: Callable[[], Maps], images: np.ndarray):
-        super().__init__()
-        self._folder, self._maps, self._images = pathlib.Path(folder), maps, images
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Draw the current maps."""
-        import tensorflow as tf
-
-        writer = tf.summary.create_file_writer(str(self._folder))
-        with writer.as_default(step=epoch):  # from 0, as Keras' curves
-            tf.summary.image("image", self._images, max_outputs=len(self._images))
-            for name, maps in self._maps().items():
-                pictures = draw_maps(self._images, maps)
-                tf.summary.image(name, pictures, max_outputs=len(pictures))
-        writer.close()
-
-
-def draw_maps(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Draw maps over images, (n, rows, cols, 3) in [0, 1].
-
-    Args:
-        images: Images, (n, rows, cols, channels) in [0, 1].
-        maps: Maps, (n, rows, cols) of any smaller size; or heat maps in [0, 1] of all
-            classes at the images' size, (n, rows, cols, classes).
-
-    Example:
-        >>> draw_maps(np.zeros((1, 4, 4, 1)), np.zeros((1, 2, 2))).shape
-        (1, 4, 4, 3)
-    """
-    from kerasloc.metrics import min_max, resize_maps
-    from kerasloc.plotting import overlay_image, paint_classes
-
-    if maps.ndim == 4:
-        drawn = [paint_classes(i, m) for i, m in zip(images, maps, strict=True)]
-    else:
-        heat = min_max(resize_maps(maps, images.shape[1:3]))
-        drawn = [overlay_image(i, h, 0.5) for i, h in zip(images, heat, strict=True)]
-    return np.stack(drawn).astype(np.float32)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,10 +17,11 @@ from kerasloc.data.table import Table
 from kerasloc.evaluation import first_of_each_class
 from kerasloc.losses import MaskedBinaryCrossentropy
 from kerasloc.runs import Run
-from kerasloc.training.callbacks import AttentionImages, Maps
+from kerasloc.training.callbacks import Logs, Maps
 from kerasloc.training.configs import OPTIMIZERS, PRECISIONS, FeedConfig
 from kerasloc.training.streaming_metrics import KnownLabelAccuracy
 
+PathLike = str | os.PathLike
 SHOWN = 8  # validation images in the logs
 
 
@@ -104,6 +106,57 @@ def normalization(network: NetworkConfig) -> dict[str, Any]:
     values = {"mean": network.mean, "std": network.std}
     wide = ((k, np.broadcast_to(v, network.channels)) for k, v in values.items())
     return {name: tuple(array.tolist()) for name, array in wide}
+
+
+class AttentionImages(keras.callbacks.Callback):
+    """Write fixed validation images with their maps to TensorBoard every epoch.
+
+    Args:
+        folder: Folder of the logs.
+        maps: Function that returns the current maps by name, for :func:`draw_maps`.
+        images: Images, (n, rows, cols, channels) in [0, 1].
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike, maps: Callable[[], Maps], images: np.ndarray
+    ):
+        super().__init__()
+        self._folder, self._maps, self._images = pathlib.Path(folder), maps, images
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Draw the current maps."""
+        import tensorflow as tf
+
+        writer = tf.summary.create_file_writer(str(self._folder))
+        with writer.as_default(step=epoch):  # from 0, as Keras' curves
+            tf.summary.image("image", self._images, max_outputs=len(self._images))
+            for name, maps in self._maps().items():
+                pictures = draw_maps(self._images, maps)
+                tf.summary.image(name, pictures, max_outputs=len(pictures))
+        writer.close()
+
+
+def draw_maps(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Draw maps over images, (n, rows, cols, 3) in [0, 1].
+
+    Args:
+        images: Images, (n, rows, cols, channels) in [0, 1].
+        maps: Maps, (n, rows, cols) of any smaller size; or heat maps in [0, 1] of all
+            classes at the images' size, (n, rows, cols, classes).
+
+    Example:
+        >>> draw_maps(np.zeros((1, 4, 4, 1)), np.zeros((1, 2, 2))).shape
+        (1, 4, 4, 3)
+    """
+    from kerasloc.metrics import min_max, resize_maps
+    from kerasloc.plotting import overlay_image, paint_classes
+
+    if maps.ndim == 4:
+        drawn = [paint_classes(i, m) for i, m in zip(images, maps, strict=True)]
+    else:
+        heat = min_max(resize_maps(maps, images.shape[1:3]))
+        drawn = [overlay_image(i, h, 0.5) for i, h in zip(images, heat, strict=True)]
+    return np.stack(drawn).astype(np.float32)
 
 
 def attention_images(

@@ -61,7 +61,7 @@ def make_experiment(family: str, overrides: Mapping[str, Any]) -> Experiment:
         ('animals', 3, 256)
     """
     seeds = overrides.get("seeds")
-    if seeds and ("seed" in overrides or _repeats(seeds)):
+    if seeds and ("seed" in overrides or len(set(seeds)) < len(seeds)):
         raise ValueError(
             "Expected --seeds to name each seed once, in place of --seed. Received: "
             f"--seeds {' '.join(map(str, seeds))}, --seed {overrides.get('seed')}."
@@ -90,7 +90,9 @@ def by_fold(experiment: Experiment) -> list[Experiment]:
     folds, data = experiment.options.folds, experiment.data
     if not folds:
         return [experiment]
-    if (data.protocol is None and data.image_sets is None) or _repeats(folds):
+    if (data.protocol is None and data.image_sets is None) or len(set(folds)) < len(
+        folds
+    ):
         raise ValueError(
             "Expected --folds to name each fold once, of a --protocol or of "
             f"--image-sets. Received: --folds {' '.join(map(str, folds))}, protocol "
@@ -98,13 +100,11 @@ def by_fold(experiment: Experiment) -> list[Experiment]:
         )
     experiments = []
     for number in folds:
-        changes: dict[str, Any] = {"fold": number}
+        name, fold = f"{experiment.name}-fold{number}", dict[str, Any](fold=number)
         if data.image_sets is not None:
-            folder = pathlib.Path(data.image_sets, f"fold{number}")
-            changes = {"image_sets": str(folder)}
-        fold, name = dataclasses.replace(data, **changes), experiment.name
-        name = f"{name}-fold{number}"
-        experiments.append(dataclasses.replace(experiment, data=fold, name=name))
+            fold = {"image_sets": str(pathlib.Path(data.image_sets, f"fold{number}"))}
+        changed = dataclasses.replace(data, **fold)
+        experiments.append(dataclasses.replace(experiment, data=changed, name=name))
     return experiments
 
 
@@ -179,7 +179,3 @@ def _of_seed(experiment: Experiment, seed: int) -> Any:
             path = str(pathlib.Path(path).resolve())  # for resuming from elsewhere
         training = dataclasses.replace(training, **{name: path})
     return training
-
-
-def _repeats(values: Sequence[int]) -> bool:
-    return len(set(values)) < len(values)

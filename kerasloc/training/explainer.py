@@ -25,14 +25,8 @@ from kerasloc.data.table import Table
 from kerasloc.models import families
 from kerasloc.models.explainer import PREFIX
 from kerasloc.runs import BEST_WEIGHTS, LAST_WEIGHTS, Run, read_history
-from kerasloc.training.callbacks import (
-    Collapse,
-    EarlyStop,
-    LossFell,
-    Maps,
-    ReduceLROnPlateau,
-    Stop,
-)
+from kerasloc.training import callbacks
+from kerasloc.training.callbacks import Collapse, Maps, ReduceLROnPlateau, Stop
 from kerasloc.training.compiling import Feed, make_feed, scope
 from kerasloc.training.configs import ExplainerTraining, Phase
 from kerasloc.training.maps import IMAGENET, load_start
@@ -230,12 +224,12 @@ def seeded_feed(feed: Feed, number: int) -> Feed:
 
 def stops(phase: Phase, config: ExplainerTraining) -> list[Stop]:
     """Return the callbacks that may end a phase before its last epoch."""
-    callbacks: list[Stop] = [EarlyStop(phase.patience, config.min_delta)]
+    ends: list[Stop] = [callbacks.EarlyStop(phase.patience, config.min_delta)]
     if phase.name != "classifier":
-        callbacks.append(Collapse())
+        ends.append(Collapse())
     if config.auto_stop and phase.name in SHARES:
-        callbacks.append(LossFell(*SHARES[phase.name]))
-    return callbacks
+        ends.append(callbacks.LossFell(*SHARES[phase.name]))
+    return ends
 
 
 def eligible_above(lowest: float) -> Callable[[Mapping[str, float]], bool]:

@@ -22,14 +22,9 @@ from kerasloc.data.config import DataConfig
 from kerasloc.data.table import Table
 from kerasloc.models import families, hrcam
 from kerasloc.runs import newest_run, read_config, read_network, weights_of_run
+from kerasloc.training import compiling
 from kerasloc.training.callbacks import Maps, ReduceLROnPlateau
-from kerasloc.training.compiling import (
-    Feed,
-    accuracy,
-    jit_compile,
-    label_loss,
-    make_optimizer,
-)
+from kerasloc.training.compiling import Feed
 from kerasloc.training.configs import FullTraining, HrcamTraining
 from kerasloc.training.trainer import Experiment, FitConfig, Trainer
 from kerasloc.weights import assign, read_arrays
@@ -57,10 +52,10 @@ class HalfTrainer(Trainer):
         """Return the model of the logits, compiled."""
         fitted = keras.Model(model.input, model.output["logits"])
         fitted.compile(
-            make_optimizer(self.config.optimizer, self.config.learning_rate),
-            loss=label_loss(self.network),
-            metrics=[accuracy(self.network)],
-            jit_compile=jit_compile(self.strategy),
+            compiling.make_optimizer(self.config.optimizer, self.config.learning_rate),
+            loss=compiling.label_loss(self.network),
+            metrics=[compiling.accuracy(self.network)],
+            jit_compile=compiling.jit_compile(self.strategy),
         )
         return fitted
 
@@ -196,11 +191,11 @@ def compile_full(
     losses = (keras.losses.MeanSquaredError() for _ in range(2))
     weights = (1.0, config.align_weight, 0.0)  # logits are reported, the half is frozen
     fitted.compile(
-        make_optimizer(config.optimizer, config.learning_rate),
-        loss=dict(zip(names, (*losses, label_loss(network)), strict=True)),
+        compiling.make_optimizer(config.optimizer, config.learning_rate),
+        loss=dict(zip(names, (*losses, compiling.label_loss(network)), strict=True)),
         loss_weights=dict(zip(names, weights, strict=True)),
-        metrics={"logits": [accuracy(network)]},
-        jit_compile=jit_compile(strategy),
+        metrics={"logits": [compiling.accuracy(network)]},
+        jit_compile=compiling.jit_compile(strategy),
     )
     return fitted
 

@@ -23,15 +23,9 @@ from kerasloc.data.decode import box_masks
 from kerasloc.data.table import Table
 from kerasloc.metrics import best_thresholds
 from kerasloc.runs import read_network, weights_of_run
+from kerasloc.training import compiling
 from kerasloc.training.callbacks import KeepBest, Maps, ReduceLROnPlateau
-from kerasloc.training.compiling import (
-    Feed,
-    accuracy,
-    jit_compile,
-    label_loss,
-    make_feed,
-    make_optimizer,
-)
+from kerasloc.training.compiling import Feed, make_feed
 from kerasloc.training.configs import SELECTIONS, MapTraining
 from kerasloc.training.objectives import compile_ham, ham_target
 from kerasloc.training.streaming_metrics import MultiLabelAUROC
@@ -173,10 +167,10 @@ def compile_maps(
     for layer in resnet.layers_of(model):
         layer.trainable = not config.freeze_encoder
     fitted.compile(
-        make_optimizer(config.optimizer, config.learning_rate),
-        loss=label_loss(network),
-        metrics=[accuracy(network), MultiLabelAUROC(name="auroc")],
-        jit_compile=jit_compile(strategy),
+        compiling.make_optimizer(config.optimizer, config.learning_rate),
+        loss=compiling.label_loss(network),
+        metrics=[compiling.accuracy(network), MultiLabelAUROC(name="auroc")],
+        jit_compile=compiling.jit_compile(strategy),
     )
     return fitted
 

@@ -94,8 +94,6 @@ class MultiLabelAUROC(_CountedByClass):
     Args:
         num_thresholds: Number of bins, at least 2.
         from_logits: Whether predictions are logits; probabilities become logits first.
-        name: Name of the metric.
-        **kwargs: Arguments of ``keras.metrics.Metric``.
 
     Example:
         >>> metric = MultiLabelAUROC()
@@ -162,8 +160,6 @@ class PointLocalization(_CountedByClass):
     Args:
         image_size: (rows, cols) of the images in pixels, or one number for both.
         average: "macro", the mean over classes with boxes, or "weighted", over pairs.
-        name: Name of the metric.
-        **kwargs: Arguments of ``keras.metrics.Metric``.
 
     Example:
         >>> metric = PointLocalization(2)
@@ -225,8 +221,6 @@ class AttentionAccuracy(_CountedByClass):
     Args:
         ratio: "iou", or "ior" for the share of the attention inside the boxes.
         thresholds: Thresholds, (thresholds,); None for the published ones.
-        name: Name of the metric; None for "tiou" or "tior".
-        **kwargs: Arguments of ``keras.metrics.Metric``.
 
     Raises:
         ValueError: If a call's maps and masks have different shapes.
@@ -266,14 +260,20 @@ class AttentionAccuracy(_CountedByClass):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count the pairs of a batch; sample weights are ignored."""
         masks, maps = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        _check_shapes(masks.shape, maps.shape)
+        pairs = zip(masks.shape, maps.shape, strict=False)
+        same = all(None in pair or pair[0] == pair[1] for pair in pairs)
+        if not same or (len(masks.shape), len(maps.shape)) != (4, 4):
+            raise ValueError(
+                "Expected masks and refined maps of one shape (n, rows, cols, classes)."
+                f" Received: {tuple(masks.shape)} and {tuple(maps.shape)}."
+            )
         if not self.is_counting:
             self.build(maps.shape[-1])
         attended = ops.greater_equal(ops.cast(maps, "float32"), ATTENDED)
         boxed = ops.greater(ops.cast(masks, "float32"), 0.5)
-        shared = _pixels(ops.logical_and(attended, boxed))
         union = ops.logical_or(attended, boxed)
-        area = _pixels(union if self.ratio == "iou" else attended)
+        masks = (attended & boxed, union if self.ratio == "iou" else attended)
+        shared, area = (ops.sum(ops.cast(m, "float32"), axis=(1, 2)) for m in masks)
         value = shared / ops.maximum(area, 1)  # (n, classes)
         thresholds = np.asarray(self.thresholds, np.float32)
         reached = ops.greater_equal(value[..., None], thresholds)
@@ -295,20 +295,3 @@ def _peaks(maps: Any, size: tuple[int, int]) -> tuple[Any, Any]:
     peak = ops.argmax(flat, axis=1)[:, None]
     row, col = ops.floor_divide(peak, size[1]), ops.mod(peak, size[1])
     return ops.cast(row, "float32"), ops.cast(col, "float32")
-
-
-def _pixels(masks: Any) -> Any:
-    """Count the pixels of masks, (n, classes), exactly up to 2 ** 24."""
-    return ops.sum(ops.cast(masks, "float32"), axis=(1, 2))
-
-
-def _check_shapes(masks: Sequence, maps: Sequence) -> None:
-    """Raise where masks would be broadcast to maps of another shape."""
-    pairs = zip(masks, maps, strict=False)
-    same = all(None in pair or pair[0] == pair[1] for pair in pairs)
-    if not same or (len(masks), len(maps)) != (4, 4):
-        raise ValueError(
-            "Expected masks and refined maps of one shape (n, rows, cols, classes). "
-            f"Received: {tuple(masks)} and {tuple(maps)}. Draw the masks at the size "
-            "of the maps."
-        )

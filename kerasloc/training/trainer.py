@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -19,44 +19,12 @@ from kerasloc.data.config import DataConfig
 from kerasloc.data.table import Table
 from kerasloc.models import families
 from kerasloc.runs import Run
-from kerasloc.training.callbacks import (
-    EpochDraws,
-    EpochEnd,
-    FiniteLoss,
-    Maps,
-    StopAtRate,
-)
+from kerasloc.training import callbacks
+from kerasloc.training.callbacks import FitConfig, Maps
 from kerasloc.training.cli import ExperimentOptions, ImageOptions
 from kerasloc.training.compiling import Feed, attention_images, make_feed, scope
 
 logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FitConfig:
-    """Settings of :func:`fit`.
-
-    Attributes:
-        epochs: Number of epochs after which training ends.
-        monitor, mode: Logged value by which weights are the best; ``min`` or ``max``.
-        stateful: Callbacks whose state is kept; ``ended`` of one ends the training.
-        callbacks: Further callbacks.
-        stop_rate: Learning rate at which training ends.
-        eligible: Function from an epoch's values to whether its weights may be the
-            best. Default: always.
-
-    Example:
-        >>> FitConfig(3, "val_loss", "min").stop_rate
-        0.0
-    """
-
-    epochs: int
-    monitor: str
-    mode: str
-    stateful: Sequence[keras.callbacks.Callback] = ()
-    callbacks: Sequence[keras.callbacks.Callback] = ()
-    stop_rate: float = 0.0
-    eligible: Callable[[dict[str, float]], bool] | None = None
 
 
 def fit(
@@ -74,8 +42,9 @@ def fit(
     Raises:
         ValueError: If the loss becomes infinite or NaN.
     """
-    stop, best = StopAtRate(config.stop_rate), (config.monitor, config.mode)
-    end = EpochEnd(run, network, *best, config.stateful, eligible=config.eligible)
+    stop = callbacks.StopAtRate(config.stop_rate)
+    end = callbacks.EpochEnd(run, network, config)
+    first = [callbacks.EpochDraws(), callbacks.FiniteLoss()]
     ended = any(getattr(callback, "ended", False) for callback in config.stateful)
     if ended or end.first_epoch >= config.epochs:
         logger.info("%s has its %d epochs already.", run.folder, end.first_epoch)
@@ -87,7 +56,6 @@ def fit(
         if stop.reached(fitted.optimizer):
             logger.info("%s has ended: its learning rate fell far enough.", run.folder)
             return run.history
-    callbacks = [stop, *config.callbacks, end]
     fitted.fit(
         feed.train_batches(end.first_epoch),
         validation_data=feed.val_batches(),
@@ -95,7 +63,7 @@ def fit(
         initial_epoch=end.first_epoch,
         epochs=config.epochs,
         shuffle=False,  # the pipeline does
-        callbacks=[EpochDraws(), FiniteLoss(), *config.stateful, *callbacks],
+        callbacks=[*first, *config.stateful, stop, *config.callbacks, end],
         verbose="auto" if sys.stdout.isatty() else 2,
     )
     return run.history

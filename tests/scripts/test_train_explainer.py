@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import kerasloc
 from kerasloc.configs import select_fields
@@ -103,25 +102,3 @@ def test_a_mistake_is_named_before_anything_is_trained(
 ):
     assert message in failure("--data-dir", polygons, *SMALL, *words)
     assert not list(tmp_path.rglob("*.h5"))
-
-
-def plain(folder, classes=2):
-    """Images of classes without masks or boxes, in folders."""
-    for index, name in enumerate(["à droite", "au milieu"][:classes]):
-        for number in range(4):
-            path = folder / ("train" if number < 3 else "test") / name
-            path.mkdir(parents=True, exist_ok=True)
-            rng = np.random.default_rng(number + 10 * index)
-            pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
-            Image.fromarray(pixels).save(path / f"{number}.png")
-    return folder
-
-
-def test_hybrid_without_masks_is_told(failure, tmp_path):
-    words = ("--data-dir", plain(tmp_path / "plain"), *SMALL)
-    assert "masks or boxes of some training images" in failure(*words)
-
-
-def test_one_class_is_told(failure, tmp_path):
-    words = ("--data-dir", plain(tmp_path / "one", 1), *SMALL)
-    assert "Expected two or more classes. Received" in failure(*words)

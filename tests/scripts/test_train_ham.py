@@ -109,27 +109,6 @@ def test_evaluate_measures_the_run(script, trained_ham, small_ham, tmp_path):
 # Resuming
 
 
-def test_a_complete_run_started_again_stays_as_it_is(
-    main, ham_words, small_ham, trained_ham, caplog
-):
-    folder = pathlib.Path("results/ham/several")
-    shutil.copytree(trained_ham, folder)
-    files = [*sorted(folder.glob("best*")), folder / "history.csv"]
-    before = [path.read_bytes() for path in files]
-    with caplog.at_level("INFO"):
-        main([*ham_words, "--epochs", "4", NO])
-    assert "has its 4 epochs already" in caplog.text
-    assert [path.read_bytes() for path in files] == before
-
-
-def test_other_weights_of_terms_are_another_run(
-    failure, ham_words, small_ham, trained_ham
-):
-    shutil.copytree(trained_ham, "results/ham/several")
-    error = failure(*ham_words, "--epochs", "4", "--boxes-weight", "0.25")
-    assert "training.boxes_weight: 0.5 before, 0.25 now" in error
-
-
 def test_labels_alone_are_enough(
     main, ham_words, small_ham, multi_label_data, tmp_path
 ):
@@ -143,16 +122,6 @@ def test_labels_alone_are_enough(
 
 
 # Errors
-
-
-def test_boxes_to_select_by_have_to_be_there(
-    failure, ham_words, small_ham, multi_label_data, tmp_path
-):
-    words = without_boxes(multi_label_data, tmp_path)
-    error = failure(*ham_words, *words, "--select", "tiou")
-    assert "select='tiou'" in error
-    assert "--select auroc" in error
-    assert not pathlib.Path("results/ham/plain/history.csv").exists()
 
 
 def test_a_missing_crf_is_named(failure, ham_words, small_ham, monkeypatch):

@@ -20,7 +20,6 @@ from kerasloc.metrics import best_thresholds
 from kerasloc.models import families
 from kerasloc.runs import read_config, read_history
 from kerasloc.training.maps import MapTrainer
-from kerasloc.weights import read_arrays
 
 NO = "--no-evaluation"
 
@@ -41,10 +40,6 @@ def tables_of(folder):
 def read(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
-
-
-def without_seconds(rows):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
 # Run folder
@@ -122,14 +117,6 @@ class Spoiling(keras.callbacks.Callback):
             bias.assign(bias + 50)
 
 
-class Dying(keras.callbacks.Callback):
-    """The process dies before the second epoch is written."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-
 def test_best_weights_are_those_of_the_lowest_validation_loss(
     main, pylon_words, with_callback
 ):
@@ -145,36 +132,6 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(
 
 
 # Resuming
-
-
-@pytest.mark.slow
-def test_a_resumed_run_equals_an_uninterrupted_one(main, pylon_words, with_callback):
-    words = [*pylon_words, "--epochs", "3", "--augmentation", "voc", "--factor", "0.5"]
-    words += [NO]
-    main([*words, "--results-name", "through"])
-    with with_callback(Dying()), pytest.raises(KeyboardInterrupt):
-        main([*words, "--results-name", "resumed"])
-    assert len(read_history("results/pylon/resumed")) == 1
-    main([*words, "--results-name", "resumed"])
-    through, resumed = (
-        without_seconds(read_history(f"results/pylon/{name}"))
-        for name in ("through", "resumed")
-    )
-    for a, b in zip(through, resumed, strict=True):
-        assert a == pytest.approx(b, rel=1e-4)
-    for name in ("best", "last"):
-        a, b = (
-            read_arrays(f"results/pylon/{run}/{name}.weights.h5")
-            for run in ("through", "resumed")
-        )
-        for layer in a:
-            for key in a[layer]:
-                np.testing.assert_allclose(a[layer][key], b[layer][key], atol=1e-5)
-    a, b = (
-        read_config(f"results/pylon/{run}")["network"]["thresholds"]
-        for run in ("through", "resumed")
-    )
-    np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_a_complete_run_started_again_stays_as_it_is(
@@ -193,12 +150,6 @@ def test_a_complete_run_started_again_stays_as_it_is(
         main([*pylon_words, "--epochs", "1"])
     assert "has its 1 epochs already" in caplog.text
     assert content() == before
-
-
-def test_another_rate_is_another_run(failure, main, pylon_words, small_pylon):
-    main([*pylon_words, "--epochs", "1", NO])
-    error = failure(*pylon_words, "--epochs", "1", "--stop-rate", "0.5")
-    assert "training.stop_rate: 1e-06 before, 0.5 now" in error
 
 
 # Data sets

@@ -12,18 +12,19 @@ import pytest
 from kerasloc.plotting import class_colors
 from kerasloc.runs import Run
 from kerasloc.training.callbacks import (
-    AttentionImages,
     Collapse,
     EarlyStop,
     EpochDraws,
     EpochEnd,
     FiniteLoss,
+    FitConfig,
     KeepBest,
     LossFell,
     ReduceLROnPlateau,
     StopAtRate,
-    draw_maps,
 )
+from kerasloc.training.compiling import AttentionImages, draw_maps
+from tests.training.helpers import events_of
 
 
 def dense():
@@ -38,7 +39,9 @@ class Training:
     def __init__(self, run, monitor="val_accuracy", mode="max", stateful=(), **options):
         self.model, self.monitor = dense(), monitor
         self.callbacks = [*stateful]
-        self.end = EpochEnd(run, self.model, monitor, mode, stateful, **options)
+        self.end = EpochEnd(
+            run, self.model, FitConfig(9, monitor, mode, stateful, **options)
+        )
         for callback in (self.end, *stateful):
             callback.set_model(self.model)
             callback.on_train_begin()
@@ -199,7 +202,9 @@ def test_without_best_weights_the_first_are_kept_and_do_not_block_later_ones(run
 def with_tiou(run):
     training = Training(run, "val_auroc")
     keep = KeepBest(run, training.model, "best-tiou", "val_tiou")
-    training.end = EpochEnd(run, training.model, "val_auroc", "max", (keep,))
+    training.end = EpochEnd(
+        run, training.model, FitConfig(9, "val_auroc", "max", (keep,))
+    )
     training.end.set_model(training.model)
     training.callbacks = [keep]
     return training
@@ -446,14 +451,12 @@ def test_maps_of_all_classes_are_painted_in_the_colors_of_the_classes(channels):
 def test_attention_images_are_in_the_logs_at_the_steps_of_the_curves(
     tmp_path, channels
 ):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     images = np.random.default_rng(0).random((3, 8, 8, channels), dtype="float32")
     maps = {"features": images[:, ::2, ::2, 0]}
     pictures = AttentionImages(tmp_path, lambda: maps, images)
     for epoch in range(2):
         pictures.on_epoch_end(epoch)
-    events = EventAccumulator(str(tmp_path), {"tensors": 0, "images": 0}).Reload()
+    events = events_of(tmp_path)
     tags = events.Tags()["tensors"]
     assert sorted(tags) == ["features", "image"]
     for tag in tags:

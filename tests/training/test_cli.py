@@ -207,16 +207,12 @@ def test_true_is_the_option_and_false_its_opposite(parse, config):
         (["epochs = 'many'"], "argument --epochs: invalid int value: 'many'"),
         (["cache = false"], "unrecognized arguments: --no-cache"),
         (["epochs ="], "--config takes a readable toml file"),
+        (None, "nowhere.toml: [Errno 2] No such file"),
     ],
 )
 def test_a_wrong_file_of_options_is_explained(usage_error, config, lines, message):
-    assert message in usage_error(["--config", config(*lines)])
-
-
-def test_a_missing_file_of_options_is_named(usage_error):
-    assert "nowhere.toml: [Errno 2] No such file" in usage_error(
-        ["--config", "nowhere.toml"]
-    )
+    path = "nowhere.toml" if lines is None else config(*lines)
+    assert message in usage_error(["--config", path])
 
 
 @pytest.mark.parametrize("flag", ["--conf", "--con"])
@@ -251,9 +247,6 @@ def test_help_shows_defaults_and_what_presets_change():
     assert "Rate (default: 0.5)" in text
     assert "Path (default: of the data; embedded data: x)" in text
     assert "hidden" not in text
-
-
-def test_fields_may_be_left_out():
     made = cli.Parser("", "")
     cli.add_options(made, Base, "a", without=("rate", "path"))
     assert vars(made.parse_args([])) == {"size": None}

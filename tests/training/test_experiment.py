@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 
 import keras
-import numpy as np
 import pytest
 
 from kerasloc.data import config as data_config
@@ -18,7 +17,7 @@ from kerasloc.training import cli
 from kerasloc.training.configs import HamTraining, HrcamTraining, MapTraining
 from kerasloc.training.experiment import make_experiment, run_experiment
 from kerasloc.training.maps import MapTrainer
-from kerasloc.weights import read_arrays
+from tests.training.helpers import as_lists, is_equal
 
 NO = "--no-evaluation"
 
@@ -359,18 +358,6 @@ def test_wrong_folds_are_refused(train, recorded, ham_words, words, message):
 
 
 # Phases
-
-
-def as_lists(path):
-    """Return the arrays of a weight file by layer, in the order of its weights."""
-    return {
-        name: [layer[key] for key in sorted(layer, key=int)]
-        for name, layer in read_arrays(path).items()
-    }
-
-
-def is_equal(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 class Remembered(MapTrainer):

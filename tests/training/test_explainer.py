@@ -72,13 +72,10 @@ def describe(table, **options):
     return ExplainerTrainer.describe(make_experiment("explainer", values), table)
 
 
-def test_one_class_is_refused():
+@pytest.mark.parametrize("labels", [[1, 1], [0, 0], [1, np.nan]])
+def test_one_class_and_images_without_exactly_one_are_refused(labels):
     with pytest.raises(ValueError, match=r"two classes or more.*Received: only"):
         describe(Table(["a.png"], ("only",), [[1]]))
-
-
-@pytest.mark.parametrize("labels", [[1, 1], [0, 0], [1, np.nan]])
-def test_images_without_exactly_one_class_are_refused(labels):
     table = Table(["a.png", "b.png"], ("a", "b"), [[1, 0], labels])
     with pytest.raises(ValueError, match=r"exactly one class each.*--classes A B"):
         describe(table)

@@ -14,7 +14,7 @@ from kerasloc.evaluation import EvaluationConfig, evaluate_run
 from kerasloc.runs import Run, read_config, read_history, seeded
 from kerasloc.training.configs import TERMS, HamTraining
 from kerasloc.training.maps import HamTrainer
-from kerasloc.weights import read_arrays
+from tests.training.helpers import assert_equal_weights, events_of, rows_of
 
 NAMES = ("circle", "star_3_1", "star_5_2")
 SIZE = (16, 16)
@@ -163,10 +163,7 @@ def test_shown_are_boxes_abnormality_and_the_attention_to_true_classes(small_ham
 
 
 def test_pictures_are_in_the_logs_every_epoch(trained_ham):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    folder = trained_ham / "logs" / "images"
-    events = EventAccumulator(str(folder), {"tensors": 0, "images": 0}).Reload()
+    events = events_of(trained_ham / "logs" / "images")
     tags = ["abnormality", "boxes", "classes", "image"]
     assert sorted(events.Tags()["tensors"]) == tags
     for tag in tags:
@@ -207,16 +204,11 @@ def test_the_best_by_a_score_are_the_weights_of_the_epoch_with_its_best_value(
 
 
 def test_the_best_are_the_best_by_what_was_selected(trained_ham):
-    best, auroc = (
-        read_arrays(trained_ham / f"{name}.weights.h5")
-        for name in ("best", "best-auroc")
-    )
-    for layer, arrays in best.items():
-        for key, array in arrays.items():
-            np.testing.assert_array_equal(array, auroc[layer][key])
+    best, auroc = (trained_ham / f"{n}.weights.h5" for n in ("best", "best-auroc"))
+    assert_equal_weights(best, auroc)
 
 
-def rows_of(folder, tables, **changes):
+def train(folder, tables, **changes):
     described = network()
     with Run(folder, {"network": vars(described)}) as run, seeded(0):
         return HamTrainer(run, tables, described, config(**changes)).train()
@@ -224,7 +216,7 @@ def rows_of(folder, tables, **changes):
 
 def test_labels_alone_are_enough(small_ham, tables, tmp_path):
     plain = {name: without_boxes(table) for name, table in tables.items()}
-    (row,) = rows_of(tmp_path, plain)
+    (row,) = train(tmp_path, plain)
     assert row["boxes_loss"] == row["val_boxes_loss"] == 0
     assert np.isnan(row.get("tiou", np.nan))
     assert np.isnan(row.get("val_tior", np.nan))
@@ -235,7 +227,7 @@ def test_labels_alone_are_enough(small_ham, tables, tmp_path):
 
 
 def test_boxes_on_validation_images_alone_are_measured(small_ham, tables, tmp_path):
-    (row,) = rows_of(
+    (row,) = train(
         tmp_path, {**tables, "train": without_boxes(tables["train"])}, select="tiou"
     )
     assert row["boxes_loss"] == 0 < row["val_boxes_loss"]
@@ -265,26 +257,20 @@ def test_a_resumed_run_equals_an_uninterrupted_one(small_ham, tables, tmp_path):
     }
     described = network(dropout=0.3)
 
-    def train(name, epochs):
+    def trained(name, epochs):
         with Run(tmp_path / name, {"network": vars(described)}) as run, seeded(0):
             training = config(epochs=epochs, **options)
-            rows = Remembered(run, tables, described, training).train()
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+            Remembered(run, tables, described, training).train()
+        return rows_of(tmp_path / name)
 
-    through = train("through", 4)
-    train("resumed", 1)
-    resumed = train("resumed", 4)
+    through = trained("through", 4)
+    trained("resumed", 1)
+    resumed = trained("resumed", 4)
     for a, b in zip(through, resumed, strict=True):
         assert a == pytest.approx(b, rel=1e-4, nan_ok=True)
     for name in ("best", "best-auroc", "best-tiou", "best-tior", "last"):
-        a, b = (
-            read_arrays(tmp_path / run / f"{name}.weights.h5")
-            for run in ("through", "resumed")
-        )
-        assert a.keys() == b.keys()
-        for layer in a:
-            for key in a[layer]:
-                np.testing.assert_allclose(a[layer][key], b[layer][key], atol=1e-5)
+        files = [tmp_path / n / f"{name}.weights.h5" for n in ("through", "resumed")]
+        assert_equal_weights(*files, 1e-5, 1e-7)
     for fitted in (Remembered.models[0], Remembered.models[2]):
         assert int(fitted.optimizer.iterations) == 4 * 3
         rate = float(fitted.optimizer.learning_rate)
@@ -300,7 +286,7 @@ def test_a_rate_that_has_fallen_to_0_ends_the_training(
     small_ham, tables, tmp_path, caplog
 ):
     options = {"decay": "polynomial", "decay_epochs": 1}
-    assert len(rows_of(tmp_path, tables, epochs=3, **options)) == 1
+    assert len(train(tmp_path, tables, epochs=3, **options)) == 1
     with caplog.at_level("INFO"):
-        assert len(rows_of(tmp_path, tables, epochs=5, **options)) == 1
+        assert len(train(tmp_path, tables, epochs=5, **options)) == 1
     assert "has ended: its learning rate fell far enough" in caplog.text

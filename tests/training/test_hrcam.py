@@ -13,6 +13,7 @@ from kerasloc.runs import read_history
 from kerasloc.training.configs import HrcamTraining
 from kerasloc.training.experiment import make_experiment
 from kerasloc.training.hrcam import FullTrainer, HalfTrainer, compile_full, transfer
+from tests.training.helpers import by_layer, events_of
 
 SIZES = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 2}
 CONFIG = HrcamTraining(
@@ -25,11 +26,6 @@ def tables(shapes):
     table = read_folders(shapes)
     table = cut_validation(table.subset(table.splits == "train"), 0.25)
     return {name: table.split(name) for name in ("train", "val")}
-
-
-@pytest.fixture(scope="module")
-def unseen(shapes):
-    return read_folders(shapes).split("test")
 
 
 def described(table, im_size=16, channels=3):
@@ -60,10 +56,6 @@ def build(kind, network, seed=0, **sizes):
     keras.utils.set_random_seed(seed)
     builder = {"half": hrcam.half_densenet, "full": hrcam.full_densenet}[kind]
     return builder(network.input_shape, network.num_classes, **{**SIZES, **sizes})
-
-
-def by_layer(model):
-    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
 
 def assert_same(first, second):
@@ -234,15 +226,6 @@ def test_the_trained_full_model_holds_the_half_model_bit_for_bit(trained):
         assert_same(weights, by_layer(full.model)[name])
 
 
-def test_trained_half_and_full_models_classify_exactly_alike(trained, unseen):
-    images = np.stack(
-        [keras.utils.img_to_array(keras.utils.load_img(p)) for p in unseen.paths]
-    )
-    half = HalfModel(trained / "half" / "shapes")
-    full = FullModel(trained / "full" / "shapes")
-    np.testing.assert_array_equal(half.logits(images / 255), full.logits(images / 255))
-
-
 def test_training_lowers_the_error_of_the_reconstruction(trained):
     rows = read_history(trained / "full" / "shapes")
     assert rows[-1]["reconstruction_loss"] < rows[0]["reconstruction_loss"]
@@ -258,14 +241,12 @@ def test_training_lowers_the_error_of_the_reconstruction(trained):
     ],
 )
 def test_logs_hold_curves_and_attention_images_of_every_epoch(trained, family, tags):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     folder = trained / family / "shapes"
     epochs = [row["epoch"] - 1 for row in read_history(folder)]
-    events = EventAccumulator(str(folder / "logs" / "images"), {"tensors": 0}).Reload()
+    events = events_of(folder / "logs" / "images")
     assert set(events.Tags()["tensors"]) == tags
     for tag in tags:
         assert [event.step for event in events.Tensors(tag)] == epochs
     for split in ("train", "validation"):
-        events = EventAccumulator(str(folder / "logs" / split), {"tensors": 0}).Reload()
+        events = events_of(folder / "logs" / split)
         assert [event.step for event in events.Tensors("epoch_loss")] == epochs

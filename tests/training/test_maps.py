@@ -25,7 +25,7 @@ from kerasloc.training.maps import (
     load_start,
     tuned_thresholds,
 )
-from kerasloc.weights import read_arrays
+from tests.training.helpers import as_lists, by_layer, is_equal
 
 NAMES = ("circle", "star_3_1", "star_5_2")
 BACKBONE = ("conv1", "bn1")
@@ -45,20 +45,8 @@ def config(**changes):
     return MapTraining(**{**options, "augmentation": "none", **changes})
 
 
-def by_layer(model):
-    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
-
-
-def as_lists(arrays):
-    """Return the arrays of a weight file in the order of the layers' weights."""
-    return {
-        name: [layer[key] for key in sorted(layer, key=int)]
-        for name, layer in arrays.items()
-    }
-
-
-def is_equal(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+def assert_same(first, second):
+    assert all(is_equal(first[name], arrays) for name, arrays in second.items())
 
 
 @pytest.fixture
@@ -116,7 +104,7 @@ def test_a_frozen_encoder_does_not_move_by_a_bit(tables, small_pylon, tmp_path, 
         before = by_layer(build())
     with Run(tmp_path, {"network": vars(network())}) as run, seeded(1):
         MapTrainer(run, tables, network(), config(freeze_encoder=frozen)).train()
-    after = as_lists(read_arrays(tmp_path / "last.weights.h5"))
+    after = as_lists(tmp_path / "last.weights.h5")
     moved = {name for name in before if not is_equal(before[name], after[name])}
     assert set(before) == {*BACKBONE, "pa_mid_0_conv", "pa_mid_0_bn", maps_layer()}
     assert moved == set(before) - (set(BACKBONE) if frozen else set())
@@ -138,17 +126,6 @@ def test_a_frozen_encoder_is_that_of_the_real_network():
     assert sum(not layer.trainable for layer in norms) == 20  # of a ResNet-18
     compile_maps(model, network(("a", "b")), config())
     assert all(layer.trainable for layer in norms)
-
-
-def test_a_training_ends_with_tuned_thresholds_in_its_configuration(
-    tables, small_pylon, tmp_path
-):
-    with Run(tmp_path, {"network": vars(network())}) as run, seeded(1):
-        rows = MapTrainer(run, tables, network(), config(epochs=2)).train()
-    assert [row["epoch"] for row in rows] == [1, 2]
-    described = json.loads((tmp_path / "config.json").read_text())["network"]
-    assert len(described["thresholds"]) == 3
-    assert described["thresholds"] != [0.5, 0.5, 0.5]
 
 
 def test_the_rate_falls_on_plateaus_and_ends_the_training(tables, tmp_path):
@@ -216,18 +193,14 @@ def test_without_a_start_the_seed_decides(small_pylon):
     model = build()
     before = by_layer(model)
     load_start(model, network(), None)
-    assert all(
-        is_equal(before[name], arrays) for name, arrays in by_layer(model).items()
-    )
+    assert_same(before, by_layer(model))
 
 
 def test_from_a_run_of_the_same_classes_everything_is_taken(saved):
     folder, expected = saved()
     model = build()
     load_start(model, network(), str(folder))
-    assert all(
-        is_equal(expected[name], arrays) for name, arrays in by_layer(model).items()
-    )
+    assert_same(expected, by_layer(model))
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c"), NAMES[::-1]])
@@ -301,9 +274,7 @@ def test_a_run_of_other_sizes_is_refused(saved):
     before = by_layer(wide)
     with pytest.raises(ValueError, match=r"pa_mid_0_conv/kernel"):
         load_start(wide, network(), str(folder))
-    assert all(
-        is_equal(before[name], arrays) for name, arrays in by_layer(wide).items()
-    )
+    assert_same(before, by_layer(wide))
 
 
 def test_a_missing_start_is_named(small_pylon):
@@ -336,5 +307,5 @@ def test_training_ends_with_the_best_weights_and_their_thresholds(
         feed = trainer.feed(last)
         trainer.finish(last, feed)
         thresholds = run.config["network"]["thresholds"]
-    assert all(is_equal(best[name], arrays) for name, arrays in by_layer(last).items())
+    assert_same(best, by_layer(last))
     np.testing.assert_allclose(thresholds, tuned_thresholds(model, feed), atol=1e-6)

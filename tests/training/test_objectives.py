@@ -255,12 +255,6 @@ def value(trainer, y, outputs):
     return float(trainer.compute_loss(None, y, outputs))
 
 
-def test_with_alpha_1_the_loss_is_cross_entropy():
-    y, outputs = predictions()
-    expected = entropies(y, outputs).mean()
-    assert value(compiled(1.0), y, outputs) == pytest.approx(expected, rel=1e-5)
-
-
 @pytest.mark.parametrize("loss", ["hybrid", "unsupervised"])
 def test_with_alpha_0_the_loss_is_that_of_the_explanation(loss):
     y, outputs = predictions()
@@ -273,10 +267,8 @@ def test_with_alpha_0_the_loss_is_that_of_the_explanation(loss):
         np.mean(expected), rel=1e-5
     )
     everywhere = weak if loss == "hybrid" else plain
-    loss_value = value(
-        compiled(0.0, loss=loss, weak_everywhere=True, **options), y, outputs
-    )
-    assert loss_value == pytest.approx(everywhere.mean(), rel=1e-5)
+    trainer = compiled(0.0, loss=loss, weak_everywhere=True, **options)
+    assert value(trainer, y, outputs) == pytest.approx(everywhere.mean(), rel=1e-5)
     assert weak[2:].mean() > plain[2:].mean() + 0.1
 
 
@@ -288,6 +280,7 @@ def test_between_them_the_loss_is_their_mixture_and_terms_are_logged():
         float(tracker.result()) for tracker in trainer.trackers.values()
     )
     assert mixed == pytest.approx(0.25 * entropy + 0.75 * drawn, rel=1e-5)
+    assert value(compiled(1.0), y, outputs) == pytest.approx(entropy, rel=1e-5)
     assert entropy == pytest.approx(entropies(y, outputs).mean(), rel=1e-5)
     expected = np.asarray(outputs["explanation"]).mean()
     assert marked == pytest.approx(expected, rel=1e-5)

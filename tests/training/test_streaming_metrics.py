@@ -70,16 +70,15 @@ def test_unknown_labels_do_not_count():
     assert float(score.result()) == 0.5
     score.update_state([[NAN, NAN, 0.0], [NAN, 1.0, NAN]], [[-1.0, 1.0, -2.0]] * 2)
     assert float(score.result()) == pytest.approx(3 / 4)  # all labels count alike
-
-
-def test_without_labels_the_accuracy_is_0():
     assert float(KnownLabelAccuracy()([[NAN, NAN]], [[1.0, -1.0]])) == 0
 
 
 def test_streamed_auroc_is_that_of_all_images(ranked):
-    assert streamed(MultiLabelAUROC(), *ranked) == pytest.approx(
-        auroc(*ranked)["macro"], abs=1e-6
-    )
+    score = MultiLabelAUROC()
+    once = streamed(score, *ranked)
+    assert once == pytest.approx(auroc(*ranked)["macro"], abs=1e-6)
+    score.reset_state()
+    assert streamed(score, *ranked) == once
 
 
 def test_auroc_of_scores_between_the_bins_is_near():
@@ -105,19 +104,6 @@ def test_a_class_without_a_positive_or_a_negative_enters_no_auroc():
     assert float(MultiLabelAUROC()(labels, logits)) == 1
 
 
-def test_without_a_class_to_count_there_is_no_auroc():
-    score = MultiLabelAUROC()
-    assert np.isnan(float(score.result()))
-    assert np.isnan(float(score([[1.0, NAN]], [[2.0, 1.0]])))
-
-
-def test_a_reset_auroc_starts_again(ranked):
-    score = MultiLabelAUROC()
-    once = streamed(score, *ranked)
-    score.reset_state()
-    assert streamed(score, *ranked) == once
-
-
 @pytest.mark.parametrize("average", ["macro", "weighted"])
 def test_streamed_points_are_those_of_all_images(boxed, average):
     maps, rows, padded = boxed
@@ -135,13 +121,6 @@ def test_borders_hit_and_several_boxes_are_one_pair():
     far, near = [0, 0, 1, 1, 0], [2, 3, 3, 1, 0]  # to column 5 and row 4
     assert float(PointLocalization(8)([[far, near, far]], maps)) == 1
     assert float(PointLocalization(8)([[far, far]], maps)) == 0
-
-
-@pytest.mark.parametrize("average", ["macro", "weighted"])
-def test_without_boxes_there_is_no_point_accuracy(average):
-    score = PointLocalization(8, average)
-    assert np.isnan(float(score.result()))
-    assert np.isnan(float(score([[[0, 0, 0, 0, -1]]], np.zeros((1, 4, 4, 2)))))
 
 
 def test_both_work_in_fit_and_evaluate(ranked, boxed):
@@ -222,30 +201,21 @@ def test_thresholds_may_be_set(refined):
     assert value != expected("iou", masks, maps)
 
 
+ONES = np.ones((1, 3, 3, 2))
+
+
+def test_a_class_without_a_box_enters_no_mean_and_attention_nowhere_has_0():
+    assert float(AttentionAccuracy()(ONES * [1, 0], ONES)) == 1
+    for ratio in PLAIN:
+        assert float(AttentionAccuracy(ratio)(ONES, 0.9 * ONES)) == 0
+
+
 def test_a_value_equal_to_the_threshold_reaches_it():
     masks = np.ones((1, 10, 1, 1), bool)
     for tenth in range(1, 10):
         maps = (np.arange(10) < tenth).astype("float32").reshape(masks.shape)
         score = AttentionAccuracy(thresholds=[tenth / 10, tenth / 10 + 1e-6])
         assert float(score(masks, maps)) == 0.5
-
-
-def test_without_boxes_there_is_no_overlap(refined):
-    score = AttentionAccuracy("ior")
-    assert np.isnan(float(score.result()))
-    assert np.isnan(float(score(np.zeros((2, 3, 3, 2)), np.ones((2, 3, 3, 2)))))
-
-
-def test_a_class_without_a_box_enters_no_mean_overlap():
-    maps, masks = np.ones((1, 3, 3, 2)), np.zeros((1, 3, 3, 2))
-    masks[..., 0] = 1
-    assert float(AttentionAccuracy()(masks, maps)) == 1
-
-
-def test_attention_nowhere_has_0():
-    masks = np.ones((1, 3, 3, 2))
-    for ratio in PLAIN:
-        assert float(AttentionAccuracy(ratio)(masks, 0.9 * masks)) == 0
 
 
 def test_sample_weights_change_nothing(refined):
@@ -294,6 +264,20 @@ def test_masks_of_another_shape_are_refused(refined, shape):
 
 
 # All of them
+
+
+@pytest.mark.parametrize(
+    ("score", "truth", "predictions"),
+    [
+        (MultiLabelAUROC(), [[1.0, NAN]], [[2.0, 1.0]]),
+        (PointLocalization(8), [[[0, 0, 0, 0, -1]]], np.zeros((1, 4, 4, 2))),
+        (PointLocalization(8, "weighted"), [[[0, 0, 0, 0, -1]]], 0 * ONES),
+        (AttentionAccuracy("ior"), 0 * ONES, ONES),
+    ],
+)
+def test_without_anything_to_count_the_value_is_nan(score, truth, predictions):
+    assert np.isnan(float(score.result()))
+    assert np.isnan(float(score(truth, predictions)))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from kerasloc.training.compiling import SHOWN, Feed, attention_images, make_feed
 from kerasloc.training.configs import MapTraining
 from kerasloc.training.hrcam import plateau as hrcam_plateau
 from kerasloc.training.trainer import FitConfig, fit, tensorboard
+from tests.training.helpers import events_of
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -166,10 +167,6 @@ def test_training_ends_once_the_rate_is_reached_and_does_not_resume(
     assert "has ended: its learning rate fell far enough" in caplog.text
 
 
-def test_without_a_stop_rate_a_training_has_all_its_epochs(tmp_path, feed):
-    assert len(train(tmp_path, feed, 4, stateful=[impatient()])[0]) == 4
-
-
 def test_without_a_decay_the_rate_is_the_optimizers(tmp_path, feed):
     rows, network = train(tmp_path, feed, 2)
     assert len(rows) == 2
@@ -215,12 +212,11 @@ def test_a_batch_larger_than_the_data_holds_all_images(tmp_path, feed, caplog):
 
 
 def test_curves_are_in_the_logs_once_an_epoch(tmp_path, feed):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
     rows, _ = train(tmp_path, feed, 2, callbacks=[tensorboard(Run(tmp_path, {}))])
     for split, key in (("train", "loss"), ("validation", "val_loss")):
-        events = EventAccumulator(str(tmp_path / "logs" / split)).Reload()
+        events = events_of(tmp_path / "logs" / split)
         tensors = events.Tensors("epoch_loss")
         assert [event.step for event in tensors] == [0, 1]
         values = [float(make_ndarray(event.tensor_proto)) for event in tensors]
