@@ -290,7 +290,12 @@ class Collapse(Stop):
 
     @staticmethod
     def flat(mean: float) -> bool:
-        """Return whether a mean explanation is that of all black or all white ones."""
+        """Return whether a mean explanation is that of all black or all white ones.
+
+        Example:
+            >>> Collapse.flat(0.0), Collapse.flat(0.5)
+            (True, False)
+        """
         return not FLAT < mean < 1 - FLAT
 
     def ends(self, logs: dict[str, float]) -> bool:

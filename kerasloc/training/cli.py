@@ -35,7 +35,12 @@ def parse_size(text: str) -> int | tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class ImageOptions:
-    """Images as a network receives them."""
+    """Images as a network receives them.
+
+    Example:
+        >>> ImageOptions(channels=1).im_size
+        256
+    """
 
     im_size: int | tuple[int, ...] = option(
         256,
@@ -50,7 +55,12 @@ class ImageOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentOptions:
-    """Runs of an experiment: folders, devices, seeds, folds, phases, evaluation."""
+    """Runs of an experiment: folders, devices, seeds, folds, phases, evaluation.
+
+    Example:
+        >>> ExperimentOptions(seeds=(0, 1)).phases
+        1
+    """
 
     results_name: str | None = option(
         None, "Name of the run (default: name of the data).", group="training"
@@ -88,6 +98,9 @@ class Parser(argparse.ArgumentParser):
         example: Command lines to show at the end of the help.
         config: Whether ``--config`` names a toml file of options.
         **kwargs: Further arguments of ``argparse.ArgumentParser``.
+
+    Example:
+        >>> Parser("Trains.", "", config=True).parse_args([]).config
     """
 
     def __init__(
@@ -144,7 +157,13 @@ def training_parser(
     without: Collection[str] = ("box_share",),
     inherited: str = "",
 ) -> Parser:
-    """Make the command line that trains a family; see :func:`add_options`."""
+    """Make the command line that trains a family; see :func:`add_options`.
+
+    Example:
+        >>> parser = training_parser("pylon", "Trains.", "")
+        >>> parser.parse_args(["--epochs", "3"]).epochs
+        3
+    """
     record = families.get(family)
     training = record.load("training")
     names = {field.name for field in dataclasses.fields(training)}

@@ -231,7 +231,12 @@ def scope(strategy: Any) -> contextlib.AbstractContextManager:
 
 
 def jit_compile(strategy: Any = None) -> bool | str:
-    """Return whether XLA pays: on one GPU of TensorFlow; elsewhere Keras decides."""
+    """Return whether XLA pays: on one GPU of TensorFlow; elsewhere Keras decides.
+
+    Example:
+        >>> jit_compile(strategy="two devices")
+        False
+    """
     if keras.backend.backend() != "tensorflow":
         return "auto"
     import tensorflow as tf
@@ -315,12 +320,22 @@ class _WithL2(keras.optimizers.Optimizer):
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class L2Adam(_WithL2, keras.optimizers.Adam):
-    """Adam with ``l2`` times every weight added to its gradient."""
+    """Adam with ``l2`` times every weight added to its gradient.
+
+    Example:
+        >>> L2Adam(0.001, l2=1e-4).l2
+        0.0001
+    """
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")
 class L2SGD(_WithL2, keras.optimizers.SGD):
-    """SGD with ``l2`` times every weight added to its gradient."""
+    """SGD with ``l2`` times every weight added to its gradient.
+
+    Example:
+        >>> L2SGD(0.001, momentum=0.9, l2=1e-4).l2
+        0.0001
+    """
 
 
 @keras.saving.register_keras_serializable(package="kerasloc")

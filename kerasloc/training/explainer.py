@@ -223,7 +223,13 @@ def seeded_feed(feed: Feed, number: int) -> Feed:
 
 
 def stops(phase: Phase, config: ExplainerTraining) -> list[Stop]:
-    """Return the callbacks that may end a phase before its last epoch."""
+    """Return the callbacks that may end a phase before its last epoch.
+
+    Example:
+        >>> config = ExplainerTraining()
+        >>> [type(s).__name__ for s in stops(config.phases[1], config)]
+        ['EarlyStop', 'Collapse']
+    """
     ends: list[Stop] = [callbacks.EarlyStop(phase.patience, config.min_delta)]
     if phase.name != "classifier":
         ends.append(Collapse())
@@ -265,7 +271,11 @@ def white_bound(config: ExplainerTraining, classes: int) -> float:
 
 
 def warn_of_collapse(config: ExplainerTraining, classes: int) -> None:
-    """Warn of phases in which black explanations cost less than white ones."""
+    """Warn of phases in which black explanations cost less than white ones.
+
+    Example:
+        >>> warn_of_collapse(ExplainerTraining(alpha=0.9), 2)
+    """
     bound = white_bound(config, classes)
     low = [p for p in config.phases if p.name != "classifier" and p.alpha < bound]
     for phase in low:
