@@ -150,23 +150,3 @@ def test_a_missing_crf_is_named(failure, ham_words, small_ham, monkeypatch):
 )
 def test_wrong_options_are_explained(failure, ham_words, small_ham, words, message):
     assert message in failure(*ham_words, *words)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--select", "loss"],
-        ["--decay", "cosine"],
-        ["--downsampling", "12"],
-        ["--protocol", "folds"],
-        ["--uncertain", "maybe"],
-        ["--patience", "3"],
-        ["--boxes-wieght", "1"],
-        ["--decoder-channels", "8"],
-    ],
-)
-def test_invalid_words_end_with_the_usage(main, words, capsys):
-    with pytest.raises(SystemExit) as end:
-        main(words)
-    assert end.value.code == 2
-    assert "usage:" in capsys.readouterr().err

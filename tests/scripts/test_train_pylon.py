@@ -235,21 +235,3 @@ def test_data_without_test_images_is_trained_on_only(
 )
 def test_wrong_options_are_explained(failure, pylon_words, small_pylon, words, message):
     assert message in failure(*pylon_words, *words)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--phases", "3"],
-        ["--backbone", "vgg"],
-        ["--start"],
-        ["--pooling", "x"],
-        ["--n-up", "4"],
-        ["--up-type", "3layer"],
-    ],
-)
-def test_invalid_words_end_with_the_usage(main, words, capsys):
-    with pytest.raises(SystemExit) as end:
-        main(words)
-    assert end.value.code == 2
-    assert "usage:" in capsys.readouterr().err

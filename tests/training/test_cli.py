@@ -121,6 +121,21 @@ def test_options_have_the_kind_of_their_field(family, words, options):
     assert options.items() <= values.items()
 
 
+INVALID = {
+    "pylon": "--phases 3|--backbone vgg|--start|--pooling x|--n-up 4|--up-type 3layer",
+    "ham": "--select loss|--decay cosine|--downsampling 12|--protocol folds|"
+    "--uncertain maybe|--patience 3|--boxes-wieght 1|--decoder-channels 8",
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [(f, w) for f, text in INVALID.items() for w in text.split("|")],
+)
+def test_invalid_words_of_a_family_end_with_the_usage(usage_error, family, words):
+    assert "usage:" in usage_error(words.split(), family)
+
+
 def test_words_for_class_weights_are_limited(usage_error):
     error = usage_error(["--class-weights", "1", "heavy"], "explainer")
     assert "--class-weights" in error
