@@ -59,7 +59,7 @@ def parse(words=None):
 def main(words=None):
     """Compare the methods of one model, or several models."""
     options = parse(words)
-    from kerasloc.evaluation.compare import open_models
+    from kerasloc.evaluation.compare import label_scores, open_models
     from kerasloc.evaluation.compare_cams import compare_cams, write_cams
     from kerasloc.evaluation.samples import read_boxed_images
 
@@ -74,8 +74,7 @@ def main(words=None):
     if len(chosen.weights) > 1:
         options = {"methods": ("own", "center"), **options}
     config = CamComparison(**select_fields(CamComparison, options))
-    family = chosen.type or ("" if chosen.weights else FAMILY)
-    models = open_models(chosen.weights, family, chosen.results_dir)
+    models = open_models(chosen, FAMILY)
 
     def read(model, split):
         samples = dataclasses.replace(drawn, split=split)
@@ -88,9 +87,9 @@ def main(words=None):
         logging.info("%s", model.name)
         images[model.name] = read(model, drawn.split)
         tuning = read(model, "val") if tune else None
-        results = compare_cams(model.wrapper, images[model.name], config, tuning)
-        start = f"{model.name}: " if len(models) > 1 else ""
-        scores |= {f"{start}{method}": score for method, score in results.items()}
+        scores[model.name] = compare_cams(
+            model.wrapper, images[model.name], config, tuning
+        )
     settings = {
         "models": {
             model.name: {"run": str(model.path), "images": images[model.name].paths}
@@ -104,7 +103,7 @@ def main(words=None):
     }
     target = models[0].output_folder("cams", drawn.split, chosen.output)
     samples = images[models[0].name]
-    table = write_cams(target, scores, samples, settings, config.seed)
+    table = write_cams(target, label_scores(scores), samples, settings, config.seed)
     logging.info(
         "%s\n95 %% intervals over images. AOPC is of %d images or fewer. "
         "Everything is in %s",

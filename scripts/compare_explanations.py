@@ -78,8 +78,7 @@ def check_same(tables):
 def main(words=None):
     """Compare the explanations of one model or several."""
     options = parse(words)
-    from kerasloc.evaluation import compare_explanations as comparison
-    from kerasloc.evaluation.compare import open_models
+    from kerasloc.evaluation import compare
     from kerasloc.metrics import AopcConfig
 
     chosen = ComparedRuns(**select_fields(ComparedRuns, options))
@@ -87,18 +86,15 @@ def main(words=None):
     aopc = AopcConfig(**select_fields(AopcConfig, options))
     values = select_fields(ExplanationComparison, options)
     config = ExplanationComparison(**values, aopc=aopc)
-    family = chosen.type or ("" if chosen.weights else FAMILY)
-    models = open_models(chosen.weights, family, chosen.results_dir)
+    models = compare.open_models(chosen, FAMILY)
     for model in models:
-        comparison.methods_of(model.wrapper, config.methods)
+        compare.explanations_of(model.wrapper, config.methods)
     tables = [model.samples(drawn)[0] for model in models]
     check_same(tables)
     scores = {}
     for model, table in zip(models, tables, strict=True):
         logging.info("%s, %d %s images", model.name, len(table), drawn.split)
-        results = comparison.compare_explanations(model.wrapper, table, config)
-        start = f"{model.name}: " if len(models) > 1 else ""
-        scores |= {f"{start}{method}": score for method, score in results.items()}
+        scores[model.name] = compare.compare_explanations(model.wrapper, table, config)
     settings = {
         "models": [str(model.path) for model in models],
         "split": drawn.split,
@@ -106,7 +102,7 @@ def main(words=None):
         "paths": tables[0].paths,
     }
     target = models[0].output_folder("comparison", drawn.split, chosen.output)
-    table = comparison.write_explanations(target, scores, settings)
+    table = compare.write_comparison(target, compare.label_scores(scores), settings)
     logging.info("%s\nThe table and the curves are in %s", table, target)
 
 

@@ -72,7 +72,7 @@ def main(words=None):
     run, options = parse(words)
     config = GalleryConfig(**select_fields(GalleryConfig, options))
     samples = SampleConfig(**select_fields(SampleConfig, options))
-    from kerasloc.evaluation.pages import write_html, write_pages
+    from kerasloc.evaluation.gallery import write_html, write_pages
     from kerasloc.evaluation.samples import table_of_run
     from kerasloc.localizers import loading
 

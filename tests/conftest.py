@@ -163,9 +163,9 @@ def eager(monkeypatch):
 
     The runs of `trained` and `trained_pylon` have curves.
     """
-    from kerasloc.evaluation import figures
+    from kerasloc.training import experiment
 
-    monkeypatch.setattr(figures, "draw_history", lambda run: None)
+    monkeypatch.setattr(experiment, "draw_history", lambda run: None)
     with running_eagerly():
         yield
 

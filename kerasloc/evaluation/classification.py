@@ -3,44 +3,35 @@
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kerasloc.data import config as data_config
 from kerasloc.data.table import Table
-from kerasloc.evaluation.configs import EvaluationConfig
-from kerasloc.evaluation.figures import draw_confusion, draw_pipelines
-from kerasloc.evaluation.quantities import quantity_table
-from kerasloc.evaluation.refinement import (
-    REFINEMENTS,
-    localization_table,
-    localize,
-)
-from kerasloc.evaluation.results import ResultTable
-from kerasloc.evaluation.samples import read_batches, table_of_run
+from kerasloc.evaluation.configs import DPI, EvaluationConfig
+from kerasloc.evaluation.refinement import REFINEMENTS, localization_table, localize
+from kerasloc.evaluation.results import ResultTable, quantity_table
+from kerasloc.evaluation.samples import first_of_each_class, read_batches, table_of_run
 from kerasloc.io import write_csv, write_json
 from kerasloc.localizers import Localizer, load
-from kerasloc.metrics import Estimate, classification_report, multi_label_report
+from kerasloc.metrics import (
+    Estimate,
+    classification_report,
+    multi_label_report,
+    precision_recall_curve,
+    roc_curve,
+)
 from kerasloc.runs import read_config
 
 logger = logging.getLogger(__name__)
 
 SCORES = (
-    "accuracy",
-    "precision_macro",
-    "precision_micro",
-    "recall_macro",
-    "recall_micro",
-    "f1_macro",
-    "f1_micro",
-    "top_5",
-    "auroc_macro",
-    "auroc_micro",
-    "auroc_weighted",
+    "accuracy", "precision_macro", "precision_micro", "recall_macro", "recall_micro",
+    "f1_macro", "f1_micro", "top_5", "auroc_macro", "auroc_micro", "auroc_weighted",
     "average_precision_macro",
-)
+)  # fmt: skip
 
 
 def evaluate_hrcam(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable:
@@ -83,13 +74,7 @@ def evaluate_hrcam(folder: pathlib.Path, config: EvaluationConfig) -> ResultTabl
 
 
 def classify(wrapper: Localizer, table: Table, batch_size: int = 32) -> dict[str, Any]:
-    """Compute the classification report of a wrapper on a table.
-
-    Args:
-        wrapper: Wrapper of any family.
-        table: Images whose classes are those of the wrapper, in its order.
-        batch_size: Number of images in a batch.
-    """
+    """Compute the classification report of a wrapper on a table of its classes."""
     network = wrapper.config
     data = read_batches(network, table, ("image",), batch_size, "Classifying")
     probabilities = np.concatenate(
@@ -129,12 +114,7 @@ def _localization(
 def score_table(
     report: Mapping[str, Any], localization: ResultTable | None = None
 ) -> ResultTable:
-    """Tabulate the scores of a classification report, one row each.
-
-    Args:
-        report: Report of :func:`classify`.
-        localization: Table of maps, kept as a detail.
-    """
+    """Tabulate the scores of a report; the table of maps is kept as a detail."""
     count = report["count"]
     estimates = {
         name: Estimate(report[name], np.nan, np.nan, count)
@@ -152,10 +132,7 @@ def write_results(
 ) -> None:
     """Write metrics.csv, per_class.csv, localization.csv and evaluation.json.
 
-    Args:
-        folder: Folder, made when absent.
-        report: Report of :func:`classify`.
-        localization: Table of maps; None removes that of other data.
+    Without a table of maps, localization.csv of an earlier evaluation is removed.
     """
     scores = {name: report[name] for name in SCORES if name in report}
     write_csv(folder / "metrics.csv", [{"images": report["count"], **scores}])
@@ -167,3 +144,62 @@ def write_results(
     rows = [] if localization is None else localization.rows
     content = {"classification": report, "localization": rows}
     write_json(folder / "evaluation.json", content)
+
+
+def draw_confusion(
+    folder: pathlib.Path, report: Mapping[str, Any], class_names: Sequence[str]
+) -> None:
+    """Draw confusion.png, for data with one class per image."""
+    from kerasloc.plotting import confusion_matrix
+
+    if "confusion" in report:
+        figure = confusion_matrix(report["confusion"], class_names)
+        figure.savefig(folder / "confusion.png", dpi=DPI)
+
+
+def draw_curves(
+    folder: pathlib.Path,
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+) -> None:
+    """Draw roc.png and precision-recall.png, where there are two classes or more."""
+    from kerasloc.plotting import precision_recall_figure, roc_figure
+
+    for name, compute, draw in (
+        ("roc", roc_curve, roc_figure),
+        ("precision-recall", precision_recall_curve, precision_recall_figure),
+    ):
+        curves = compute(truth, probabilities, names)
+        if any(curves["per_class"]):
+            draw(curves).savefig(folder / f"{name}.png", dpi=DPI)
+
+
+def draw_pipelines(
+    folder: pathlib.Path,
+    wrapper: Localizer,
+    table: Table,
+    count: int,
+    options: Mapping[str, Any],
+) -> None:
+    """Draw pipeline-CLASS-NUMBER.png: every step to the refined map of some images.
+
+    Args:
+        folder: Existing folder.
+        wrapper: Full model.
+        table: Images; the classes take turns.
+        count: Number of images.
+        options: Options of :func:`kerasloc.postprocess.pipeline`.
+    """
+    from kerasloc.data import load_image
+    from kerasloc.plotting import pipeline
+
+    network = wrapper.config
+    labels = np.nan_to_num(table.labels)
+    for row in first_of_each_class(labels)[:count]:
+        image = load_image(table.paths[row], network.im_size, network.channels)
+        index = int(labels[row].argmax())
+        high, low, _ = wrapper.generate_cams(image, index)
+        figure = pipeline(image, low, high, **options)
+        name = network.class_names[index].replace("/", "-")
+        figure.savefig(folder / f"pipeline-{name}-{row}.png", dpi=DPI)

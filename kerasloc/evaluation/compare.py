@@ -1,15 +1,55 @@
-"""Trained models in a comparison: their names, images and folders."""
+"""Comparison of trained models, and of their explanations by AOPC and POMPOM."""
 
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
 
 from kerasloc.data.table import Table
-from kerasloc.evaluation.configs import DrawnSamples
-from kerasloc.evaluation.samples import draw_samples, table_of_run
+from kerasloc.evaluation.configs import (
+    DPI,
+    EXPLANATIONS,
+    ComparedRuns,
+    DrawnSamples,
+    ExplanationComparison,
+)
+from kerasloc.evaluation.results import ResultTable, columns_of, curve_bounds
+from kerasloc.evaluation.samples import (
+    draw_samples,
+    positive_classes,
+    read_batches,
+    table_of_run,
+    target_masks,
+)
+from kerasloc.io import write_json
 from kerasloc.localizers import Localizer
 from kerasloc.localizers.loading import load_wrapper, newest_run
+from kerasloc.metrics import (
+    AopcConfig,
+    Estimate,
+    aopc,
+    center_gaussian,
+    morf_curves,
+    pompom,
+    random_relevance,
+    resize_maps,
+)
+
+Scores = TypeVar("Scores")
+
+FIELDS = ("image", "labels", "boxes", "mask", "index")
+RAW = ("low", "gradcam")  # maps of any range
+TITLES = {
+    "images": "images",
+    "aopc": "AOPC",
+    "over_random": "over random",
+    "targets": "targets",
+    "pompom": "POMPOM",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,7 +57,7 @@ class ComparedModel:
     """A trained model in a comparison.
 
     Attributes:
-        name: Name in tables: the family, FAMILY/RUN, or the path, as short as differs.
+        name: Name in tables; see :func:`model_names`.
         path: Run folder or weight file.
         wrapper: Wrapper of the model.
     """
@@ -32,11 +72,7 @@ class ComparedModel:
         return self.path if self.path.is_dir() else self.path.parent
 
     def samples(self, config: DrawnSamples) -> tuple[Table, int]:
-        """Draw the images of a split, and count those that there are.
-
-        Raises:
-            ValueError: If there are no images.
-        """
+        """Draw the images of a split, and count those that there are."""
         table = table_of_run(self.folder, self.wrapper.config, config)
         return draw_samples(table, config.limit, config.seed), len(table)
 
@@ -54,34 +90,36 @@ class ComparedModel:
         return pathlib.Path(output or self.folder / name)
 
 
-def open_models(
-    weights: Sequence[str | os.PathLike], family: str, results_dir: str | pathlib.Path
-) -> list[ComparedModel]:
-    """Load the models to compare, or the newest run of a family.
-
-    Args:
-        weights: Run folders or weight files.
-        family: Name of the family; empty for that of each run.
-        results_dir: Folder of the runs.
+def open_models(runs: ComparedRuns, family: str) -> list[ComparedModel]:
+    """Load the models to compare, or the newest run of ``runs.type`` or ``family``.
 
     Raises:
         ValueError: If a model does not exist or is repeated.
     """
-    paths = [pathlib.Path(path) for path in weights]
-    paths = paths or [newest_run(family, results_dir)]
-    wrappers = [load_wrapper(path, family or None) for path in paths]
+    paths = [pathlib.Path(path) for path in runs.weights]
+    paths = paths or [newest_run(runs.type or family, runs.results_dir)]
+    expected = runs.type or (None if runs.weights else family)
+    wrappers = [load_wrapper(path, expected) for path in paths]
     names = model_names(paths, [wrapper.config.family for wrapper in wrappers])
-    return [
-        ComparedModel(*values) for values in zip(names, paths, wrappers, strict=True)
-    ]
+    return list(map(ComparedModel, names, paths, wrappers))
+
+
+def label_scores(results: Mapping[str, Mapping[str, Scores]]) -> dict[str, Scores]:
+    """Name scores by method, or by ``MODEL: METHOD`` for several models.
+
+    Examples:
+        >>> label_scores({"ham": {"own": 1}, "full": {"own": 2}})
+        {'ham: own': 1, 'full: own': 2}
+    """
+    return {
+        f"{model}: {method}" if len(results) > 1 else method: score
+        for model, scores in results.items()
+        for method, score in scores.items()
+    }
 
 
 def model_names(paths: Sequence[pathlib.Path], families: Sequence[str]) -> list[str]:
     """Name models by family, by FAMILY/RUN, or by path, as short as names differ.
-
-    Args:
-        paths: Run folders or weight files.
-        families: Their families.
 
     Raises:
         ValueError: If a path is repeated.
@@ -99,3 +137,183 @@ def model_names(paths: Sequence[pathlib.Path], families: Sequence[str]) -> list[
         pairs = zip(families, paths, strict=True)
         names = [f"{family}/{path.resolve().name}" for family, path in pairs]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExplanationScores:
+    """Metrics of the maps of a method on every image.
+
+    Attributes:
+        curves: MoRF curves (n, L + 1).
+        pompom: POMPOM (n,), NaN where the explained class has neither mask nor box.
+    """
+
+    curves: np.ndarray
+    pompom: np.ndarray
+
+
+def compare_explanations(
+    wrapper: Localizer, table: Table, config: ExplanationComparison
+) -> dict[str, ExplanationScores]:
+    """Measure every method on the images of a table, by name.
+
+    POMPOM takes the wrapper's heat maps as they are, and of raw maps (``low``,
+    ``gradcam``) the values above 0, divided by their maximum.
+
+    Args:
+        wrapper: Wrapper of any family.
+        table: Images whose classes are those of the wrapper, in its order.
+        config: Methods and options.
+
+    Raises:
+        ValueError: If the wrapper lacks a method, or the grid is finer than its images.
+    """
+    methods = explanations_of(wrapper, config.methods)
+    predict = functools.partial(wrapper.predict_proba, squeeze=False)
+    true = positive_classes(table) if config.of == "true" else [[]] * len(table)
+    curves: dict[str, list] = {name: [] for name in methods}
+    marked: dict[str, list] = {name: [] for name in methods}
+    size, network = config.batch_size, wrapper.config
+    for batch in read_batches(network, table, FIELDS, size, "Explaining"):
+        images = batch["image"]
+        likeliest = predict(images).argmax(axis=-1)
+        pairs = zip((true[index] for index in batch["index"]), likeliest, strict=True)
+        classes = np.array([row[0] if row else index for row, index in pairs])
+        targets = target_masks(batch, classes)
+        for name in methods:
+            maps = _maps(name, wrapper, batch, classes, config.aopc)
+            curves[name].append(
+                morf_curves(predict, images, maps, config.aopc, classes)
+            )
+            heat = maps if name not in RAW else _positive(maps, images.shape[1:3])
+            marked[name].append(pompom(heat, targets))
+    return {
+        name: ExplanationScores(
+            np.concatenate(curves[name]), np.concatenate(marked[name])
+        )
+        for name in methods
+    }
+
+
+def class_heatmaps(
+    wrapper: Localizer, images: np.ndarray, classes: Sequence[Sequence[int]]
+) -> np.ndarray:
+    """Compute heat maps (n, rows, cols, k) of k classes per image, (n, k)."""
+    needed, columns = np.unique(classes, return_inverse=True)
+    heat = wrapper.heatmaps(images, needed.tolist(), squeeze=False)
+    columns = columns.reshape(np.shape(classes))
+    return np.take_along_axis(heat, columns[:, None, None], axis=-1)
+
+
+def center_maps(images: np.ndarray, classes: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return a Gaussian at the center, (n, rows, cols, k), for k classes per image."""
+    shape = (*images.shape[:3], len(classes[0]))
+    return np.broadcast_to(center_gaussian(images.shape[1:3])[..., None], shape)
+
+
+def explanations_of(
+    wrapper: Localizer, methods: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Return the named methods, or all that a wrapper has.
+
+    Raises:
+        ValueError: If the wrapper lacks a named method.
+    """
+    if hasattr(wrapper, "grad_cam"):
+        return methods or EXPLANATIONS
+    if "gradcam" in methods:
+        raise ValueError(
+            "Expected methods that the wrapper has. Received: gradcam for "
+            f"{type(wrapper).__name__}, which has no grad_cam. Leave it out; Grad-CAM "
+            "of the networks of maps is their low map."
+        )
+    return methods or tuple(name for name in EXPLANATIONS if name != "gradcam")
+
+
+def _maps(
+    name: str,
+    wrapper: Localizer,
+    batch: dict[str, np.ndarray],
+    classes: np.ndarray,
+    config: AopcConfig,
+) -> np.ndarray:
+    """Compute maps (n, rows, cols) of any size, of one class per image."""
+    images = batch["image"]
+    count, rows, cols = images.shape[:3]
+    if name == "random":
+        rng = np.random.default_rng((config.seed, int(batch["index"][0])))
+        return random_relevance(count, (rows, cols), config.grid, seed=rng)
+    if name in RAW:
+        method = getattr(wrapper, "low_res_cam" if name == "low" else "grad_cam")
+        return method(images, classes, squeeze=False)
+    columns = classes[:, None]
+    if name == "center":
+        return center_maps(images, columns)[..., 0]
+    return class_heatmaps(wrapper, images, columns)[..., 0]
+
+
+def _positive(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize raw maps and divide their values above 0 by the maximum."""
+    maps = np.maximum(resize_maps(maps, size), 0)
+    highest = maps.max(axis=(1, 2), keepdims=True)
+    return maps / np.where(highest > 0, highest, 1)
+
+
+def explanation_table(scores: Mapping[str, ExplanationScores]) -> ResultTable:
+    """Tabulate methods, with 95 % bootstrap intervals over images.
+
+    Args:
+        scores: Scores of :func:`label_scores`.
+
+    Returns:
+        Columns ``method``, ``images``, ``aopc``; ``over_random``, the paired difference
+        to the random order of the same model, where there is one; ``targets``, the
+        number of images with a mask or box, and ``pompom``, where there are any.
+    """
+    controls = {
+        name.removesuffix("random"): aopc(score.curves)
+        for name, score in scores.items()
+        if name.endswith("random")
+    }
+    targets = any(np.isfinite(score.pompom).any() for score in scores.values())
+    rows = []
+    for name, score in scores.items():
+        values = aopc(score.curves)
+        row = {"method": name, "images": len(values)}
+        row |= columns_of("aopc", Estimate.of_mean(values))
+        if controls:
+            nothing = np.full(len(values), np.nan)
+            control = controls.get(name[: name.rfind(" ") + 1], nothing)
+            row |= columns_of("over_random", Estimate.of_mean(values - control))
+        if targets:
+            estimate = Estimate.of_mean(score.pompom)
+            row |= {"targets": estimate.count, **columns_of("pompom", estimate)}
+        rows.append(row)
+    return ResultTable.from_rows(rows, TITLES)
+
+
+def write_comparison(
+    folder: pathlib.Path,
+    scores: Mapping[str, ExplanationScores],
+    settings: Mapping[str, Any],
+) -> ResultTable:
+    """Write comparison.csv, comparison.json and morf.png.
+
+    Args:
+        folder: Folder, made when absent.
+        scores: Scores of :func:`label_scores`.
+        settings: Further entries of comparison.json.
+    """
+    from kerasloc.plotting import morf_figure
+
+    table = explanation_table(scores)
+    table.write_csv(folder / "comparison.csv")
+    raw = {name: score.curves for name, score in scores.items()}
+    images = {
+        name: {"aopc": aopc(score.curves), "pompom": score.pompom}
+        for name, score in scores.items()
+    }
+    content = {"rows": table.rows, "curves": curve_bounds(raw), "images": images}
+    write_json(folder / "comparison.json", {**settings, **content})
+    morf_figure(raw).savefig(folder / "morf.png", dpi=DPI)
+    return table

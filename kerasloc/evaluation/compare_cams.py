@@ -1,6 +1,7 @@
 """Comparison of maps with boxes: every method and model, measured by the same code."""
 
 import dataclasses
+import functools
 import logging
 import pathlib
 import time
@@ -13,7 +14,8 @@ from scipy.special import logit
 from tqdm import tqdm
 
 from kerasloc.cams import METHODS
-from kerasloc.evaluation.configs import CAMS, CENTER, MODEL, CamComparison
+from kerasloc.evaluation.compare import center_maps, class_heatmaps
+from kerasloc.evaluation.configs import CAMS, CENTER, DPI, MODEL, CamComparison
 from kerasloc.evaluation.results import ResultTable, columns_of
 from kerasloc.evaluation.samples import BoxedImages
 from kerasloc.io import write_json
@@ -22,7 +24,6 @@ from kerasloc.metrics import (
     Estimate,
     aopc,
     box_overlaps,
-    center_gaussian,
     energy_in_boxes,
     iobb_accuracy,
     morf_curves,
@@ -85,8 +86,8 @@ def compare_cams(
         wrapper: Wrapper of any family.
         samples: Images with boxes.
         config: Methods and options.
-        tuning: Other images, on which the thresholds of MaxBoxAccV2 are chosen; when
-            None they are the best on the measured images, as published.
+        tuning: Images that the thresholds of MaxBoxAccV2 are chosen on; when None,
+            the measured images, as published.
     """
     scores = {}
     for name, method in methods_of(wrapper, config).items():
@@ -99,7 +100,10 @@ def compare_cams(
         maps, seconds = maps_of(method, samples, config.batch_size)
         peaks = maps
         if name == MODEL and "maps" in getattr(wrapper, "outputs", ()):
-            peaks = _raw_maps(wrapper, samples, config.batch_size)
+            # heat maps of these networks are 1 at many pixels: raw maps have one peak
+            starts = range(0, len(samples.images), config.batch_size)
+            parts = (samples.images[i : i + config.batch_size] for i in starts)
+            peaks = np.concatenate([wrapper.maps(x, squeeze=False) for x in parts])
         curves = _aopc(wrapper, samples, maps, config)
         boxed = box_overlaps(maps, samples.boxes, samples.size)
         accuracy = boxed.max_box_acc_v2(threshold, seed=config.seed)
@@ -123,19 +127,15 @@ def compare_cams(
 def methods_of(wrapper: Localizer, config: CamComparison) -> dict[str, Method]:
     """Return the methods of a wrapper by name.
 
-    Args:
-        wrapper: Wrapper of any family.
-        config: Methods and their layer.
-
     Raises:
         ValueError: If a named method does not apply to the model.
     """
     methods: dict[str, Method] = {}
     for name in config.methods or CAMS:
         if name == MODEL:
-            methods[name] = lambda images, classes: _heatmaps(wrapper, images, classes)
+            methods[name] = functools.partial(class_heatmaps, wrapper)
         elif name == CENTER:
-            methods[name] = _center
+            methods[name] = center_maps
         else:
             try:
                 methods[name] = METHODS[name](wrapper, config.layer)
@@ -150,11 +150,6 @@ def maps_of(
     method: Method, samples: BoxedImages, batch_size: int
 ) -> tuple[np.ndarray, float]:
     """Compute heat maps (n, rows, cols, classes), 0 for classes not of an image.
-
-    Args:
-        method: Function of :func:`methods_of`.
-        samples: Images and their classes.
-        batch_size: Number of images in a batch.
 
     Returns:
         The maps, and the seconds per image, the median over batches. The first batch,
@@ -177,32 +172,6 @@ def maps_of(
         for image, row in enumerate(classes):
             maps[start + image][:, :, row] = heat[image][:, :, : len(row)]
     return maps, float(np.median(seconds[1:]))
-
-
-def _heatmaps(
-    wrapper: Localizer, images: np.ndarray, classes: list[list[int]]
-) -> np.ndarray:
-    """Compute a wrapper's heat maps (n, rows, cols, k) of lists of k classes."""
-    needed, columns = np.unique(classes, return_inverse=True)
-    heat = wrapper.heatmaps(images, needed.tolist(), squeeze=False)
-    columns = columns.reshape(np.shape(classes))
-    return np.take_along_axis(heat, columns[:, None, None], axis=-1)
-
-
-def _raw_maps(wrapper: Localizer, samples: BoxedImages, batch_size: int) -> np.ndarray:
-    """Compute raw maps (n, rows, cols, classes), whose maximum is unique.
-
-    Heat maps of these networks, probabilities or soft masks, are 1 at many pixels.
-    """
-    starts = range(0, len(samples.images), batch_size)
-    batches = [samples.images[start : start + batch_size] for start in starts]
-    return np.concatenate([wrapper.maps(batch, squeeze=False) for batch in batches])
-
-
-def _center(images: np.ndarray, classes: list[list[int]]) -> np.ndarray:
-    """Return a Gaussian at the center for every class."""
-    shape = (*images.shape[:3], len(classes[0]))
-    return np.broadcast_to(center_gaussian(images.shape[1:3])[..., None], shape)
 
 
 def _estimates(
@@ -240,11 +209,7 @@ def _aopc(
 
 
 def cam_table(scores: Mapping[str, MapScores]) -> ResultTable:
-    """Tabulate methods, with 95 % bootstrap intervals over images.
-
-    Args:
-        scores: Scores by method; of several models by ``MODEL: METHOD``.
-    """
+    """Tabulate methods, with 95 % bootstrap intervals over images."""
     rows = []
     for name, score in scores.items():
         row = {
@@ -272,7 +237,7 @@ def write_cams(
 
     Args:
         folder: Folder, made when absent.
-        scores: Scores by method; of several models by ``MODEL: METHOD``.
+        scores: Scores of :func:`kerasloc.evaluation.compare.label_scores`.
         samples: Images of the first model. The page of maps has the methods that were
             measured on the same images, and the control once.
         settings: Further entries of cams.json.
@@ -285,7 +250,7 @@ def write_cams(
     thresholds = {name: score.threshold for name, score in scores.items()}
     content = {"rows": table.rows, "max_box_acc_v2_thresholds": thresholds}
     write_json(folder / "cams.json", {**settings, **content})
-    method_bars(table.rows, TITLES).savefig(folder / "cams.png", dpi=110)
+    method_bars(table.rows, TITLES).savefig(folder / "cams.png", dpi=DPI)
     drawn, classes = samples.draw(SHOWN, seed)
     images, skipped = samples.images[drawn], []
     maps: dict[str, list[np.ndarray]] = {}

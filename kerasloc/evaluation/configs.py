@@ -16,6 +16,7 @@ CAMS = (
     "eigencam", "eigengradcam", "scorecam", "ablationcam", "center",
 )  # fmt: skip
 STEPS = 20  # tiles that AOPC perturbs
+DPI = 110  # of figures
 EXPLANATIONS = ("high", "low", "gradcam", "random", "center")
 EXPLAINED = ("predicted", "true")
 
@@ -23,8 +24,6 @@ EXPLAINED = ("predicted", "true")
 @dataclasses.dataclass(frozen=True)
 class SampleConfig:
     """Images of a run's data, or of other data in its place.
-
-    The help texts of the fields (``metadata``) describe them.
 
     Raises:
         ValueError: If the split is unknown.
@@ -57,26 +56,18 @@ class SampleConfig:
     )
 
     def __post_init__(self) -> None:
-        check_rules(
-            {f"a split of {', '.join(SPLITS)}": self.split in SPLITS}, self.split
-        )
+        rule = f"a split of {', '.join(SPLITS)}"
+        check_rules({rule: self.split in SPLITS}, self.split)
 
     @property
     def overrides(self) -> Mapping[str, Any]:
-        """Options that replace those of the run; see ``data_of_run``.
-
-        Examples:
-            >>> SampleConfig(split="val").overrides
-            {'split': 'val'}
-        """
+        """Options that replace those of the run; see ``data_of_run``."""
         return {key: value for key, value in vars(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig(SampleConfig):
     """Options of the evaluation of a run.
-
-    The help texts of the fields (``metadata``) describe them.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -101,26 +92,13 @@ class EvaluationConfig(SampleConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        rules = {
-            "aopc_images of at least 0": self.aopc_images >= 0,
-            "batch_size of at least 1": self.batch_size >= 1,
-        }
-        check_rules(
-            rules, f"aopc_images={self.aopc_images}, batch_size={self.batch_size}"
-        )
+        _check_lowest(self, aopc_images=0, batch_size=1)
 
     @property
     def folder(self) -> str:
-        """Name of the folder in the run that the results are written to.
-
-        Examples:
-            >>> EvaluationConfig().folder
-            'evaluation'
-        """
-        names = ["evaluation"]
-        names += [] if self.split == "test" else [self.split]
-        names += [] if self.checkpoint == "best" else [self.checkpoint]
-        return "-".join(names)
+        """Name of the folder in the run that the results are written to."""
+        names = (self.split, "test"), (self.checkpoint, "best")
+        return "-".join(["evaluation", *(a for a, default in names if a != default)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,23 +127,13 @@ class GalleryConfig:
         metavar="CLASS",
     )
     limit: int | None = option(
-        None,
-        "Largest number of rows, with --html of images (default: no limit).",
+        None, "Largest number of rows, with --html of images (default: no limit)."
     )
     rows_per_page: int = option(10, "Number of rows on a page.")
     batch_size: int = option(16, "Number of images in a batch.")
 
     def __post_init__(self) -> None:
-        rules = {
-            "limit of at least 1": self.limit is None or self.limit >= 1,
-            "rows_per_page of at least 1": self.rows_per_page >= 1,
-            "batch_size of at least 1": self.batch_size >= 1,
-        }
-        check_rules(
-            rules,
-            f"limit={self.limit}, rows_per_page={self.rows_per_page}, "
-            f"batch_size={self.batch_size}",
-        )
+        _check_lowest(self, limit=1, rows_per_page=1, batch_size=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,15 +176,14 @@ class DrawnSamples(SampleConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_rules({"a limit of at least 1": self.limit >= 1}, f"limit={self.limit}")
+        _check_lowest(self, limit=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class CamComparison:
     """Methods of class activation that are compared, and options of their metrics.
 
-    The help texts of the fields describe them; ``aopc`` are options of the perturbation
-    and ``seed`` is that of the drawn images and of the bootstrap.
+    ``seed`` is that of the drawn images and of the bootstrap.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -247,22 +214,15 @@ class CamComparison:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", check_methods(self.methods, CAMS))
-        check_rules(
-            {
-                "batch_size of at least 1": self.batch_size >= 1,
-                "aopc_images of at least 0": self.aopc_images >= 0,
-            },
-            f"batch_size={self.batch_size}, aopc_images={self.aopc_images}",
-        )
+        _check_lowest(self, batch_size=1, aopc_images=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class ExplanationComparison:
     """Explanations that are compared, and options of their metrics.
 
-    The help texts of the fields describe them; ``aopc`` are options of the
-    perturbation. The true class is the first with boxes, or else the first true one; an
-    image with neither is explained for the likeliest.
+    The true class is the first with boxes, or else the first true one; an image with
+    neither is explained for the likeliest.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -284,22 +244,26 @@ class ExplanationComparison:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", check_methods(self.methods, EXPLANATIONS))
-        rules = {
-            f"of to be one of {', '.join(EXPLAINED)}": self.of in EXPLAINED,
-            "batch_size of at least 1": self.batch_size >= 1,
-        }
-        check_rules(rules, f"of={self.of!r}, batch_size={self.batch_size}")
+        rule = f"of to be {' or '.join(EXPLAINED)}"
+        check_rules({rule: self.of in EXPLAINED}, f"of={self.of!r}")
+        _check_lowest(self, batch_size=1)
+
+
+def _check_lowest(config: Any, **lowest: int) -> None:
+    """Check fields against their lowest values; None has no limit."""
+    values = {name: getattr(config, name) for name in lowest}
+    rules = {
+        f"{name} of at least {low}": values[name] is None or values[name] >= low
+        for name, low in lowest.items()
+    }
+    check_rules(rules, ", ".join(f"{name}={value}" for name, value in values.items()))
 
 
 def check_methods(methods: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """Return the methods, each once.
-
-    Args:
-        methods: Names of methods.
-        names: Names that exist.
+    """Return the methods without repetitions.
 
     Raises:
-        ValueError: If a method does not exist.
+        ValueError: If a method is not among ``names``.
 
     Examples:
         >>> check_methods(["low", "high", "low"], ["high", "low"])

@@ -1,45 +1,52 @@
 """Evaluation of the explainer-classifier: its predictions and its explanations.
 
-Every estimate has a bootstrap interval over images. The controls of the explanations
-are a Gaussian at the center, Grad-CAM of the same classifier, and a random order of
-tiles.
+Every estimate has a bootstrap interval over images. The controls are a Gaussian at the
+center, Grad-CAM of the same classifier, and a random order of tiles.
 """
 
 import dataclasses
+import functools
 import logging
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
-from kerasloc import boxes as box_tools
 from kerasloc.cams import GradCAM, run
 from kerasloc.configs import NetworkConfig, select_fields
 from kerasloc.data import config as data_config
 from kerasloc.data.synthetic import other_masks
 from kerasloc.data.table import Table
-from kerasloc.evaluation.configs import STEPS, EvaluationConfig
-from kerasloc.evaluation.quantities import (
-    EXPLANATION,
-    GRADCAM,
-    RANDOM,
-    Explanations,
-    write_explanations,
+from kerasloc.evaluation.classification import draw_confusion, draw_curves
+from kerasloc.evaluation.configs import DPI, STEPS, EvaluationConfig
+from kerasloc.evaluation.results import (
+    QUANTITIES,
+    ResultTable,
+    columns_of,
+    curve_bounds,
+    quantity_table,
 )
-from kerasloc.evaluation.results import ResultTable
 from kerasloc.evaluation.samples import (
     boxes_of,
     first_of_each_class,
     read_batches,
     table_of_run,
+    target_areas,
 )
+from kerasloc.io import write_csv, write_json
 from kerasloc.localizers import Localizer, load
 from kerasloc.losses import explanation_loss
 from kerasloc.metrics import (
     AopcConfig,
+    Estimate,
+    aopc,
+    auroc,
+    average_precision,
     center_gaussian,
+    classification_report,
     locate_point,
     morf_curves,
     pompom,
@@ -51,6 +58,12 @@ logger = logging.getLogger(__name__)
 
 FIELDS = ("image", "boxes", "mask", "index")
 FLAT = 1e-3  # a mean explanation this near to 0 or 1 marks nothing, or everything
+EXPLANATION, GRADCAM, RANDOM = "explanation", "Grad-CAM", "random"  # MoRF curves
+DIFFERENCES = {
+    "target_over_outside": "explanation_outside",
+    "target_over_others": "explanation_others",
+}
+FIGURES = ("roc", "precision-recall", "morf", "confusion")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +85,7 @@ class LossTerm:
     weak_everywhere: bool = False
 
     def compute(self, explanations: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Compute the loss of every image, (n,).
-
-        Args:
-            explanations: Explanations (n, rows, cols) in [0, 1].
-            targets: Masks of the targets, boolean (n, rows, cols).
+        """Compute the loss of explanations (n, rows, cols) and target masks, (n,).
 
         Examples:
             >>> explanations = np.full((1, 2, 2), 0.5)
@@ -92,6 +101,24 @@ class LossTerm:
         return np.where(weak, hybrid, plain)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explanations:
+    """Predictions for the images of a table, and measurements of their explanations.
+
+    Attributes:
+        logits: Logits (n, classes).
+        values: One number per image, (n,), by name, NaN where it is undefined:
+            ``explanation`` (its mean), ``explanation_target``, ``_outside``,
+            ``_others``, ``_background`` (its mean there), ``explanation_loss``,
+            ``classification_loss``, ``pompom``, ``point``, ``center_point``.
+        curves: MoRF curves (k, L + 1) of drawn images by method.
+    """
+
+    logits: np.ndarray
+    values: dict[str, np.ndarray]
+    curves: dict[str, np.ndarray]
+
+
 def evaluate_explainer(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable:
     """Evaluate a run of the explainer-classifier, or a phase of one.
 
@@ -102,7 +129,7 @@ def evaluate_explainer(folder: pathlib.Path, config: EvaluationConfig) -> Result
         config: Options.
 
     Returns:
-        A row for every quantity; see :func:`kerasloc.evaluation.quantities.tabulate`.
+        A row for every quantity; see :func:`tabulate`.
 
     Raises:
         ValueError: If the checkpoint is not ``best``, an image has not exactly one
@@ -110,10 +137,9 @@ def evaluate_explainer(folder: pathlib.Path, config: EvaluationConfig) -> Result
     """
     if config.checkpoint != "best":
         raise ValueError(
-            "Expected the checkpoint best: an explainer-classifier keeps the best "
-            f"weights, and those of each phase in a folder. Received: checkpoint "
-            f"{config.checkpoint}. Leave it out, or evaluate a phase: --weights "
-            "RUN/phase1-classifier."
+            "Expected the checkpoint best, which alone an explainer-classifier keeps. "
+            f"Received: checkpoint {config.checkpoint}. Leave it out, or evaluate a "
+            "phase: --weights RUN/phase1-classifier."
         )
     recorded = read_config(folder)
     wrapper = load(folder)
@@ -127,14 +153,10 @@ def evaluate_explainer(folder: pathlib.Path, config: EvaluationConfig) -> Result
 
 
 def distractor_masks(table: Table, data_dir: str | os.PathLike) -> list[str] | None:
-    """List the masks of the objects beside the target, one path per image.
-
-    Args:
-        table: Images.
-        data_dir: Folder of the data; only synthetic polygons have such masks.
+    """List the masks of the objects beside the target, of synthetic polygons.
 
     Returns:
-        An empty path for an image without a mask; None where no image has one.
+        A path per image, empty without a mask; None where no image has one.
     """
     try:
         masks = other_masks(data_dir)
@@ -158,12 +180,13 @@ def explain(
         table: Images; the target of an image is its mask, or else its boxes.
         loss: Explanation loss.
         config: Batch size and number of images for AOPC.
-        distractors: Masks of the objects beside the target, one path per image.
+        distractors: Paths of :func:`distractor_masks`.
     """
     order = first_of_each_class(np.nan_to_num(table.labels))
     drawn = np.isin(np.arange(len(table)), order[: config.aopc_images])
     logits, values, curves = [], [], []
     gradcam = GradCAM(wrapper)
+    predict = functools.partial(wrapper.predict_proba, squeeze=False)
     for batch in _batches(wrapper.config, table, config.batch_size, distractors):
         outputs = run(wrapper.model, wrapper.prepare(batch["image"]))
         explanations = outputs["explanation"][..., 0]
@@ -171,19 +194,33 @@ def explain(
         values.append(_measure(explanations, batch, loss))
         chosen = drawn[batch["index"]]
         if chosen.any():
-            seed = int(batch["index"][0])
-            images = batch["image"][chosen]
+            images, aopc_config = batch["image"][chosen], AopcConfig(steps=STEPS)
+            size, grid = images.shape[1:3], aopc_config.grid
+            rng = np.random.default_rng((aopc_config.seed, int(batch["index"][0])))
             maps = {
                 EXPLANATION: explanations[chosen],
                 GRADCAM: np.maximum(gradcam.maps(images), 0),
+                RANDOM: random_relevance(len(images), size, grid, seed=rng),
             }
-            curves.append(_curves(wrapper, images, maps, seed))
+            lines = {
+                name: morf_curves(predict, images, relevance, aopc_config)
+                for name, relevance in maps.items()
+            }
+            curves.append(lines)
     combined = _concatenate(values)
     scores = np.concatenate(logits)
     entropy = -log_softmax(scores.astype(float), axis=-1)
     truth = table.class_index
     combined["classification_loss"] = entropy[np.arange(len(truth)), truth]
-    _warn_if_flat(combined["explanation"].mean())
+    mean = combined["explanation"].mean()
+    if not FLAT < mean < 1 - FLAT:
+        color = "black" if mean < 0.5 else "white"
+        logger.warning(
+            "The explanations of all images are %s everywhere (mean %.4f): they explain"
+            " nothing.",
+            color,
+            mean,
+        )
     return Explanations(scores, combined, _concatenate(curves))
 
 
@@ -198,7 +235,6 @@ def _batches(
     batch_size: int,
     distractors: Sequence[str] | None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield batches; the masks of the paths ``distractors`` are in them, if any."""
     data = read_batches(network, table, FIELDS, batch_size, "Explaining")
     if distractors is None:
         yield from data
@@ -225,11 +261,8 @@ def _measure(
         regions["explanation_others"] = batch["distractors"] & ~targets
         regions["explanation_background"] = ~targets & ~batch["distractors"]
     values = {name: _means(explanations, area) for name, area in regions.items()}
-    center = center_gaussian(explanations.shape[1:])
-    for name, maps in (
-        ("point", explanations),
-        ("center_point", [center] * len(boxes)),
-    ):
+    center = [center_gaussian(explanations.shape[1:])] * len(boxes)
+    for name, maps in (("point", explanations), ("center_point", center)):
         hits = [locate_point(*pair)[1] for pair in zip(maps, boxes, strict=True)]
         values[name] = np.array(hits, float)  # None, without a box, becomes NaN
     values["pompom"] = pompom(explanations, targets)
@@ -237,65 +270,85 @@ def _measure(
     return values
 
 
-def target_areas(masks: np.ndarray, boxes: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mask of every image, or the area of its boxes, where it has no mask.
-
-    Args:
-        masks: Masks, boolean (n, rows, cols).
-        boxes: Boxes x, y, w, h (k, 4) of every image.
-
-    Examples:
-        >>> target_areas(np.zeros((1, 2, 3), bool), [np.array([[1, 0, 2, 1]])])
-        array([[[False,  True,  True],
-                [False, False, False]]])
-    """
-    boxed = np.stack([box_tools.to_mask(rows, masks.shape[1:]) for rows in boxes])
-    return np.where(masks.any(axis=(1, 2), keepdims=True), masks, boxed)
-
-
 def _means(explanations: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Compute the mean explanation in an area of every image, NaN where it is empty."""
+    """Compute the mean in an area of every image, NaN where it is empty."""
     count = areas.sum(axis=(1, 2))
     total = np.where(areas, explanations, 0).sum(axis=(1, 2), dtype=float)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _curves(
-    wrapper: Localizer,
-    images: np.ndarray,
-    maps: Mapping[str, np.ndarray],
-    seed: int,
-) -> dict[str, np.ndarray]:
-    """Compute MoRF curves (n, L + 1) of the predicted class, by method."""
-    config = AopcConfig(steps=STEPS)
-    size = images.shape[1:3]
-    rng = np.random.default_rng((config.seed, seed))
-    control = random_relevance(len(images), size, config.grid, seed=rng)
-
-    def predict(batch: np.ndarray) -> np.ndarray:
-        return wrapper.predict_proba(batch, squeeze=False)
-
-    return {
-        name: morf_curves(predict, images, relevance, config)
-        for name, relevance in {**maps, RANDOM: control}.items()
+def write_explanations(
+    folder: pathlib.Path, explanations: Explanations, table: Table, split: str
+) -> ResultTable:
+    """Write metrics.csv, per_class.csv, evaluation.json and figures."""
+    truth, names = table.class_index, table.class_names
+    probabilities = softmax(explanations.logits.astype(float), axis=-1)
+    reports = {
+        "classification": classification_report(truth, probabilities, names),
+        "auroc": auroc(table.labels, probabilities, names),
+        "average_precision": average_precision(table.labels, probabilities, names),
     }
+    results = tabulate(reports, explanations)
+    results.write_csv(folder / "metrics.csv")
+    write_csv(folder / "per_class.csv", class_rows(reports))
+    content = {"split": split, "images": len(table), "rows": results.rows, **reports}
+    content["morf"] = curve_bounds(explanations.curves)
+    write_json(folder / "evaluation.json", content)
+    for name in FIGURES:  # of an earlier evaluation
+        (folder / f"{name}.png").unlink(missing_ok=True)
+    draw_curves(folder, truth, probabilities, names)
+    if explanations.curves:
+        from kerasloc.plotting import morf_figure
+
+        figure = morf_figure(explanations.curves)
+        figure.savefig(folder / "morf.png", dpi=DPI)
+    draw_confusion(folder, reports["classification"], names)
+    logger.info("%s: %d %s images\n%s", folder.parent, len(table), split, results)
+    return results
 
 
-def is_flat(mean: float) -> bool:
-    """Tell whether a mean explanation shows that all are nearly 0, or nearly 1.
+def tabulate(reports: Mapping[str, dict], explanations: Explanations) -> ResultTable:
+    """Tabulate every quantity that is defined.
 
-    Examples:
-        >>> is_flat(0.0001), is_flat(0.5), is_flat(0.9999)
-        (True, False, True)
+    Args:
+        reports: ``classification``, ``auroc`` and ``average_precision``.
+        explanations: Measurements of the explanations.
     """
-    return not FLAT < mean < 1 - FLAT
+    report = reports["classification"]
+    count, (low, high) = report["count"], report["accuracy_interval"]
+    estimates = {
+        "accuracy": Estimate(report["accuracy"], low, high, count),
+        "f1_macro": Estimate(report["f1_macro"], np.nan, np.nan, count),
+    }
+    for name in ("auroc", "average_precision"):
+        for average in ("macro", "micro"):
+            estimate = Estimate.from_report(reports[name], average)
+            estimates[f"{name}_{average}"] = dataclasses.replace(estimate, count=count)
+    values = dict(explanations.values)
+    for name, outside in DIFFERENCES.items():
+        if outside in values:
+            values[name] = values["explanation_target"] - values[outside]
+    areas = {name: aopc(lines) for name, lines in explanations.curves.items()}
+    if areas:
+        values["aopc"] = areas[EXPLANATION]
+        for name, key in ((GRADCAM, "gradcam"), (RANDOM, "random")):
+            values[f"aopc_{key}"] = areas[name]
+            values[f"aopc_over_{key}"] = areas[EXPLANATION] - areas[name]
+    estimates |= {name: Estimate.of_mean(column) for name, column in values.items()}
+    return quantity_table(
+        {name: estimates[name] for name in QUANTITIES if name in estimates}
+    )
 
 
-def _warn_if_flat(mean: float) -> None:
-    if is_flat(mean):
-        logger.warning(
-            "The explanations of all images are %s everywhere (mean %.4f): they explain"
-            " nothing.",
-            "black" if mean < 0.5 else "white",
-            mean,
-        )
+def class_rows(reports: Mapping[str, dict]) -> list[dict[str, Any]]:
+    """List the scores of every class; ``reports`` as of :func:`tabulate`."""
+    rows = []
+    per_class = reports["classification"]["per_class"]
+    for index, (name, scores) in enumerate(per_class.items()):
+        row = {"class": name, "images": scores["support"]}
+        row |= {key: scores[key] for key in ("precision", "recall", "f1")}
+        for key in ("auroc", "average_precision"):
+            estimate = Estimate.from_report(reports[key], "per_class", index)
+            row |= columns_of(key, estimate)
+        rows.append(row)
+    return rows

@@ -1,10 +1,12 @@
-"""Galleries of heat maps: rows of an image and a class, and images with all classes."""
+"""Galleries of heat maps: drawn pages with a table, and a page for a browser."""
 
+import contextlib
 import dataclasses
 import itertools
+import logging
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.special import expit
@@ -12,7 +14,7 @@ from scipy.special import expit
 from kerasloc.checks import class_index
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.table import Table
-from kerasloc.evaluation.configs import GalleryConfig
+from kerasloc.evaluation.configs import DPI, GalleryConfig
 from kerasloc.evaluation.samples import (
     boxes_of,
     pick_samples,
@@ -20,10 +22,23 @@ from kerasloc.evaluation.samples import (
     read_batches,
     true_classes,
 )
+from kerasloc.io import write_csv
 from kerasloc.localizers import Localizer
 from kerasloc.metrics import locate_point, min_max, resize_maps
-from kerasloc.plotting import HeatmapRow, ReportClass, ReportImage
+from kerasloc.plotting import (
+    HeatmapRow,
+    ReportClass,
+    ReportConfig,
+    ReportImage,
+    heatmap_page,
+    write_report,
+)
 
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("image", "class", "label", "probability", "hit", "page", "row", "x", "y")
+EXPLAINED = "The explanation, one for all classes, as the model answers it, from 0 to 1"
+PATTERNS = ("page-[0-9][0-9][0-9]*.png", "heatmaps.pdf", "heatmaps.csv")
 FIELDS = ("image", "labels", "boxes", "index")
 CLASS_LIMIT = 16  # of more classes, html shows the likeliest only
 LIKELIEST = 5
@@ -35,15 +50,11 @@ class Example:
 
     Attributes:
         image: Image (rows, cols, channels) in [0, 1].
-        path: Path of the image.
         labels: Labels (classes,): 1, 0 or NaN (unknown).
         boxes: Rows x, y, w, h, class in pixels, class -1 for padding.
-        probabilities: Probabilities (classes,).
         maps: Raw maps by class index.
         heat: Heat maps by class index, in [0, 1].
-        mask: Mask of the object of the label; None when unknown.
         abnormality: Heat map of "any class", of models that have one.
-        abnormality_probability: Probability of "any class".
     """
 
     image: np.ndarray
@@ -65,14 +76,7 @@ class Example:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GalleryRow:
-    """One class of one image.
-
-    Attributes:
-        shown: Row of a page.
-        path: Path of the image.
-        label: 1, 0 or NaN (unknown).
-        point: x, y of the maximum of the raw map, pixels of the image.
-    """
+    """One class of one image: its row of a page, and x, y of the map's maximum."""
 
     shown: HeatmapRow
     path: str
@@ -107,12 +111,9 @@ def rows_of(
 ) -> Iterator[GalleryRow]:
     """Yield the rows of a model on a table, image by image.
 
-    Images are read and predicted batch by batch. The maximum is that of the raw map,
-    resized bilinearly (half-pixel centers) to the image; shown is the family's heat
-    map, scaled by its own minimum and maximum.
-
-    A wrapper with ``explanations`` has one map for all classes of an image: there is
-    one row per image, of its true class, and the explanation is not scaled.
+    The maximum is that of the raw map, resized bilinearly (half-pixel centers) to the
+    image; shown is the heat map, scaled by its own minimum and maximum. Explanations,
+    one map for all classes, have one row, of the true class, and are not scaled.
 
     Args:
         wrapper: Wrapper of any family.
@@ -123,7 +124,7 @@ def rows_of(
         ValueError: If there is no such image or class.
     """
     config = config or GalleryConfig()
-    table, classes, _ = _choose(wrapper, table, config)
+    table, classes = _choose(wrapper, table, config)
     if config.limit is not None:
         needed = np.cumsum([max(1, len(indices)) for indices in classes])
         count = int(np.searchsorted(needed, config.limit)) + 1
@@ -140,41 +141,35 @@ def images_of(
 ) -> Iterator[ReportImage]:
     """Yield the images of an html page with their annotations and outputs.
 
-    Images and classes are chosen as for :func:`rows_of`; without ``config.classes`` the
-    other classes follow, likeliest first, all of up to 16, five of more. Heat maps are
-    not scaled by their minimum and maximum. Networks with abnormality maps show these,
-    tables with masks their masks.
-
-    Args:
-        wrapper: Wrapper of any family.
-        table: Images whose classes are those of the wrapper, in its order.
-        config: Images and classes; all by default.
-
-    Raises:
-        ValueError: If there is no such image or class.
+    Images, classes and errors are those of :func:`rows_of`; without ``config.classes``
+    the other classes follow, likeliest first, all of up to 16, five of more. Heat maps
+    are not scaled.
     """
     config = config or GalleryConfig()
-    table, classes, named = _choose(wrapper, table, config)
+    table, classes = _choose(wrapper, table, config)
     table = table.subset(np.arange(len(table))[: config.limit])
     count = len(table.class_names)
-    more = 0 if named else count if count <= CLASS_LIMIT else LIKELIEST
+    more = 0 if config.classes else count if count <= CLASS_LIMIT else LIKELIEST
     fields = (*FIELDS, "mask") if (table.masks != "").any() else FIELDS
     examples = _examples(wrapper, table, classes, config.batch_size, fields, more)
-    start = _shared_folders(table.paths)
+    folders = [pathlib.PurePath(path).parts[:-1] for path in table.paths]
+    levels = zip(*folders, strict=False)  # as deep as the shortest
+    shared = itertools.takewhile(lambda names: len(set(names)) == 1, levels)
+    start = len(list(shared))
     return (_report_image(example, wrapper.config, start) for example in examples)
 
 
 def _choose(
     wrapper: Localizer, table: Table, config: GalleryConfig
-) -> tuple[Table, list[list[int]], bool]:
-    """Choose images, the classes of each, and tell whether the classes were named."""
+) -> tuple[Table, list[list[int]]]:
+    """Choose images and the classes of each."""
     names = dict.fromkeys(config.classes)
     named = [class_index(name, table.class_names) for name in names]
     table = pick_samples(table, config.images)
     if named:
-        return table, [named] * len(table), True
+        return table, [named] * len(table)
     choose = true_classes if _explains(wrapper) else positive_classes
-    return table, choose(table), False
+    return table, choose(table)
 
 
 def _explains(wrapper: Localizer) -> bool:
@@ -190,16 +185,7 @@ def _examples(
     fields: tuple[str, ...],
     more: int = 0,
 ) -> Iterator[Example]:
-    """Yield every image with its outputs, one forward pass per batch.
-
-    Args:
-        wrapper: Wrapper of any family.
-        table: Images.
-        classes: Class indices of each image; the likeliest where it has no class.
-        batch_size: Number of images in a batch.
-        fields: Annotations to read.
-        more: Number of the likeliest classes to add.
-    """
+    """Yield every image with its outputs, one forward pass per batch."""
     network = wrapper.config
     for batch in read_batches(network, table, fields, batch_size, "Drawing heat maps"):
         outputs = wrapper.forward(batch["image"])
@@ -211,7 +197,13 @@ def _examples(
         needed = sorted(set(itertools.chain(*chosen)))
         maps = wrapper.maps_of(outputs, needed)
         heat = wrapper.heatmaps_of(outputs, needed)
-        abnormality = _abnormality(outputs, network)
+        abnormality = {}
+        if "abnormality_refined_maps" in outputs:
+            refined = outputs["abnormality_refined_maps"][..., 0]
+            abnormality = {
+                "abnormality": resize_maps(refined, network.im_size),
+                "abnormality_probability": expit(outputs["abnormality_logits"][:, 0]),
+            }
         for number, index in enumerate(batch["index"]):
             columns = {c: needed.index(c) for c in chosen[number]}
             yield Example(
@@ -233,19 +225,6 @@ def _with_likeliest(
     """Return the classes of an image and then the likeliest; at least one."""
     order = np.argsort(-probabilities, kind="stable")[: more or int(not classes)]
     return [*classes, *(int(index) for index in order if index not in classes)]
-
-
-def _abnormality(
-    outputs: Mapping[str, np.ndarray], network: NetworkConfig
-) -> dict[str, np.ndarray]:
-    """Return heat maps and probabilities of "any class", of networks that have them."""
-    if "abnormality_refined_maps" not in outputs:
-        return {}
-    maps = outputs["abnormality_refined_maps"][..., 0]
-    return {
-        "abnormality": resize_maps(maps, network.im_size),
-        "abnormality_probability": expit(outputs["abnormality_logits"][:, 0]),
-    }
 
 
 def _row(example: Example, index: int, wrapper: Localizer) -> GalleryRow:
@@ -271,7 +250,7 @@ def _row(example: Example, index: int, wrapper: Localizer) -> GalleryRow:
 
 
 def _report_image(example: Example, network: NetworkConfig, start: int) -> ReportImage:
-    """Return an image of an html page, named by its path from a level of folders."""
+    """Return an image of an html page, named by its path below the shared folders."""
     probabilities = example.probabilities
     if network.multi_label:
         predicted = probabilities > network.thresholds
@@ -295,9 +274,66 @@ def _report_image(example: Example, network: NetworkConfig, start: int) -> Repor
     )
 
 
-def _shared_folders(paths) -> int:
-    """Count the folders that all paths begin with."""
-    folders = [pathlib.PurePath(path).parts[:-1] for path in paths]
-    levels = zip(*folders, strict=False)  # as deep as the shortest
-    same = itertools.takewhile(lambda names: len(set(names)) == 1, levels)
-    return len(list(same))
+def write_pages(
+    folder: pathlib.Path,
+    wrapper: Localizer,
+    table: Table,
+    config: GalleryConfig,
+    title: str,
+    *,
+    pdf: bool = False,
+) -> None:
+    """Write page-NUMBER.png and heatmaps.csv, and the pages as heatmaps.pdf.
+
+    Args:
+        folder: Folder, made when absent; files of an earlier call are removed.
+        wrapper: Wrapper of any family.
+        table: Images whose classes are those of the wrapper, in its order.
+        config: Images and classes.
+        title: Title of every page.
+        pdf: Whether the pages are also written as a pdf.
+
+    Raises:
+        ValueError: If there is no such image or class.
+    """
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    rows = rows_of(wrapper, table, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in itertools.chain(*map(folder.glob, PATTERNS)):
+        path.unlink()
+    records = []
+    with contextlib.ExitStack() as stack:
+        book = stack.enter_context(PdfPages(folder / "heatmaps.pdf")) if pdf else None
+        chunks = iter(lambda: list(itertools.islice(rows, config.rows_per_page)), [])
+        for page, chunk in enumerate(chunks, start=1):
+            figure = heatmap_page([row.shown for row in chunk], f"{title}, page {page}")
+            figure.savefig(folder / f"page-{page:03d}.png", dpi=DPI)
+            if book is not None:
+                book.savefig(figure, dpi=2 * DPI)
+            for number, row in enumerate(chunk, start=1):
+                record = {**row.record(), "page": page, "row": number}
+                records.append({name: record[name] for name in COLUMNS})
+    write_csv(folder / "heatmaps.csv", records)
+    hits = [record["hit"] for record in records if record["hit"] != "-"]
+    logger.info("%d of %d rows with boxes are hits", sum(hits), len(hits))
+    pages = records[-1]["page"]
+    logger.info("%d rows on %d pages are in %s", len(records), pages, folder)
+
+
+def write_html(
+    folder: pathlib.Path,
+    wrapper: Localizer,
+    table: Table,
+    config: GalleryConfig,
+    title: str,
+) -> None:
+    """Write html/index.html and its pictures; arguments as of :func:`write_pages`."""
+    network = wrapper.config
+    thresholds = network.thresholds if network.multi_label else None
+    report = ReportConfig(title, network.class_names, thresholds)
+    if _explains(wrapper):
+        report = dataclasses.replace(report, scaling=EXPLAINED, attention="Explanation")
+    images = images_of(wrapper, table, config)
+    count = write_report(folder / "html", images, report)
+    logger.info("%d images are in %s", count, folder / "html" / "index.html")

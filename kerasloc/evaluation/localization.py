@@ -1,7 +1,7 @@
 """Evaluation of networks with logits and maps: AUROC, point localization, overlaps.
 
 Every estimate has a bootstrap interval over images. The control of the maps is a
-Gaussian at the center of every image, which does not depend on the image.
+Gaussian at the center of every image.
 """
 
 import contextlib
@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 THRESHOLDS = (0.1, 0.25, 0.5)
 IN_MEMORY = 2**28  # values of maps
 CENTER_ATTENDED = 0.47  # value of a Gaussian in [0, 1] whose soft mask is attended
+RATIOS = ("iobb", "iou")
 AVERAGES = ("macro", "micro", "weighted")
 RANKINGS = ("auroc", "average_precision", "point", "center_point")
 OVERLAPS = {"tiou": TIOU, "center_tiou": TIOU, "tior": TIOR, "center_tior": TIOR}
@@ -55,9 +56,7 @@ TITLES = {
     "center_tior": "center",
     "point": "point accuracy",
     "center_point": "center",
-    **{
-        f"{name}_{t:g}": f"{name}_{t:g}" for name in ("iobb", "iou") for t in THRESHOLDS
-    },
+    **{f"{name}_{t:g}": f"{name}_{t:g}" for name in RATIOS for t in THRESHOLDS},
 }
 
 
@@ -68,11 +67,10 @@ class MapPredictions:
     Attributes:
         logits: Logits (n, classes).
         maps: Raw maps of the k images with boxes, (k, rows, cols, classes).
-        boxes: Rows image (0 to k - 1), x, y, w, h, class in pixels of the network's
-            images.
-        overlaps: ``tiou`` and ``tior``, the overlaps (k, classes) of refined maps, NaN
-            without a box, and ``center_tiou`` and ``center_tior`` of the control;
-            empty for networks without refined maps.
+        boxes: Rows image (0 to k - 1), x, y, w, h, class in pixels.
+        overlaps: ``tiou`` and ``tior`` (k, classes) of refined maps, NaN without a box,
+            and ``center_tiou`` and ``center_tior`` of the control; empty for networks
+            without refined maps.
     """
 
     logits: np.ndarray
@@ -122,7 +120,7 @@ def predict_maps(
         wrapper: Wrapper of a network with the outputs ``logits`` and ``maps``.
         table: Images.
         batch_size: Number of images in a batch.
-        in_memory: Largest number of map values in memory; more are kept in a file.
+        in_memory: Largest number of map values in memory.
     """
     network = wrapper.config
     boxed = np.unique(table.boxes[:, 0].astype(int))
@@ -130,7 +128,12 @@ def predict_maps(
     logits, rows, overlaps = [], [np.empty((0, 6))], []
     fields = ("image", "boxes", "index")
     with contextlib.ExitStack() as stack:
-        maps = _allocate(stack, shape, in_memory)
+        if np.prod(shape) > in_memory:
+            temporary = stack.enter_context(tempfile.TemporaryDirectory())
+            path = pathlib.Path(temporary) / "maps.npy"
+            maps = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        else:
+            maps = np.empty(shape, np.float32)
         for batch in read_batches(network, table, fields, batch_size, "Predicting"):
             outputs = run(wrapper.model, wrapper.prepare(batch["image"]))
             logits.append(outputs["logits"])
@@ -145,25 +148,12 @@ def predict_maps(
             if "refined_maps" in outputs:
                 refined = outputs["refined_maps"][chosen]
                 overlaps.append(_overlaps(refined, padded, network))
-        yield MapPredictions(
-            np.concatenate(logits),
-            maps,
-            np.concatenate(rows),
-            {
-                name: np.concatenate([batch[name] for batch in overlaps])
-                for name in (OVERLAPS if overlaps else ())
-            },
-        )
-
-
-def _allocate(
-    stack: contextlib.ExitStack, shape: tuple[int, ...], in_memory: int
-) -> np.ndarray:
-    if np.prod(shape) <= in_memory:
-        return np.empty(shape, np.float32)
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    path = pathlib.Path(folder) / "maps.npy"
-    return np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        combined = {
+            name: np.concatenate([batch[name] for batch in overlaps])
+            for name in (OVERLAPS if overlaps else ())
+        }
+        boxes = np.concatenate(rows)
+        yield MapPredictions(np.concatenate(logits), maps, boxes, combined)
 
 
 def _overlaps(
@@ -173,22 +163,14 @@ def _overlaps(
     masks = box_masks(padded, network.im_size, network.num_classes).numpy()
     center = center_gaussian(network.im_size)[None, :, :, None] >= CENTER_ATTENDED
     tiou, tior = attention_overlaps(refined >= ATTENDED, masks)
-    center_tiou, center_tior = attention_overlaps(
-        np.broadcast_to(center, masks.shape), masks
-    )
-    values = (tiou, center_tiou, tior, center_tior)
-    return dict(zip(OVERLAPS, values, strict=True))
+    control = attention_overlaps(np.broadcast_to(center, masks.shape), masks)
+    return dict(zip(OVERLAPS, (tiou, control[0], tior, control[1]), strict=True))
 
 
 def measure(
     predictions: MapPredictions, network: NetworkConfig, table: Table
 ) -> dict[str, dict]:
-    """Compute every metric of a network on a table.
-
-    Args:
-        predictions: Outputs for the images of the table.
-        network: Network with its classes, image size and thresholds.
-        table: Images.
+    """Compute every metric of a network's predictions for a table.
 
     Returns:
         Reports of :mod:`kerasloc.metrics`: ``classification`` (at the network's
@@ -225,10 +207,6 @@ def class_table(reports: Mapping[str, dict], class_names: Sequence[str]) -> Resu
 
     For localization, micro and weighted are the mean over all pairs of an image and a
     class with boxes.
-
-    Args:
-        reports: Reports of :func:`measure`.
-        class_names: Names of the classes in their order.
     """
     rows = [
         {"class": name} | _support(reports, index) | _metrics(reports, index)
@@ -243,10 +221,8 @@ def class_table(reports: Mapping[str, dict], class_names: Sequence[str]) -> Resu
 
 def _support(reports: Mapping[str, dict], index: int | slice) -> dict[str, int]:
     """Count the images, positives and pairs that a row rests on."""
-    counts = {
-        "images": reports["auroc"]["count"],
-        "positives": reports["auroc"]["positives"],
-    }
+    ranking = reports["auroc"]
+    counts = {"images": ranking["count"], "positives": ranking["positives"]}
     if "point" in reports:
         counts["pairs"] = reports["point"]["count"]
     return {name: int(np.sum(count[index])) for name, count in counts.items()}
@@ -255,16 +231,13 @@ def _support(reports: Mapping[str, dict], index: int | slice) -> dict[str, int]:
 def _metrics(reports: Mapping[str, dict], row: int | str) -> dict[str, float]:
     """Return the columns of a class (by index) or of an average (by name)."""
     columns: dict[str, float] = {}
-    for name in RANKINGS:
-        if name in reports:
-            columns |= columns_of(name, _estimate(reports[name], row))
-    for name in OVERLAPS:
-        if name in reports:
-            columns |= columns_of(name, _mean_estimate(reports[name], row))
-    for name in ("iobb", "iou"):
+    for names, estimate in ((RANKINGS, _estimate), (OVERLAPS, _mean_estimate)):
+        for name in filter(reports.__contains__, names):
+            columns |= columns_of(name, estimate(reports[name], row))
+    for name in RATIOS:
         for number, threshold in enumerate(THRESHOLDS if name in reports else ()):
-            estimate = _estimate(reports[name], row, (number,))
-            columns[f"{name}_{threshold:g}"] = estimate.value
+            value = _estimate(reports[name], row, (number,)).value
+            columns[f"{name}_{threshold:g}"] = value
     return columns
 
 

@@ -1,9 +1,7 @@
 """Localization by HRCAM's maps, refined and not, and by their controls.
 
-Localization asks, for every image and each of its classes with a mask or boxes: does
-the map of that class (the true one, whatever the prediction) peak on the object, and
-how far do they overlap? The controls have less information than the map: a trustworthy
-map is better than they are.
+For every image and each of its classes with a mask or boxes: does the map of that
+class peak on the object, and how far do they overlap? Controls have less information.
 """
 
 import dataclasses
@@ -13,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from kerasloc import boxes as box_tools
 from kerasloc.cams import run
 from kerasloc.data.table import Table
 from kerasloc.evaluation.results import ResultTable, columns_of
-from kerasloc.evaluation.samples import boxes_of, read_batches
+from kerasloc.evaluation.samples import read_batches, target_masks
 from kerasloc.localizers import Localizer
 from kerasloc.metrics import (
     Estimate,
@@ -61,11 +58,6 @@ class PairScores:
     Attributes:
         hits: Whether the maximum lies on the object, (pairs,).
         curves: IoU at every threshold, (pairs, thresholds).
-
-    Examples:
-        >>> scores = PairScores(np.ones(2), np.full((2, len(THRESHOLDS)), 0.25))
-        >>> localization_table({"low": scores}, {"low": scores}).rows[0]["iou"]
-        0.25
     """
 
     hits: np.ndarray
@@ -75,34 +67,36 @@ class PairScores:
 def localize(
     wrapper: Localizer, table: Table, refinements: Refinements, batch_size: int = 32
 ) -> dict[str, PairScores]:
-    """Measure every kind of map of a wrapper, by name.
+    """Measure every kind of map of a wrapper on the masks and boxes of a table.
 
     Args:
         wrapper: HalfModel or FullModel.
-        table: Images; those without a mask or box are left out.
+        table: Images.
         refinements: Options of the pipeline by name of the refinement.
         batch_size: Number of pairs in a batch.
 
     Returns:
-        Empty if no image has a mask or box.
+        Scores by name; empty if no image has a mask or box.
     """
     images, classes = annotated_pairs(table)
     if not len(images):
         return {}
     pairs = table.subset(images)
-    hits: dict[str, list] = {}
-    curves: dict[str, list] = {}
+    measured: dict[str, list[PairScores]] = {}
     for batch in read_batches(wrapper.config, pairs, FIELDS, batch_size, "Localizing"):
         chosen = classes[batch["index"]]
         targets = target_masks(batch, chosen)
         maps = heat_maps(wrapper, batch["image"], chosen, refinements)
         for name, heat in maps.items():
-            hits.setdefault(name, []).append(point_hits(heat, targets))
-            curve = iou_curve(heat, targets, THRESHOLDS)
-            curves.setdefault(name, []).append(curve)
+            curves = iou_curve(heat, targets, THRESHOLDS)
+            scores = PairScores(point_hits(heat, targets), curves)
+            measured.setdefault(name, []).append(scores)
     return {
-        name: PairScores(np.concatenate(hits[name]), np.concatenate(curves[name]))
-        for name in hits
+        name: PairScores(
+            np.concatenate([scores.hits for scores in batches]),
+            np.concatenate([scores.curves for scores in batches]),
+        )
+        for name, batches in measured.items()
     }
 
 
@@ -123,24 +117,6 @@ def annotated_pairs(table: Table) -> tuple[np.ndarray, np.ndarray]:
     pairs |= {(int(i), int(np.nanargmax(table.labels[i]))) for i in masked}
     images, classes = np.array(sorted(pairs), int).reshape(-1, 2).T
     return images, classes
-
-
-def target_masks(batch: Mapping[str, np.ndarray], classes: np.ndarray) -> np.ndarray:
-    """Return the area of the object of each pair, boolean (n, rows, cols).
-
-    Args:
-        batch: Arrays ``image``, ``labels``, ``boxes`` (padded) and ``mask``.
-        classes: Class index of each image, (n,).
-    """
-    size = batch["image"].shape[1:3]
-    labels = np.nan_to_num(batch["labels"])
-    only = labels[np.arange(len(classes)), classes] * labels.sum(axis=1) == 1
-    boxed = [
-        box_tools.to_mask(boxes_of(padded, index), size)
-        for padded, index in zip(batch["boxes"], classes, strict=True)
-    ]
-    masked = only & batch["mask"].any(axis=(1, 2))  # a mask is of its image's class
-    return np.where(masked[:, None, None], batch["mask"], np.stack(boxed))
 
 
 def heat_maps(
@@ -183,11 +159,9 @@ def heat_maps(
             raw[f"high{control}, blurred"] = np.stack([blur(values) for values in high])
         gray = images @ GRAY if images.shape[-1] == 3 else images[..., 0]
         for name, options in refinements.items():
-            for title, fine in (
-                (name, maps["high"][""]),
-                (f"{name}, gray image as high", gray),
-            ):
-                refined[title] = refine(images, low, fine, options)
+            refined[name] = refine(images, low, maps["high"][""], options)
+            control = refine(images, low, gray, options)
+            refined[f"{name}, gray image as high"] = control
     heat = {name: min_max(resize_maps(values, size)) for name, values in raw.items()}
     center = np.broadcast_to(center_gaussian(size), low.shape[:1] + size)
     return heat | refined | {"constant centre": center}
@@ -196,14 +170,7 @@ def heat_maps(
 def refine(
     images: np.ndarray, low: np.ndarray, high: np.ndarray, options: Mapping[str, Any]
 ) -> np.ndarray:
-    """Refine the maps of a batch; in [0, 1], 0 where the low map is flat.
-
-    Args:
-        images: Images (n, rows, cols, channels) in [0, 1].
-        low: Low-resolution maps (n, low rows, low cols).
-        high: High-resolution maps (n, rows, cols).
-        options: Options of :func:`kerasloc.postprocess.pipeline`.
-    """
+    """Refine the low and high maps of a batch; in [0, 1], 0 where the low is flat."""
     merged = np.zeros(images.shape[:3])
     for index, (image, coarse, fine) in enumerate(zip(images, low, high, strict=True)):
         if np.ptp(coarse) > 0:
@@ -248,11 +215,7 @@ def localization_table(
             "tuned": len(curves) > 0,
             "count": int(np.isfinite(ious).sum()),
         }
-        for key, values in (
-            ("point", scores.hits),
-            ("iou", ious),
-            ("gain", ious - baseline),
-        ):
-            row |= columns_of(key, Estimate.of_mean(values))
-        rows.append(row)
+        row |= columns_of("point", Estimate.of_mean(scores.hits))
+        row |= columns_of("iou", Estimate.of_mean(ious))
+        rows.append(row | columns_of("gain", Estimate.of_mean(ious - baseline)))
     return ResultTable.from_rows(rows, TITLES, ("point", "iou", "gain"))

@@ -1,4 +1,4 @@
-"""Tables of results: csv, json and terminal, mean and deviation over runs."""
+"""Results of runs: tables, mean and deviation, and pictures of the training."""
 
 import dataclasses
 import logging
@@ -9,16 +9,49 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from kerasloc import io
-from kerasloc.evaluation.configs import EvaluationConfig
-from kerasloc.metrics import Estimate
+from kerasloc.configs import NetworkConfig
+from kerasloc.data.pipeline import PipelineConfig, batches
+from kerasloc.data.table import Table
+from kerasloc.evaluation.configs import DPI, EvaluationConfig
+from kerasloc.evaluation.samples import first_of_each_class
+from kerasloc.metrics import Estimate, curve_interval
 from kerasloc.models import families
-from kerasloc.runs import read_network
+from kerasloc.runs import Run, read_history, read_network
 
 logger = logging.getLogger(__name__)
 
 BOUNDS = ("low", "high")
+SHOWN = 12  # explanations on a page
+QUANTITIES = {
+    "images": "images",
+    "value": "value",
+    "accuracy": "accuracy",
+    "f1_macro": "F1, macro",
+    "auroc_macro": "AUROC, macro",
+    "auroc_micro": "AUROC, micro",
+    "average_precision_macro": "average precision, macro",
+    "average_precision_micro": "average precision, micro",
+    "classification_loss": "cross-entropy",
+    "explanation_loss": "explanation loss",
+    "explanation": "mean explanation",
+    "explanation_target": "  on the target",
+    "explanation_outside": "  outside the target",
+    "explanation_others": "  on other objects",
+    "explanation_background": "  on the background",
+    "target_over_outside": "  target - outside",
+    "target_over_others": "  target - other objects",
+    "pompom": "POMPOM (lower is better)",
+    "point": "point accuracy",
+    "center_point": "  of a Gaussian at the center",
+    "aopc": "AOPC",
+    "aopc_gradcam": "  of Grad-CAM",
+    "aopc_random": "  of a random order",
+    "aopc_over_gradcam": "  over Grad-CAM",
+    "aopc_over_random": "  over a random order",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,8 +64,7 @@ class ResultTable:
 
     Attributes:
         frame: Rows and columns in the order of the csv file.
-        titles: Titles of the columns that a terminal shows, in their order. Names of
-            rows may have titles, too.
+        titles: Titles of the columns that a terminal shows, and of rows.
         averaged: Columns that are averaged over runs. Default: all floats but bounds.
         details: Further tables of the same run, by name.
 
@@ -106,7 +138,6 @@ class ResultTable:
         return text.to_string()
 
     def _has(self, name: str) -> bool:
-        """Whether any row has a value of a column, or its mean over runs."""
         column = f"{name}_mean" if f"{name}_mean" in self.frame else name
         return column in self.frame and not self.frame[column].isna().all()
 
@@ -125,10 +156,6 @@ def evaluate_run(
         folder: Run folder.
         config: Options; other data, another split or checkpoint.
 
-    Returns:
-        The table of the family's evaluator, such as
-        :func:`kerasloc.evaluation.localization.evaluate_maps`.
-
     Raises:
         ValueError: If the folder holds no run, or the data does not fit.
     """
@@ -143,15 +170,55 @@ def columns_of(name: str, estimate: Estimate) -> dict[str, float]:
         >>> columns_of("iou", Estimate(0.5, 0.4, 0.6, 9))
         {'iou': 0.5, 'iou_low': 0.4, 'iou_high': 0.6}
     """
+    values = (estimate.value, estimate.low, estimate.high)
+    return dict(
+        zip((name, f"{name}_low", f"{name}_high"), map(float, values), strict=True)
+    )
+
+
+def quantity_table(
+    estimates: Mapping[str, Estimate], details: Mapping[str, ResultTable] | None = None
+) -> ResultTable:
+    """Tabulate estimates, one row each.
+
+    Args:
+        estimates: Estimates by quantity; those that are NaN are left out.
+        details: Further tables of the same run.
+
+    Returns:
+        Columns ``quantity``, ``images`` (the number behind it), ``value``, and ``low``
+        and ``high``, its 95 % bootstrap interval, NaN where it has none.
+
+    Examples:
+        >>> print(quantity_table({"accuracy": Estimate(0.5, 0.25, 0.75, 8)}))
+                 images                value
+        accuracy      8 0.500 [0.250, 0.750]
+    """
+    rows = [
+        {
+            "quantity": name,
+            "images": int(estimate.count),
+            "value": float(estimate.value),
+            "low": float(estimate.low),
+            "high": float(estimate.high),
+        }
+        for name, estimate in estimates.items()
+        if np.isfinite(estimate.value)
+    ]
+    return ResultTable.from_rows(rows, QUANTITIES, ("value",), details)
+
+
+def curve_bounds(curves: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Compute ``mean``, ``low`` and ``high`` of MoRF curves by name."""
+    names = ("mean", *BOUNDS)
     return {
-        name: float(estimate.value),
-        f"{name}_low": float(estimate.low),
-        f"{name}_high": float(estimate.high),
+        name: dict(zip(names, curve_interval(lines), strict=True))
+        for name, lines in curves.items()
     }
 
 
 def _cell(row: Mapping[str, Any], name: str) -> str:
-    """Text of a value with its interval or its deviation over runs."""
+    """Format a value with its interval or its deviation over runs."""
     if f"{name}_mean" in row:
         return f"{row[f'{name}_mean']:.4f} +- {row[f'{name}_std']:.4f}"
     value = row[name]
@@ -164,11 +231,11 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 
 
 def collect(tables: Sequence[ResultTable]) -> ResultTable:
-    """Compute mean and standard deviation over runs of every row.
+    """Compute mean and standard deviation over runs of every row of the first table.
 
     Args:
-        tables: Tables of the runs, all of the same kind. The rows are those of the
-            first; a row that a run lacks is averaged over the others.
+        tables: Tables of the same kind; a row that a run lacks is averaged over the
+            others.
 
     Returns:
         Columns: that which names the rows, ``runs``, and ``NAME_mean`` and ``NAME_std``
@@ -200,12 +267,12 @@ def collect_runs(
 
     Args:
         tables: Tables of the runs, as from :func:`kerasloc.evaluation.evaluate_run`.
-        folder: Folder of collected.csv, mean and deviation, runs.csv, the rows of all
-            runs, and DETAIL_collected.csv of further tables; made when absent.
+        folder: Folder of collected.csv (mean and deviation), runs.csv (rows of all
+            runs) and DETAIL_collected.csv (further tables); made when absent.
         names: Names of the runs.
 
     Returns:
-        The table of collected.csv; its details are those of the other files.
+        The table of collected.csv; its details are those of DETAIL_collected.csv.
     """
     folder = pathlib.Path(folder)
     details = {
@@ -224,3 +291,58 @@ def collect_runs(
     for table in (collected, *details.values()):
         logger.info("Mean and standard deviation over %d runs\n%s", len(tables), table)
     return collected
+
+
+def draw_history(run: Run) -> None:
+    """Draw the curves of the training into figures/history.png, if there are any."""
+    from kerasloc.plotting import history
+
+    if run.history:
+        history(run.history).savefig(run.path("figures/history.png"), dpi=DPI)
+
+
+def draw_phase(
+    run: Run, phase: str, model: Any, network: NetworkConfig, val: Table
+) -> None:
+    """Draw the curves of an explainer-classifier and explanations after a phase.
+
+    Args:
+        run: Open run, not that of the phase; figures/phases.png and
+            figures/explanations-PHASE.png are written.
+        phase: Folder name of the phase that has ended, such as ``phase1-classifier``.
+        model: Network with the outputs ``explanation`` and ``logits``.
+        network: Its configuration.
+        val: Validation images, of which up to 12 are shown; the classes take turns.
+    """
+    from kerasloc.plotting import explanation_page, phases_figure
+
+    folders = [path.parent for path in sorted(run.folder.glob("phase*/history.csv"))]
+    rows = {path.name.replace("-", ": ", 1): read_history(path) for path in folders}
+    if any(rows.values()):
+        phases_figure(rows).savefig(run.path("figures/phases.png"), dpi=DPI)
+    title = f"Explanations after {phase}, validation images"
+    page = explanation_page(_explanation_rows(model, network, val), title)
+    page.savefig(run.path(f"figures/explanations-{phase}.png"), dpi=DPI)
+
+
+def _explanation_rows(model, network: NetworkConfig, val: Table) -> list:
+    from kerasloc.plotting import ExplanationRow
+
+    shown = val.subset(first_of_each_class(np.nan_to_num(val.labels))[:SHOWN])
+    config = PipelineConfig(network.im_size, network.channels, SHOWN, ("image",))
+    images = next(iter(batches(shown, config)))["image"].numpy()
+    mean, std = (np.asarray(v, np.float32) for v in (network.mean, network.std))
+    outputs = model.predict_on_batch((images - mean) / std)
+    probabilities = softmax(np.asarray(outputs["logits"], float), axis=-1)
+    names, labels = network.class_names, np.nan_to_num(shown.labels)
+    return [
+        ExplanationRow(
+            image,
+            explanation[..., 0],
+            dict(zip(names, row, strict=True)),
+            names[label.argmax()] if label.any() else None,
+        )
+        for image, explanation, row, label in zip(
+            images, outputs["explanation"], probabilities, labels, strict=True
+        )
+    ]

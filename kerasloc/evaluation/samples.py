@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -24,7 +24,7 @@ def table_of_run(
 
     Args:
         folder: Run folder; a folder without a configuration has no data.
-        network: Network that the classes and channels are those of.
+        network: Network with the classes and channels.
         config: Options.
 
     Raises:
@@ -39,11 +39,6 @@ def table_of_run(
 def draw_samples(table: Table, limit: int, seed: int) -> Table:
     """Draw at most ``limit`` images of a table; they stay in their order.
 
-    Args:
-        table: Images.
-        limit: Largest number of images.
-        seed: Seed of the draw.
-
     Examples:
         >>> table = Table(["a.png", "b.png", "c.png"], ("cat",), np.ones((3, 1)))
         >>> len(draw_samples(table, 2, seed=0)), len(draw_samples(table, 9, seed=0))
@@ -54,10 +49,7 @@ def draw_samples(table: Table, limit: int, seed: int) -> Table:
 
 
 def first_of_each_class(labels: np.ndarray) -> np.ndarray:
-    """Order images so that the classes take turns, (n,).
-
-    Args:
-        labels: Labels (n, classes), 0 or 1; the first class of an image counts.
+    """Order images by their first class of labels (n, classes): classes take turns.
 
     Examples:
         >>> first_of_each_class(np.eye(3)[[0, 0, 2, 1]])
@@ -86,9 +78,7 @@ def positive_classes(table: Table) -> list[list[int]]:
 
 
 def true_classes(table: Table) -> list[list[int]]:
-    """List the class of each image, for models with one map for all classes.
-
-    The first true class, or else the first with a box; empty without both.
+    """List the first true class of each image, or else the first with a box, if any.
 
     Examples:
         >>> true_classes(Table(["a.png", "b.png"], ("cat", "dog"), [[1, 1], [0, 0]]))
@@ -126,7 +116,9 @@ def pick_samples(table: Table, names: Sequence[str | int] = ()) -> Table:
             matches.setdefault(name, []).append(row)
     rows, problems = [], []
     for sample in names:
-        matched = matches.get(_posix(sample), _as_index(sample, len(table)))
+        name = _posix(sample)
+        is_index = name.isdecimal() and int(name) < len(table)
+        matched = matches.get(name, [int(name)] if is_index else [])
         rows += matched[:1]
         if not matched:
             problems.append(f"{sample}: no image has this name or index")
@@ -153,12 +145,6 @@ def _names(path: str) -> set[str]:
     return {*ends, *(os.path.splitext(end)[0] for end in ends)}
 
 
-def _as_index(name: str | int, count: int) -> list[int]:
-    """Return the row of an index; no row for a text that is not an index."""
-    text = str(name)
-    return [int(text)] if text.isdecimal() and int(text) < count else []
-
-
 def read_batches(
     network: NetworkConfig,
     table: Table,
@@ -166,10 +152,10 @@ def read_batches(
     batch_size: int,
     title: str,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Read images in [0, 1] and their annotations batch by batch, with a progress bar.
+    """Yield images in [0, 1] and their annotations batch by batch, with a bar.
 
     Args:
-        network: Network that the size and channels of the images are those of.
+        network: Network with the size and channels of the images.
         table: Images.
         fields: Entries of a batch; see :class:`kerasloc.data.pipeline.PipelineConfig`.
         batch_size: Number of images in a batch.
@@ -195,6 +181,33 @@ def boxes_of(padded: np.ndarray, index: int | None = None) -> np.ndarray:
     """
     chosen = padded[:, 4] >= 0 if index is None else padded[:, 4] == index
     return padded[chosen, :4]
+
+
+def target_areas(masks: np.ndarray, boxes: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mask of every image, or the area of its boxes, where it has no mask.
+
+    Examples:
+        >>> target_areas(np.zeros((1, 2, 3), bool), [np.array([[1, 0, 2, 1]])])
+        array([[[False,  True,  True],
+                [False, False, False]]])
+    """
+    boxed = np.stack([box_tools.to_mask(rows, masks.shape[1:]) for rows in boxes])
+    return np.where(masks.any(axis=(1, 2), keepdims=True), masks, boxed)
+
+
+def target_masks(batch: Mapping[str, np.ndarray], classes: np.ndarray) -> np.ndarray:
+    """Return the area of the object of each pair, boolean (n, rows, cols).
+
+    Args:
+        batch: Arrays ``image``, ``labels``, ``boxes`` (padded) and ``mask``.
+        classes: Class index of each image, (n,).
+    """
+    labels = np.nan_to_num(batch["labels"])
+    only = labels[np.arange(len(classes)), classes] * labels.sum(axis=1) == 1
+    pairs = zip(batch["boxes"], classes, strict=True)
+    boxes = [boxes_of(padded, index) for padded, index in pairs]
+    masks = batch["mask"] & only[:, None, None]  # a mask is of its image's class
+    return target_areas(masks, boxes)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -242,11 +255,7 @@ class BoxedImages:
         return self.boxes[chosen, 1:5]
 
     def draw(self, limit: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Draw images with boxes and a class of each, so that the classes take turns.
-
-        Args:
-            limit: Largest number of images.
-            seed: Seed of the draw.
+        """Draw at most ``limit`` images with boxes and a class of each, in turns.
 
         Returns:
             Image indices (k,) and class indices (k,).
@@ -279,11 +288,6 @@ def read_boxed_images(
     network: NetworkConfig, table: Table, batch_size: int = 8
 ) -> BoxedImages:
     """Read the images of a table and their boxes at the size of a network.
-
-    Args:
-        network: Network that the size and channels of the images are those of.
-        table: Images whose classes are those of the network, in its order.
-        batch_size: Number of images in a batch.
 
     Raises:
         ValueError: If no image has a box.

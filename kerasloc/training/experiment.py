@@ -12,7 +12,7 @@ import numpy as np
 from kerasloc.configs import NetworkConfig, select_fields
 from kerasloc.data import config as data_config
 from kerasloc.data.table import Table
-from kerasloc.evaluation import collect_runs, evaluate_run, figures
+from kerasloc.evaluation import collect_runs, draw_history, evaluate_run
 from kerasloc.models import families
 from kerasloc.runs import Run, seeded
 from kerasloc.training import cli, compiling
@@ -151,7 +151,7 @@ def _train(
     logger.info("Training %s (%s) in %s", network.name, training.name, folder)
     with Run(folder, config) as run, seeded(training.seed):
         trainer(run, tables, network, training, strategy=strategy).train()
-        figures.draw_history(run)
+        draw_history(run)
     return folder
 
 

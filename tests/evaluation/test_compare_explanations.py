@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import load_image, read_folders
-from kerasloc.evaluation import compare_explanations as comparison
-from kerasloc.evaluation.compare_explanations import (
+from kerasloc.evaluation.compare import (
     ExplanationScores,
     compare_explanations,
     explanation_table,
-    write_explanations,
+    explanations_of,
+    write_comparison,
 )
 from kerasloc.evaluation.configs import EXPLANATIONS, ExplanationComparison
 from kerasloc.metrics import (
@@ -111,7 +111,7 @@ def test_random_orders_are_seeded_and_of_their_own(unseen):
 
 
 def test_gradcam_is_for_models_that_have_it(unseen):
-    assert comparison.methods_of(GradientModel()) == EXPLANATIONS
+    assert explanations_of(GradientModel()) == EXPLANATIONS
     found = compare_explanations(GradientModel(), unseen, config(methods=("gradcam",)))
     assert not np.nan_to_num(found["gradcam"].pompom).any()
     with pytest.raises(ValueError, match="gradcam for Model"):
@@ -156,7 +156,7 @@ def test_columns_without_numbers_are_left_out(found):
 
 def test_tables_and_curves_are_written(found, tmp_path, read):
     target = tmp_path / "new" / "comparison"
-    table = write_explanations(target, found, {"split": "test"})
+    table = write_comparison(target, found, {"split": "test"})
     names = ["comparison.csv", "comparison.json", "morf.png"]
     assert sorted(path.name for path in target.iterdir()) == names
     lines = read(target / "comparison.csv")

@@ -8,7 +8,7 @@ from kerasloc import FullModel
 from kerasloc.configs import NetworkConfig
 from kerasloc.data import Table, read_folders
 from kerasloc.evaluation import draw_history, draw_phase
-from kerasloc.evaluation.figures import draw_confusion, draw_pipelines
+from kerasloc.evaluation.classification import draw_confusion, draw_pipelines
 from kerasloc.metrics import classification_report, multi_label_report
 from kerasloc.runs import Run
 

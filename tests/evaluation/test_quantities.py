@@ -7,13 +7,8 @@ import pytest
 
 from kerasloc.data import Table
 from kerasloc.evaluation.classification import SCORES, score_table, write_results
-from kerasloc.evaluation.quantities import (
-    TITLES,
-    Explanations,
-    quantity_table,
-    write_explanations,
-)
-from kerasloc.evaluation.results import ResultTable
+from kerasloc.evaluation.explanations import Explanations, write_explanations
+from kerasloc.evaluation.results import QUANTITIES, ResultTable, quantity_table
 from kerasloc.metrics import Estimate, classification_report, multi_label_report
 
 LOCALIZATION = ResultTable.from_rows(
@@ -50,7 +45,7 @@ def test_images_of_one_class_have_no_roc_curve_but_a_table(tmp_path):
     (tmp_path / "morf.png").write_text("of an earlier evaluation")
     rows = write_explanations(tmp_path, explanations, table, "test").rows
     names = [row["quantity"] for row in rows]
-    assert {"accuracy", "explanation"} <= set(names) <= set(TITLES)
+    assert {"accuracy", "explanation"} <= set(names) <= set(QUANTITIES)
     assert "auroc_macro" not in names
     figures = {path.name for path in tmp_path.glob("*.png")}
     assert figures == {"precision-recall.png", "confusion.png"}

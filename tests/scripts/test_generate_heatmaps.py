@@ -13,7 +13,7 @@ from PIL import Image
 
 from kerasloc import HAM, ExplainerClassifier, HalfModel, Pylon
 from kerasloc.data import load_image, read_folders
-from kerasloc.evaluation import pages
+from kerasloc.evaluation import gallery
 from kerasloc.metrics import point_hits, resize_maps
 from kerasloc.models import families
 
@@ -46,7 +46,7 @@ def plain(monkeypatch):
         drawn.append((title, list(rows)))
         return Figure()
 
-    monkeypatch.setattr(pages, "heatmap_page", page)
+    monkeypatch.setattr(gallery, "heatmap_page", page)
     return drawn
 
 
