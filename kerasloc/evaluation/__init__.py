@@ -19,17 +19,7 @@ _HOME = {
     "table_of_run": "samples",
 }
 
-__all__ = [
-    "EvaluationConfig",
-    "ResultTable",
-    "SampleConfig",
-    "collect_runs",
-    "draw_history",
-    "draw_phase",
-    "evaluate_run",
-    "first_of_each_class",
-    "table_of_run",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

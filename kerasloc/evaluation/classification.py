@@ -8,21 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from kerasloc import metrics
 from kerasloc.data import config as data_config
 from kerasloc.data.table import Table
 from kerasloc.evaluation.configs import DPI, EvaluationConfig
 from kerasloc.evaluation.refinement import REFINEMENTS, localization_table, localize
 from kerasloc.evaluation.results import ResultTable, quantity_table
-from kerasloc.evaluation.samples import first_of_each_class, read_batches, table_of_run
+from kerasloc.evaluation.samples import (
+    expect_best,
+    first_of_each_class,
+    read_batches,
+    table_of_run,
+)
 from kerasloc.io import write_csv, write_json
 from kerasloc.localizers import Localizer, load
-from kerasloc.metrics import (
-    Estimate,
-    classification_report,
-    multi_label_report,
-    precision_recall_curve,
-    roc_curve,
-)
 from kerasloc.runs import read_config
 
 logger = logging.getLogger(__name__)
@@ -40,22 +39,13 @@ def evaluate_hrcam(folder: pathlib.Path, config: EvaluationConfig) -> ResultTabl
     Writes metrics.csv, per_class.csv, evaluation.json, confusion.png; localization.csv
     where images have masks or boxes; pictures of the refinement of a full model.
 
-    Args:
-        folder: Run folder.
-        config: Options.
-
     Returns:
-        A row for every score; the detail ``localization`` has a row for every kind of
-        map.
+        A row for every score; the detail ``localization``, one for every kind of map.
 
     Raises:
         ValueError: If the checkpoint is not ``best``, or the data does not fit.
     """
-    if config.checkpoint != "best":
-        raise ValueError(
-            "Expected the checkpoint best; others are for networks of maps. Received: "
-            f"checkpoint {config.checkpoint} for {folder}. Leave it out."
-        )
+    expect_best(config)
     wrapper = load(folder)
     network = wrapper.config
     table = table_of_run(folder, network, config)
@@ -81,8 +71,12 @@ def classify(wrapper: Localizer, table: Table, batch_size: int = 32) -> dict[str
         [wrapper.predict_proba(batch["image"], squeeze=False) for batch in data]
     )
     if network.multi_label:
-        return multi_label_report(table.labels, probabilities, network.class_names)
-    return classification_report(table.class_index, probabilities, network.class_names)
+        return metrics.multi_label_report(
+            table.labels, probabilities, network.class_names
+        )
+    return metrics.classification_report(
+        table.class_index, probabilities, network.class_names
+    )
 
 
 def _localization(
@@ -115,14 +109,12 @@ def score_table(
     report: Mapping[str, Any], localization: ResultTable | None = None
 ) -> ResultTable:
     """Tabulate the scores of a report; the table of maps is kept as a detail."""
-    count = report["count"]
-    estimates = {
-        name: Estimate(report[name], np.nan, np.nan, count)
-        for name in SCORES
-        if name in report
-    }
-    low, high = report["accuracy_interval"]
-    estimates["accuracy"] = Estimate(report["accuracy"], low, high, count)
+    count, undefined = report["count"], (np.nan, np.nan)
+    intervals = {"accuracy": report["accuracy_interval"]}
+    estimates = {}
+    for name in filter(report.__contains__, SCORES):
+        low, high = intervals.get(name, undefined)
+        estimates[name] = metrics.Estimate(report[name], low, high, count)
     details = {} if localization is None else {"localization": localization}
     return quantity_table(estimates, details)
 
@@ -167,8 +159,8 @@ def draw_curves(
     from kerasloc.plotting import precision_recall_figure, roc_figure
 
     for name, compute, draw in (
-        ("roc", roc_curve, roc_figure),
-        ("precision-recall", precision_recall_curve, precision_recall_figure),
+        ("roc", metrics.roc_curve, roc_figure),
+        ("precision-recall", metrics.precision_recall_curve, precision_recall_figure),
     ):
         curves = compute(truth, probabilities, names)
         if any(curves["per_class"]):
@@ -182,14 +174,9 @@ def draw_pipelines(
     count: int,
     options: Mapping[str, Any],
 ) -> None:
-    """Draw pipeline-CLASS-NUMBER.png: every step to the refined map of some images.
+    """Draw pipeline-CLASS-NUMBER.png, the steps to the map, of ``count`` images.
 
-    Args:
-        folder: Existing folder.
-        wrapper: Full model.
-        table: Images; the classes take turns.
-        count: Number of images.
-        options: Options of :func:`kerasloc.postprocess.pipeline`.
+    ``options`` are those of :func:`kerasloc.postprocess.pipeline`.
     """
     from kerasloc.data import load_image
     from kerasloc.plotting import pipeline

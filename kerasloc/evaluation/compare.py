@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from kerasloc import metrics
 from kerasloc.data.table import Table
 from kerasloc.evaluation.configs import (
     DPI,
@@ -28,18 +29,9 @@ from kerasloc.evaluation.samples import (
 from kerasloc.io import write_json
 from kerasloc.localizers import Localizer
 from kerasloc.localizers.loading import load_wrapper, newest_run
-from kerasloc.metrics import (
-    AopcConfig,
-    Estimate,
-    aopc,
-    center_gaussian,
-    morf_curves,
-    pompom,
-    random_relevance,
-    resize_maps,
-)
 
 Scores = TypeVar("Scores")
+ClassRows = Sequence[Sequence[int]] | np.ndarray  # k classes of each image
 
 FIELDS = ("image", "labels", "boxes", "mask", "index")
 RAW = ("low", "gradcam")  # maps of any range
@@ -54,16 +46,10 @@ TITLES = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ComparedModel:
-    """A trained model in a comparison.
-
-    Attributes:
-        name: Name in tables; see :func:`model_names`.
-        path: Run folder or weight file.
-        wrapper: Wrapper of the model.
-    """
+    """A trained model in a comparison, with its name in tables."""
 
     name: str
-    path: pathlib.Path
+    path: pathlib.Path  # run folder or weight file
     wrapper: Localizer
 
     @property
@@ -171,8 +157,7 @@ def compare_explanations(
     methods = explanations_of(wrapper, config.methods)
     predict = functools.partial(wrapper.predict_proba, squeeze=False)
     true = positive_classes(table) if config.of == "true" else [[]] * len(table)
-    curves: dict[str, list] = {name: [] for name in methods}
-    marked: dict[str, list] = {name: [] for name in methods}
+    measured: dict[str, list] = {name: [] for name in methods}
     size, network = config.batch_size, wrapper.config
     for batch in read_batches(network, table, FIELDS, size, "Explaining"):
         images = batch["image"]
@@ -182,21 +167,17 @@ def compare_explanations(
         targets = target_masks(batch, classes)
         for name in methods:
             maps = _maps(name, wrapper, batch, classes, config.aopc)
-            curves[name].append(
-                morf_curves(predict, images, maps, config.aopc, classes)
-            )
+            curves = metrics.morf_curves(predict, images, maps, config.aopc, classes)
             heat = maps if name not in RAW else _positive(maps, images.shape[1:3])
-            marked[name].append(pompom(heat, targets))
+            measured[name].append((curves, metrics.pompom(heat, targets)))
     return {
-        name: ExplanationScores(
-            np.concatenate(curves[name]), np.concatenate(marked[name])
-        )
-        for name in methods
+        name: ExplanationScores(*map(np.concatenate, zip(*batches, strict=True)))
+        for name, batches in measured.items()
     }
 
 
 def class_heatmaps(
-    wrapper: Localizer, images: np.ndarray, classes: Sequence[Sequence[int]]
+    wrapper: Localizer, images: np.ndarray, classes: ClassRows
 ) -> np.ndarray:
     """Compute heat maps (n, rows, cols, k) of k classes per image, (n, k)."""
     needed, columns = np.unique(classes, return_inverse=True)
@@ -205,10 +186,10 @@ def class_heatmaps(
     return np.take_along_axis(heat, columns[:, None, None], axis=-1)
 
 
-def center_maps(images: np.ndarray, classes: Sequence[Sequence[int]]) -> np.ndarray:
+def center_maps(images: np.ndarray, classes: ClassRows) -> np.ndarray:
     """Return a Gaussian at the center, (n, rows, cols, k), for k classes per image."""
     shape = (*images.shape[:3], len(classes[0]))
-    return np.broadcast_to(center_gaussian(images.shape[1:3])[..., None], shape)
+    return np.broadcast_to(metrics.center_gaussian(images.shape[1:3])[..., None], shape)
 
 
 def explanations_of(
@@ -224,8 +205,7 @@ def explanations_of(
     if "gradcam" in methods:
         raise ValueError(
             "Expected methods that the wrapper has. Received: gradcam for "
-            f"{type(wrapper).__name__}, which has no grad_cam. Leave it out; Grad-CAM "
-            "of the networks of maps is their low map."
+            f"{type(wrapper).__name__}, which has no grad_cam. Use low in its place."
         )
     return methods or tuple(name for name in EXPLANATIONS if name != "gradcam")
 
@@ -235,14 +215,14 @@ def _maps(
     wrapper: Localizer,
     batch: dict[str, np.ndarray],
     classes: np.ndarray,
-    config: AopcConfig,
+    config: metrics.AopcConfig,
 ) -> np.ndarray:
     """Compute maps (n, rows, cols) of any size, of one class per image."""
     images = batch["image"]
     count, rows, cols = images.shape[:3]
     if name == "random":
         rng = np.random.default_rng((config.seed, int(batch["index"][0])))
-        return random_relevance(count, (rows, cols), config.grid, seed=rng)
+        return metrics.random_relevance(count, (rows, cols), config.grid, seed=rng)
     if name in RAW:
         method = getattr(wrapper, "low_res_cam" if name == "low" else "grad_cam")
         return method(images, classes, squeeze=False)
@@ -254,7 +234,7 @@ def _maps(
 
 def _positive(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize raw maps and divide their values above 0 by the maximum."""
-    maps = np.maximum(resize_maps(maps, size), 0)
+    maps = np.maximum(metrics.resize_maps(maps, size), 0)
     highest = maps.max(axis=(1, 2), keepdims=True)
     return maps / np.where(highest > 0, highest, 1)
 
@@ -262,31 +242,30 @@ def _positive(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def explanation_table(scores: Mapping[str, ExplanationScores]) -> ResultTable:
     """Tabulate methods, with 95 % bootstrap intervals over images.
 
-    Args:
-        scores: Scores of :func:`label_scores`.
-
     Returns:
         Columns ``method``, ``images``, ``aopc``; ``over_random``, the paired difference
         to the random order of the same model, where there is one; ``targets``, the
         number of images with a mask or box, and ``pompom``, where there are any.
     """
     controls = {
-        name.removesuffix("random"): aopc(score.curves)
+        name.removesuffix("random"): metrics.aopc(score.curves)
         for name, score in scores.items()
         if name.endswith("random")
     }
     targets = any(np.isfinite(score.pompom).any() for score in scores.values())
-    rows = []
+    rows, mean = [], metrics.Estimate.of_mean
     for name, score in scores.items():
-        values = aopc(score.curves)
-        row = {"method": name, "images": len(values)}
-        row |= columns_of("aopc", Estimate.of_mean(values))
+        values = metrics.aopc(score.curves)
+        row = {
+            "method": name,
+            "images": len(values),
+            **columns_of("aopc", mean(values)),
+        }
         if controls:
-            nothing = np.full(len(values), np.nan)
-            control = controls.get(name[: name.rfind(" ") + 1], nothing)
-            row |= columns_of("over_random", Estimate.of_mean(values - control))
+            control = controls.get(name[: name.rfind(" ") + 1], np.nan)
+            row |= columns_of("over_random", mean(values - control))
         if targets:
-            estimate = Estimate.of_mean(score.pompom)
+            estimate = mean(score.pompom)
             row |= {"targets": estimate.count, **columns_of("pompom", estimate)}
         rows.append(row)
     return ResultTable.from_rows(rows, TITLES)
@@ -297,20 +276,14 @@ def write_comparison(
     scores: Mapping[str, ExplanationScores],
     settings: Mapping[str, Any],
 ) -> ResultTable:
-    """Write comparison.csv, comparison.json and morf.png.
-
-    Args:
-        folder: Folder, made when absent.
-        scores: Scores of :func:`label_scores`.
-        settings: Further entries of comparison.json.
-    """
+    """Write comparison.csv, comparison.json (with ``settings``) and morf.png."""
     from kerasloc.plotting import morf_figure
 
     table = explanation_table(scores)
     table.write_csv(folder / "comparison.csv")
     raw = {name: score.curves for name, score in scores.items()}
     images = {
-        name: {"aopc": aopc(score.curves), "pompom": score.pompom}
+        name: {"aopc": metrics.aopc(score.curves), "pompom": score.pompom}
         for name, score in scores.items()
     }
     content = {"rows": table.rows, "curves": curve_bounds(raw), "images": images}

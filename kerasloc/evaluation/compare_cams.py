@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import logit
 from tqdm import tqdm
 
+from kerasloc import metrics
 from kerasloc.cams import METHODS
 from kerasloc.evaluation.compare import center_maps, class_heatmaps
 from kerasloc.evaluation.configs import CAMS, CENTER, DPI, MODEL, CamComparison
@@ -20,16 +21,6 @@ from kerasloc.evaluation.results import ResultTable, columns_of
 from kerasloc.evaluation.samples import BoxedImages
 from kerasloc.io import write_json
 from kerasloc.localizers import Localizer
-from kerasloc.metrics import (
-    Estimate,
-    aopc,
-    box_overlaps,
-    energy_in_boxes,
-    iobb_accuracy,
-    morf_curves,
-    point_localization,
-    pxap,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +49,12 @@ class MapScores:
         seconds: Seconds per image, the median over batches.
         pairs: Number of pairs of an image and a class with boxes.
         empty: Number of these pairs whose map is 0 everywhere.
-        aopc_images: Number of images behind AOPC.
         threshold: Threshold of MaxBoxAccV2 for each IoU.
         images: The first drawn images, (k, rows, cols, channels).
         maps: Heat maps of these, of one class each, (k, rows, cols).
     """
 
-    estimates: dict[str, Estimate]
+    estimates: dict[str, metrics.Estimate]
     seconds: float
     pairs: int
     empty: int
@@ -95,7 +85,7 @@ def compare_cams(
         threshold = None
         if tuning is not None:
             maps, _ = maps_of(method, tuning, config.batch_size)
-            overlaps = box_overlaps(maps, tuning.boxes, tuning.size)
+            overlaps = metrics.box_overlaps(maps, tuning.boxes, tuning.size)
             threshold = overlaps.max_box_acc_v2()["threshold"]
         maps, seconds = maps_of(method, samples, config.batch_size)
         peaks = maps
@@ -105,11 +95,11 @@ def compare_cams(
             parts = (samples.images[i : i + config.batch_size] for i in starts)
             peaks = np.concatenate([wrapper.maps(x, squeeze=False) for x in parts])
         curves = _aopc(wrapper, samples, maps, config)
-        boxed = box_overlaps(maps, samples.boxes, samples.size)
+        boxed = metrics.box_overlaps(maps, samples.boxes, samples.size)
         accuracy = boxed.max_box_acc_v2(threshold, seed=config.seed)
         estimates = _estimates(samples, maps, peaks, config.seed)
-        estimates["max_box_acc_v2"] = Estimate.from_report(accuracy)
-        estimates["aopc"] = Estimate.of_mean(curves, seed=config.seed)
+        estimates["max_box_acc_v2"] = metrics.Estimate.from_report(accuracy)
+        estimates["aopc"] = metrics.Estimate.of_mean(curves, seed=config.seed)
         drawn = samples.draw(SHOWN, config.seed)
         scores[name] = MapScores(
             {key: estimates[key] for key in TITLES},
@@ -176,19 +166,21 @@ def maps_of(
 
 def _estimates(
     samples: BoxedImages, maps: np.ndarray, peaks: np.ndarray, seed: int
-) -> dict[str, Estimate]:
+) -> dict[str, metrics.Estimate]:
     """Compute the metrics of heat maps that have no options."""
     boxes, size = samples.boxes, samples.size
     raw = logit(np.clip(maps, MARGIN, 1 - MARGIN))  # its sigmoid is the heat
     reports = {
-        "point": point_localization(peaks, boxes, size, seed=seed),
-        "iobb": iobb_accuracy(raw, boxes, size, IOBB, seed=seed),
-        "energy": energy_in_boxes(maps, boxes, size, seed=seed),
+        "point": metrics.point_localization(peaks, boxes, size, seed=seed),
+        "iobb": metrics.iobb_accuracy(raw, boxes, size, IOBB, seed=seed),
+        "energy": metrics.energy_in_boxes(maps, boxes, size, seed=seed),
     }
-    pixels = pxap(maps, samples.masks, seed=seed)
+    pixels = metrics.pxap(maps, samples.masks, seed=seed)
     low, high = pixels["intervals"]["pooled"]
-    estimates = {name: Estimate.from_report(report) for name, report in reports.items()}
-    return estimates | {"pxap": Estimate(pixels["pooled"], low, high, len(maps))}
+    estimates = {"pxap": metrics.Estimate(pixels["pooled"], low, high, len(maps))}
+    for name, report in reports.items():
+        estimates[name] = metrics.Estimate.from_report(report)
+    return estimates
 
 
 def _aopc(
@@ -198,27 +190,22 @@ def _aopc(
     drawn, classes = samples.draw(config.aopc_images, config.seed)
     if not len(drawn):
         return np.empty(0)
-    curves = morf_curves(
+    curves = metrics.morf_curves(
         lambda images: wrapper.predict_proba(images, squeeze=False),
         samples.images[drawn],
         maps[drawn, :, :, classes],
         dataclasses.replace(config.aopc, seed=config.seed),
         classes,
     )
-    return aopc(curves)
+    return metrics.aopc(curves)
 
 
 def cam_table(scores: Mapping[str, MapScores]) -> ResultTable:
     """Tabulate methods, with 95 % bootstrap intervals over images."""
     rows = []
     for name, score in scores.items():
-        row = {
-            "method": name,
-            "pairs": score.pairs,
-            "empty": score.empty,
-            "aopc_images": score.aopc_images,
-            "seconds": score.seconds,
-        }
+        columns = ("pairs", "empty", "aopc_images", "seconds")
+        row = {"method": name} | {key: getattr(score, key) for key in columns}
         for key, estimate in score.estimates.items():
             row |= columns_of(key, estimate)
         rows.append(row)
@@ -236,10 +223,10 @@ def write_cams(
     """Write cams.csv, cams.json, cams.png (bars) and maps.png (maps side by side).
 
     Args:
-        folder: Folder, made when absent.
+        folder: Folder of the files.
         scores: Scores of :func:`kerasloc.evaluation.compare.label_scores`.
-        samples: Images of the first model. The page of maps has the methods that were
-            measured on the same images, and the control once.
+        samples: Images of the first model; the page of maps has the methods that were
+            measured on them, and the control once.
         settings: Further entries of cams.json.
         seed: Seed of the comparison.
     """
@@ -261,11 +248,8 @@ def write_cams(
         else:
             skipped.append(name)
     if skipped:
-        logger.info(
-            "Other images than those of the first model, so compare within a dataset "
-            "only, and not on the page of maps: %s",
-            ", ".join(skipped),
-        )
+        text = "Other images than the first model's, so not on the page of maps: %s"
+        logger.info(text, ", ".join(skipped))
     boxes = [samples.boxes_of(*pair) for pair in zip(drawn, classes, strict=True)]
     names = [samples.class_names[index] for index in classes]
     page = method_page(images, boxes, maps, names)

@@ -107,10 +107,6 @@ class GalleryConfig:
 
     Raises:
         ValueError: If a number is below 1.
-
-    Examples:
-        >>> GalleryConfig(classes=("cat",), limit=50).rows_per_page
-        10
     """
 
     images: tuple[str, ...] = option(
@@ -138,12 +134,7 @@ class GalleryConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ComparedRuns:
-    """Models that are compared, and the folder of the results.
-
-    Examples:
-        >>> ComparedRuns(("results/pylon/a",)).results_dir
-        'results'
-    """
+    """Models that are compared, and the folder of the results."""
 
     weights: tuple[str, ...] = option(
         (),
@@ -165,10 +156,6 @@ class DrawnSamples(SampleConfig):
 
     Raises:
         ValueError: If the limit is below 1.
-
-    Examples:
-        >>> DrawnSamples(split="val", limit=500).overrides["limit"]
-        500
     """
 
     limit: int = option(100, "Largest number of images; they are drawn.")
@@ -226,10 +213,6 @@ class ExplanationComparison:
 
     Raises:
         ValueError: If a value is out of its range.
-
-    Examples:
-        >>> ExplanationComparison(("high", "random"), of="true").of
-        'true'
     """
 
     methods: tuple[str, ...] = option(

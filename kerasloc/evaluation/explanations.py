@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from kerasloc import metrics
 from kerasloc.cams import GradCAM, run
 from kerasloc.configs import NetworkConfig, select_fields
 from kerasloc.data import config as data_config
@@ -31,6 +32,7 @@ from kerasloc.evaluation.results import (
 )
 from kerasloc.evaluation.samples import (
     boxes_of,
+    expect_best,
     first_of_each_class,
     read_batches,
     table_of_run,
@@ -39,19 +41,6 @@ from kerasloc.evaluation.samples import (
 from kerasloc.io import write_csv, write_json
 from kerasloc.localizers import Localizer, load
 from kerasloc.losses import explanation_loss
-from kerasloc.metrics import (
-    AopcConfig,
-    Estimate,
-    aopc,
-    auroc,
-    average_precision,
-    center_gaussian,
-    classification_report,
-    locate_point,
-    morf_curves,
-    pompom,
-    random_relevance,
-)
 from kerasloc.runs import read_config
 
 logger = logging.getLogger(__name__)
@@ -68,15 +57,7 @@ FIGURES = ("roc", "precision-recall", "morf", "confusion")
 
 @dataclasses.dataclass(frozen=True)
 class LossTerm:
-    """Explanation loss of a run's training, as in its configuration.
-
-    Attributes:
-        loss: ``hybrid`` (with the weak masks) or ``unsupervised``.
-        beta: Weight of the mean explanation; the total variation has the rest.
-        gamma: Weight of the weak term.
-        budget: Share of the pixels that are marked without cost, in [0, 1).
-        weak_everywhere: Whether an image without a target has a weak term.
-    """
+    """Explanation loss of a run's training, with the options of its configuration."""
 
     loss: str = "hybrid"
     beta: float = 0.9
@@ -124,23 +105,11 @@ def evaluate_explainer(folder: pathlib.Path, config: EvaluationConfig) -> Result
 
     Writes metrics.csv, per_class.csv, evaluation.json and figures.
 
-    Args:
-        folder: Folder of the run or the phase.
-        config: Options.
-
-    Returns:
-        A row for every quantity; see :func:`tabulate`.
-
     Raises:
         ValueError: If the checkpoint is not ``best``, an image has not exactly one
             class, or the data does not fit.
     """
-    if config.checkpoint != "best":
-        raise ValueError(
-            "Expected the checkpoint best, which alone an explainer-classifier keeps. "
-            f"Received: checkpoint {config.checkpoint}. Leave it out, or evaluate a "
-            "phase: --weights RUN/phase1-classifier."
-        )
+    expect_best(config)
     recorded = read_config(folder)
     wrapper = load(folder)
     table = table_of_run(folder, wrapper.config, config)
@@ -175,12 +144,8 @@ def explain(
 ) -> Explanations:
     """Predict every image of a table, and measure its explanation.
 
-    Args:
-        wrapper: Wrapper of an explainer-classifier.
-        table: Images; the target of an image is its mask, or else its boxes.
-        loss: Explanation loss.
-        config: Batch size and number of images for AOPC.
-        distractors: Paths of :func:`distractor_masks`.
+    The target of an image is its mask, or else its boxes; ``distractors`` are the paths
+    of :func:`distractor_masks`.
     """
     order = first_of_each_class(np.nan_to_num(table.labels))
     drawn = np.isin(np.arange(len(table)), order[: config.aopc_images])
@@ -194,16 +159,19 @@ def explain(
         values.append(_measure(explanations, batch, loss))
         chosen = drawn[batch["index"]]
         if chosen.any():
-            images, aopc_config = batch["image"][chosen], AopcConfig(steps=STEPS)
+            images, aopc_config = (
+                batch["image"][chosen],
+                metrics.AopcConfig(steps=STEPS),
+            )
             size, grid = images.shape[1:3], aopc_config.grid
             rng = np.random.default_rng((aopc_config.seed, int(batch["index"][0])))
             maps = {
                 EXPLANATION: explanations[chosen],
                 GRADCAM: np.maximum(gradcam.maps(images), 0),
-                RANDOM: random_relevance(len(images), size, grid, seed=rng),
+                RANDOM: metrics.random_relevance(len(images), size, grid, seed=rng),
             }
             lines = {
-                name: morf_curves(predict, images, relevance, aopc_config)
+                name: metrics.morf_curves(predict, images, relevance, aopc_config)
                 for name, relevance in maps.items()
             }
             curves.append(lines)
@@ -214,13 +182,8 @@ def explain(
     combined["classification_loss"] = entropy[np.arange(len(truth)), truth]
     mean = combined["explanation"].mean()
     if not FLAT < mean < 1 - FLAT:
-        color = "black" if mean < 0.5 else "white"
-        logger.warning(
-            "The explanations of all images are %s everywhere (mean %.4f): they explain"
-            " nothing.",
-            color,
-            mean,
-        )
+        text = "The explanations of all images are %s everywhere (mean %.4f)."
+        logger.warning(text, "black" if mean < 0.5 else "white", mean)
     return Explanations(scores, combined, _concatenate(curves))
 
 
@@ -248,7 +211,7 @@ def _batches(
 def _measure(
     explanations: np.ndarray, batch: Mapping[str, np.ndarray], loss: LossTerm
 ) -> dict[str, np.ndarray]:
-    """Measure explanations: one number per image each, NaN where it is undefined."""
+    """Measure explanations: numbers (n,) by name, NaN where undefined."""
     boxes = [boxes_of(padded) for padded in batch["boxes"]]
     targets = target_areas(batch["mask"], boxes)
     present = targets.any(axis=(1, 2), keepdims=True)
@@ -261,11 +224,13 @@ def _measure(
         regions["explanation_others"] = batch["distractors"] & ~targets
         regions["explanation_background"] = ~targets & ~batch["distractors"]
     values = {name: _means(explanations, area) for name, area in regions.items()}
-    center = [center_gaussian(explanations.shape[1:])] * len(boxes)
+    center = [metrics.center_gaussian(explanations.shape[1:])] * len(boxes)
     for name, maps in (("point", explanations), ("center_point", center)):
-        hits = [locate_point(*pair)[1] for pair in zip(maps, boxes, strict=True)]
+        hits = [
+            metrics.locate_point(*pair)[1] for pair in zip(maps, boxes, strict=True)
+        ]
         values[name] = np.array(hits, float)  # None, without a box, becomes NaN
-    values["pompom"] = pompom(explanations, targets)
+    values["pompom"] = metrics.pompom(explanations, targets)
     values["explanation_loss"] = loss.compute(explanations, targets)
     return values
 
@@ -284,9 +249,11 @@ def write_explanations(
     truth, names = table.class_index, table.class_names
     probabilities = softmax(explanations.logits.astype(float), axis=-1)
     reports = {
-        "classification": classification_report(truth, probabilities, names),
-        "auroc": auroc(table.labels, probabilities, names),
-        "average_precision": average_precision(table.labels, probabilities, names),
+        "classification": metrics.classification_report(truth, probabilities, names),
+        "auroc": metrics.auroc(table.labels, probabilities, names),
+        "average_precision": metrics.average_precision(
+            table.labels, probabilities, names
+        ),
     }
     results = tabulate(reports, explanations)
     results.write_csv(folder / "metrics.csv")
@@ -310,34 +277,31 @@ def write_explanations(
 def tabulate(reports: Mapping[str, dict], explanations: Explanations) -> ResultTable:
     """Tabulate every quantity that is defined.
 
-    Args:
-        reports: ``classification``, ``auroc`` and ``average_precision``.
-        explanations: Measurements of the explanations.
+    ``reports`` are ``classification``, ``auroc`` and ``average_precision``.
     """
     report = reports["classification"]
     count, (low, high) = report["count"], report["accuracy_interval"]
     estimates = {
-        "accuracy": Estimate(report["accuracy"], low, high, count),
-        "f1_macro": Estimate(report["f1_macro"], np.nan, np.nan, count),
+        "accuracy": metrics.Estimate(report["accuracy"], low, high, count),
+        "f1_macro": metrics.Estimate(report["f1_macro"], np.nan, np.nan, count),
     }
     for name in ("auroc", "average_precision"):
         for average in ("macro", "micro"):
-            estimate = Estimate.from_report(reports[name], average)
+            estimate = metrics.Estimate.from_report(reports[name], average)
             estimates[f"{name}_{average}"] = dataclasses.replace(estimate, count=count)
     values = dict(explanations.values)
     for name, outside in DIFFERENCES.items():
         if outside in values:
             values[name] = values["explanation_target"] - values[outside]
-    areas = {name: aopc(lines) for name, lines in explanations.curves.items()}
+    areas = {name: metrics.aopc(lines) for name, lines in explanations.curves.items()}
     if areas:
         values["aopc"] = areas[EXPLANATION]
         for name, key in ((GRADCAM, "gradcam"), (RANDOM, "random")):
             values[f"aopc_{key}"] = areas[name]
             values[f"aopc_over_{key}"] = areas[EXPLANATION] - areas[name]
-    estimates |= {name: Estimate.of_mean(column) for name, column in values.items()}
-    return quantity_table(
-        {name: estimates[name] for name in QUANTITIES if name in estimates}
-    )
+    for name, column in values.items():
+        estimates[name] = metrics.Estimate.of_mean(column)
+    return quantity_table({q: estimates[q] for q in QUANTITIES if q in estimates})
 
 
 def class_rows(reports: Mapping[str, dict]) -> list[dict[str, Any]]:
@@ -348,7 +312,7 @@ def class_rows(reports: Mapping[str, dict]) -> list[dict[str, Any]]:
         row = {"class": name, "images": scores["support"]}
         row |= {key: scores[key] for key in ("precision", "recall", "f1")}
         for key in ("auroc", "average_precision"):
-            estimate = Estimate.from_report(reports[key], "per_class", index)
+            estimate = metrics.Estimate.from_report(reports[key], "per_class", index)
             row |= columns_of(key, estimate)
         rows.append(row)
     return rows

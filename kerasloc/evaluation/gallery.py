@@ -7,6 +7,7 @@ import logging
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -76,12 +77,11 @@ class Example:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GalleryRow:
-    """One class of one image: its row of a page, and x, y of the map's maximum."""
+    """One class of one image: its row of a page, and its path and label."""
 
     shown: HeatmapRow
     path: str
     label: float
-    point: tuple[int, int]
 
     def record(self) -> dict[str, str | int | float]:
         """Return image, class, label, probability, hit, x and y as a line of a table.
@@ -89,12 +89,13 @@ class GalleryRow:
         Hit is 1, 0 or "-" (no box); an unknown label is "".
 
         Examples:
-            >>> image = np.zeros((4, 6))
-            >>> shown = HeatmapRow(image, image, np.zeros((0, 4)), "cat", 0.75)
-            >>> list(GalleryRow(shown, "a.png", 1.0, (5, 0)).record().values())
+            >>> image, point = np.zeros((4, 6)), (5, 0)
+            >>> shown = HeatmapRow(image, image, [], "cat", 0.75, point=point)
+            >>> list(GalleryRow(shown, "a.png", 1.0).record().values())
             ['a.png', 'cat', 1, 0.75, '-', 5, 0]
         """
-        hit, (x, y) = self.shown.hit, self.point
+        hit = self.shown.hit
+        x, y = self.shown.point  # type: ignore[misc]  # of every row of a gallery
         return {
             "image": self.path,
             "class": self.shown.title,
@@ -236,17 +237,11 @@ def _row(example: Example, index: int, wrapper: Localizer) -> GalleryRow:
         heat = min_max([heat])[0]
     elif likeliest != index:
         note = f"predicted: {names[likeliest]}; {note}"
+    boxes, probability = boxes_of(example.boxes, index), example.probabilities[index]
     shown = HeatmapRow(
-        image=example.image,
-        heat=heat,
-        boxes=boxes_of(example.boxes, index),
-        title=names[index],
-        probability=float(example.probabilities[index]),
-        hit=hit,
-        point=point,
-        note=note,
+        example.image, heat, boxes, names[index], float(probability), hit, point, note
     )
-    return GalleryRow(shown, example.path, float(example.labels[index]), point)
+    return GalleryRow(shown, example.path, float(example.labels[index]))
 
 
 def _report_image(example: Example, network: NetworkConfig, start: int) -> ReportImage:
@@ -286,12 +281,12 @@ def write_pages(
     """Write page-NUMBER.png and heatmaps.csv, and the pages as heatmaps.pdf.
 
     Args:
-        folder: Folder, made when absent; files of an earlier call are removed.
+        folder: Folder; files of an earlier call are removed.
         wrapper: Wrapper of any family.
         table: Images whose classes are those of the wrapper, in its order.
         config: Images and classes.
         title: Title of every page.
-        pdf: Whether the pages are also written as a pdf.
+        pdf: Whether heatmaps.pdf is written.
 
     Raises:
         ValueError: If there is no such image or class.
@@ -302,7 +297,7 @@ def write_pages(
     folder.mkdir(parents=True, exist_ok=True)
     for path in itertools.chain(*map(folder.glob, PATTERNS)):
         path.unlink()
-    records = []
+    records: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
         book = stack.enter_context(PdfPages(folder / "heatmaps.pdf")) if pdf else None
         chunks = iter(lambda: list(itertools.islice(rows, config.rows_per_page)), [])

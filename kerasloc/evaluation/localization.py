@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from scipy.special import expit
 
+from kerasloc import metrics
 from kerasloc.cams import run
 from kerasloc.configs import NetworkConfig
 from kerasloc.data.decode import box_masks
@@ -23,18 +24,6 @@ from kerasloc.evaluation.results import ResultTable, columns_of
 from kerasloc.evaluation.samples import read_batches, table_of_run
 from kerasloc.io import write_json
 from kerasloc.localizers import Localizer, load
-from kerasloc.metrics import (
-    Estimate,
-    attention_overlaps,
-    auroc,
-    average_precision,
-    center_gaussian,
-    iobb_accuracy,
-    iou_accuracy,
-    multi_label_report,
-    overlap_accuracy,
-    point_localization,
-)
 from kerasloc.metrics.overlap import ATTENDED, TIOR, TIOU
 from kerasloc.runs import weights_of_run
 
@@ -84,13 +73,6 @@ def evaluate_maps(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable
 
     Writes metrics.csv and evaluation.json.
 
-    Args:
-        folder: Run folder.
-        config: Options.
-
-    Returns:
-        A row for every class and every average; see :func:`class_table`.
-
     Raises:
         ValueError: If the run has no such checkpoint, or the data does not fit.
     """
@@ -126,6 +108,7 @@ def predict_maps(
     boxed = np.unique(table.boxes[:, 0].astype(int))
     shape = (len(boxed), *wrapper.model.output["maps"].shape[1:])
     logits, rows, overlaps = [], [np.empty((0, 6))], []
+    maps: np.ndarray
     fields = ("image", "boxes", "index")
     with contextlib.ExitStack() as stack:
         if np.prod(shape) > in_memory:
@@ -161,9 +144,9 @@ def _overlaps(
 ) -> dict[str, np.ndarray]:
     """Compute the overlaps (n, classes) of refined maps and of the control."""
     masks = box_masks(padded, network.im_size, network.num_classes).numpy()
-    center = center_gaussian(network.im_size)[None, :, :, None] >= CENTER_ATTENDED
-    tiou, tior = attention_overlaps(refined >= ATTENDED, masks)
-    control = attention_overlaps(np.broadcast_to(center, masks.shape), masks)
+    center = metrics.center_gaussian(network.im_size)[..., None] >= CENTER_ATTENDED
+    tiou, tior = metrics.attention_overlaps(refined >= ATTENDED, masks)
+    control = metrics.attention_overlaps(np.broadcast_to(center, masks.shape), masks)
     return dict(zip(OVERLAPS, (tiou, control[0], tior, control[1]), strict=True))
 
 
@@ -182,22 +165,24 @@ def measure(
     thresholds = np.broadcast_to(network.thresholds, network.num_classes)
     probabilities = expit(logits.astype(float))
     reports = {
-        "classification": multi_label_report(labels, probabilities, names, thresholds),
-        "auroc": auroc(labels, logits, names),
-        "average_precision": average_precision(labels, logits, names),
+        "classification": metrics.multi_label_report(
+            labels, probabilities, names, thresholds
+        ),
+        "auroc": metrics.auroc(labels, logits, names),
+        "average_precision": metrics.average_precision(labels, logits, names),
     }
     maps, boxes, size = predictions.maps, predictions.boxes, network.im_size
     if len(boxes):
-        center = center_gaussian(size)[None, :, :, None]
+        center = metrics.center_gaussian(size)[..., None]
         center = np.broadcast_to(center, (len(maps), *size, network.num_classes))
         reports |= {
-            "point": point_localization(maps, boxes, size),
-            "iobb": iobb_accuracy(maps, boxes, size, THRESHOLDS),
-            "iou": iou_accuracy(maps, boxes, size, THRESHOLDS),
-            "center_point": point_localization(center, boxes, size),
+            "point": metrics.point_localization(maps, boxes, size),
+            "iobb": metrics.iobb_accuracy(maps, boxes, size, THRESHOLDS),
+            "iou": metrics.iou_accuracy(maps, boxes, size, THRESHOLDS),
+            "center_point": metrics.point_localization(center, boxes, size),
         }
     return reports | {
-        name: overlap_accuracy(values, OVERLAPS[name])
+        name: metrics.overlap_accuracy(values, OVERLAPS[name])
         for name, values in predictions.overlaps.items()
     }
 
@@ -243,17 +228,17 @@ def _metrics(reports: Mapping[str, dict], row: int | str) -> dict[str, float]:
 
 def _estimate(
     report: dict, row: int | str, threshold: tuple[int, ...] = ()
-) -> Estimate:
+) -> metrics.Estimate:
     """Return the estimate of a class or of an average, weighted where it has none."""
-    if isinstance(row, str):
-        name = row if row in report else "weighted"
-        return Estimate.from_report(report, name, threshold)
-    return Estimate.from_report(report, "per_class", (*threshold, row))
+    if isinstance(row, int):
+        return metrics.Estimate.from_report(report, "per_class", (*threshold, row))
+    name = row if row in report else "weighted"
+    return metrics.Estimate.from_report(report, name, threshold)
 
 
-def _mean_estimate(report: dict, row: int | str) -> Estimate:
+def _mean_estimate(report: dict, row: int | str) -> metrics.Estimate:
     """Return the estimate of a mean over thresholds."""
-    if isinstance(row, str):
-        name = "mean" if row == "macro" else "weighted_mean"
-        return Estimate.from_report(report, name)
-    return Estimate.from_report(report, "mean_per_class", row)
+    if isinstance(row, int):
+        return metrics.Estimate.from_report(report, "mean_per_class", row)
+    name = "mean" if row == "macro" else "weighted_mean"
+    return metrics.Estimate.from_report(report, name)

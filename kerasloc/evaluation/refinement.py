@@ -11,19 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from kerasloc import metrics
 from kerasloc.cams import run
 from kerasloc.data.table import Table
 from kerasloc.evaluation.results import ResultTable, columns_of
 from kerasloc.evaluation.samples import read_batches, target_masks
 from kerasloc.localizers import Localizer
-from kerasloc.metrics import (
-    Estimate,
-    center_gaussian,
-    iou_curve,
-    min_max,
-    point_hits,
-    resize_maps,
-)
 from kerasloc.models.hrcam import CLASSIFIER
 from kerasloc.postprocess import pipeline
 from kerasloc.postprocess.regions import blur
@@ -82,20 +75,17 @@ def localize(
     if not len(images):
         return {}
     pairs = table.subset(images)
-    measured: dict[str, list[PairScores]] = {}
+    measured: dict[str, list] = {}
     for batch in read_batches(wrapper.config, pairs, FIELDS, batch_size, "Localizing"):
         chosen = classes[batch["index"]]
         targets = target_masks(batch, chosen)
         maps = heat_maps(wrapper, batch["image"], chosen, refinements)
         for name, heat in maps.items():
-            curves = iou_curve(heat, targets, THRESHOLDS)
-            scores = PairScores(point_hits(heat, targets), curves)
+            curves = metrics.iou_curve(heat, targets, THRESHOLDS)
+            scores = (metrics.point_hits(heat, targets), curves)
             measured.setdefault(name, []).append(scores)
     return {
-        name: PairScores(
-            np.concatenate([scores.hits for scores in batches]),
-            np.concatenate([scores.curves for scores in batches]),
-        )
+        name: PairScores(*map(np.concatenate, zip(*batches, strict=True)))
         for name, batches in measured.items()
     }
 
@@ -160,10 +150,13 @@ def heat_maps(
         gray = images @ GRAY if images.shape[-1] == 3 else images[..., 0]
         for name, options in refinements.items():
             refined[name] = refine(images, low, maps["high"][""], options)
-            control = refine(images, low, gray, options)
-            refined[f"{name}, gray image as high"] = control
-    heat = {name: min_max(resize_maps(values, size)) for name, values in raw.items()}
-    center = np.broadcast_to(center_gaussian(size), low.shape[:1] + size)
+            gray_refined = refine(images, low, gray, options)
+            refined[f"{name}, gray image as high"] = gray_refined
+    heat = {
+        name: metrics.min_max(metrics.resize_maps(values, size))
+        for name, values in raw.items()
+    }
+    center = np.broadcast_to(metrics.center_gaussian(size), low.shape[:1] + size)
     return heat | refined | {"constant centre": center}
 
 
@@ -176,7 +169,7 @@ def refine(
         if np.ptp(coarse) > 0:
             with warnings.catch_warnings(action="ignore", category=UserWarning):
                 merged[index] = pipeline(image, coarse, fine, **options)["merged"]
-    return min_max(merged)
+    return metrics.min_max(merged)
 
 
 def localization_table(
@@ -186,8 +179,7 @@ def localization_table(
 
     Args:
         test: Scores of :func:`localize` on test images.
-        val: Scores on validation images. The threshold of each kind of map is the best
-            there; 0.5 for all without any.
+        val: Scores on validation images, which choose the thresholds; 0.5 without any.
 
     Returns:
         Columns ``map, threshold, tuned, count, point, iou`` and ``gain``, the paired
@@ -215,7 +207,7 @@ def localization_table(
             "tuned": len(curves) > 0,
             "count": int(np.isfinite(ious).sum()),
         }
-        row |= columns_of("point", Estimate.of_mean(scores.hits))
-        row |= columns_of("iou", Estimate.of_mean(ious))
-        rows.append(row | columns_of("gain", Estimate.of_mean(ious - baseline)))
+        row |= columns_of("point", metrics.Estimate.of_mean(scores.hits))
+        row |= columns_of("iou", metrics.Estimate.of_mean(ious))
+        rows.append(row | columns_of("gain", metrics.Estimate.of_mean(ious - baseline)))
     return ResultTable.from_rows(rows, TITLES, ("point", "iou", "gain"))

@@ -99,47 +99,29 @@ class ResultTable:
         averaged: Sequence[str] = (),
         details: Mapping[str, "ResultTable"] | None = None,
     ) -> "ResultTable":
-        """Make a table of rows with the same columns; see the attributes.
-
-        Examples:
-            >>> ResultTable.from_rows([{"class": "cat", "auroc": 0.9}]).averaged
-            ('auroc',)
-        """
+        """Make a table of rows with the same columns; see the attributes."""
         return cls(pd.DataFrame(rows), titles or {}, tuple(averaged), details or {})
 
     @property
     def key(self) -> str:
-        """Column that names the rows.
-
-        Examples:
-            >>> ResultTable.from_rows([{"class": "cat", "auroc": 0.9}]).key
-            'class'
-        """
+        """Column that names the rows."""
         return self.frame.columns[0]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """Rows as dicts of Python numbers and text.
-
-        Examples:
-            >>> ResultTable.from_rows([{"class": "cat", "positives": 3}]).rows
-            [{'class': 'cat', 'positives': 3}]
-        """
+        """Rows as dicts of Python numbers and text."""
         records = self.frame.to_dict("records")
         return [{str(name): row[name] for name in row} for row in records]
 
     def __str__(self) -> str:
-        names = [name for name in self.titles if self._has(name)]
+        filled = self.frame.columns[self.frame.notna().any()]
+        names = [n for n in self.titles if n in filled or f"{n}_mean" in filled]
         labels = [self.titles.get(name, str(name)) for name in self.frame[self.key]]
         width = max(map(len, labels))
         cells = [[_cell(row, name) for name in names] for row in self.rows]
         index = [label.ljust(width) for label in labels]
         text = pd.DataFrame(cells, index, [self.titles[name] for name in names])
         return text.to_string()
-
-    def _has(self, name: str) -> bool:
-        column = f"{name}_mean" if f"{name}_mean" in self.frame else name
-        return column in self.frame and not self.frame[column].isna().all()
 
     def write_csv(self, path: str | os.PathLike) -> None:
         """Replace a csv file in one step; NaN is ``nan``."""
@@ -185,27 +167,19 @@ def quantity_table(
         estimates: Estimates by quantity; those that are NaN are left out.
         details: Further tables of the same run.
 
-    Returns:
-        Columns ``quantity``, ``images`` (the number behind it), ``value``, and ``low``
-        and ``high``, its 95 % bootstrap interval, NaN where it has none.
-
     Examples:
         >>> print(quantity_table({"accuracy": Estimate(0.5, 0.25, 0.75, 8)}))
                  images                value
         accuracy      8 0.500 [0.250, 0.750]
     """
     rows = [
-        {
-            "quantity": name,
-            "images": int(estimate.count),
-            "value": float(estimate.value),
-            "low": float(estimate.low),
-            "high": float(estimate.high),
-        }
+        (name, int(estimate.count), estimate.value, estimate.low, estimate.high)
         for name, estimate in estimates.items()
         if np.isfinite(estimate.value)
     ]
-    return ResultTable.from_rows(rows, QUANTITIES, ("value",), details)
+    frame = pd.DataFrame(rows, columns=["quantity", "images", "value", *BOUNDS])
+    frame = frame.astype(dict.fromkeys(("value", *BOUNDS), float))
+    return ResultTable(frame, QUANTITIES, ("value",), details or {})
 
 
 def curve_bounds(curves: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
@@ -266,13 +240,13 @@ def collect_runs(
     """Write the results of several runs and their mean and deviation.
 
     Args:
-        tables: Tables of the runs, as from :func:`kerasloc.evaluation.evaluate_run`.
+        tables: Tables of :func:`evaluate_run`.
         folder: Folder of collected.csv (mean and deviation), runs.csv (rows of all
-            runs) and DETAIL_collected.csv (further tables); made when absent.
+            runs) and DETAIL_collected.csv (further tables).
         names: Names of the runs.
 
     Returns:
-        The table of collected.csv; its details are those of DETAIL_collected.csv.
+        The table of collected.csv with its details.
     """
     folder = pathlib.Path(folder)
     details = {

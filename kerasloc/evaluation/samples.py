@@ -13,7 +13,7 @@ from kerasloc.data import config as data_config
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.problems import listing
 from kerasloc.data.table import Table
-from kerasloc.evaluation.configs import SampleConfig
+from kerasloc.evaluation.configs import EvaluationConfig, SampleConfig
 from kerasloc.runs import has_config, read_config
 
 
@@ -34,6 +34,16 @@ def table_of_run(
     data = data_config.data_of_run(recorded, config.overrides)
     names, channels = network.class_names, network.channels
     return data_config.evaluation_table(data, config.split, names, channels)
+
+
+def expect_best(config: EvaluationConfig) -> None:
+    """Check that the checkpoint is ``best``, which alone most families keep."""
+    if config.checkpoint != "best":
+        raise ValueError(
+            f"Expected the checkpoint best for this family. Received: checkpoint "
+            f"{config.checkpoint}. Leave it out; a phase of an explainer-classifier is "
+            "evaluated with --weights RUN/phase1-classifier."
+        )
 
 
 def draw_samples(table: Table, limit: int, seed: int) -> Table:
@@ -218,19 +228,12 @@ class BoxedImages:
         images: Images (n, rows, cols, channels) in [0, 1].
         boxes: Rows image, x, y, w, h, class in pixels of these images.
         classes: Class indices of each image: those with boxes, or else the true ones.
-        class_names: Names of the classes.
-        paths: Paths of the images.
 
     Examples:
         >>> boxes = np.array([[0, 1, 0, 2, 1, 0]])
         >>> samples = BoxedImages(np.zeros((1, 2, 3, 3)), boxes, [[0]], ("cat",), ["a"])
-        >>> samples.size, samples.pairs, samples.boxes_of(0, 0).tolist()
-        ((2, 3), {(0, 0)}, [[1, 0, 2, 1]])
-        >>> samples.masks[0, :, :, 0].astype(int)
-        array([[0, 1, 1],
-               [0, 0, 0]])
-        >>> samples.draw(6)
-        (array([0]), array([0]))
+        >>> samples.pairs, samples.masks.sum(), samples.draw(6)
+        ({(0, 0)}, 2, (array([0]), array([0])))
     """
 
     images: np.ndarray
@@ -302,9 +305,8 @@ def read_boxed_images(
     boxes = np.concatenate(rows)
     if not len(boxes):
         raise ValueError(
-            f"Expected images with boxes to compare maps with. Received: {len(table)} "
-            "images without any. Use other images with --data-dir, or compare AOPC "
-            "alone: python scripts/compare_explanations.py."
+            f"Expected images with boxes. Received: {len(table)} images without. Use "
+            "others with --data-dir, or AOPC: python scripts/compare_explanations.py."
         )
     return BoxedImages(
         np.concatenate(images),
