@@ -232,7 +232,7 @@ class BoxedImages:
     Examples:
         >>> boxes = np.array([[0, 1, 0, 2, 1, 0]])
         >>> samples = BoxedImages(np.zeros((1, 2, 3, 3)), boxes, [[0]], ("cat",), ["a"])
-        >>> samples.pairs, samples.masks.sum(), samples.draw(6)
+        >>> samples.pairs, int(samples.masks.sum()), samples.draw(6)
         ({(0, 0)}, 2, (array([0]), array([0])))
     """
 

@@ -1,7 +1,5 @@
 """Shared by the tests of evaluation."""
 
-import csv
-
 import pytest
 
 
@@ -16,14 +14,3 @@ def wrap():
         return localizer
 
     return wrap
-
-
-@pytest.fixture(scope="session")
-def read():
-    """Function from the path of a csv file to its rows."""
-
-    def read(path):
-        with open(path, newline="") as file:
-            return list(csv.DictReader(file))
-
-    return read

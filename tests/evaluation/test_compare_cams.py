@@ -1,6 +1,5 @@
 """Comparison of methods of class activation: metrics, tables, pictures."""
 
-import csv
 import dataclasses
 import json
 import types
@@ -19,6 +18,7 @@ from kerasloc.evaluation.compare_cams import (
 )
 from kerasloc.evaluation.configs import CAMS, CamComparison
 from kerasloc.evaluation.samples import read_boxed_images
+from kerasloc.io import read_csv
 from kerasloc.metrics import (
     AopcConfig,
     aopc,
@@ -213,9 +213,8 @@ def test_the_only_batch_is_not_timed_while_it_compiles(samples):
 
 def test_without_images_for_aopc_there_is_none(model, samples):
     config = CamComparison(("center",), aopc_images=0)
-    assert np.isnan(
-        compare_cams(model, samples, config)["center"].estimates["aopc"].value
-    )
+    scores = compare_cams(model, samples, config)["center"]
+    assert np.isnan(scores.estimates["aopc"].value)
 
 
 def test_the_control_is_a_gaussian_at_the_center(found, samples):
@@ -234,12 +233,9 @@ def test_thresholds_can_come_from_other_images(model, samples):
     tuned = compare_cams(model, samples, config, first)["gradcam"]
     on_others = compare_cams(model, first, config)["gradcam"].threshold
     np.testing.assert_array_equal(tuned.threshold, on_others)
-    best = (
-        compare_cams(model, samples, config)["gradcam"]
-        .estimates["max_box_acc_v2"]
-        .value
-    )
-    assert tuned.estimates["max_box_acc_v2"].value <= best
+    best = compare_cams(model, samples, config)["gradcam"].estimates
+    name = "max_box_acc_v2"
+    assert tuned.estimates[name].value <= best[name].value
 
 
 def test_all_methods_of_a_model_are_compared(model):
@@ -249,8 +245,7 @@ def test_all_methods_of_a_model_are_compared(model):
 def test_files_have_the_scores(found, samples, tmp_path):
     table = write_cams(tmp_path, found, samples, {"split": "test"})
     assert [row["method"] for row in table.rows] == ["own", "gradcam", "center"]
-    with (tmp_path / "cams.csv").open() as file:
-        first = next(csv.DictReader(file))
+    first = read_csv(tmp_path / "cams.csv")[0]
     assert float(first["point"]) == pytest.approx(found["own"].estimates["point"].value)
     written = json.loads((tmp_path / "cams.json").read_text())
     assert written["split"] == "test"
@@ -285,19 +280,6 @@ def test_the_page_has_the_same_images_of_all_and_the_control_once(
     np.testing.assert_array_equal(
         drawn["boxes"][0], samples.boxes[samples.boxes[:, 0] == places[0], 1:5]
     )
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"methods": ("grad-cam",)}, "methods.*grad-cam"),
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"aopc_images": -1}, "aopc_images=-1"),
-    ],
-)
-def test_wrong_settings_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        CamComparison(**options)
 
 
 def test_images_without_boxes_are_refused(model, table):

@@ -16,6 +16,7 @@ from kerasloc.evaluation.compare import (
     write_comparison,
 )
 from kerasloc.evaluation.configs import EXPLANATIONS, ExplanationComparison
+from kerasloc.io import read_csv as read
 from kerasloc.metrics import (
     AopcConfig,
     aopc,
@@ -154,7 +155,7 @@ def test_columns_without_numbers_are_left_out(found):
     assert list(row) == ["method", "images", "aopc", "aopc_low", "aopc_high"]
 
 
-def test_tables_and_curves_are_written(found, tmp_path, read):
+def test_tables_and_curves_are_written(found, tmp_path):
     target = tmp_path / "new" / "comparison"
     table = write_comparison(target, found, {"split": "test"})
     names = ["comparison.csv", "comparison.json", "morf.png"]
@@ -169,16 +170,3 @@ def test_tables_and_curves_are_written(found, tmp_path, read):
     assert content["curves"]["high"]["mean"] == pytest.approx(means)
     expected = pytest.approx(aopc(found["high"].curves))
     assert content["images"]["high"]["aopc"] == expected
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"methods": ("low", "lime")}, r"methods=\['lime'\]"),
-        ({"of": "best"}, "of='best'"),
-        ({"batch_size": 0}, "batch_size=0"),
-    ],
-)
-def test_settings_out_of_range_are_an_error(options, message):
-    with pytest.raises(ValueError, match=message):
-        ExplanationComparison(**options)

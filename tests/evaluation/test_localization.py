@@ -20,6 +20,7 @@ from kerasloc.evaluation.localization import (
     measure,
     predict_maps,
 )
+from kerasloc.io import read_csv as read
 from kerasloc.metrics import attention_overlaps, auroc, point_localization, tiou
 
 NAMES = ("circle", "star_3_1", "star_5_2")
@@ -268,7 +269,7 @@ def run_folder(trained_pylon, small_pylon, tmp_path):
 
 
 def test_a_run_is_measured_as_its_wrapper_predicts(
-    run_folder, multi_label_data, table, read, caplog
+    run_folder, multi_label_data, table, caplog
 ):
     with caplog.at_level("INFO"):
         rows = evaluate_run(run_folder).rows

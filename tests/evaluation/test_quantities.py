@@ -9,6 +9,7 @@ from kerasloc.data import Table
 from kerasloc.evaluation.classification import SCORES, score_table, write_results
 from kerasloc.evaluation.explanations import Explanations, write_explanations
 from kerasloc.evaluation.results import QUANTITIES, ResultTable, quantity_table
+from kerasloc.io import read_csv as read
 from kerasloc.metrics import Estimate, classification_report, multi_label_report
 
 LOCALIZATION = ResultTable.from_rows(
@@ -61,9 +62,7 @@ def test_scores_of_a_report_are_rows_with_the_interval_of_accuracy(report):
     assert table.details["localization"] is LOCALIZATION
 
 
-def test_files_parse_back_and_undefined_numbers_are_null_in_json(
-    tmp_path, report, read
-):
+def test_files_parse_back_and_undefined_numbers_are_null_in_json(tmp_path, report):
     write_results(tmp_path, report, LOCALIZATION)
     (scores,) = read(tmp_path / "metrics.csv")
     assert list(scores) == ["images", *(name for name in SCORES if name in report)]
@@ -87,7 +86,7 @@ def test_data_without_localization_removes_its_table(tmp_path, report):
     assert score_table(report).details == {}
 
 
-def test_a_multi_label_report_has_no_top_5(tmp_path, read):
+def test_a_multi_label_report_has_no_top_5(tmp_path):
     labels = [[1, np.nan], [0, 1], [1, 0]]
     report = multi_label_report(labels, np.full((3, 2), 0.9), ["a", "b"])
     write_results(tmp_path, report, None)

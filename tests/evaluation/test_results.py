@@ -6,6 +6,7 @@ import pytest
 
 from kerasloc.evaluation import ResultTable, collect_runs
 from kerasloc.evaluation.results import collect
+from kerasloc.io import read_csv as read
 
 TITLES = {"count": "images", "iou": "IoU", "point": "point accuracy", "none": "none"}
 
@@ -36,11 +37,10 @@ def test_columns_that_are_nan_everywhere_are_not_shown():
     assert str(table).splitlines()[1].split() == ["a", "nan"]
 
 
-def test_rows_are_python_values_in_the_order_of_the_csv(tmp_path, read):
+def test_rows_are_python_values_in_the_order_of_the_csv(tmp_path):
     table = table_of(np.nan)
-    assert {type(value) for row in table.rows for value in row.values()} == {
-        *(str, int, bool, float)
-    }
+    types = {type(value) for row in table.rows for value in row.values()}
+    assert types == {str, int, bool, float}
     table.write_csv(tmp_path / "new" / "metrics.csv")
     first, _ = read(tmp_path / "new" / "metrics.csv")
     assert list(first) == list(table.rows[0])
@@ -79,7 +79,7 @@ def test_named_columns_are_the_only_ones_that_are_averaged():
     assert list(collect([table]).rows[0]) == ["map", "runs", "iou_mean", "iou_std"]
 
 
-def test_runs_are_collected_in_files_and_logged(tmp_path, read, caplog):
+def test_runs_are_collected_in_files_and_logged(tmp_path, caplog):
     tables = [table_of(iou, localization=table_of(iou, 1.0)) for iou in (0.2, 0.4)]
     folder = tmp_path / "new" / "collected"
     with caplog.at_level("INFO"):

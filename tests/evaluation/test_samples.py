@@ -9,7 +9,13 @@ import pytest
 from kerasloc.data import Table, read_folders
 from kerasloc.evaluation import EvaluationConfig, SampleConfig, table_of_run
 from kerasloc.evaluation.compare import model_names
-from kerasloc.evaluation.configs import CAMS, DrawnSamples, GalleryConfig
+from kerasloc.evaluation.configs import (
+    CAMS,
+    CamComparison,
+    DrawnSamples,
+    ExplanationComparison,
+    GalleryConfig,
+)
 from kerasloc.evaluation.samples import (
     draw_samples,
     first_of_each_class,
@@ -92,11 +98,18 @@ def test_an_image_that_is_not_there_is_named(table, name, message):
         (EvaluationConfig, {"batch_size": 0}),
         (EvaluationConfig, {"aopc_images": -1}),
         (SampleConfig, {"split": "train"}),
+        (CamComparison, {"methods": ("grad-cam",)}),
+        (CamComparison, {"batch_size": 0}),
+        (CamComparison, {"aopc_images": -1}),
+        (ExplanationComparison, {"methods": ("low", "lime")}),
+        (ExplanationComparison, {"of": "best"}),
+        (ExplanationComparison, {"batch_size": 0}),
     ],
 )
 def test_options_out_of_their_range_are_named(config, options):
     ((name, value),) = options.items()
-    with pytest.raises(ValueError, match=rf"{name}.*{value}"):
+    received = value[-1] if name == "methods" else value
+    with pytest.raises(ValueError, match=rf"{name}.*{received}"):
         config(**options)
 
 

@@ -1,12 +1,12 @@
 """scripts/compare_cams.py: models, images, files."""
 
-import csv
 import json
 import shutil
 
 import pytest
 
 from kerasloc.data import read_folders
+from kerasloc.io import read_csv
 
 FEW = ("--limit", "3", "--aopc-images", "2")
 
@@ -23,8 +23,7 @@ def runs(trained, tmp_path_factory):
 
 
 def read(place):
-    with open(place / "cams.csv", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_csv(place / "cams.csv")
 
 
 def test_one_model_has_every_method_asked_for(main, runs, caplog):

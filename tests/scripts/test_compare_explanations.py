@@ -1,6 +1,5 @@
 """scripts/compare_explanations.py: models, images, files."""
 
-import csv
 import dataclasses
 import json
 import shutil
@@ -12,6 +11,7 @@ import pytest
 from kerasloc import HalfModel
 from kerasloc.data import read_folders
 from kerasloc.data.synthetic import SyntheticConfig, write
+from kerasloc.io import read_csv
 from kerasloc.models import families
 
 FAST = ("--grid", "2", "--limit", "2")
@@ -53,8 +53,7 @@ def stand_in(unseen):
 
 
 def read(place):
-    with open(place / "comparison.csv", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_csv(place / "comparison.csv")
 
 
 def known(place):

@@ -1,6 +1,5 @@
 """scripts/evaluate.py: images, runs, files."""
 
-import csv
 import json
 import shutil
 
@@ -12,6 +11,7 @@ from kerasloc.data import config as data_config
 from kerasloc.data import read_folders
 from kerasloc.evaluation import classification
 from kerasloc.evaluation.refinement import THRESHOLDS, PairScores
+from kerasloc.io import read_csv as read
 from kerasloc.models import families
 from kerasloc.runs import read_config
 
@@ -39,11 +39,6 @@ def measured(monkeypatch):
 
     monkeypatch.setattr(classification, "localize", localize)
     return tables
-
-
-def read(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def change_data(run, **changes):
@@ -115,9 +110,8 @@ def test_the_threshold_comes_from_the_images_held_out_of_training(
     config = data_config.DataConfig(**read_config(results / "half" / "shapes")["data"])
     assert len(test) == 12
     assert all("/test/" in path for path in test.paths)
-    assert (
-        val.paths.tolist() == data_config.training_tables(config)["val"].paths.tolist()
-    )
+    expected = data_config.training_tables(config)["val"].paths
+    assert val.paths.tolist() == expected.tolist()
     (row,) = read(results / "half" / "shapes" / "evaluation" / "localization.csv")
     assert float(row["threshold"]) == 0.6  # not the 0.2 of the test images
     assert float(row["iou"]) == pytest.approx(0.6)
@@ -177,26 +171,19 @@ def test_broken_images_are_treated_as_in_training(
 # Which runs
 
 
-def test_a_run_can_be_named(main, results, measured):
-    shutil.copytree(results / "half" / "shapes", results / "half" / "other")
-    main(["--type", "half", "--results-name", "other"])
-    assert (results / "half" / "other" / "evaluation" / "metrics.csv").is_file()
-    assert not (results / "half" / "shapes" / "evaluation").exists()
-
-
-def test_the_folder_of_the_runs_may_be_another(main, results, measured, tmp_path):
-    results.rename(tmp_path / "elsewhere")
+def test_a_run_can_be_named_in_another_folder_of_runs(
+    main, results, measured, tmp_path
+):
+    place = results.rename(tmp_path / "elsewhere") / "half"
+    shutil.copytree(place / "shapes", place / "other")
+    main(["--type", "half", "--results-dir", "elsewhere", "--results-name", "other"])
+    assert not (place / "shapes" / "evaluation").exists()
     main(["--type", "half", "--results-dir", "elsewhere"])
-    place = tmp_path / "elsewhere" / "half" / "shapes" / "evaluation"
-    assert (place / "metrics.csv").is_file()
+    for name in ("other", "shapes"):
+        assert (place / name / "evaluation" / "metrics.csv").is_file()
 
 
 # How it fails
-
-
-def test_without_a_run_the_commands_are_named(failure):
-    said = failure("--type", "full")
-    assert "pretrain_half.py and then python scripts/train_full.py" in said
 
 
 @pytest.mark.parametrize(
@@ -225,16 +212,13 @@ def test_data_that_has_moved_is_named(failure, results):
     assert "/moved/away" in failure("--type", "half")
 
 
-def test_a_broken_test_image_is_named(failure, results, folder):
+def test_broken_or_missing_test_images_are_named(failure, results, folder):
+    words = ("--type", "half", "--data-dir", folder)
     broken = sorted(folder.glob("test/*/*.png"))[0].with_suffix(".jpg")
     broken.write_bytes(b"\xff\xd8\xff no picture")
-    assert str(broken) in failure("--type", "half", "--data-dir", folder)
-
-
-def test_data_without_test_images_is_refused(failure, results, folder):
+    assert str(broken) in failure(*words)
     shutil.rmtree(folder / "test")
-    said = failure("--type", "half", "--data-dir", folder)
-    assert "Put them in test/CLASS/" in said
+    assert "Put them in test/CLASS/" in failure(*words)
 
 
 def test_a_model_is_required(main, capsys):
@@ -306,11 +290,13 @@ def test_runs_of_different_families_are_refused(failure, map_run):
 @pytest.mark.parametrize(
     ("family", "command"),
     [
+        ("full", "pretrain_half.py and then python scripts/train_full.py"),
         ("pylon", "python scripts/train_pylon.py"),
         ("fpn", "python scripts/train_baseline.py --model"),
+        ("explainer", "python scripts/train_explainer.py"),
     ],
 )
-def test_without_a_run_of_maps_the_command_is_named(failure, family, command):
+def test_without_a_run_the_command_is_named(failure, family, command):
     assert command in failure("--type", family)
 
 
@@ -385,7 +371,3 @@ def test_explainer_classifiers_and_their_phases_are_measured_and_collected(
     assert "over 2 runs" in caplog.text
     said = failure("--type", "explainer", "--checkpoint", "last")
     assert "--weights RUN/phase1-classifier" in said  # there is no other checkpoint
-
-
-def test_without_an_explainer_classifier_the_command_is_named(failure):
-    assert "python scripts/train_explainer.py" in failure("--type", "explainer")

@@ -1,6 +1,5 @@
 """scripts/generate_heatmaps.py: rows, models, files."""
 
-import csv
 import dataclasses
 import json
 import re
@@ -14,6 +13,7 @@ from PIL import Image
 from kerasloc import HAM, ExplainerClassifier, HalfModel, Pylon
 from kerasloc.data import load_image, read_folders
 from kerasloc.evaluation import gallery
+from kerasloc.io import read_csv
 from kerasloc.metrics import point_hits, resize_maps
 from kerasloc.models import families
 
@@ -51,8 +51,7 @@ def plain(monkeypatch):
 
 
 def read(place):
-    with open(place / "heatmaps.csv", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_csv(place / "heatmaps.csv")
 
 
 # What it writes
@@ -71,11 +70,7 @@ def test_pages_table_and_pdf_of_a_run_land_in_its_folder(main, half, caplog):
     assert pdf.count(b"/Type /Page ") == 2
     rows = read(place)
     assert list(rows[0]) == COLUMNS
-    assert [(row["page"], row["row"]) for row in rows] == [
-        ("1", "1"),
-        ("1", "2"),
-        ("2", "1"),
-    ]
+    assert [row["page"] + row["row"] for row in rows] == ["11", "12", "21"]
     assert f"3 rows on 2 pages are in {place}" in caplog.text
     assert "of 3 rows with boxes are hits" in caplog.text
 
@@ -127,21 +122,11 @@ def test_pages_of_an_earlier_call_are_removed(main, half, plain, tmp_path):
 
 
 def test_images_and_classes_are_picked(main, half, plain, unseen, tmp_path):
-    path = unseen.paths[7]
-    main(
-        [
-            *("--weights", str(half), "--output", "out"),
-            *("--images", path, "2", "--classes", "star_5_2", "circle"),
-        ]
-    )
+    paths, names = unseen.paths[[7, 2]], ["star_5_2", "circle"]
+    words = ["--weights", str(half), "--output", "out", "--images", paths[0], "2"]
+    main([*words, "--classes", *names])
     rows = [(row["image"], row["class"]) for row in read(tmp_path / "out")]
-    other = unseen.paths[2]
-    assert rows == [
-        (path, "star_5_2"),
-        (path, "circle"),
-        (other, "star_5_2"),
-        (other, "circle"),
-    ]
+    assert rows == [(path, name) for path in paths for name in names]
 
 
 def test_validation_images_may_be_used(main, half, plain, tmp_path):
@@ -252,9 +237,8 @@ def test_html_of_a_model_of_several_classes(
     main, small_ham, multi_label_data, tmp_path
 ):
     names = ("circle", "star_3_1", "star_5_2")
-    HAM(class_names=names, im_size=32, thresholds=(0.4, 0.5, 0.6)).save(
-        tmp_path / "run"
-    )
+    wrapper = HAM(class_names=names, im_size=32, thresholds=(0.4, 0.5, 0.6))
+    wrapper.save(tmp_path / "run")
     csv_file = next(multi_label_data.glob("*.csv"))
     main(["--weights", "run", "--data-dir", str(csv_file), "--html", "--limit", "2"])
     data = page_of(tmp_path / "run" / "heatmaps" / "html")
@@ -266,13 +250,6 @@ def test_html_of_a_model_of_several_classes(
             threshold = data["classes"][row["class"]]["threshold"]
             assert row["predicted"] == (row["probability"] > threshold)
         assert 0 < image["abnormality"]["probability"] < 1
-
-
-def test_a_pdf_has_no_place_beside_html(main, half, capsys):
-    with pytest.raises(SystemExit) as end:
-        main(["--weights", str(half), "--html", "--pdf"])
-    assert end.value.code == 2
-    assert "leave --html or --pdf out" in capsys.readouterr().err
 
 
 # The explainer-classifier: one map for all classes of an image
@@ -328,13 +305,12 @@ def test_html_shows_an_explanation_with_the_probabilities(
     assert "one for all classes" in data["scaling"]
     for image in data["images"]:
         assert len(image["rows"]) == 3
-        assert sum(row["probability"] for row in image["rows"]) == pytest.approx(
-            1, 1e-3
-        )
-        places = {
-            (row["x"], row["y"], row["low"], row["high"]) for row in image["rows"]
+        total = sum(row["probability"] for row in image["rows"])
+        assert total == pytest.approx(1, 1e-3)
+        same = {
+            tuple(row[k] for k in ("x", "y", "low", "high")) for row in image["rows"]
         }
-        assert len(places) == 1  # the same map
+        assert len(same) == 1  # the same map
         assert image["mask"]
         assert len(image["boxes"]) == 1
 
@@ -342,23 +318,26 @@ def test_html_shows_an_explanation_with_the_probabilities(
 # How it fails
 
 
-def test_a_model_is_required(main, capsys):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--weights RUN"),
+        (["--type", "half", "--html", "--pdf"], "leave --html or --pdf out"),
+    ],
+)
+def test_a_model_is_required_and_pdf_has_no_place_beside_html(
+    main, capsys, words, message
+):
     with pytest.raises(SystemExit) as end:
-        main([])
+        main(words)
     assert end.value.code == 2
-    assert "--weights RUN" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_missing_run_is_named(failure):
+def test_a_wrong_run_or_family_is_named(failure, half):
     assert "no run in results/pylon" in failure("--type", "pylon")
-
-
-def test_another_family_than_that_of_the_run_is_refused(failure, half):
     said = failure("--weights", half, "--type", "full")
     assert "of the family half. Leave --type out" in said
-
-
-def test_an_unknown_family_of_a_file_is_named(failure, half):
     said = failure("--weights", half / "best.weights.h5", "--type", "none")
     assert "'none'" in said
     assert "half, full" in said
