@@ -127,15 +127,10 @@ def model_names(paths: Sequence[pathlib.Path], families: Sequence[str]) -> list[
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExplanationScores:
-    """Metrics of the maps of a method on every image.
+    """Metrics of the maps of a method on every image."""
 
-    Attributes:
-        curves: MoRF curves (n, L + 1).
-        pompom: POMPOM (n,), NaN where the explained class has neither mask nor box.
-    """
-
-    curves: np.ndarray
-    pompom: np.ndarray
+    curves: np.ndarray  # MoRF curves (n, L + 1)
+    pompom: np.ndarray  # (n,), NaN where the class has neither mask nor box
 
 
 def compare_explanations(
@@ -145,11 +140,6 @@ def compare_explanations(
 
     POMPOM takes the wrapper's heat maps as they are, and of raw maps (``low``,
     ``gradcam``) the values above 0, divided by their maximum.
-
-    Args:
-        wrapper: Wrapper of any family.
-        table: Images whose classes are those of the wrapper, in its order.
-        config: Methods and options.
 
     Raises:
         ValueError: If the wrapper lacks a method, or the grid is finer than its images.

@@ -42,26 +42,16 @@ TITLES = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapScores:
-    """Metrics of the maps of a method.
+    """Metrics of the maps of a method."""
 
-    Attributes:
-        estimates: Estimates by the names of :data:`TITLES`.
-        seconds: Seconds per image, the median over batches.
-        pairs: Number of pairs of an image and a class with boxes.
-        empty: Number of these pairs whose map is 0 everywhere.
-        threshold: Threshold of MaxBoxAccV2 for each IoU.
-        images: The first drawn images, (k, rows, cols, channels).
-        maps: Heat maps of these, of one class each, (k, rows, cols).
-    """
-
-    estimates: dict[str, metrics.Estimate]
-    seconds: float
-    pairs: int
-    empty: int
+    estimates: dict[str, metrics.Estimate]  # by the names of TITLES
+    seconds: float  # per image, the median over batches
+    pairs: int  # of an image and a class with boxes
+    empty: int  # pairs whose map is 0 everywhere
     aopc_images: int
-    threshold: np.ndarray
-    images: np.ndarray
-    maps: np.ndarray
+    threshold: np.ndarray  # of MaxBoxAccV2 for each IoU
+    images: np.ndarray  # the first drawn ones, (k, rows, cols, channels)
+    maps: np.ndarray  # heat maps of these, of one class each, (k, rows, cols)
 
 
 def compare_cams(
@@ -72,12 +62,8 @@ def compare_cams(
 ) -> dict[str, MapScores]:
     """Measure every method on the same images, by name.
 
-    Args:
-        wrapper: Wrapper of any family.
-        samples: Images with boxes.
-        config: Methods and options.
-        tuning: Images that the thresholds of MaxBoxAccV2 are chosen on; when None,
-            the measured images, as published.
+    The thresholds of MaxBoxAccV2 are chosen on the images ``tuning``; without them on
+    the measured images, as published.
     """
     scores = {}
     for name, method in methods_of(wrapper, config).items():
@@ -225,8 +211,7 @@ def write_cams(
     Args:
         folder: Folder of the files.
         scores: Scores of :func:`kerasloc.evaluation.compare.label_scores`.
-        samples: Images of the first model; the page of maps has the methods that were
-            measured on them, and the control once.
+        samples: Images of the first model, those of the page of maps.
         settings: Further entries of cams.json.
         seed: Seed of the comparison.
     """

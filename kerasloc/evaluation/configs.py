@@ -34,14 +34,11 @@ class SampleConfig:
     """
 
     data_dir: str | None = option(
-        None,
-        "Folder of the images, or csv file (default: data of the run, from its "
-        "config.json).",
+        None, "Folder of the images, or csv file (default: data of the run)."
     )
     dataset: str | None = option(
         None,
-        "Kind of the data in --data-dir (default: csv for a file, folders for a "
-        "folder).",
+        "Kind of the data in --data-dir (default: csv or folders).",
         choices=tuple(READERS),
     )
     image_dir: str | None = option(
@@ -50,8 +47,7 @@ class SampleConfig:
     split: str = option("test", "Split of the data.", choices=SPLITS)
     on_error: str | None = option(
         None,
-        "Treatment of broken images: stop, or leave out and count (default: as in "
-        "training).",
+        "Broken images: stop, or leave out and count (default: as in training).",
         choices=("raise", "skip"),
     )
 

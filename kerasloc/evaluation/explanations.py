@@ -84,20 +84,11 @@ class LossTerm:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanations:
-    """Predictions for the images of a table, and measurements of their explanations.
+    """Predictions for the images of a table, and measurements of their explanations."""
 
-    Attributes:
-        logits: Logits (n, classes).
-        values: One number per image, (n,), by name, NaN where it is undefined:
-            ``explanation`` (its mean), ``explanation_target``, ``_outside``,
-            ``_others``, ``_background`` (its mean there), ``explanation_loss``,
-            ``classification_loss``, ``pompom``, ``point``, ``center_point``.
-        curves: MoRF curves (k, L + 1) of drawn images by method.
-    """
-
-    logits: np.ndarray
-    values: dict[str, np.ndarray]
-    curves: dict[str, np.ndarray]
+    logits: np.ndarray  # (n, classes)
+    values: dict[str, np.ndarray]  # by quantity, (n,), NaN where undefined
+    curves: dict[str, np.ndarray]  # MoRF curves (k, L + 1) by method
 
 
 def evaluate_explainer(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable:
@@ -307,8 +298,8 @@ def tabulate(reports: Mapping[str, dict], explanations: Explanations) -> ResultT
 def class_rows(reports: Mapping[str, dict]) -> list[dict[str, Any]]:
     """List the scores of every class; ``reports`` as of :func:`tabulate`."""
     rows = []
-    per_class = reports["classification"]["per_class"]
-    for index, (name, scores) in enumerate(per_class.items()):
+    per_class = reports["classification"]["per_class"].items()
+    for index, (name, scores) in enumerate(per_class):
         row = {"class": name, "images": scores["support"]}
         row |= {key: scores[key] for key in ("precision", "recall", "f1")}
         for key in ("auroc", "average_precision"):

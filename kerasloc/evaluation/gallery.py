@@ -47,26 +47,17 @@ LIKELIEST = 5
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Example:
-    """An image with its annotations and the outputs of a model.
+    """An image with its annotations and the outputs of a model."""
 
-    Attributes:
-        image: Image (rows, cols, channels) in [0, 1].
-        labels: Labels (classes,): 1, 0 or NaN (unknown).
-        boxes: Rows x, y, w, h, class in pixels, class -1 for padding.
-        maps: Raw maps by class index.
-        heat: Heat maps by class index, in [0, 1].
-        abnormality: Heat map of "any class", of models that have one.
-    """
-
-    image: np.ndarray
+    image: np.ndarray  # (rows, cols, channels) in [0, 1]
     path: str
-    labels: np.ndarray
-    boxes: np.ndarray
+    labels: np.ndarray  # (classes,): 1, 0 or NaN (unknown)
+    boxes: np.ndarray  # rows x, y, w, h, class in pixels, class -1 for padding
     probabilities: np.ndarray
-    maps: dict[int, np.ndarray]
-    heat: dict[int, np.ndarray]
+    maps: dict[int, np.ndarray]  # raw, by class index
+    heat: dict[int, np.ndarray]  # in [0, 1], by class index
     mask: np.ndarray | None = None
-    abnormality: np.ndarray | None = None
+    abnormality: np.ndarray | None = None  # heat map of "any class"
     abnormality_probability: float | None = None
 
     def locate(self, index: int) -> tuple[tuple[int, int], bool | None]:
@@ -115,11 +106,6 @@ def rows_of(
     The maximum is that of the raw map, resized bilinearly (half-pixel centers) to the
     image; shown is the heat map, scaled by its own minimum and maximum. Explanations,
     one map for all classes, have one row, of the true class, and are not scaled.
-
-    Args:
-        wrapper: Wrapper of any family.
-        table: Images whose classes are those of the wrapper, in its order.
-        config: Images and classes; all by default.
 
     Raises:
         ValueError: If there is no such image or class.
@@ -280,13 +266,7 @@ def write_pages(
 ) -> None:
     """Write page-NUMBER.png and heatmaps.csv, and the pages as heatmaps.pdf.
 
-    Args:
-        folder: Folder; files of an earlier call are removed.
-        wrapper: Wrapper of any family.
-        table: Images whose classes are those of the wrapper, in its order.
-        config: Images and classes.
-        title: Title of every page.
-        pdf: Whether heatmaps.pdf is written.
+    Files of an earlier call are removed; ``title`` is that of every page.
 
     Raises:
         ValueError: If there is no such image or class.

@@ -51,20 +51,12 @@ TITLES = {
 
 @dataclasses.dataclass(frozen=True)
 class MapPredictions:
-    """Outputs of a network for the images of a table.
+    """Outputs of a network for the images of a table."""
 
-    Attributes:
-        logits: Logits (n, classes).
-        maps: Raw maps of the k images with boxes, (k, rows, cols, classes).
-        boxes: Rows image (0 to k - 1), x, y, w, h, class in pixels.
-        overlaps: ``tiou`` and ``tior`` (k, classes) of refined maps, NaN without a box,
-            and ``center_tiou`` and ``center_tior`` of the control; empty for networks
-            without refined maps.
-    """
-
-    logits: np.ndarray
-    maps: np.ndarray
-    boxes: np.ndarray
+    logits: np.ndarray  # (n, classes)
+    maps: np.ndarray  # of the k images with boxes, (k, rows, cols, classes)
+    boxes: np.ndarray  # rows image (0 to k - 1), x, y, w, h, class in pixels
+    # by the names of OVERLAPS, (k, classes), NaN without a box; of refined maps only
     overlaps: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
@@ -96,13 +88,9 @@ def evaluate_maps(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable
 def predict_maps(
     wrapper: Localizer, table: Table, batch_size: int = 16, in_memory: int = IN_MEMORY
 ) -> Iterator[MapPredictions]:
-    """Predict the images of a table; many maps are kept in a file inside the block.
+    """Predict the logits and maps of the images of a table.
 
-    Args:
-        wrapper: Wrapper of a network with the outputs ``logits`` and ``maps``.
-        table: Images.
-        batch_size: Number of images in a batch.
-        in_memory: Largest number of map values in memory.
+    More map values than ``in_memory`` are kept in a file inside the block.
     """
     network = wrapper.config
     boxed = np.unique(table.boxes[:, 0].astype(int))
@@ -156,10 +144,8 @@ def measure(
     """Compute every metric of a network's predictions for a table.
 
     Returns:
-        Reports of :mod:`kerasloc.metrics`: ``classification`` (at the network's
-        thresholds), ``auroc``, ``average_precision``; with boxes ``point``, ``iobb``,
-        ``iou`` and ``center_point``, the control; with refined maps ``tiou``, ``tior``,
-        ``center_tiou`` and ``center_tior``.
+        Reports of :mod:`kerasloc.metrics` by name; ``classification`` is at the
+        network's thresholds, those of localization need boxes or refined maps.
     """
     labels, logits, names = table.labels, predictions.logits, network.class_names
     thresholds = np.broadcast_to(network.thresholds, network.num_classes)

@@ -46,15 +46,10 @@ TITLES = {
 
 @dataclasses.dataclass(frozen=True)
 class PairScores:
-    """Metrics of a kind of map for all pairs of an image and a class.
+    """Metrics of a kind of map for all pairs of an image and a class."""
 
-    Attributes:
-        hits: Whether the maximum lies on the object, (pairs,).
-        curves: IoU at every threshold, (pairs, thresholds).
-    """
-
-    hits: np.ndarray
-    curves: np.ndarray
+    hits: np.ndarray  # 1 where the maximum lies on the object, (pairs,)
+    curves: np.ndarray  # IoU at every threshold, (pairs, thresholds)
 
 
 def localize(
@@ -62,11 +57,7 @@ def localize(
 ) -> dict[str, PairScores]:
     """Measure every kind of map of a wrapper on the masks and boxes of a table.
 
-    Args:
-        wrapper: HalfModel or FullModel.
-        table: Images.
-        refinements: Options of the pipeline by name of the refinement.
-        batch_size: Number of pairs in a batch.
+    ``refinements`` are options of :func:`kerasloc.postprocess.pipeline` by name.
 
     Returns:
         Scores by name; empty if no image has a mask or box.
@@ -117,11 +108,7 @@ def heat_maps(
 ) -> dict[str, np.ndarray]:
     """Compute every kind of map and control in [0, 1] at the image's size, by name.
 
-    Args:
-        wrapper: HalfModel or FullModel.
-        images: Images (n, rows, cols, channels) in [0, 1].
-        classes: Class index of each image, (n,).
-        refinements: Options of the pipeline by name of the refinement.
+    ``classes`` (n,) has the class index of each image; ``refinements`` as of :func:`localize`.
     """
     outputs = run(wrapper.model, wrapper.prepare(images))
     kernel = wrapper.model.get_layer(CLASSIFIER).get_weights()[0]

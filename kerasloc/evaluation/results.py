@@ -58,31 +58,20 @@ QUANTITIES = {
 class ResultTable:
     """Measurements of a run or of compared models, one row each.
 
-    The first column names the rows: classes, quantities, maps or methods. The columns
-    ``NAME_low`` and ``NAME_high`` (``low`` and ``high`` of ``value``) bound the 95 %
-    bootstrap interval of ``NAME``.
-
-    Attributes:
-        frame: Rows and columns in the order of the csv file.
-        titles: Titles of the columns that a terminal shows, and of rows.
-        averaged: Columns that are averaged over runs. Default: all floats but bounds.
-        details: Further tables of the same run, by name.
+    The first column names the rows. ``NAME_low`` and ``NAME_high`` (``low`` and
+    ``high`` of ``value``) bound the 95 % bootstrap interval of ``NAME``.
 
     Examples:
-        >>> table = ResultTable.from_rows(
-        ...     [{"map": "low", "iou": 0.5, "iou_low": 0.4, "iou_high": 0.6}],
-        ...     {"iou": "IoU"},
-        ... )
-        >>> print(table)
+        >>> row = {"map": "low", "iou": 0.5, "iou_low": 0.4, "iou_high": 0.6}
+        >>> print(ResultTable.from_rows([row], {"iou": "IoU"}))
                            IoU
         low 0.500 [0.400, 0.600]
-        >>> table.rows[0]["iou"]
-        0.5
     """
 
-    frame: pd.DataFrame
+    frame: pd.DataFrame  # in the order of the csv file
+    # of the columns that a terminal shows, and of rows
     titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    averaged: tuple[str, ...] = ()
+    averaged: tuple[str, ...] = ()  # over runs; by default all floats but bounds
     details: Mapping[str, "ResultTable"] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,7 +88,7 @@ class ResultTable:
         averaged: Sequence[str] = (),
         details: Mapping[str, "ResultTable"] | None = None,
     ) -> "ResultTable":
-        """Make a table of rows with the same columns; see the attributes."""
+        """Make a table of rows with the same columns."""
         return cls(pd.DataFrame(rows), titles or {}, tuple(averaged), details or {})
 
     @property
@@ -134,10 +123,6 @@ def evaluate_run(
 ) -> ResultTable:
     """Measure a run on the test images of its data, and write its tables and figures.
 
-    Args:
-        folder: Run folder.
-        config: Options; other data, another split or checkpoint.
-
     Raises:
         ValueError: If the folder holds no run, or the data does not fit.
     """
@@ -161,11 +146,7 @@ def columns_of(name: str, estimate: Estimate) -> dict[str, float]:
 def quantity_table(
     estimates: Mapping[str, Estimate], details: Mapping[str, ResultTable] | None = None
 ) -> ResultTable:
-    """Tabulate estimates, one row each.
-
-    Args:
-        estimates: Estimates by quantity; those that are NaN are left out.
-        details: Further tables of the same run.
+    """Tabulate estimates by quantity, one row each; those that are NaN are left out.
 
     Examples:
         >>> print(quantity_table({"accuracy": Estimate(0.5, 0.25, 0.75, 8)}))
@@ -207,13 +188,8 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 def collect(tables: Sequence[ResultTable]) -> ResultTable:
     """Compute mean and standard deviation over runs of every row of the first table.
 
-    Args:
-        tables: Tables of the same kind; a row that a run lacks is averaged over the
-            others.
-
-    Returns:
-        Columns: that which names the rows, ``runs``, and ``NAME_mean`` and ``NAME_std``
-        (n - 1; 0 for a single run) of the averaged columns.
+    A row that a run lacks is averaged over the others; columns are ``NAME_mean`` and
+    ``NAME_std`` (n - 1; 0 for a single run) of the averaged columns.
 
     Examples:
         >>> rows = [{"map": "low", "iou": 0.2}], [{"map": "low", "iou": 0.4}]
@@ -241,12 +217,8 @@ def collect_runs(
 
     Args:
         tables: Tables of :func:`evaluate_run`.
-        folder: Folder of collected.csv (mean and deviation), runs.csv (rows of all
-            runs) and DETAIL_collected.csv (further tables).
+        folder: Folder of collected.csv, runs.csv (all rows) and DETAIL_collected.csv.
         names: Names of the runs.
-
-    Returns:
-        The table of collected.csv with its details.
     """
     folder = pathlib.Path(folder)
     details = {

@@ -22,13 +22,8 @@ def table_of_run(
 ) -> Table:
     """Read and check the images of a split of a run's data, or of other data.
 
-    Args:
-        folder: Run folder; a folder without a configuration has no data.
-        network: Network with the classes and channels.
-        config: Options.
-
     Raises:
-        ValueError: If there are no such images.
+        ValueError: If there are no such images with the network's classes.
     """
     recorded = read_config(folder)["data"] if has_config(folder) else {}
     data = data_config.data_of_run(recorded, config.overrides)
@@ -105,8 +100,7 @@ def pick_samples(table: Table, names: Sequence[str | int] = ()) -> Table:
 
     Args:
         table: Images.
-        names: File names (also without folder or extension, or with more of the path),
-            or indices in the table.
+        names: Ends of paths, with or without extension, or indices in the table.
 
     Raises:
         ValueError: If an image does not exist, or several have the name.
@@ -162,14 +156,9 @@ def read_batches(
     batch_size: int,
     title: str,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield images in [0, 1] and their annotations batch by batch, with a bar.
+    """Yield images in [0, 1] and annotations batch by batch, with a progress bar.
 
-    Args:
-        network: Network with the size and channels of the images.
-        table: Images.
-        fields: Entries of a batch; see :class:`kerasloc.data.pipeline.PipelineConfig`.
-        batch_size: Number of images in a batch.
-        title: Title of the bar.
+    The ``fields`` are those of :class:`kerasloc.data.pipeline.PipelineConfig`.
     """
     config = PipelineConfig(network.im_size, network.channels, batch_size, fields)
     count = -(-len(table) // batch_size)
@@ -206,10 +195,10 @@ def target_areas(masks: np.ndarray, boxes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def target_masks(batch: Mapping[str, np.ndarray], classes: np.ndarray) -> np.ndarray:
-    """Return the area of the object of each pair, boolean (n, rows, cols).
+    """Return the areas of objects of one class per image, boolean (n, rows, cols).
 
     Args:
-        batch: Arrays ``image``, ``labels``, ``boxes`` (padded) and ``mask``.
+        batch: Arrays ``labels``, ``boxes`` (padded) and ``mask``.
         classes: Class index of each image, (n,).
     """
     labels = np.nan_to_num(batch["labels"])
@@ -224,11 +213,6 @@ def target_masks(batch: Mapping[str, np.ndarray], classes: np.ndarray) -> np.nda
 class BoxedImages:
     """Images in memory, with the boxes that maps are compared with.
 
-    Attributes:
-        images: Images (n, rows, cols, channels) in [0, 1].
-        boxes: Rows image, x, y, w, h, class in pixels of these images.
-        classes: Class indices of each image: those with boxes, or else the true ones.
-
     Examples:
         >>> boxes = np.array([[0, 1, 0, 2, 1, 0]])
         >>> samples = BoxedImages(np.zeros((1, 2, 3, 3)), boxes, [[0]], ("cat",), ["a"])
@@ -236,9 +220,9 @@ class BoxedImages:
         ({(0, 0)}, 2, (array([0]), array([0])))
     """
 
-    images: np.ndarray
-    boxes: np.ndarray
-    classes: list[list[int]]
+    images: np.ndarray  # (n, rows, cols, channels) in [0, 1]
+    boxes: np.ndarray  # rows image, x, y, w, h, class in pixels of these images
+    classes: list[list[int]]  # of each image: those with boxes, or else the true ones
     class_names: tuple[str, ...]
     paths: list[str]
 
@@ -265,10 +249,8 @@ class BoxedImages:
         """
         pairs = self.pairs
         order = np.random.default_rng(seed).permutation(len(self.images)).tolist()
-        queues = {
-            index: [image for image in order if (image, index) in pairs]
-            for index in sorted({index for _, index in pairs})
-        }
+        indices = sorted({index for _, index in pairs})
+        queues = {k: [image for image in order if (image, k) in pairs] for k in indices}
         drawn: dict[int, int] = {}
         while len(drawn) < limit and any(queues.values()):
             for index, queue in queues.items():
@@ -308,10 +290,6 @@ def read_boxed_images(
             f"Expected images with boxes. Received: {len(table)} images without. Use "
             "others with --data-dir, or AOPC: python scripts/compare_explanations.py."
         )
-    return BoxedImages(
-        np.concatenate(images),
-        boxes,
-        positive_classes(table),
-        tuple(network.class_names),
-        table.paths.tolist(),
-    )
+    names, paths = tuple(network.class_names), table.paths.tolist()
+    stacked = np.concatenate(images)
+    return BoxedImages(stacked, boxes, positive_classes(table), names, paths)
