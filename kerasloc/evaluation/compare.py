@@ -158,8 +158,11 @@ def compare_explanations(
         for name in methods:
             maps = _maps(name, wrapper, batch, classes, config.aopc)
             curves = metrics.morf_curves(predict, images, maps, config.aopc, classes)
-            heat = maps if name not in RAW else _positive(maps, images.shape[1:3])
-            measured[name].append((curves, metrics.pompom(heat, targets)))
+            if name in RAW:
+                maps = np.maximum(metrics.resize_maps(maps, images.shape[1:3]), 0)
+                highest = maps.max(axis=(1, 2), keepdims=True)
+                maps = maps / np.where(highest > 0, highest, 1)
+            measured[name].append((curves, metrics.pompom(maps, targets)))
     return {
         name: ExplanationScores(*map(np.concatenate, zip(*batches, strict=True)))
         for name, batches in measured.items()
@@ -222,20 +225,11 @@ def _maps(
     return class_heatmaps(wrapper, images, columns)[..., 0]
 
 
-def _positive(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize raw maps and divide their values above 0 by the maximum."""
-    maps = np.maximum(metrics.resize_maps(maps, size), 0)
-    highest = maps.max(axis=(1, 2), keepdims=True)
-    return maps / np.where(highest > 0, highest, 1)
-
-
 def explanation_table(scores: Mapping[str, ExplanationScores]) -> ResultTable:
     """Tabulate methods, with 95 % bootstrap intervals over images.
 
-    Returns:
-        Columns ``method``, ``images``, ``aopc``; ``over_random``, the paired difference
-        to the random order of the same model, where there is one; ``targets``, the
-        number of images with a mask or box, and ``pompom``, where there are any.
+    ``over_random`` is the paired difference to the random order of the same model,
+    where there is one; ``targets`` counts the images with a mask or box.
     """
     controls = {
         name.removesuffix("random"): metrics.aopc(score.curves)

@@ -208,12 +208,8 @@ def write_cams(
 ) -> ResultTable:
     """Write cams.csv, cams.json, cams.png (bars) and maps.png (maps side by side).
 
-    Args:
-        folder: Folder of the files.
-        scores: Scores of :func:`kerasloc.evaluation.compare.label_scores`.
-        samples: Images of the first model, those of the page of maps.
-        settings: Further entries of cams.json.
-        seed: Seed of the comparison.
+    The page has ``samples``, images of the first model, with the maps of every method
+    that was measured on them; ``settings`` are further entries of cams.json.
     """
     from kerasloc.plotting import method_bars, method_page
 

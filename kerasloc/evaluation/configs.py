@@ -113,9 +113,8 @@ class GalleryConfig:
     )
     classes: tuple[str, ...] = option(
         (),
-        "Names of classes, shown for every image (default: those with boxes in the "
-        "image, else the true ones, else the likeliest; the true one of an "
-        "explainer-classifier).",
+        "Names of classes, shown for every image (default: those with boxes, else the "
+        "true ones, else the likeliest; the true one of an explainer-classifier).",
         metavar="CLASS",
     )
     limit: int | None = option(

@@ -149,19 +149,13 @@ def images_of(
 def _choose(
     wrapper: Localizer, table: Table, config: GalleryConfig
 ) -> tuple[Table, list[list[int]]]:
-    """Choose images and the classes of each."""
     names = dict.fromkeys(config.classes)
     named = [class_index(name, table.class_names) for name in names]
     table = pick_samples(table, config.images)
     if named:
         return table, [named] * len(table)
-    choose = true_classes if _explains(wrapper) else positive_classes
+    choose = true_classes if hasattr(wrapper, "explanations") else positive_classes
     return table, choose(table)
-
-
-def _explains(wrapper: Localizer) -> bool:
-    """Whether an image has one map for all of its classes."""
-    return hasattr(wrapper, "explanations")
 
 
 def _examples(
@@ -215,11 +209,10 @@ def _with_likeliest(
 
 
 def _row(example: Example, index: int, wrapper: Localizer) -> GalleryRow:
-    """Return the row of a class."""
     names, heat = wrapper.config.class_names, example.heat[index]
     point, hit = example.locate(index)
     note, likeliest = os.path.basename(example.path), example.probabilities.argmax()
-    if not _explains(wrapper):
+    if not hasattr(wrapper, "explanations"):
         heat = min_max([heat])[0]
     elif likeliest != index:
         note = f"predicted: {names[likeliest]}; {note}"
@@ -307,7 +300,7 @@ def write_html(
     network = wrapper.config
     thresholds = network.thresholds if network.multi_label else None
     report = ReportConfig(title, network.class_names, thresholds)
-    if _explains(wrapper):
+    if hasattr(wrapper, "explanations"):
         report = dataclasses.replace(report, scaling=EXPLAINED, attention="Explanation")
     images = images_of(wrapper, table, config)
     count = write_report(folder / "html", images, report)

@@ -108,7 +108,7 @@ def heat_maps(
 ) -> dict[str, np.ndarray]:
     """Compute every kind of map and control in [0, 1] at the image's size, by name.
 
-    ``classes`` (n,) has the class index of each image; ``refinements`` as of :func:`localize`.
+    ``classes`` (n,) has the class index of each image.
     """
     outputs = run(wrapper.model, wrapper.prepare(images))
     kernel = wrapper.model.get_layer(CLASSIFIER).get_weights()[0]
@@ -164,13 +164,8 @@ def localization_table(
 ) -> ResultTable:
     """Tabulate kinds of maps, with 95 % bootstrap intervals over the pairs.
 
-    Args:
-        test: Scores of :func:`localize` on test images.
-        val: Scores on validation images, which choose the thresholds; 0.5 without any.
-
-    Returns:
-        Columns ``map, threshold, tuned, count, point, iou`` and ``gain``, the paired
-        difference of the IoU to the low map.
+    The thresholds are the best for ``val``, scores on validation images, or 0.5; the
+    column ``gain`` is the paired difference of the IoU to the low map.
 
     Examples:
         >>> scores = PairScores(np.array([1.0, 0.0]), np.ones((2, len(THRESHOLDS))))

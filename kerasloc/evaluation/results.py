@@ -253,8 +253,7 @@ def draw_phase(
     """Draw the curves of an explainer-classifier and explanations after a phase.
 
     Args:
-        run: Open run, not that of the phase; figures/phases.png and
-            figures/explanations-PHASE.png are written.
+        run: Open run, not that of the phase: figures/{phases,explanations-PHASE}.png.
         phase: Folder name of the phase that has ended, such as ``phase1-classifier``.
         model: Network with the outputs ``explanation`` and ``logits``.
         network: Its configuration.

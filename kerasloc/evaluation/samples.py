@@ -98,9 +98,7 @@ def true_classes(table: Table) -> list[list[int]]:
 def pick_samples(table: Table, names: Sequence[str | int] = ()) -> Table:
     """Pick images by name or index, in this order; else all, those with boxes first.
 
-    Args:
-        table: Images.
-        names: Ends of paths, with or without extension, or indices in the table.
+    Names are ends of paths, with or without extension.
 
     Raises:
         ValueError: If an image does not exist, or several have the name.
@@ -170,9 +168,7 @@ def read_batches(
 def boxes_of(padded: np.ndarray, index: int | None = None) -> np.ndarray:
     """Select the boxes x, y, w, h of an image, (k, 4), all or those of a class.
 
-    Args:
-        padded: Rows x, y, w, h, class in pixels, class -1 for padding.
-        index: Class index.
+    ``padded`` are rows x, y, w, h, class in pixels, class -1 for padding.
 
     Examples:
         >>> boxes_of(np.array([[0, 1, 2, 3, 0], [4, 5, 6, 7, 1], [0, 0, 0, 0, -1]]), 1)
@@ -195,12 +191,7 @@ def target_areas(masks: np.ndarray, boxes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def target_masks(batch: Mapping[str, np.ndarray], classes: np.ndarray) -> np.ndarray:
-    """Return the areas of objects of one class per image, boolean (n, rows, cols).
-
-    Args:
-        batch: Arrays ``labels``, ``boxes`` (padded) and ``mask``.
-        classes: Class index of each image, (n,).
-    """
+    """Return the areas of objects of one class per image, boolean (n, rows, cols)."""
     labels = np.nan_to_num(batch["labels"])
     only = labels[np.arange(len(classes)), classes] * labels.sum(axis=1) == 1
     pairs = zip(batch["boxes"], classes, strict=True)
@@ -242,11 +233,7 @@ class BoxedImages:
         return self.boxes[chosen, 1:5]
 
     def draw(self, limit: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Draw at most ``limit`` images with boxes and a class of each, in turns.
-
-        Returns:
-            Image indices (k,) and class indices (k,).
-        """
+        """Draw indices (k,) of images with boxes and of a class of each, in turns."""
         pairs = self.pairs
         order = np.random.default_rng(seed).permutation(len(self.images)).tolist()
         indices = sorted({index for _, index in pairs})
