@@ -113,7 +113,7 @@ def evaluate_explainer(folder: pathlib.Path, config: EvaluationConfig) -> Result
 
 
 def distractor_masks(table: Table, data_dir: str | os.PathLike) -> list[str] | None:
-    """List the masks of the objects beside the target, of polygons; None without any."""
+    """List the masks of objects beside the target, of polygons; None without any."""
     try:
         masks = other_masks(data_dir)
     except ValueError:  # not polygons

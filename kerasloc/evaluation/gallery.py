@@ -224,7 +224,6 @@ def _row(example: Example, index: int, wrapper: Localizer) -> GalleryRow:
 
 
 def _report_image(example: Example, network: NetworkConfig, start: int) -> ReportImage:
-    """Return an image of an html page, named by its path below the shared folders."""
     probabilities = example.probabilities
     if network.multi_label:
         predicted = probabilities > network.thresholds
