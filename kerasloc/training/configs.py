@@ -301,7 +301,7 @@ class ExplainerTraining(FeedConfig):
             object.__setattr__(self, name, _per_phase(name, getattr(self, name)))
         rules = {
             "epochs of at least 1 in every phase": all(
-                count == int(count) and count >= 1 for count in self.epochs
+                n == int(n) >= 1 for n in self.epochs
             ),
             "alpha in [0, 1]": all(0 <= alpha <= 1 for alpha in self.alpha),
             "optimizer of adadelta, adam, sgd": set(self.optimizer) <= set(OPTIMIZERS),
