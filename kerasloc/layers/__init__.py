@@ -1,7 +1,6 @@
 """Layers that Keras lacks, or has in a slower form; `keras.ops` on every backend."""
 
-from kerasloc.layers.attention import ScaledAdd, SoftMask
-from kerasloc.layers.class_maps import ChosenClassMap, MappedDense
+from kerasloc.layers.class_maps import ChosenClassMap, MappedDense, ScaledAdd, SoftMask
 from kerasloc.layers.devices import has_accelerator, replicas, sum_over_replicas
 from kerasloc.layers.normalization import BatchNormalization
 from kerasloc.layers.pooling import LogSumExpPooling, MultipleInstancePooling

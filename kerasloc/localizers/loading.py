@@ -15,7 +15,7 @@ from kerasloc.localizers.description import Overrides, build, describe_network
 from kerasloc.models import families
 from kerasloc.models.folding import is_folded
 from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
-from kerasloc.weights.torch_names import bare
+from kerasloc.weights.torch_match import bare
 
 if TYPE_CHECKING:
     from kerasloc.localizers.base import Localizer

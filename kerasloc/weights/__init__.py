@@ -5,9 +5,13 @@ All arrays of a network match or nothing is changed, and nothing in a file is ex
 
 from kerasloc.runs import RUN_WEIGHTS, find_runs, runs_in, weights_of_run
 from kerasloc.runs import save_weights as save_atomically
-from kerasloc.weights.backbone import load_backbone
 from kerasloc.weights.files import assign, read_arrays
-from kerasloc.weights.imagenet import ImageNetFiles, find_imagenet, load_imagenet
+from kerasloc.weights.imagenet import (
+    ImageNetFiles,
+    find_imagenet,
+    load_backbone,
+    load_imagenet,
+)
 from kerasloc.weights.torch_files import read_torch
 from kerasloc.weights.torch_match import Matched, load_torch
 

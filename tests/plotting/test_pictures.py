@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasloc.plotting.pictures import write_input, write_maps, write_mask
+from kerasloc.plotting.html import write_input, write_maps, write_mask
 
 ORANGE = "#ff8000"
 

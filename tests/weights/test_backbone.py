@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kerasloc.weights import load_backbone
-from kerasloc.weights.backbone import fit_channels
+from kerasloc.weights.imagenet import fit_channels
 
 SHAPES = {
     "conv1.weight": (2, 3, 3, 3),

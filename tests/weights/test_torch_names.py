@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasloc.weights.torch_names import (
+from kerasloc.weights.torch_match import (
     as_numpy,
     bare,
     find_layer,
