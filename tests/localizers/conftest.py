@@ -16,9 +16,9 @@ SIZE = (32, 48)
 TINY = {"growth": 4, "initial_filters": 8, "layers_per_block": 1, "blocks": 1}
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def op_by_op():
-    """Predictions and gradients without TensorFlow's graphs."""
+    """Predictions and gradients without TensorFlow's graphs, for a file of tests."""
     import tensorflow as tf
 
     always = property(lambda self: True, lambda self, value: None)
@@ -85,7 +85,7 @@ def small_explainer(input_shape, classes, classifier="resnet18", *, init_bias=3.
 BUILDERS = {"pylon": small_maps, "ham": small_ham, "explainer": small_explainer}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def make(registered_as):
     """Function from a family to its wrapper over a network of a moment."""
 
@@ -101,7 +101,7 @@ def make(registered_as):
     return make
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def x():
     """Gray images of noise."""
     return np.random.default_rng(0).random((3, *SIZE, 1), dtype="float32")
