@@ -40,6 +40,7 @@ class CAM(Explainer):
         _linear_kernel(self._cut)
 
     def explain(self, images, features, classes):
+        """Compute the maps of every class."""
         kernel = _linear_kernel(self._cut)[:, self._chosen(features, classes)]
         return np.einsum("nrck,knj->nrcj", features[0], kernel)
 
@@ -73,6 +74,7 @@ class EigenCAM(Explainer):
         return maps.reshape(a.shape[:3])
 
     def explain(self, images, features, classes):
+        """Compute the maps of every class."""
         maps = self.project(features[0])[..., None]
         return np.repeat(maps, classes.shape[1], axis=-1)
 

@@ -23,6 +23,7 @@ class GradientExplainer(Explainer):
         >>> class Saliency(GradientExplainer):
         ...     @staticmethod
         ...     def combine(activations, gradients):
+        """Combine features A and gradients G to maps (n, rows, cols)."""
         ...         return np.abs(gradients).max(axis=-1)
         >>> import keras
         >>> stack = [keras.layers.ReLU(), keras.layers.GlobalAveragePooling2D()]
@@ -37,6 +38,7 @@ class GradientExplainer(Explainer):
         """Compute maps (n, rows, cols) of A and G, both (n, rows, cols, channels)."""
 
     def explain(self, images, features, classes):
+        """Combine features and gradients for every class."""
         gradients = (self._cut.gradient(features, index)[1] for index in classes.T)
         return np.stack([self.combine(features[0], g) for g in gradients], axis=-1)
 
@@ -59,6 +61,7 @@ class GradCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
+        """Combine features A and gradients G to maps (n, rows, cols)."""
         return weighted_sum(activations, np.mean(gradients, (1, 2), np.float32))
 
 
@@ -79,6 +82,7 @@ class GradCAMPlusPlus(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
+        """Combine features A and gradients G to maps (n, rows, cols)."""
         a, g = np.asarray(activations, np.float32), np.asarray(gradients, np.float32)
         squares = g**2
         below = 2 * squares + a.sum(axis=(1, 2), keepdims=True) * g * squares + EPSILON
@@ -101,6 +105,7 @@ class XGradCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
+        """Combine features A and gradients G to maps (n, rows, cols)."""
         a, g = np.asarray(activations, np.float32), np.asarray(gradients, np.float32)
         weights = (g * a).sum(axis=(1, 2)) / (a.sum(axis=(1, 2)) + SMALL)
         return weighted_sum(a, weights)
@@ -121,6 +126,7 @@ class HiResCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
+        """Combine features A and gradients G to maps (n, rows, cols)."""
         a, g = np.asarray(activations, np.float32), np.asarray(gradients, np.float32)
         return np.einsum("nrck,nrck->nrc", a, g)
 
@@ -140,6 +146,7 @@ class LayerCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
+        """Combine features A and gradients G to maps (n, rows, cols)."""
         return HiResCAM.combine(activations, np.maximum(gradients, 0))
 
 
@@ -158,5 +165,6 @@ class EigenGradCAM(GradientExplainer):
 
     @staticmethod
     def combine(activations, gradients):
+        """Combine features A and gradients G to maps (n, rows, cols)."""
         a, g = np.asarray(activations, np.float32), np.asarray(gradients, np.float32)
         return EigenCAM.project(a * g)

@@ -201,6 +201,7 @@ class _Opener:
         self._called: dict[str, keras.Operation] = {}  # by name
 
     def run(self, model, tensors, prefix):
+        """Call a model on tensors, layer by layer."""
         call = functools.partial(self._call, prefix)
         return model._run_through_graph(tensors, call_fn=call)
 

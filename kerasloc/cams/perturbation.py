@@ -35,6 +35,7 @@ class ScoreCAM(Explainer):
         return weighted_sum(activations, softmax(np.asarray(scores, np.float32), 1))
 
     def explain(self, images, features, classes):
+        """Compute the maps of every class."""
         classes = self._chosen(features, classes)
         scores = np.stack([*map(self._masked, images, features[0])])
         maps = [self.combine(features[0], _take(scores, ids)) for ids in classes.T]
@@ -91,6 +92,7 @@ class AblationCAM(Explainer):
         return weighted_sum(activations, weights)
 
     def explain(self, images, features, classes):
+        """Compute the maps of every class."""
         classes = self._chosen(features, classes)
         logits = self._logits(features)
         rows = [[array[i : i + 1] for array in features] for i in range(len(images))]

@@ -62,9 +62,9 @@ def read_lists(folder: PathLike) -> dict[str, list[str]]:
             f"{folder}, without any. {advice}Use utils/make_splits.py to make them."
         )
     for name in LISTED:
-        several = [str(path) for path in files.get(name, ()) if len(files[name]) > 1]
+        doubles = [str(path) for path in files.get(name, ()) if len(files[name]) > 1]
         rule = f"Expected one file for the list {name}"
-        report_problems(several, rule, remedy="Remove all but one.")
+        report_problems(doubles, rule, remedy="Remove all but one.")
     lists = {}
     for name, paths in files.items():
         texts = "\n".join(path.read_text(encoding="utf-8-sig") for path in paths)

@@ -78,8 +78,8 @@ def compare_cams(
         if name == MODEL and "maps" in getattr(wrapper, "outputs", ()):
             # heat maps of these networks are 1 at many pixels: raw maps have one peak
             starts = range(0, len(samples.images), config.batch_size)
-            parts = (samples.images[i : i + config.batch_size] for i in starts)
-            peaks = np.concatenate([wrapper.maps(x, squeeze=False) for x in parts])
+            batches = (samples.images[i : i + config.batch_size] for i in starts)
+            peaks = np.concatenate([wrapper.maps(x, squeeze=False) for x in batches])
         curves = _aopc(wrapper, samples, maps, config)
         boxed = metrics.box_overlaps(maps, samples.boxes, samples.size)
         accuracy = boxed.max_box_acc_v2(threshold, seed=config.seed)

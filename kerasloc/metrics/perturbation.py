@@ -64,8 +64,8 @@ class AopcConfig:
         limits = {"steps": (1, self.tiles), "images_at_once": (1, np.inf)}
         for name, (low, high) in {**limits, "seed": (0, np.inf)}.items():
             value = getattr(self, name)
-            whole = isinstance(value, numbers.Integral) and low <= int(value) <= high
-            if not whole and (value is not None or name == "seed"):
+            in_range = isinstance(value, numbers.Integral) and low <= int(value) <= high
+            if not in_range and (value is not None or name == "seed"):
                 raise ValueError(
                     f"Expected {name} as an integer from {low} to {high}. "
                     f"Received: {name}={value!r}. Use the default."

@@ -89,8 +89,8 @@ class EpochEnd(keras.callbacks.Callback):
         if score < self._best or absent:
             self._best = min(self._best, score)  # in this order NaN is left out
             self._run.save_best(self._network)
-        others = [callback.get_state() for callback in config.stateful]
-        state = {"epoch": epoch + 1, "best": self._best, "others": others}
+        states = [callback.get_state() for callback in config.stateful]
+        state = {"epoch": epoch + 1, "best": self._best, "others": states}
         self._run.save_state(self.model, state)
 
 

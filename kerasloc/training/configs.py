@@ -1,7 +1,6 @@
 """Frozen configurations of trainings. Their fields, with help, are the options.
 
-A subclass that changes a default keeps the help of the field; a field without help is
-no option of a command line.
+A subclass that changes a default keeps the help; fields without help are no options.
 """
 
 import dataclasses

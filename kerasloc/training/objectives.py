@@ -196,6 +196,7 @@ class TwoRates(keras.optimizers.MultiOptimizer):
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        """Scale the rates of all optimizers alike."""
         first = float(keras.ops.convert_to_numpy(self.learning_rate))
         for optimizer in self.optimizers:
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -53,7 +53,7 @@ def read_csv(
             f"columns {', '.join(frame.columns.tolist())}. Add the missing ones."
         )
     names = _class_names(path, frame, class_names)
-    several = "label" in frame and "box_label" not in frame  # labels, one per box
+    per_box = "label" in frame and "box_label" not in frame  # labels, one per box
     images: dict[str, _Row] = {}
     problems = []
     for location, cells in zip(frame.index, frame.to_dict("records"), strict=True):
@@ -155,13 +155,13 @@ def _boxes(
     return [(x, y, w, h, index)]
 
 
-def _merge(image: _Row, row: _Row, several: bool) -> None:
+def _merge(image: _Row, row: _Row, per_box: bool) -> None:
     """Add another row of an image to its earlier ones."""
     if image is row:
         return
     with_boxes = bool(image.boxes and row.boxes)
     same_labels = np.array_equal(image.labels, row.labels, equal_nan=True)
-    if not same_labels and not (with_boxes and several):
+    if not same_labels and not (with_boxes and per_box):
         raise ValueError("contradictory labels: an earlier row has others")
     for name in ("mask", "split", "group"):
         if getattr(image, name) != getattr(row, name):

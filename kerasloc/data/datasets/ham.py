@@ -101,7 +101,7 @@ def read_ham(
     table = build_table(
         pd.DataFrame({"name": list(tags), "group": groups}, [TAGS] * len(tags)),
         names,
-        np.array([[name in found for name in names] for found in tags.values()]),
+        np.array([[name in labels for name in names] for labels in tags.values()]),
         files,
         boxes,
         source=root,
