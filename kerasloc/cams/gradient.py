@@ -23,7 +23,6 @@ class GradientExplainer(Explainer):
         >>> class Saliency(GradientExplainer):
         ...     @staticmethod
         ...     def combine(activations, gradients):
-        """Combine features A and gradients G to maps (n, rows, cols)."""
         ...         return np.abs(gradients).max(axis=-1)
         >>> import keras
         >>> stack = [keras.layers.ReLU(), keras.layers.GlobalAveragePooling2D()]

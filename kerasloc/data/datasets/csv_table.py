@@ -59,7 +59,7 @@ def read_csv(
     for location, cells in zip(frame.index, frame.to_dict("records"), strict=True):
         try:
             row = _parse(cells, names, folder)
-            _merge(images.setdefault(row.path, row), row, several)
+            _merge(images.setdefault(row.path, row), row, per_box)
         except ValueError as error:
             problems.append(f"{location} ({cells['image']}): {error}")
     report_problems(problems, f"Expected valid rows in {path}", remedy="Fix them.")
