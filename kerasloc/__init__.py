@@ -1,9 +1,8 @@
 """kerasloc: where in the image is what the classifier saw, and how good is that answer?
 
-The wrappers hold a network and answer people: ``predict``, ``generate_cams``,
-``heatmaps``, ``refine``; ``cam`` explains any other Keras classifier. They are
-imported when first used, so that ``import kerasloc`` alone costs nothing and loads no
-deep-learning library.
+Wrappers such as ``Pylon`` hold a network and offer ``predict``, ``generate_cams``,
+``heatmaps`` and ``refine``; ``cam`` explains any other Keras classifier. They are
+imported when first used, so that ``import kerasloc`` loads no deep-learning library.
 """
 
 import importlib

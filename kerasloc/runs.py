@@ -246,7 +246,7 @@ def newest_run(
         return runs[0]
     raise ValueError(
         f"Expected a trained model of the family {family!r}. Received: no run in "
-        f"{folder} or in results/{family}/ of the folders above. "
+        f"{folder}, nor in results/{family} of a parent folder. "
         f"{hint or 'Train one, or name its folder.'}"
     )
 

@@ -27,7 +27,8 @@ def main(words=None):
     from kerasloc.training.experiment import run_experiment
 
     for folder in run_experiment("half", options):
-        logging.info("%s is trained. Next: python scripts/train_full.py", folder)
+        logging.info("%s is trained.", folder)
+    logging.info("Next: python scripts/train_full.py")
 
 
 if __name__ == "__main__":

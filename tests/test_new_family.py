@@ -80,4 +80,7 @@ def test_a_registered_family_trains_evaluates_draws_and_loads(
     wrapper = kerasloc.load(folders[0])
     assert type(wrapper) is Toy
     assert wrapper.config.options == {"width": 3}
-    assert wrapper.maps(np.zeros((32, 32, 3), "float32")).shape == (8, 8, 3)
+    image = np.random.default_rng(0).random((32, 32, 3), dtype="float32")
+    high, low, _ = wrapper.generate_cams(image)
+    assert wrapper.maps(image).shape == (*high.shape, 3) == (8, 8, 3)
+    assert low.shape == kerasloc.cam(wrapper, image, size=8).shape == (8, 8)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from kerasloc.backbones.resnet import STAGES
-from kerasloc.cams import GradCAM, cut, images_at_once
+from kerasloc.cams import GradCAM, cut, images_at_once, producer
 from kerasloc.checks import as_images
 from kerasloc.localizers.base import Classes, Localizer
 from kerasloc.maps import resize_maps
@@ -39,9 +39,15 @@ class MapLocalizer(Localizer):
     outputs = frozenset({"logits", "maps"})
     default_size = 256
     default_multi_label = True
-    cam_layer = STAGES[-1]
+    cam_layer: str | None = STAGES[-1]
 
     _cut = None  # at the layer of Grad-CAM, when first needed
+
+    def _hold(self, model, config):
+        super()._hold(model, config)
+        if self.cam_layer not in {layer.name for layer in model.layers}:
+            head = producer(model.output["maps"])  # not over a ResNet
+            self.cam_layer = producer(head.input).name
 
     def high_res_cam(
         self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True

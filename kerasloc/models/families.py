@@ -9,10 +9,12 @@ import dataclasses
 import functools
 import importlib
 import pathlib
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from kerasloc.configs import check_rules
 from kerasloc.models import options
 
 XRAY = {"mean": (0.4984,), "std": (0.2483,)}
@@ -70,6 +72,15 @@ class Family:
     describe: Callable[..., dict] | str | None = None
     commands: tuple[str, ...] = ()
     normalization: Callable[[int], dict] = by_channels
+
+    def __post_init__(self):
+        texts = isinstance(self.name, str) and re.fullmatch(r"[\w-]+", self.name)
+        rules = {
+            "name of letters, digits, - and _": bool(texts),
+            "build, options and localizer": None
+            not in (self.build, self.options, self.localizer),
+        }
+        check_rules(rules, self)
 
     def load(self, field: str) -> Any:
         """Return the object of a field; import it where the field holds its name.
@@ -196,7 +207,10 @@ def get(name: str) -> Family:
     """
     if name not in _FAMILIES:
         listed = ", ".join(_FAMILIES)
-        raise ValueError(f"Expected a family of {listed}. Received: {name!r}.")
+        raise ValueError(
+            f"Expected a family of {listed}. Received: {name!r}. Import the module "
+            "that registers another family."
+        )
     return _FAMILIES[name]
 
 

@@ -76,6 +76,14 @@ def test_an_unknown_family_is_refused():
             call("pilon")
 
 
+@pytest.mark.parametrize(
+    "change", [{"name": ""}, {"name": "a/b"}, {"name": None}, {"build": None}]
+)
+def test_a_record_without_a_name_or_a_builder_is_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        dataclasses.replace(families.get("pylon"), **change)
+
+
 def test_a_family_is_registered_for_a_block_and_removed_by_name():
     other = dataclasses.replace(families.get("pylon"), name="other")
     with families.registered(other):
