@@ -7,6 +7,7 @@ Reference:
 
 from collections.abc import Mapping
 
+import keras
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
@@ -46,8 +47,9 @@ class MapLocalizer(Localizer):
     def _hold(self, model, config):
         super()._hold(model, config)
         if self.cam_layer not in {layer.name for layer in model.layers}:
-            head = producer(model.output["maps"])  # not over a ResNet
-            self.cam_layer = producer(head.input).name
+            inputs = keras.tree.flatten(producer(model.output["maps"]).input)
+            features = next(x for x in inputs if len(x.shape) == 4)  # not a ResNet's
+            self.cam_layer = producer(features).name
 
     def high_res_cam(
         self, x: npt.ArrayLike, custom_class: Classes = None, *, squeeze: bool = True
