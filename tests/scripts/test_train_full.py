@@ -145,7 +145,8 @@ def test_without_a_half_model_it_says_what_to_run_first(failure):
 
 
 def test_a_half_model_that_is_not_there_is_named(failure):
-    assert "Received: nowhere" in failure("--half-weight-dir", "nowhere")
+    error = failure("--half-weight-dir", "nowhere")
+    assert "run folder with a config.json. Received: nowhere." in error
 
 
 def test_a_full_run_is_no_half_model(failure, trained):

@@ -211,6 +211,8 @@ def test_weight_decay_is_not_decoupled_survives_its_description_and_may_be_0():
     decoupled = steps_of(keras.optimizers.AdamW(RATE, weight_decay=L2, beta_1=0.8))
     assert np.abs(values - decoupled).max() > 0.01
     plain = steps_of(keras.optimizers.Adam(RATE))
+    weighted = steps_of(make_optimizer("adam", RATE, l2=L2))
+    assert np.abs(weighted - plain).max() > 0.01
     np.testing.assert_array_equal(steps_of(L2Adam(RATE, l2=0.0)), plain)
 
 

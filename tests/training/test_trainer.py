@@ -167,6 +167,11 @@ def test_training_ends_once_the_rate_is_reached_and_does_not_resume(
     assert "has ended: its learning rate fell far enough" in caplog.text
 
 
+def test_without_a_stop_rate_all_epochs_are_trained(tmp_path, feed):
+    rows, _ = train(tmp_path, feed, 4, stateful=[impatient()])
+    assert len(rows) == 4
+
+
 def test_without_a_decay_the_rate_is_the_optimizers(tmp_path, feed):
     rows, network = train(tmp_path, feed, 2)
     assert len(rows) == 2
