@@ -29,7 +29,13 @@ QUANTITIES = {
     "images": "images",
     "value": "value",
     "accuracy": "accuracy",
+    "precision_macro": "precision, macro",
+    "precision_micro": "precision, micro",
+    "recall_macro": "recall, macro",
+    "recall_micro": "recall, micro",
     "f1_macro": "F1, macro",
+    "f1_micro": "F1, micro",
+    "top_5": "top-5 accuracy",
     "auroc_macro": "AUROC, macro",
     "auroc_micro": "AUROC, micro",
     "average_precision_macro": "average precision, macro",
@@ -109,7 +115,7 @@ class ResultTable:
         width = max(map(len, labels))
         cells = [[_cell(row, name) for name in names] for row in self.rows]
         index = [label.ljust(width) for label in labels]
-        text = pd.DataFrame(cells, index, [self.titles[name] for name in names])
+        text = pd.DataFrame(cells, index, [f"  {self.titles[name]}" for name in names])
         return text.to_string()
 
     def write_csv(self, path: str | os.PathLike) -> None:
