@@ -6,8 +6,9 @@ import numpy.typing as npt
 from keras import layers, ops
 
 from kerasloc.cams.core import NOISE, Explainer
-from kerasloc.cams.cutting import BeforeActivation, Cut
+from kerasloc.cams.cutting import Cut
 from kerasloc.cams.graph import DIMENSIONS, call_of, unwrap
+from kerasloc.cams.logits import BeforeActivation
 
 POOLINGS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 UNCHANGING = (layers.Dropout, layers.Flatten, layers.Reshape, layers.Identity)

@@ -10,7 +10,7 @@ from keras import layers, ops
 
 import kerasloc
 from kerasloc.cams import CAM, METHODS, GradCAM, HiResCAM
-from kerasloc.cams.cutting import PROBES
+from kerasloc.cams.logits import PROBES
 
 SHAPE = (12, 10, 2)
 pytestmark = pytest.mark.usefixtures("op_by_op")
