@@ -203,6 +203,36 @@ def class_index(value: int | str, names: Sequence) -> int:
     )
 
 
+def class_list(values: Any, names: Sequence) -> list[int]:
+    """Resolve the classes of an image to distinct indices.
+
+    Args:
+        values: Indices or names.
+        names: Class names in the order of the logits, or their indices.
+
+    Raises:
+        ValueError: If there is no such class, a class comes twice, or the values are
+            one-hot labels.
+
+    Examples:
+        >>> class_list(["dog", 0], ["cat", "dog"])
+        [1, 0]
+    """
+    values = _plain(values)
+    kinds = float, np.floating, bool, np.bool_
+    one_hot = len(values) == len(names) and all(
+        isinstance(value, kinds) and value in (0, 1) for value in values
+    )
+    indices = [] if one_hot else [class_index(value, names) for value in values]
+    if one_hot or len(set(indices)) < len(indices):
+        raise ValueError(
+            "Expected distinct classes, indices or names, for an image. Received: "
+            f"{values}{' (one-hot)' if one_hot else ''}. Use labels.argmax(-1) of "
+            "one-hot labels, one class per image."
+        )
+    return indices
+
+
 def class_indices(
     classes: Classes, count: int, names: Sequence
 ) -> tuple[np.ndarray, bool]:
@@ -218,7 +248,8 @@ def class_indices(
         Indices, and whether each image has a list of classes.
 
     Raises:
-        ValueError: If the classes do not fit the images, or there is no such class.
+        ValueError: If the classes do not fit the images, there is no such class, an
+            image has a class twice, or they are one-hot labels.
 
     Examples:
         >>> class_indices("dog", 2, ["cat", "dog"])
@@ -228,17 +259,16 @@ def class_indices(
         return np.full((count, 1), -1), False
     if isinstance(classes, str) and classes == "all" and "all" not in names:
         return np.tile(np.arange(len(names)), (count, 1)), True
-    entries: Any = classes  # a class, or a sequence of them
-    if not isinstance(entries, (list, tuple)) and np.ndim(entries) == 0:
+    entries = _plain(classes)  # a class, or a list of them
+    if not isinstance(entries, list):
         return np.full((count, 1), class_index(entries, names)), False
-    entries = list(entries)
     nested = {np.ndim(entry) > 0 for entry in entries}
     if len(entries) != count or len(nested) > 1:
         raise ValueError(
             "Expected None, one class for all images, one class per image, one list of "
             f"classes per image, or 'all'. Received: {len(entries)} for {count} images"
             f"{', lists and numbers' if len(nested) > 1 else ''}. Several classes of "
-            "one image are [[0, 2]]."
+            "one image are [[0, 2]]; of one-hot labels, use labels.argmax(-1)."
         )
     if nested != {True}:
         return np.array([[class_index(entry, names)] for entry in entries]), False
@@ -248,4 +278,11 @@ def class_indices(
             "Expected as many classes for every image, at least one. "
             f"Received: lists of {sorted(lengths)}."
         )
-    return np.array([[class_index(c, names) for c in row] for row in entries]), True
+    return np.array([class_list(row, names) for row in entries]), True
+
+
+def _plain(values: Any) -> Any:
+    """Lists of tuples, arrays, tensors and tables; all else as it is."""
+    if hasattr(values, "__array__"):
+        return np.asarray(values).tolist()
+    return list(values) if isinstance(values, (list, tuple)) else values

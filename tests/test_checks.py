@@ -3,7 +3,9 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 
 from kerasloc import checks
 
@@ -157,6 +159,45 @@ def test_all_classes_are_listed_for_every_image():
     resolved, nested = checks.class_indices("all", 2, range(3))
     np.testing.assert_array_equal(resolved, [[0, 1, 2], [0, 1, 2]])
     assert nested
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float16, bool, int])
+@pytest.mark.parametrize("container", [list, np.array, pd.DataFrame, tf.constant])
+def test_one_hot_labels_are_refused_with_the_way_to_pass_them(kind, container):
+    labels = container(np.eye(3, dtype=kind)[[1, 2]].tolist())
+    with pytest.raises(ValueError, match=r"Received: \[.*labels.argmax\(-1\)"):
+        checks.class_indices(labels, 2, range(3))
+    with pytest.raises(ValueError, match=r"argmax\(-1\)"):
+        checks.class_indices(labels, 3, range(3))
+
+
+@pytest.mark.parametrize("row", [[1, 1], ["dog", 1], [0, 1, 0.0], [1.0, 1.0, 0.0]])
+def test_a_class_named_twice_for_an_image_is_refused(row):
+    with pytest.raises(ValueError, match=re.escape(f"Received: {row}")):
+        checks.class_indices([row, row], 2, NAMES)
+
+
+@pytest.mark.parametrize("row", [[0.0], [1.0, 1.0], [1.0, 0.0], [False, True]])
+def test_a_label_of_every_class_is_refused_for_few_classes(row):
+    with pytest.raises(ValueError, match=re.escape(f"Received: {row}")):
+        checks.class_indices([row], 1, range(len(row)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "count"),
+    [
+        ([[0, 1], [1, 2]], 3),
+        ([[0, 1], [1, 0]], 2),
+        ([[0], [0]], 1),
+        ([[0.0, 2.0], [1.0, 0.0]], 3),
+        (((2, 1, 0), (0, 1, 2)), 3),
+    ],
+)
+def test_lists_of_distinct_classes_are_no_labels(rows, count):
+    for classes in (rows, np.array(rows)):
+        indices, nested = checks.class_indices(classes, 2, range(count))
+        np.testing.assert_array_equal(indices, rows)
+        assert nested
 
 
 @pytest.mark.parametrize("value", [3, -1, 0.5, float("nan"), True, "bird", None])

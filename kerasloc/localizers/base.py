@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kerasloc import boxes as box_tools
-from kerasloc.checks import as_images, class_index, class_indices
+from kerasloc.checks import as_images, class_index, class_indices, class_list
 from kerasloc.configs import NetworkConfig
 from kerasloc.localizers.classifier import Classifier
 from kerasloc.maps import min_max, resize_maps
@@ -238,7 +238,7 @@ class Localizer(Classifier):
         names = self.config.class_names
         if isinstance(classes, str) or np.ndim(classes) == 0:
             return class_index(cast(Class, classes), names)
-        return [class_index(value, names) for value in cast(Sequence, classes)]
+        return class_list(classes, names)
 
     def _classes(self, custom_class: Classes, count: int) -> np.ndarray:
         """Return one class index per image, -1 for the predicted class."""

@@ -70,7 +70,7 @@ def test_all_forms_of_classes_have_the_maps_of_the_single_classes(
     best = model.predict_on_batch(x).argmax(axis=-1)
     assert len(set(best)) > 1
     rows = np.arange(4)
-    lists = [[2, 0], [0, 0], [1, 2], [2, 1]]
+    lists = [[2, 0], [0, 1], [1, 2], [2, 1]]
     first, second = np.transpose(lists)
     for classes, expected in (
         ("all", single),
@@ -118,6 +118,7 @@ WRONG = [
     ({"classes": [[0], [1], [2, 0], [0]]}, r"lists of \[1, 2\]"),
     ({"classes": [[], [], [], []]}, r"lists of \[0\]"),
     ({"classes": [0, 1, -1, 0]}, "from 0 to 2. Received: -1"),
+    ({"classes": np.eye(3)[[2, 0, 1, 0]]}, r"\[0.0, 0.0, 1.0\] .*labels.argmax\(-1\)"),
     ({"classes": "cat"}, "from 0 to 2. Received: 'cat'"),
     ({"size": (0, 3)}, r"size.*\(0, 3\)"),
 ]

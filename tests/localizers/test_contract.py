@@ -176,6 +176,15 @@ def test_maps_of_unknown_classes_are_refused(wrapper, x, call, wrong):
         getattr(wrapper, call)(x, wrong)
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 0], [0.0, 1.0, 0.0], np.eye(3)])
+def test_labels_are_no_classes_of_maps(wrapper, x, labels):
+    with pytest.raises(ValueError, match=r"Received: \["):
+        wrapper.maps(x, labels)
+    if wrapper.family != "half" and np.ndim(labels) == 2:
+        with pytest.raises(ValueError, match=r"labels.argmax\(-1\)"):
+            wrapper.high_res_cam(x, labels)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
