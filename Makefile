@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-pylon demo-ham demo-explainer test test-fast lint clean
+.PHONY: demo demo-pylon demo-ham demo-explainer test test-fast test-extras lint clean
 
 $(VENV)/ready: setup.py
 	@echo "Installing TensorFlow and the rest into $(VENV): a minute or two, once."
@@ -40,11 +40,21 @@ demo-explainer: $(VENV)/ready  ## Trains the explainer-classifier on synthetic p
 	$(BIN)/python scripts/compare_explanations.py --limit 24 --steps 20
 	@echo "Open results/explainer/*/heatmaps/html/index.html in a browser"
 
-test: $(VENV)/ready  ## All tests and doctests, on all cores.
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+$(VENV)/extras: $(VENV)/ready
+	@echo "Installing JAX, PyTorch and pydensecrf2 into $(VENV), once."
+	$(BIN)/python -m pip install --quiet -e ".[jax,crf]" "torch==2.13.0"
+	touch $@
+
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4
+
+test: $(VENV)/ready  ## All tests and doctests but the extras, on all cores.
+	$(PYTEST) --dist loadfile -m "not extras"
 
 test-fast: $(VENV)/ready  ## The tests that take less than five seconds each.
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"
+	$(PYTEST) --dist loadfile -m "not extras and not slow"
+
+test-extras: $(VENV)/extras  ## JAX, PyTorch, a browser, the dense CRF; no skips.
+	$(PYTEST) -m extras --fail-skipped
 
 lint: $(VENV)/ready  ## Style, docstrings, format, types.
 	$(BIN)/ruff check .

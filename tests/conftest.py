@@ -38,6 +38,20 @@ TORCH_KINDS = {
 FULL_OPTIONS = {"align-weight": 0.5, "optimizer": "adam", "learning-rate": 0.01}
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--fail-skipped", action="store_true", help="count skipped tests as failed"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.skipped and item.config.getoption("--fail-skipped"):
+        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr[-1]}"
+    return report
+
+
 def golden_array(seed, name, shape):
     """The array that the golden files' rule gives a parameter of this name."""
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])

@@ -136,11 +136,14 @@ for pooling, number in (("max", 1), ("avg", 2)):
         assert errors.max() < 1e-3, (pooling, method, errors)
 print("passed")
 """
-BACKENDS = ("tensorflow", "jax", "torch")
+CODES = {"hrcam": CODE, "networks": NETWORKS, "maps": MAPS}
 PROGRAMS = [
-    *[pytest.param(CODE, one, id=f"hrcam-{one}") for one in BACKENDS],
-    *[pytest.param(NETWORKS, one, id=f"networks-{one}") for one in BACKENDS],
-    *[pytest.param(MAPS, one, id=f"maps-{one}") for one in BACKENDS[1:]],
+    *[pytest.param(CODES[name], "tensorflow", id=name) for name in ("hrcam", "networks")],
+    *[
+        pytest.param(code, name, id=f"{key}-{name}", marks=pytest.mark.extras)
+        for key, code in CODES.items()
+        for name in ("jax", "torch")
+    ],
 ]
 
 

@@ -20,10 +20,14 @@ from kerasloc.data import crf
 from kerasloc.data.crf import crf_masks, decode_class_masks, refine_boxes
 from kerasloc.data.table import Table
 
-needs_crf = pytest.mark.skipif(
-    importlib.util.find_spec("pydensecrf") is None, reason="pydensecrf2 is an extra"
-)
 SIZE = (60, 70)
+
+
+def needs_crf(test):
+    """Marks a test that needs the library."""
+    installed = importlib.util.find_spec("pydensecrf") is not None
+    skip = pytest.mark.skipif(not installed, reason="pydensecrf2 is an extra")
+    return pytest.mark.extras(skip(test))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from PIL import Image
 
 from kerasloc.plotting import ReportConfig, write_report
 
+pytestmark = pytest.mark.extras
 CLASSES = ('<b>"x" & co</b>', "cat", "dog")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
