@@ -138,7 +138,8 @@ print("passed")
 """
 CODES = {"hrcam": CODE, "networks": NETWORKS, "maps": MAPS}
 PROGRAMS = [
-    *[pytest.param(CODES[name], "tensorflow", id=name) for name in ("hrcam", "networks")],
+    pytest.param(CODE, "tensorflow", id="hrcam"),
+    pytest.param(NETWORKS, "tensorflow", id="networks"),
     *[
         pytest.param(code, name, id=f"{key}-{name}", marks=pytest.mark.extras)
         for key, code in CODES.items()
