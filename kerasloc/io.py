@@ -1,7 +1,9 @@
 """Files that are written whole or not at all: text, csv and json."""
 
+import codecs
 import contextlib
 import csv
+import io
 import json
 import math
 import os
@@ -11,6 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 PARTIAL = "partial-"
+MARKS = {  # byte order marks, the longer ones first
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
 
 
 @contextlib.contextmanager
@@ -86,6 +95,100 @@ def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, object]]) -> 
 
 
 def read_csv(path: str | os.PathLike) -> list[dict[str, str]]:
-    """Read the rows of a csv file with a header, as text by column name."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    """Read the rows of a csv file with a header, as text by column name.
+
+    Raises:
+        ValueError: See :func:`read_rows`.
+    """
+    lines = read_rows(path)
+    header = lines.pop(0)[1] if lines else []
+    return [dict(zip(header, cells, strict=True)) for _, cells in lines]
+
+
+def read_rows(
+    path: str | os.PathLike, width: int | None = None
+) -> list[tuple[int, list[str]]]:
+    r"""Read the lines of a csv file, the header first: their numbers and their fields.
+
+    Blank lines are skipped, and blank fields beyond the width are dropped.
+
+    Args:
+        path: Comma-separated file.
+        width: Number of fields below the header. None: that of the header.
+
+    Raises:
+        ValueError: If the file is no text, quotes do not close, columns are not
+            separated by commas, or a line has more or fewer fields; names the lines.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "a.csv")
+        >>> write_text(path, "image,label\na.png,cat\n")
+        >>> read_rows(path)
+        [(1, ['image', 'label']), (2, ['a.png', 'cat'])]
+    """
+    lines = _split_fields(path)
+    header = _without_blank_end(lines[0][1]) if lines else []
+    if len(header) == 1 and (separators := set(header[0]) & set(";\t")):
+        raise ValueError(
+            f"Expected comma-separated columns in {path}. Received: the header "
+            f"{header[0]!r}. Save it with commas in place of {separators.pop()!r}."
+        )
+    size = len(header) if width is None else width
+    rows = [(n, row[:size] + _without_blank_end(row[size:])) for n, row in lines[1:]]
+    wrong = [f"line {n} with {len(row)}" for n, row in rows if len(row) != size]
+    if wrong:
+        more = f", and {len(wrong) - 10} more" if len(wrong) > 10 else ""
+        raise ValueError(
+            f"Expected {size} fields in every line of {path}, as in its header. "
+            f"Received: {', '.join(wrong[:10])}{more}. Quote fields that hold commas, "
+            "and write a comma for every blank one."
+        )
+    return [(lines[0][0], header), *rows] if lines else []
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Read a text file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+
+    Raises:
+        ValueError: If it is in another encoding or no text; names the file.
+    """
+    data = pathlib.Path(path).read_bytes()
+    marked = (name for mark, name in MARKS.items() if data.startswith(mark))
+    try:
+        text = data.decode(next(marked, "utf-8"))
+        if "\0" not in text:
+            return text
+        line = text.count("\n", 0, text.index("\0")) + 1
+        received = f"a NUL character in line {line}"
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        received = f"{error.encoding} with the byte {byte:#04x} in line {line}"
+    raise ValueError(
+        f"Expected text in UTF-8, or UTF-16 with a byte order mark, in {path}. "
+        f"Received: {received}. Save it as UTF-8 (in a spreadsheet: CSV UTF-8)."
+    )
+
+
+def _split_fields(path: str | os.PathLike) -> list[tuple[int, list[str]]]:
+    """Number and fields of each line that is not blank."""
+    text = io.StringIO(read_text(path), newline="")
+    reader = csv.reader(text, skipinitialspace=True, strict=True)
+    lines, start = [], 1
+    try:
+        for fields in reader:
+            lines += [(start, fields)] if fields else []
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(
+            f"Expected comma-separated fields, quoted in pairs, in {path}. Received: "
+            f"{error}, from line {start} on. Fix its quotes."
+        ) from None
+    return lines
+
+
+def _without_blank_end(cells: list[str]) -> list[str]:
+    """The fields up to the last that is not blank."""
+    filled = [number for number, cell in enumerate(cells, 1) if cell.strip()]
+    return cells[: max(filled, default=0)]

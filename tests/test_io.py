@@ -51,3 +51,62 @@ def test_csv_rows_come_back_as_text_under_all_columns(tmp_path):
     rows = io.read_csv(tmp_path / "a.csv")
     assert rows[0] == {"name": "a,b", "x": "1", "y": ""}
     assert rows[1] == {"name": "ü", "x": "", "y": "0.1"}
+
+
+TEXT = "image,label\na.png,Größe\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_text_is_read_in_the_encoding_of_its_byte_order_mark(tmp_path, encoding):
+    (tmp_path / "a.csv").write_bytes(TEXT.encode(encoding))
+    assert io.read_text(tmp_path / "a.csv") == TEXT
+    assert io.read_csv(tmp_path / "a.csv") == [{"image": "a.png", "label": "Größe"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        (TEXT.encode("latin-1"), "0xf6 in line 2"),
+        ("\ufeff".encode() + TEXT.encode("latin-1"), "0xf6 in line 2"),
+        (TEXT.encode("utf-16")[:-1], "utf-16"),
+        (TEXT.encode("utf-16-le"), "0xf6 in line 2"),
+        (b"image,label\na.png,\0\n", "NUL.* line 2"),
+        (b"\x89PNG\r\n\x1a\n", "0x89 in line 1"),
+    ],
+)
+def test_a_file_in_another_encoding_is_an_error_that_names_it(
+    tmp_path, content, received
+):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.csv.*Received: .*{received}.*UTF-8"):
+        io.read_rows(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("lines", "received"),
+    [
+        (["a,b", "1,2,3", "1,2", "1"], r"Expected 2 .*line 2 with 3, line 4 with 1"),
+        (["a,b", "1,2"] + ["1"] * 12, "line 12 with 1, and 2 more"),
+        (["a,b,", "1,2,3"], "line 2 with 3"),  # below no name
+        (["a;b", "1;2"], "'a;b'"),
+        (["a\tb", "1\t2"], r"'a\\tb'"),
+        (["a,b", '1,"2', "3,4"], "from line 2 on"),  # swallows the rest
+        (["a,b", "1," + "2" * 200_000], "field limit.*line 2"),
+    ],
+)
+def test_rows_that_would_be_misread_are_errors_with_their_lines(
+    tmp_path, lines, received
+):
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    for read in (io.read_rows, io.read_csv):
+        with pytest.raises(ValueError, match=received) as error:
+            read(tmp_path / "a.csv")
+        assert str(tmp_path / "a.csv") in str(error.value)
+
+
+def test_quoted_line_breaks_blank_lines_and_blank_ends_are_no_errors(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'a, "b",\r\n"1\n,", 2\r\n\r\n3,4,,,\r\n')
+    lines = [(1, ["a", "b"]), (2, ["1\n,", "2"]), (5, ["3", "4"])]
+    assert io.read_rows(tmp_path / "a.csv") == lines
+    (tmp_path / "a.csv").write_text("")
+    assert io.read_rows(tmp_path / "a.csv") == io.read_csv(tmp_path / "a.csv") == []

@@ -7,7 +7,6 @@ Example:
 
 import argparse
 import collections
-import csv
 import json
 import os
 import pathlib
@@ -117,8 +116,9 @@ def make(options: argparse.Namespace) -> str:
 
 def read_table(path: pathlib.Path, group_column=None) -> list[dict]:
     """Read rows of image, labels (a set), group and split (None without a column)."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = list(csv.DictReader(file))
+    from kerasloc.data.datasets import reading
+
+    lines = reading.read_table(path).to_dict("records")
     columns = list(lines[0]) if lines else []
     image, label = (
         next((c for c in names if c in columns), None) for names in (IMAGE, LABEL)
@@ -137,10 +137,10 @@ def read_table(path: pathlib.Path, group_column=None) -> list[dict]:
     group = group_column or next((c for c in GROUP if c in columns), None)
     return [
         {
-            "image": line[image].strip(),
+            "image": line[image],
             "labels": {word.strip() for word in line[label].split("|")} - {""},
-            "group": line[group].strip() if group else "",
-            "split": line["split"].strip() if "split" in columns else None,
+            "group": line[group] if group else "",
+            "split": line["split"] if "split" in columns else None,
         }
         for line in lines
     ]
@@ -194,6 +194,7 @@ def locate(rows, folder: pathlib.Path, skip: bool) -> tuple[list[dict], int]:
 def split(rows, options: argparse.Namespace) -> np.ndarray:
     """Assign "train", "val" or "test" to each row, and a group to only one of them."""
     from kerasloc.data import Table, check_disjoint, cut_validation
+    from kerasloc.io import read_text
 
     names = sorted({row["class"] for row in rows})
     classes = [names.index(row["class"]) for row in rows]
@@ -204,7 +205,7 @@ def split(rows, options: argparse.Namespace) -> np.ndarray:
         )
     share = options.test_share
     if options.test_list:
-        listed = set(options.test_list.read_text(encoding="utf-8").split())
+        listed = set(read_text(options.test_list).split())
         splits = ["test" if row["image"] in listed else "train" for row in rows]
     elif rows[0]["split"] is not None and share is None:
         splits = [row["split"] for row in rows]

@@ -5,9 +5,9 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from kerasloc.data.problems import report_problems
+from kerasloc.io import read_text
 
 SYNSET = re.compile(r"(n\d{8})\s+(.+)")
 ALIASES = {
@@ -37,7 +37,7 @@ class ClassMapper:
 
     def __init__(self, source: str | os.PathLike[str] | Iterable[str]):
         if isinstance(source, str | os.PathLike):
-            lines = Path(source).read_text(encoding="utf-8").splitlines()
+            lines = read_text(source).splitlines()
         else:
             lines = [str(line) for line in source]
         self._names = [_split_synset(line.strip()) for line in lines if line.strip()]

@@ -26,7 +26,7 @@ from kerasloc.data.problems import (
     report_problems,
 )
 from kerasloc.data.table import Table
-from kerasloc.io import write_text
+from kerasloc.io import read_text, write_text
 
 LISTED = ("train", "val", "test")  # an image is on at most one of them
 ANNOTATED = "annotated"
@@ -67,7 +67,7 @@ def read_lists(folder: PathLike) -> dict[str, list[str]]:
         report_problems(doubles, rule, remedy="Remove all but one.")
     lists = {}
     for name, paths in files.items():
-        texts = "\n".join(path.read_text(encoding="utf-8-sig") for path in paths)
+        texts = "\n".join(read_text(path) for path in paths)
         names = map(str.strip, texts.split("\n"))
         lists[name] = list(dict.fromkeys(filter(None, names)))
     _check_lists(lists, str(folder))
@@ -104,9 +104,7 @@ def write_lists(folder: PathLike, lists: Lists) -> None:
         for name, images in lists.items()
     }
     existing = [path for paths in _find_files(folder).values() for path in paths]
-    conflicting = [
-        str(p) for p in existing if p.read_text(encoding="utf-8") != texts.get(p)
-    ]
+    conflicting = [str(p) for p in existing if read_text(p) != texts.get(p)]
     rule = f"Expected no other lists in {folder}, as they are not overwritten"
     report_problems(conflicting, rule, remedy="Remove these, or use another folder.")
     for path in sorted(set(texts) - set(existing)):

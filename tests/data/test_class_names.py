@@ -77,3 +77,12 @@ def test_chosen_names_are_valid_ones():
     assert choose_names(["Infiltration", "Mass"], VALID) == ("Infiltration", "Mass")
     with pytest.raises(ValueError, match=r"'Infiltrate' \(nearest: Infiltration\)"):
         choose_names(["Mass", "Infiltrate"], VALID)
+
+
+def test_a_list_in_another_encoding_is_an_error_that_names_it(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_bytes("Größe\ncat\n".encode("utf-16"))
+    assert ClassMapper(path).name(0) == "Größe"
+    path.write_bytes("Größe\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"classes\.txt.*0xf6 in line 1"):
+        ClassMapper(path)

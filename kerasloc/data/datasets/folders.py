@@ -21,6 +21,7 @@ import numpy as np
 from kerasloc.data.datasets.files import EXTENSIONS, PathLike, is_image
 from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import Table
+from kerasloc.io import read_text
 
 FOLDERS = ("train", "val", "test")
 ANNOTATIONS = "annotations.json"
@@ -126,7 +127,7 @@ def _read_annotations(root: Path, paths: Sequence[Path], names: Sequence[str]):
     if not file.is_file():
         return None, None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
         boxes, masks = content.get("boxes", {}), content.get("masks", {})
     except (json.JSONDecodeError, AttributeError) as error:
         raise ValueError(

@@ -24,6 +24,7 @@ from kerasloc.data.datasets import reading
 from kerasloc.data.datasets.files import PathLike, image_files
 from kerasloc.data.problems import check_choice, check_on_error, report_problems
 from kerasloc.data.table import Table
+from kerasloc.io import read_text
 
 NIH_CLASSES = split_names(
     "Atelectasis, Cardiomegaly, Effusion, Infiltration, Mass, Nodule, Pneumonia, "
@@ -173,7 +174,7 @@ def _check_findings(names: Iterable[str], source: Path) -> None:
 def _official_splits(root: Path, names: list[str]) -> list[str]:
     """Split of each image by the official lists."""
     paths = {split: root / file for file, split in LISTS.items()}
-    texts = {k: p.read_text(encoding="utf-8") for k, p in paths.items() if p.is_file()}
+    texts = {k: read_text(p) for k, p in paths.items() if p.is_file()}
     lists = {split: text.split() for split, text in texts.items()}
     listed = reading.merge_lists(lists, root)
     splits = [listed.get(name, "") for name in names]

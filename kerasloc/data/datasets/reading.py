@@ -1,7 +1,6 @@
 """Common parts of the readers: csv and json files, and the table built from them."""
 
 import collections
-import csv
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ import pandas as pd
 from kerasloc.data.datasets.files import PathLike, image_sizes
 from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import Table
+from kerasloc.io import read_rows
 
 XYWH = ["x", "y", "w", "h"]
 BOX_COLUMNS = ["image", "location", *XYWH, "class_index", "rows", "cols"]
@@ -38,31 +38,32 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a csv file as stripped text, indexed by "line N of FILE".
 
-    Short lines are padded with "", long ones are cut, blank ones are skipped. Of equal
-    columns the last counts. ``names`` replace those in the header.
+    Blank lines are skipped. ``names`` replace those in the header.
 
     Raises:
-        ValueError: If it lacks a ``required`` column or any row below these.
+        ValueError: If it lacks a ``required`` column or any row below these, repeats a
+            column, or :func:`kerasloc.io.read_rows` refuses it.
     """
     path, required = Path(path), list(required)
-    # the csv module, as pandas neither counts lines nor takes ones that are too long
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
-        header = [name.strip() for name in next(lines, [])]
-        columns = header if names is None else list(names)
-        padding = [""] * len(columns)
-        rows, index = [], []
-        for cells in filter(None, lines):
-            rows.append([cell.strip() for cell in (cells + padding)[: len(columns)]])
-            index.append(f"line {lines.line_num} of {path.name}")
-    if required and not (rows and set(required) <= set(columns)):
+    lines = read_rows(path, None if names is None else len(names))
+    header = [name.strip() for name in lines[0][1]] if lines else []
+    columns = header if names is None else list(names)
+    repeated = [n for n, count in collections.Counter(columns).items() if count > 1]
+    rule = f"Expected every column of {path} once"
+    report_problems(filter(None, repeated), rule, remedy="Rename or remove them.")
+    rows = {
+        f"line {number} of {path.name}": [cell.strip() for cell in cells]
+        for number, cells in lines[1:]
+        if any(map(str.strip, cells))
+    }
+    if not lines or (required and not (rows and set(required) <= set(columns))):
         raise ValueError(
             f"Expected rows with the comma-separated columns {', '.join(required)} in "
             f"{path}. Received: {len(rows)} rows with "
             f"{', '.join(columns) or 'no columns'}."
         )
-    frame = pd.DataFrame(rows, index, columns, dtype=object)
-    return frame.loc[:, ~frame.columns.duplicated(keep="last")]
+    frame = pd.DataFrame(rows.values(), list(rows), columns, dtype=object)
+    return frame.loc[:, ~frame.columns.duplicated()]  # of those without a name
 
 
 def to_numbers(cells: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from kerasloc.data.datasets.files import PathLike, image_files
 from kerasloc.data.datasets.reading import BOX_COLUMNS, build_table, merge_lists
 from kerasloc.data.problems import check_on_error, listing, report_problems
 from kerasloc.data.table import Table
+from kerasloc.io import read_text
 
 VOC_CLASSES = split_names(
     "aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, "
@@ -173,7 +174,7 @@ def _read_splits(folder: Path) -> dict[str, str]:
     for name in ("train", "val", "test"):
         path = folder / "ImageSets" / "Main" / f"{name}.txt"
         if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_text(path).splitlines()
             lists[name] = [line.split()[0] for line in lines if line.strip()]
     if not lists:
         raise ValueError(

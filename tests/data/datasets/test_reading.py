@@ -104,15 +104,23 @@ def test_problems_are_raised_or_logged(caplog):
     assert "left out 2: Rule" in caplog.text
 
 
-def test_rows_are_stripped_padded_cut_and_numbered(tmp_path, put):
-    path = put(tmp_path / "x.csv", "\ufeff a , b\n 1 ,2,,\n\n3\n")
+def test_rows_are_stripped_and_numbered_and_blank_fields_beyond_the_header_cut(
+    tmp_path, put
+):
+    path = put(tmp_path / "x.csv", "\ufeff a , b\n 1 ,2,,\n\n,\n3,\n")
     table = read_table(path, ("a",))
-    assert table.index.tolist() == ["line 2 of x.csv", "line 4 of x.csv"]
+    assert table.index.tolist() == ["line 2 of x.csv", "line 5 of x.csv"]
     assert table.to_dict("list") == {"a": ["1", "3"], "b": ["2", ""]}
     with pytest.raises(
         ValueError, match=r"columns a, c in.*Received: 2 rows with a, b"
     ):
         read_table(path, ("a", "c"))
+
+
+def test_a_column_named_twice_is_an_error_that_names_it(tmp_path, put):
+    with pytest.raises(ValueError, match=r"(?s)x\.csv.*\n  b\n"):
+        read_table(put(tmp_path / "x.csv", "a,b,b\n1,2,3\n"))
+    assert list(read_table(put(tmp_path / "x.csv", ",,b\n1,2,3\n"))) == ["", "b"]
 
 
 @pytest.mark.parametrize(
