@@ -4,17 +4,22 @@ The check, the ``tf.data`` pipeline and the evaluation read this table and nothi
 """
 
 import dataclasses
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from kerasloc import boxes as box_rows
 from kerasloc.configs import classes_in_words
-from kerasloc.data.problems import check_choice, report_problems
+from kerasloc.data.problems import check_choice, listing, report_problems
 
 SPLITS = ("train", "val", "test", "")
+SHOWN_CLASSES = 40
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)
@@ -228,6 +233,42 @@ def check_disjoint(table: Table) -> None:
             [f"{name}: {', '.join(splits[keys == name])}" for name in shared],
             f"Expected every {kind} in one split only",
             remedy="Move all of its images to one split.",
+        )
+
+
+def report_classes(tables: Mapping[str, Table]) -> None:
+    """Log how many images show each class, do not, or are unknown to.
+
+    A class that all or none of the labeled images show is a warning.
+
+    Args:
+        tables: Tables of the same classes by their split, such as "train" and "val".
+
+    Examples:
+        >>> report_classes({"train": Table(["a", "b"], ("x",), [[1], [0]])})
+    """
+    columns: dict[tuple[str, str], np.ndarray] = {}
+    lacking: list[str] = []
+    names = next(iter(tables.values())).class_names
+    for split, table in tables.items():
+        labels = table.labels
+        masks = {"with": labels == 1, "without": labels == 0, "?": np.isnan(labels)}
+        counts = {kind: mask.sum(axis=0) for kind, mask in masks.items()}
+        columns |= {(split, k): n for k, n in counts.items() if k != "?" or n.any()}
+        lacking += [
+            f"no image {kind} {name} in {split}"
+            for kind in ("with", "without")
+            for name, count in zip(names, counts[kind], strict=True)
+            if len(table) and not count
+        ]
+    text = pd.DataFrame(columns, names).to_string(max_rows=SHOWN_CLASSES)
+    sizes = ", ".join(f"{len(table)} {split}" for split, table in tables.items())
+    logger.info("Images with and without each class (%s; ?: unknown):\n%s", sizes, text)
+    if lacking:
+        logger.warning(
+            "Accuracy, AUROC and average precision of a class mean nothing where all "
+            "or none of the images show it. Add images, or leave the class out:\n%s",
+            listing(lacking),
         )
 
 

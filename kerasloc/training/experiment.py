@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasloc.configs import NetworkConfig, select_fields
 from kerasloc.data import config as data_config
-from kerasloc.data.table import Table
+from kerasloc.data.table import Table, report_classes
 from kerasloc.evaluation import collect_runs, draw_history, evaluate_run
 from kerasloc.models import families
 from kerasloc.runs import Run, seeded
@@ -39,6 +39,7 @@ def run_experiment(family: str, options: argparse.Namespace) -> list[pathlib.Pat
     for fold in by_fold(experiment):
         tables = data_config.training_tables(fold.data, fold.images.channels)
         data_config.check_class_count(tables["train"], fold.images.num_classes)
+        report_classes(tables)
         for run in by_seed(fold):
             folders.append(train_run(run, tables, strategy))
     if experiment.options.evaluation:

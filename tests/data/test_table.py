@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from kerasloc.data.table import Table, check_disjoint, only_classes, select_classes
+from kerasloc.data.table import (
+    Table,
+    check_disjoint,
+    only_classes,
+    report_classes,
+    select_classes,
+)
 
 
 def single_label(classes, **columns):
@@ -165,3 +171,33 @@ def test_classes_are_chosen_and_ordered():
     assert table.boxes[:, 5].tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match=r"among u, v, w\. Received: x besides"):
         select_classes(table, ["u", "x"])
+
+
+def test_images_with_without_and_of_unknown_label_are_counted_by_class(caplog):
+    tables = {
+        "train": Table(list("abc"), ("cat", "dog"), [[1, 1], [1, 0], [np.nan, 0]]),
+        "val": Table(["d"], ("cat", "dog"), [[0, 1]]),
+    }
+    tables["none"] = tables["val"].subset([])
+    with caplog.at_level("INFO"):
+        report_classes(tables)
+    counts, warning = caplog.messages
+    assert "3 train, 1 val, 0 none" in counts
+    assert [line.split() for line in counts.splitlines()[-2:]] == [
+        ["cat", *"2010100"],  # with, without, unknown, and so on
+        ["dog", *"1201000"],
+    ]
+    assert warning.splitlines()[1:] == [
+        "  no image without cat in train",
+        "  no image with cat in val",
+        "  no image without dog in val",
+    ]
+
+
+def test_a_table_of_many_classes_is_cut_and_one_without_faults_warns_of_nothing(caplog):
+    names = [f"class {i}" for i in range(1000)]
+    with caplog.at_level("INFO"):
+        report_classes({"train": Table(names, names, np.eye(1000))})
+    (counts,) = caplog.messages
+    assert len(counts.splitlines()) < 50
+    assert "class 999" in counts

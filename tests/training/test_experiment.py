@@ -7,6 +7,7 @@ import pathlib
 
 import keras
 import pytest
+from PIL import Image
 
 from kerasloc.data import config as data_config
 from kerasloc.data.splits import make_lists, write_lists
@@ -125,6 +126,29 @@ def test_datasets_have_their_channels_and_augmentation(
     experiment = make_experiment("pylon", overrides)
     assert (experiment.images.channels, experiment.training.augmentation) == expected
     assert experiment.data.dataset == dataset
+
+
+@pytest.mark.parametrize("family", ["half", "pylon", "ham", "unet"])
+def test_counts_of_each_class_and_a_warning_come_before_training(
+    train, recorded, caplog, tmp_path, family
+):
+    lines = ["image,label,split"]
+    for index in range(10):
+        Image.new("L", (8, 8)).save(tmp_path / f"{index}.png")
+        lines.append(f"{index}.png,cat,{'val' if index < 3 else 'train'}")
+    path = tmp_path / "cats.csv"
+    path.write_text("\n".join(lines))
+    recorded(family)
+    with caplog.at_level("INFO"):
+        train(family, "--data-dir", path, NO)
+    counts, warning, training = (
+        next(i for i, r in enumerate(caplog.records) if text in r.getMessage())
+        for text in ("7 train, 3 val", "no image without cat in train", "Training")
+    )
+    assert counts < warning < training
+    assert caplog.messages[counts].split()[-5:] == ["cat", "7", "0", "3", "0"]
+    assert "mean nothing" in caplog.messages[warning]
+    assert caplog.records[warning].levelname == "WARNING"
 
 
 def test_options_win_over_presets(train, recorded, pylon_words, ham_words, results):
