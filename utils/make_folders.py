@@ -171,17 +171,25 @@ def choose(rows, classes, only: bool) -> tuple[list[dict], int]:
 
 def locate(rows, folder: pathlib.Path, skip: bool) -> tuple[list[dict], int]:
     """Add the ``path`` of their image to rows; also counts rows without."""
-    below = {}
+    from kerasloc.data.datasets.files import files_in
+    from kerasloc.data.problems import report_problems
+
+    below = collections.defaultdict(list)
     if not all((folder / row["image"]).is_file() for row in rows):
-        below = {p.name: p for p in sorted(folder.rglob("*")) if p.is_file()}
-    located, missing = [], []
+        for path in files_in(folder):
+            below[path.name].append(path)
+    located, missing, ambiguous = [], [], []
     for row in rows:
         direct = folder / row["image"]
-        path = direct if direct.is_file() else below.get(row["image"])
-        if path is None:
+        paths = [direct] if direct.is_file() else below.get(row["image"], [])
+        if not paths:
             missing.append(row["image"])
+        elif len(paths) > 1:
+            ambiguous.append(", ".join(map(str, paths)))
         else:
-            located.append({**row, "path": path})
+            located.append({**row, "path": paths[0]})
+    rule = f"Expected every name of the table to be that of one image in {folder}"
+    report_problems(ambiguous, rule, remedy="Write more of the path in the table.")
     if not located or (missing and not skip):
         raise ValueError(
             f"Expected all images in {folder}. Received: {len(missing)} of {len(rows)} "
@@ -194,6 +202,7 @@ def locate(rows, folder: pathlib.Path, skip: bool) -> tuple[list[dict], int]:
 def split(rows, options: argparse.Namespace) -> np.ndarray:
     """Assign "train", "val" or "test" to each row, and a group to only one of them."""
     from kerasloc.data import Table, check_disjoint, cut_validation
+    from kerasloc.data.table import split_of
     from kerasloc.io import read_text
 
     names = sorted({row["class"] for row in rows})
@@ -208,7 +217,7 @@ def split(rows, options: argparse.Namespace) -> np.ndarray:
         listed = set(read_text(options.test_list).split())
         splits = ["test" if row["image"] in listed else "train" for row in rows]
     elif rows[0]["split"] is not None and share is None:
-        splits = [row["split"] for row in rows]
+        splits = [split_of(row["split"]) or row["split"] for row in rows]
     else:
         share = 0.2 if share is None else share
         splits = ["train"] * len(rows)

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import logging
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from kerasloc.data.validate import check
 PATHS = ("data_dir", "image_dir", "image_sets")
 # fields that describe one data_dir and do not apply to another
 OF_DATA_DIR = (*PATHS[1:], "dataset", "protocol", "uncertain", "classes")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +206,14 @@ def training_tables(
     _check_split(config, table, "train")
     table = table.subset((table.splits == "train") | (table.splits == "val"))
     table, _ = check(table, on_error=config.on_error, channels=channels)
-    table = splits.cut_validation(table, config.val_share, config.seed)
+    if not (table.splits == "val").any():
+        table = splits.cut_validation(table, config.val_share, config.seed)
+        logger.warning(
+            "%s has no validation images: %d of %d training images are kept for "
+            "validation (--val-share %g, --seed %d)",
+            *(config.data_dir, (table.splits == "val").sum(), len(table)),
+            *(config.val_share, config.seed),
+        )
     if config.box_share is not None:
         table = splits.keep_boxes(table, config.box_share, config.seed)
     return {name: table.split(name) for name in ("train", "val")}

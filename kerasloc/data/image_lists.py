@@ -1,8 +1,9 @@
 """Lists of images: read from files, written to files, and applied to a table.
 
-A list is a text file with one image name per line, ``train``, ``val``, ``test`` and
-``annotated``: the training images whose boxes are used in training; also in the
-folders of the release of HAM, ``Main/train.txt`` ... and ``bbox/*.txt`` (annotated).
+A list is a text file with one image name per line, ``train``, ``val``, ``test`` (or
+their synonyms, such as ``Validation.txt``) and ``annotated``: the training images whose
+boxes are used in training; also in the folders of the release of HAM,
+``Main/train.txt`` ... and ``bbox/*.txt`` (annotated).
 
 Reference:
     Ouyang et al., Learning hierarchical attention for weakly-supervised chest X-ray
@@ -25,17 +26,13 @@ from kerasloc.data.problems import (
     listing,
     report_problems,
 )
-from kerasloc.data.table import Table
+from kerasloc.data.table import Table, split_of
 from kerasloc.io import read_text, write_text
 
 LISTED = ("train", "val", "test")  # an image is on at most one of them
 ANNOTATED = "annotated"
-FILES = {
-    "train": ("train.txt", "Main/train.txt"),
-    "val": ("val.txt", "valid.txt", "Main/val.txt", "Main/valid.txt"),
-    "test": ("test.txt", "Main/test.txt"),
-    ANNOTATED: ("annotated.txt", "bbox/*.txt"),
-}
+LISTS = (*LISTED, ANNOTATED)
+EXAMPLES = "train.txt, Main/train.txt, val.txt, test.txt, annotated.txt, bbox/*.txt"
 
 PathLike = str | os.PathLike[str]
 Lists = Mapping[str, Iterable[str]]
@@ -46,7 +43,8 @@ logger = logging.getLogger(__name__)
 def read_lists(folder: PathLike) -> dict[str, list[str]]:
     """Read the names of the images on each list of a folder, in their order.
 
-    Blank lines do not count, nor do repeated names of a list.
+    Blank lines do not count, nor do repeated names of a list. Text files that are no
+    list are named in the log.
 
     Raises:
         ValueError: If there is no list, two files for one, no training image, an empty
@@ -58,13 +56,17 @@ def read_lists(folder: PathLike) -> dict[str, list[str]]:
         below = sorted(path.name for path in folder.glob("*/") if _find_files(path))
         advice = f"Name one of {', '.join(below)} in it. " if below else ""
         raise ValueError(
-            f"Expected lists, such as {', '.join(sum(FILES.values(), ()))}. Received: "
+            f"Expected lists, such as {EXAMPLES}. Received: "
             f"{folder}, without any. {advice}Use utils/make_splits.py to make them."
         )
     for name in LISTED:
         doubles = [str(path) for path in files.get(name, ()) if len(files[name]) > 1]
         rule = f"Expected one file for the list {name}"
         report_problems(doubles, rule, remedy="Remove all but one.")
+    unused = sorted({*_texts(folder)}.difference(*files.values()))
+    if unused:
+        message = "%d text files are no list of images and not used:\n%s"
+        logger.warning(message, len(unused), listing(map(str, unused)))
     lists = {}
     for name, paths in files.items():
         texts = "\n".join(read_text(path) for path in paths)
@@ -223,7 +225,7 @@ def image_names(table: Table) -> np.ndarray:
 def _check_lists(lists: Lists, source: str) -> None:
     """Raise unless lists, called ``source``, are complete and disjoint."""
     for name in lists:
-        check_choice("lists", name, FILES)
+        check_choice("lists", name, LISTS)
     if not lists.get("train"):
         only = f"only {', '.join(lists)}" if lists else "none"
         received = "an empty one" if "train" in lists else only
@@ -245,12 +247,22 @@ def _check_lists(lists: Lists, source: str) -> None:
     report_problems(repeated, rule, remedy="Remove it from the others.")
 
 
+def _texts(folder: Path) -> list[Path]:
+    """The text files in a folder and in HAM's folders below it, sorted."""
+    folders = filter(Path.is_dir, (folder, folder / "Main", folder / "bbox"))
+    paths = [path for parent in folders for path in sorted(parent.iterdir())]
+    return [p for p in paths if p.suffix.lower() == ".txt" and p.name[0] != "."]
+
+
 def _find_files(folder: Path) -> dict[str, list[Path]]:
     """The files of each list that exists."""
-    files = {
-        name: [path for pattern in patterns for path in sorted(folder.glob(pattern))]
-        for name, patterns in FILES.items()
-    }
+    files: dict[str, list[Path]] = {name: [] for name in LISTS}
+    for path in _texts(folder):
+        boxed = path.parent != folder and path.parent.name == "bbox"
+        annotated = boxed or path.stem.lower() == ANNOTATED
+        name = ANNOTATED if annotated else split_of(path.stem)
+        if name:
+            files[name].append(path)
     return {name: paths for name, paths in files.items() if paths}
 
 

@@ -23,6 +23,7 @@ splits take any number of strata, and unequal shares.
 """
 
 import dataclasses
+import logging
 
 import numpy as np
 
@@ -38,6 +39,8 @@ from kerasloc.data.image_lists import (  # noqa: F401 (some to be imported from 
 )
 from kerasloc.data.problems import check_choice
 from kerasloc.data.table import Table, check_disjoint
+
+logger = logging.getLogger(__name__)
 
 
 def choose_groups(
@@ -286,6 +289,11 @@ class _Draw:
         check_disjoint(self.table)
         if "val" in splits:
             return splits
+        logger.warning(
+            "no official validation images: a share of %g of the training images is "
+            "kept for validation (seed %d)",
+            *(self.val_share, self.seed),
+        )
         return np.where(splits == "train", self._split(splits == "train"), splits)
 
     def classification(self) -> np.ndarray:

@@ -6,6 +6,7 @@ The check, the ``tf.data`` pipeline and the evaluation read this table and nothi
 import dataclasses
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -17,6 +18,11 @@ from kerasloc.configs import classes_in_words
 from kerasloc.data.problems import check_choice, listing, report_problems
 
 SPLITS = ("train", "val", "test", "")
+SYNONYMS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validate", "validation", "dev", "development"),
+    "test": ("test", "testing"),
+}
 SHOWN_CLASSES = 40
 
 logger = logging.getLogger(__name__)
@@ -144,6 +150,17 @@ class Table:
             rule = "Expected exactly one label per image for a class index"
             report_problems(bad, rule, remedy="Use labels (multi-label data).")
         return self.labels.argmax(axis=1)
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that a name of a folder, list or cell stands for, in any case.
+
+    Examples:
+        >>> split_of("Validation"), split_of("test_set"), split_of("masks")
+        ('val', 'test', None)
+    """
+    word = re.sub(r"[\s_-]|(set|data|images)$", "", name.strip().lower())
+    return next((split for split, words in SYNONYMS.items() if word in words), None)
 
 
 def select_classes(table: Table, class_names: Iterable[str]) -> Table:

@@ -281,6 +281,18 @@ def test_validation_images_come_from_val_or_else_from_train(folder):
         training_tables(config)
 
 
+def test_a_validation_share_of_the_training_images_is_logged(folder, caplog):
+    config = DataConfig(str(folder), val_share=0.25, seed=4)
+    tables = training_tables(config)
+    text = f"{len(tables['val'])} of 24 training images are kept for validation"
+    assert f"{folder} has no validation images: {text}" in caplog.text
+    assert "--val-share 0.25, --seed 4" in caplog.text
+    caplog.clear()
+    (folder / "test").rename(folder / "Validation")
+    assert len(training_tables(config)["val"]) == 12
+    assert "no validation images" not in caplog.text
+
+
 def test_gray_images_are_read_with_1_or_3_channels(folder):
     path, config = first(folder, "test"), DataConfig(str(folder))
     Image.fromarray(np.zeros((32, 32, 2), np.uint8), "LA").save(path)

@@ -64,6 +64,16 @@ def test_names_are_read_without_blanks_and_repetitions(tmp_path, texts, lists):
     assert read_lists(str(tmp_path)) == lists
 
 
+def test_lists_have_synonyms_and_other_texts_are_named(tmp_path, caplog):
+    put(tmp_path, Training="a", Validation="b", Main__TEST="c", bbox__x="a", notes="d")
+    lists = {"train": ["a"], "val": ["b"], "test": ["c"], "annotated": ["a"]}
+    assert read_lists(tmp_path) == lists
+    assert (
+        f"1 text files are no list of images and not used:\n  {tmp_path}/notes.txt"
+        in (caplog.text)
+    )
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
@@ -74,6 +84,7 @@ def test_names_are_read_without_blanks_and_repetitions(tmp_path, texts, lists):
             {"train": "a", "val": "b", "valid": "b"},
             r"for the list val.*\n.*val.txt\n.*valid.txt\nRemove",
         ),
+        ({"train": "a", "Val": "b", "validation": "b"}, "for the list val"),
         ({"train": "a", "Main__train": "a"}, "for the list train"),
         ({"train": " \n"}, '"train" with images. Received: an empty one'),
         ({"test": "a"}, '"train" with images. Received: only test'),

@@ -131,8 +131,8 @@ def test_without_links_files_are_copied(tool, tmp_path):
 def test_the_split_of_a_table_is_used(tool, nih, tmp_path):
     (tmp_path / "table.csv").write_text(
         "image,label,split\n"
-        "partFalse/1_0.png,a,train\npartFalse/2_0.png,b,train\n"
-        "partTrue/5_0.png,a,test\npartTrue/6_0.png,b,test\npartTrue/3_0.png,a,val\n"
+        "partFalse/1_0.png,a,train\npartFalse/2_0.png,b,Training\n"
+        "partTrue/5_0.png,a,test\npartTrue/6_0.png,b,TEST\npartTrue/3_0.png,a,valid\n"
     )
     tool.main([*nih[:3]])
     assert tree(tmp_path / "out") == [
@@ -142,6 +142,13 @@ def test_the_split_of_a_table_is_used(tool, nih, tmp_path):
         "train/b/partFalse_2_0.png",
         "val/a/partTrue_3_0.png",
     ]
+
+
+def test_a_name_of_two_images_is_an_error(tool, nih, tmp_path, usage_error):
+    Image.new("L", (8, 8)).save(tmp_path / "images/partTrue/1_0.png")
+    message = usage_error(tool, nih)
+    assert "partFalse/1_0.png, " in message
+    assert "partTrue/1_0.png" in message
 
 
 def test_missing_images_are_an_error_unless_skipped(

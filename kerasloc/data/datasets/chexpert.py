@@ -20,7 +20,7 @@ import pandas as pd
 from kerasloc.data import problems
 from kerasloc.data.class_names import choose_names, match_names, split_names
 from kerasloc.data.datasets import ham_boxes, reading
-from kerasloc.data.datasets.files import PathLike, files_below
+from kerasloc.data.datasets.files import PathLike, by_split, csv_files, files_below
 from kerasloc.data.table import Table
 
 CHEXPERT_CLASSES = split_names(
@@ -30,7 +30,7 @@ CHEXPERT_CLASSES = split_names(
 )
 NO_FINDING = "No Finding"
 DEVICES = "Support Devices"  # occurs beside No Finding, too
-FILES = {"train.csv": "train", "valid.csv": "val", "test.csv": "test"}
+FILES = ("train.csv", "valid.csv", "test.csv")  # or synonyms, such as val.csv
 FOLDERS = ("CheXpert-v1.0-small", "CheXpert-v1.0")
 BOXES = ("BBoxes.json", "Annotations/BBoxes.json")
 PATH, VIEW = "Path", "Frontal/Lateral"
@@ -107,7 +107,7 @@ def read_chexpert(
 def _csv_folder(root: Path) -> Path:
     """The folder of the csv files: the root or one below."""
     candidates = (root, *(root / name for name in FOLDERS))
-    folders = [p for p in candidates if any((p / name).is_file() for name in FILES)]
+    folders = [p for p in candidates if by_split(csv_files(p))]
     if not folders:
         raise ValueError(
             f"Expected the labels of CheXpert in {', '.join(FILES)}. Received: {root}, "
@@ -128,8 +128,8 @@ def _without_release(path: str) -> str:
 
 def _read_rows(folder: Path, frontal_only: bool) -> pd.DataFrame:
     """Cells by valid column, and split, of each selected image."""
-    paths = [folder / file for file in FILES if (folder / file).is_file()]
-    rows = pd.concat(map(_read_file, paths)).fillna("")
+    files = by_split(csv_files(folder)).items()
+    rows = pd.concat([_read_file(path).assign(split=k) for k, path in files]).fillna("")
     if not frontal_only:
         return rows
     views = rows[PATH].map(lambda path: Path(path).stem.rpartition("_")[2])
@@ -162,7 +162,7 @@ def _read_file(path: Path) -> pd.DataFrame:
             f"Received: {', '.join(written)}; missing: {', '.join(missing) or 'none'}. "
             "Add missing ones, with blank cells if unknown; remove double ones."
         )
-    return rows.rename(columns=names).assign(split=FILES[path.name])
+    return rows.rename(columns=names)
 
 
 def _labels(

@@ -17,7 +17,7 @@ import pandas as pd
 from kerasloc.data.datasets.files import PathLike
 from kerasloc.data.datasets.reading import XYWH, read_table
 from kerasloc.data.problems import check_choice, report_problems
-from kerasloc.data.table import SPLITS, Table
+from kerasloc.data.table import SPLITS, Table, split_of
 
 RESERVED = ("image", "label", "split", "group", "mask", "box_label", *XYWH)
 CELLS = {"": np.nan, "0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
@@ -113,6 +113,7 @@ def _parse(cells: dict[Hashable, str], names: Sequence[str], folder: Path) -> _R
     if not cells["image"] or not path.is_file():
         raise ValueError(f"there is no such image in {folder}")
     split = cells.get("split", "")
+    split = split_of(split) or split
     check_choice("split", split, SPLITS)
     mask = str(folder / cells["mask"]) if cells.get("mask") else ""
     labels = _labels(cells, names)

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import itertools
+import logging
 import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,13 +12,29 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.table import Table
+from kerasloc.data.problems import listing, report_problems
+from kerasloc.data.table import SPLITS, Table, split_of
 
-EXTENSIONS = (".jpeg", ".jpg", ".png", ".bmp", ".gif")
-MASK_SUFFIX = "_mask"
+# of all formats that kerasloc.data.decode reads
+JPEG = (".jpeg", ".jpg", ".jpe", ".jfif", ".mpo")
+EXTENSIONS = (*JPEG, ".png", ".apng", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+MASK_FOLDER, MASK_SUFFIX = "masks", "_mask"
+CLUTTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir")
 CHUNK = 2048
 
 PathLike = str | os.PathLike[str]
+
+logger = logging.getLogger(__name__)
+
+
+def is_hidden(name: str) -> bool:
+    """Tell by its name if a file or folder is hidden, or made by a file manager.
+
+    Examples:
+        >>> is_hidden("._a.png"), is_hidden("Thumbs.db"), is_hidden("a.png")
+        (True, True, False)
+    """
+    return name.startswith(".") or name.lower() in CLUTTER
 
 
 def is_image(name: str) -> bool:
@@ -27,7 +44,80 @@ def is_image(name: str) -> bool:
         >>> is_image("a.PNG"), is_image(".a.png"), is_image("notes.txt")
         (True, False, False)
     """
-    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+    return name.lower().endswith(EXTENSIONS) and not is_hidden(name)
+
+
+def files_in(folder: PathLike) -> list[Path]:
+    """List all visible files below a folder, sorted; an absent one holds none.
+
+    Links to folders are followed, but not to one that is listed already or holds this.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+
+    def stop(error):
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    paths: list[Path] = []
+    visited = {*map(str, Path(os.path.realpath(folder)).parents)}
+    for parent, folders, names in os.walk(folder, onerror=stop, followlinks=True):
+        if (real := os.path.realpath(parent)) in visited:
+            logger.warning("%s is a link to a folder read already: not used", parent)
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        paths += [Path(parent, name) for name in names if not is_hidden(name)]
+    return sorted(paths)
+
+
+def csv_files(folder: Path) -> list[Path]:
+    """List the visible csv files in a folder, sorted; an absent one holds none."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [p for p in paths if p.suffix.lower() == ".csv" and not is_hidden(p.name)]
+
+
+def by_split(paths: Iterable[Path]) -> dict[str, Path]:
+    """Map "train", "val" and "test" to the folders or files whose names mean them.
+
+    Raises:
+        ValueError: If two mean the same.
+
+    Examples:
+        >>> {name: str(path) for name, path in by_split([Path("Valid.csv")]).items()}
+        {'val': 'Valid.csv'}
+    """
+    matches: dict[str, list[Path]] = {name: [] for name in SPLITS if name}
+    for path in sorted(paths):
+        split = split_of(path.name if path.is_dir() else path.stem)
+        if split:
+            matches[split].append(path)
+    for split, same in matches.items():
+        report_problems(
+            map(str, same if len(same) > 1 else ()),
+            f"Expected one name for {split}",
+            remedy="Merge them, or rename or remove all but one.",
+        )
+    return {split: same[0] for split, same in matches.items() if same}
+
+
+def by_stem(images: Mapping[str, str]) -> dict[str, str]:
+    """Map the names of images without their suffixes to their paths.
+
+    Raises:
+        ValueError: If two have the same.
+
+    Examples:
+        >>> by_stem({"a.png": "images/a.png"})
+        {'a': 'images/a.png'}
+    """
+    stems = collections.Counter(Path(name).stem for name in images)
+    repeated = [path for name, path in images.items() if stems[Path(name).stem] > 1]
+    rule = "Expected images whose names differ in more than their suffix"
+    report_problems(repeated, rule, remedy="Remove all but one of each name.")
+    return {Path(name).stem: path for name, path in images.items()}
 
 
 def normalize(name: str) -> str:
@@ -40,16 +130,18 @@ class FileIndex:
 
     Args:
         folder: Folder to walk; an absent one holds no images.
-        skip: Name of a folder inside it that is not walked.
+        skip: Name of folders inside it whose images are left out.
     """
 
-    def __init__(self, folder: PathLike, skip: str = "masks"):
+    def __init__(self, folder: PathLike, skip: str = MASK_FOLDER):
         self.folder = Path(folder)
-        self.paths: list[Path] = []
+        self.paths = [
+            path
+            for path in files_in(folder)
+            if is_image(path.name)
+            if skip not in path.relative_to(folder).parts[:-1]
+        ]
         self._paths_by_key: dict[str, set[Path]] = collections.defaultdict(set)
-        for parent, folders, names in os.walk(folder):
-            folders[:] = sorted(name for name in folders if name != skip)
-            self.paths += [Path(parent, n) for n in sorted(names) if is_image(n)]
         for path in self.paths:
             relative = path.relative_to(folder)
             for key in (relative, relative.with_suffix(""), path.name, path.stem):
@@ -91,14 +183,21 @@ def locate(
 
 
 def add_masks(table: Table, folders: Sequence[PathLike]) -> Table:
-    """Add masks of the images, ``NAME_mask`` or ``NAME`` in a folder of each image."""
-    masks = {
-        folder: {
-            normalize(path.stem.removesuffix(MASK_SUFFIX)): str(path)
-            for path in FileIndex(folder, skip="").paths
-        }
-        for folder in set(folders)
-    }
+    """Add masks of the images, ``NAME_mask`` or ``NAME`` in a folder of each image.
+
+    Raises:
+        ValueError: If an image has two masks.
+    """
+    masks: dict[PathLike, dict[str, str]] = {}
+    repeated = []
+    for folder in dict.fromkeys(folders):
+        masks[folder] = {}
+        for path in map(str, FileIndex(folder, skip="").paths):
+            stem = normalize(Path(path).stem.removesuffix(MASK_SUFFIX))
+            if masks[folder].setdefault(stem, path) != path:
+                repeated.append(f"{masks[folder][stem]} and {path}")
+    rule = "Expected one mask of an image"
+    report_problems(repeated, rule, remedy="Remove all but one.")
     stems = [normalize(Path(path).stem) for path in table.paths]
     column = [masks[f].get(stem, "") for f, stem in zip(folders, stems, strict=True)]
     return dataclasses.replace(table, masks=np.array(column, str))
@@ -119,9 +218,18 @@ def image_files(
     below = [path for pattern in patterns for path in sorted(base.glob(pattern))]
     for folders in (below, [base]) if image_dir is None else ([base], below):
         paths: dict[str, str] = {}
+        repeated = []
         for folder in filter(Path.is_dir, folders):
             with os.scandir(folder) as entries:
-                paths = {e.name: e.path for e in entries if is_image(e.name)} | paths
+                images = {e.name: e.path for e in entries if is_image(e.name)}
+            same = images.keys() & paths.keys()
+            repeated += [images[n] for n in same if not _same(images[n], paths[n])]
+            paths = images | paths
+        if repeated:
+            message = (
+                "%d images have the name of one in an earlier folder, not used:\n%s"
+            )
+            logger.warning(message, len(repeated), listing(sorted(repeated)))
         if paths:
             return dict(sorted(paths.items()))
     candidates = ", ".join(str(base / pattern) for pattern in ("", *patterns))
@@ -155,6 +263,11 @@ def image_sizes(paths: Sequence[str]) -> np.ndarray:
     """
     with concurrent.futures.ThreadPoolExecutor() as pool:
         return np.array(list(pool.map(_image_size, paths)), float).reshape(-1, 2)
+
+
+def _same(path: str, other_path: str) -> bool:
+    """True if both are links to the same file."""
+    return os.path.realpath(path) == os.path.realpath(other_path)
 
 
 def _existing_files(folder: str, names: list[str]) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ after its EXIF rotation, (x, y) the upper left corner; a mask is nonzero where t
 object is. ``settings`` describes the origin of the data and is not read.
 """
 
+import collections
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.datasets.files import EXTENSIONS, PathLike, is_image
+from kerasloc.data.datasets.files import (
+    EXTENSIONS,
+    MASK_FOLDER,
+    MASK_SUFFIX,
+    PathLike,
+    by_split,
+    files_in,
+    is_hidden,
+    is_image,
+)
 from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import Table
 from kerasloc.io import read_text
@@ -37,8 +47,10 @@ logger = logging.getLogger(__name__)
 def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Table:
     """Read the images in ``train/CLASS``, ``test/CLASS`` and, if it exists, ``val``.
 
-    Files are sorted; hidden ones and other types than .jpg, .jpeg, .png, .bmp and .gif
-    (any case) are skipped. One of the folders is enough.
+    The folders may have synonyms as names, in any case: training, valid, validation,
+    dev, testing, ... One of them is enough. Images (``EXTENSIONS``, in any case) in
+    folders below CLASS are its images, too, but those in ``masks``. Files are sorted,
+    hidden ones are ignored; all others that are not read are counted in the log.
 
     Args:
         root: Folder that holds train, test or both.
@@ -46,21 +58,24 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
             evaluation). None: the names of the class folders, sorted.
 
     Raises:
-        ValueError: If the root is not such a tree, a class folder holds no image, there
-            is one class only, or the folders or ``class_names`` hold different ones.
+        ValueError: If the root is not such a tree, two folders are of the same split, a
+            class folder holds no image, there is one class only, or the folders or
+            ``class_names`` hold different ones.
     """
     root = Path(root)
-    existing = [split for split in FOLDERS if (root / split).is_dir()]
-    images = {split: _images_by_class(root / split) for split in existing}
-    if not images:
+    content = _visible(root) if root.is_dir() else []
+    folders = by_split(filter(Path.is_dir, content))
+    if not folders:
         received = f"{root}, which does not exist"
         if root.is_dir():
-            content = sorted(p.name for p in root.glob("[!.]*"))[:10]
-            received = (
-                f"{root} with {', '.join(content) or 'nothing (an empty folder)'}"
-            )
+            listed = ", ".join(path.name for path in content[:10])
+            received = f"{root} with {listed or 'nothing (an empty folder)'}"
         rule = "Expected the folder train or test"
         raise ValueError(f"{rule}. Received: {received}. Use the layout:\n{SCHEME}")
+    boxes, masks = _read_annotations(root)
+    used = {root / ANNOTATIONS, *(root / mask for mask in masks.values())}
+    trees = {split: _files(_visible(path)) for split, path in folders.items()}
+    images = {k: _images_by_class(folders[k], tree, used) for k, tree in trees.items()}
     names = _common_classes(root, images, class_names)
     rows = [
         (path, split, index)
@@ -69,29 +84,103 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
         for path in classes[name]
     ]
     paths, splits, indices = zip(*rows, strict=True)
-    boxes, masks = _read_annotations(root, paths, names)
-    labels = np.eye(len(names))[list(indices)]
+    trees["rest"] = _files(path for path in content if path not in folders.values())
+    present = [path for tree in trees.values() for ps in tree.values() for path in ps]
+    _report_unused(root, [path for path in present if path not in used.union(paths)])
+    _report_doubtful(root, paths)
+    relative = [path.relative_to(root).as_posix() for path in paths]
+    absent = sorted({*boxes, *masks}.difference(relative))
+    if absent:
+        message = "%s has %d images without a file:\n%s"
+        logger.warning(message, root / ANNOTATIONS, len(absent), listing(absent))
     return Table(
-        list(map(str, paths)), names, labels, boxes, masks=masks, splits=splits
+        list(map(str, paths)),
+        names,
+        np.eye(len(names))[list(indices)],
+        _box_rows(root, boxes, relative, names),
+        masks=[str(root / masks[i]) if i in masks else "" for i in relative],
+        splits=splits,
     )
 
 
-def _images_by_class(folder: Path) -> dict[str, list[Path]]:
-    """Sorted images of each class folder, none empty."""
-    classes = {
-        path.name: sorted(p for p in path.iterdir() if is_image(p.name))
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and not path.name.startswith(".")
-    }
-    if not classes:
+def _visible(folder: Path) -> list[Path]:
+    """Sorted content of a folder without what is hidden."""
+    return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+
+
+def _files(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Files below each path, or the path itself if it is a file."""
+    return {path: files_in(path) if path.is_dir() else [path] for path in paths}
+
+
+def _images_by_class(
+    folder: Path, tree: Mapping[Path, list[Path]], used: set[Path]
+) -> dict[str, list[Path]]:
+    """Sorted images of each class folder, none empty, without the ``used`` masks."""
+    files = {path: below for path, below in tree.items() if path.is_dir()}
+    if not files:
         raise ValueError(
             f"Expected one folder per class in {folder}. Received: no folder in it. "
             f"Use the layout:\n{SCHEME}"
         )
-    empty = [str(folder / name) for name, images in classes.items() if not images]
+    classes = {
+        folder: [
+            path
+            for path in below
+            if is_image(path.name) and path not in used
+            if MASK_FOLDER not in path.relative_to(folder).parts[:-1]
+        ]
+        for folder, below in files.items()
+    }
+    empty = [
+        f"{folder}, with {_count_suffixes(files[folder])}"
+        for folder, images in classes.items()
+        if not images
+    ]
     rule = f"Expected images ({', '.join(EXTENSIONS)}) in every class folder"
     report_problems(empty, rule, remedy="Add images or remove the folder.")
-    return classes
+    return {folder.name: images for folder, images in classes.items()}
+
+
+def _count_suffixes(paths: Iterable[Path]) -> str:
+    """Format the numbers of files of each suffix: "2 .txt, 1 without suffix"."""
+    counts = collections.Counter(p.suffix.lower() or "without suffix" for p in paths)
+    return ", ".join(f"{n} {suffix}" for suffix, n in counts.items()) or "no file"
+
+
+def _by_folder(root: Path, paths: Iterable[Path]) -> list[str]:
+    """Format the numbers of files of each folder and suffix."""
+    folders = collections.defaultdict(list)
+    for path in paths:
+        folders[path.parent.relative_to(root).as_posix()].append(path)
+    return [f"{name}: {_count_suffixes(below)}" for name, below in folders.items()]
+
+
+def _report_unused(root: Path, paths: Sequence[Path]) -> None:
+    """Log the numbers of the files that are not read."""
+    if paths:
+        message = "%s: %d files are not used, %s:\n%s"
+        lines = listing(_by_folder(root, paths))
+        logger.warning(message, root, len(paths), _count_suffixes(paths), lines)
+
+
+def _report_doubtful(root: Path, paths: Sequence[Path]) -> None:
+    """Log images in folders below a class, and copies or masks of others there."""
+    deep = [path for path in paths if len(path.relative_to(root).parts) > 3]
+    if deep:
+        message = "%s: %d images in folders below a class folder are of its class:\n%s"
+        logger.warning(message, root, len(deep), listing(_by_folder(root, deep)))
+    by_name = collections.defaultdict(list)
+    for path in paths:
+        by_name[path.with_name(path.stem.removesuffix(MASK_SUFFIX))].append(path.name)
+    same = [
+        f"{name.parent.relative_to(root).as_posix()}: {', '.join(files)}"
+        for name, files in by_name.items()
+        if len(files) > 1
+    ]
+    if same:
+        message = "%s: %d names belong to several images, which are all used:\n%s"
+        logger.warning(message, root, len(same), listing(same))
 
 
 def _common_classes(
@@ -121,29 +210,35 @@ def _common_classes(
     return tuple(sorted(union)) if class_names is None else class_names
 
 
-def _read_annotations(root: Path, paths: Sequence[Path], names: Sequence[str]):
-    """Box rows (m, 6) and mask paths (n,) of ``annotations.json``, None without it."""
+def _read_annotations(root: Path) -> tuple[dict, dict]:
+    """Boxes and mask of each image of ``annotations.json``, none without it."""
     file = root / ANNOTATIONS
     if not file.is_file():
-        return None, None
+        return {}, {}
+    text = read_text(file)
     try:
-        content = json.loads(read_text(file))
-        boxes, masks = content.get("boxes", {}), content.get("masks", {})
-    except (json.JSONDecodeError, AttributeError) as error:
+        content = json.loads(text)
+        return dict(content.get("boxes", {})), dict(content.get("masks", {}))
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(
             f"Expected a json object with boxes and masks in {file}. Received: {error}."
             " Repair the file."
         ) from error
-    rows = {path.relative_to(root).as_posix(): row for row, path in enumerate(paths)}
-    absent = sorted((set(boxes) | set(masks)) - set(rows))
-    if absent:
-        message = "%s has %d images without a file:\n%s"
-        logger.warning(message, file, len(absent), listing(absent))
-    pairs = [(image, box) for image in rows for box in boxes.get(image, ())]
+
+
+def _box_rows(
+    root: Path, boxes: Mapping, images: Sequence[str], names: Sequence[str]
+) -> list[tuple]:
+    """Box rows, (m, 6)."""
+    pairs = [(row, box) for row, i in enumerate(images) for box in boxes.get(i, ())]
     report_problems(
-        [f"{i}: {box}" for i, box in pairs if len(box) != 5 or box[4] not in names],
-        f"Expected boxes [x, y, w, h, class of {', '.join(names)}] in {file}",
+        [
+            f"{images[row]}: {box}"
+            for row, box in pairs
+            if not isinstance(box, list) or len(box) != 5 or box[4] not in names
+        ],
+        f"Expected boxes [x, y, w, h, class of {', '.join(names)}] in "
+        f"{root / ANNOTATIONS}",
         remedy="Fix them.",
     )
-    box_rows = [(rows[i], *box[:4], names.index(box[4])) for i, box in pairs]
-    return box_rows, [str(root / masks[i]) if i in masks else "" for i in rows]
+    return [(row, *box[:4], names.index(box[4])) for row, box in pairs]

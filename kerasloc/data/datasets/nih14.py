@@ -3,8 +3,8 @@
 Files below the root, each optional: ``Data_Entry_2017.csv`` (or the v2020 one),
 ``train_val_list.txt``, ``test_list.txt``, ``BBox_List_2017.csv``, and the images in
 ``images``, in ``images_001`` ... ``images_012/images`` or in the root itself. Instead
-of the entries: ``train.csv``, ``val.csv`` (or ``valid.csv``), ``test.csv`` with the
-column ``Image Index`` and one column per class.
+of the entries: ``train.csv``, ``val.csv``, ``test.csv`` (or synonyms such as
+``Valid.csv``) with the column ``Image Index`` and one column per class.
 
 Reference:
     Wang et al., ChestX-ray8: Hospital-scale chest X-ray database and benchmarks, CVPR
@@ -13,7 +13,7 @@ Reference:
 
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ import pandas as pd
 
 from kerasloc.data.class_names import split_names
 from kerasloc.data.datasets import reading
-from kerasloc.data.datasets.files import PathLike, image_files
+from kerasloc.data.datasets.files import PathLike, by_split, csv_files, image_files
 from kerasloc.data.problems import check_choice, check_on_error, report_problems
 from kerasloc.data.table import Table
 from kerasloc.io import read_text
@@ -36,7 +36,7 @@ NO_FINDING = "No Finding"
 BOX_SIDE = 1024
 ENTRIES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
-ONE_HOT = ("train.csv", "val.csv", "valid.csv", "test.csv")
+ONE_HOT = ("train.csv", "val.csv", "test.csv")  # or synonyms, such as Valid.csv
 BOXES = "BBox_List_2017.csv"
 IMAGE, LABEL, PATIENT = "Image Index", "Finding Labels", "Patient ID"
 NESTED = ("images_*/images", "images_*")
@@ -104,17 +104,19 @@ def read_box_list(path: PathLike) -> pd.DataFrame:
 
 def _read_labels(root: Path, labels: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Rows and labels of the csv files that exist, or that ``labels`` selects."""
-    files = {"entry": ENTRIES, "onehot": ONE_HOT}
-    check_choice("labels", labels, ("auto", *files))
-    names = files.get(labels, ENTRIES + ONE_HOT)
-    paths = [root / name for name in names if (root / name).is_file()]
+    names = {"entry": ENTRIES, "onehot": ONE_HOT, "auto": ENTRIES + ONE_HOT}
+    check_choice("labels", labels, names)
+    entries = [] if labels == "onehot" else [root / name for name in ENTRIES]
+    one_hot = {} if labels == "entry" else by_split(csv_files(root))
+    paths = [*filter(Path.is_file, entries), *one_hot.values()]
     if not paths:
         raise ValueError(
-            f"Expected the labels of ChestX-ray14 in one of {', '.join(names)}. "
-            f"Received: {root}, without these. Name the folder of the csv files."
+            "Expected the labels of ChestX-ray14 in one of "
+            f"{', '.join(names[labels])}. Received: {root}, without these. "
+            "Name the folder of the csv files."
         )
     if paths[0].name not in ENTRIES:
-        return _read_one_hot(paths)
+        return _read_one_hot(one_hot)
     if len(paths) > 1:
         logger.info("labels are those of %s", paths[0])
     return _read_entries(paths[0])
@@ -135,12 +137,12 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     return rows, labels
 
 
-def _read_one_hot(paths: list[Path]) -> tuple[pd.DataFrame, np.ndarray]:
+def _read_one_hot(paths: Mapping[str, Path]) -> tuple[pd.DataFrame, np.ndarray]:
     """Rows and labels of csv files with a column per class, one file per split."""
-    rows = pd.concat([_one_hot_columns(path) for path in paths])
+    rows = pd.concat([_one_hot_columns(p).assign(split=k) for k, p in paths.items()])
     cells = rows[list(NIH_CLASSES)].apply(lambda column: column.str.lower())
     rule = "1, 0, or blank or -1 (unknown)"
-    labels = reading.to_labels(cells, CELLS, ", ".join(map(str, paths)), rule)
+    labels = reading.to_labels(cells, CELLS, ", ".join(map(str, paths.values())), rule)
     return _with_patients(rows), labels
 
 
@@ -154,8 +156,7 @@ def _one_hot_columns(path: Path) -> pd.DataFrame:
             f"Received: none for {', '.join(missing)}. Add it, blank if unknown."
         )
     _check_findings({*frame.columns.tolist()} - {IMAGE, LABEL, PATIENT}, path)
-    split = path.stem.replace("valid", "val")
-    return frame[[IMAGE, *NIH_CLASSES]].assign(split=split)
+    return frame[[IMAGE, *NIH_CLASSES]]
 
 
 def _with_patients(rows: pd.DataFrame) -> pd.DataFrame:

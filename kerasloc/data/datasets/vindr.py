@@ -99,6 +99,10 @@ def read_vindr(
     if test_share is None or (table.splits == "test").any():
         return table
     splits = cut_validation(table, test_share, seed).splits
+    message = (
+        "%s lists no test images with labels: %d of %d images are kept for testing"
+    )
+    logger.warning(message, root, (splits == "val").sum(), len(splits))
     return dataclasses.replace(table, splits=np.where(splits == "val", "test", splits))
 
 

@@ -65,6 +65,15 @@ def test_the_official_files_make_a_table(root, caplog):
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("name", ["val.csv", "Validation.csv"])
+def test_csv_files_have_synonyms(root, name):
+    (root / "valid.csv").rename(root / name)
+    assert read_chexpert(root).splits.tolist() == ["train", "train", "val"]
+    write(root / "valid.csv", row(VALID, ALL))
+    with pytest.raises(ValueError, match=r"(?s)for val\..*valid\.csv"):
+        read_chexpert(root)
+
+
 @pytest.mark.parametrize(
     ("uncertain", "minus"), [("unknown", np.nan), ("ones", 1), ("zeros", 0)]
 )

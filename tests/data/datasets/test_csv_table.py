@@ -79,6 +79,12 @@ def test_split_group_and_mask_are_read(csv_file):
     assert table.masks.tolist() == [str(path.parent / "m.png"), ""]
 
 
+def test_splits_have_synonyms_in_any_case(csv_file):
+    rows = ["a.png,x,Training", "b.png,y,VALID", "c.png,y, Test "]
+    table = read_csv(csv_file("image,label,split", *rows))
+    assert table.splits.tolist() == ["train", "val", "test"]
+
+
 def test_images_may_lie_elsewhere(csv_file, tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "d.png").touch()
@@ -99,7 +105,7 @@ def test_the_order_of_the_classes_is_that_of_the_caller(csv_file):
     [
         (["image,label", "z.png,x"], r"line 2 .*\(z\.png\): there is no such image"),
         (["image,label", ",x"], r"line 2 .*\(\): there is no such image"),
-        (["image,label,split", "a.png,x,dev"], "line 2.*'dev'"),
+        (["image,label,split", "a.png,x,all"], "line 2.*'all'"),
         (["image,dog", "a.png,2"], r"line 2 .*\(a\.png\): dog is 1, 0 or blank.*'2'"),
         (["image,label", "a.png,x", "a.png,x"], "line 3.*duplicate row"),
         (["image,label", "a.png,x", "a.png,y"], "line 3.*contradictory labels"),

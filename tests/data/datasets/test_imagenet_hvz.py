@@ -62,6 +62,13 @@ def test_the_split_is_by_class_and_always_the_same(hvz):
     assert read_imagenet_hvz(hvz).splits.tolist() == table.splits.tolist()
 
 
+def test_two_masks_of_an_image_are_an_error(hvz):
+    (mask, *_) = sorted((hvz / "masks").rglob("*_mask.JPEG"))
+    mask.with_name(mask.name.replace("_mask.JPEG", ".tif")).write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"one mask of an image.*\n.*{mask.stem}"):
+        read_imagenet_hvz(hvz)
+
+
 def test_data_without_masks_and_in_other_places_is_read(hvz):
     (hvz / "masks").rename(hvz / "none")
     (hvz / "images").rename(hvz / "pictures")

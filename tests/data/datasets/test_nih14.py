@@ -196,6 +196,16 @@ def test_one_hot_files_are_read_on_request(one_hot):
     assert read_nih(one_hot).labels[0, 1] == 1
 
 
+def test_one_hot_files_have_synonyms_and_two_of_a_split_are_an_error(one_hot):
+    (one_hot / "train.csv").rename(one_hot / "Training.csv")
+    (one_hot / "valid.csv").rename(one_hot / "Validation.CSV")
+    splits = ["train", "train", "val", "test"]
+    assert read_nih(one_hot, labels="onehot").splits.tolist() == splits
+    (one_hot / "val.csv").write_text(f"{ONE_HOT}\n{one_hot_row(B)}")
+    with pytest.raises(ValueError, match=r"(?s)for val\..*Validation\.CSV\n.*val\.csv"):
+        read_nih(one_hot, labels="onehot")
+
+
 def test_one_hot_files_are_read_without_entries(one_hot):
     (one_hot / "Data_Entry_2017.csv").unlink()
     write_boxes(one_hot, f"{A},Mass,0,0,8,8")

@@ -140,6 +140,18 @@ def test_files_without_a_json_object_are_errors(tmp_path, put, text, message):
         read_json(tmp_path / "x.json")
 
 
+def test_a_name_in_two_folders_is_logged_unless_it_is_the_same_file(
+    tmp_path, put, caplog
+):
+    for name in ("x/a.png", "x/b.TIFF", "y/a.png"):
+        put(tmp_path / name, "")
+    (tmp_path / "y/b.TIFF").symlink_to(tmp_path / "x/b.TIFF")
+    paths = [str(tmp_path / name) for name in ("x/a.png", "x/b.TIFF")]
+    assert list(image_files(tmp_path, None, ("x", "y")).values()) == paths
+    assert f"one in an earlier folder, not used:\n  {tmp_path}/y/a.png" in caplog.text
+    assert "b.TIFF" not in caplog.text
+
+
 def test_images_of_the_root_are_the_last_resort(tmp_path, put):
     for name in ("a.png", "images/b.PNG", "images/.c.png", "images/d.txt"):
         put(tmp_path / name, "")
