@@ -43,8 +43,8 @@ class DataConfig:
     data_dir: str = option(
         dataclasses.MISSING,
         "Folder with train/CLASS/*.jpg (and test/, val/), csv file with the columns "
-        "image and label, or folder of a --dataset (default: synthetic images, made in "
-        "data/).",
+        "image and label (and split, group, mask, x, y, w, h and box_label), or folder "
+        "of a --dataset (default: synthetic images, made in data/).",
     )
     image_dir: str | None = option(
         None, "Folder of the csv's images (default: the csv's)."

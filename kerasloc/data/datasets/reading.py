@@ -56,14 +56,20 @@ def read_table(
         for number, cells in lines[1:]
         if any(map(str.strip, cells))
     }
-    if not lines or (required and not (rows and set(required) <= set(columns))):
+    frame = pd.DataFrame(rows.values(), list(rows), columns, dtype=object)
+    if required or not lines:
+        check_columns(path, frame, required or columns or ["image"])
+    return frame.loc[:, ~frame.columns.duplicated()]  # of those without a name
+
+
+def check_columns(path: PathLike, rows: pd.DataFrame, required: Iterable[str]) -> None:
+    """Raise a ValueError unless the table of a file has rows and these columns."""
+    if rows.empty or not set(required) <= set(rows):
         raise ValueError(
             f"Expected rows with the comma-separated columns {', '.join(required)} in "
             f"{path}. Received: {len(rows)} rows with "
-            f"{', '.join(columns) or 'no columns'}."
+            f"{', '.join(rows.columns) or 'no columns'}."
         )
-    frame = pd.DataFrame(rows.values(), list(rows), columns, dtype=object)
-    return frame.loc[:, ~frame.columns.duplicated()]  # of those without a name
 
 
 def to_numbers(cells: pd.DataFrame) -> pd.DataFrame:
