@@ -94,9 +94,10 @@ def make(options: argparse.Namespace) -> str:
         for subset, row in zip(splits, chosen, strict=True)
     ]
     check_names(names)
+    boxes = read_boxes(options.boxes, options.box_scale) if options.boxes else {}
+    check_boxes(boxes, {row["image"]: row["path"] for row in chosen})
     for name, row in zip(tqdm(names, "linking", unit="image"), chosen, strict=True):
         link_file(row["path"], out / name, options.link)
-    boxes = read_boxes(options.boxes, options.box_scale) if options.boxes else {}
     annotated = {}
     for name, row in zip(names, chosen, strict=True):
         of_class = [b for b in boxes.get(row["image"], ()) if b[4] == row["class"]]
@@ -273,6 +274,25 @@ def read_boxes(path: pathlib.Path, scale: float) -> dict[str, list]:
     for image, label, *box in read_box_list(path).itertuples(index=False):
         boxes[image].append([*(round(value * scale, 3) for value in box), label])
     return boxes
+
+
+def check_boxes(boxes: Mapping[str, list], files: Mapping) -> None:
+    """Raise if boxes lie outside their image, in a scale that is not that of it."""
+    from kerasloc.data.datasets.files import image_sizes
+    from kerasloc.data.problems import report_problems
+
+    names = [name for name in boxes if name in files]
+    sizes = image_sizes([str(files[name]) for name in names])
+    report_problems(
+        [
+            f"{name}: x, y, w, h = {x}, {y}, {w}, {h} in {cols:g} x {rows:g} pixels"
+            for name, (rows, cols) in zip(names, sizes.tolist(), strict=True)
+            for x, y, w, h, _ in boxes[name]
+            if x >= cols or y >= rows
+        ],
+        "Expected scaled boxes inside their images",
+        remedy="Use --box-scale with the size of the images / of the boxes' images.",
+    )
 
 
 def settings(options: argparse.Namespace) -> dict:

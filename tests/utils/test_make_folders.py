@@ -105,6 +105,18 @@ def test_boxes_are_scaled_and_renamed(tool, nih, tmp_path):
     assert boxes["4_0.png"] == [[2, 2, 4, 4, "Infiltration"]]
 
 
+def test_boxes_in_another_scale_are_an_error(tool, nih, tmp_path, usage_error):
+    (tmp_path / "boxes.csv").write_text(
+        "Image Index,Finding Label,Bbox [x,y,w,h],,,\n1_1.png,Heart,16,4,8,8,,,\n"
+    )
+    words = [*nih, "--boxes", str(tmp_path / "boxes.csv")]
+    message = usage_error(tool, words)
+    assert "1_1.png: x, y, w, h = 16.0, 4.0, 8.0, 8.0 in 8 x 8 pixels" in message
+    assert "--box-scale" in message
+    assert not (tmp_path / "out").exists()
+    tool.main([*words, "--box-scale", "0.25"])
+
+
 @pytest.mark.parametrize("link", ["symlink", "hardlink", "copy"])
 def test_files_are_links_or_copies(tool, nih, tmp_path, link):
     tool.main([*nih, "--link", link])

@@ -17,7 +17,8 @@ from kerasloc.data.table import SPLITS, Table, split_of
 
 # of all formats that kerasloc.data.decode reads
 JPEG = (".jpeg", ".jpg", ".jpe", ".jfif", ".mpo")
-EXTENSIONS = (*JPEG, ".png", ".apng", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+DICOM = (".dcm", ".dicom", ".dic", ".ima")
+EXTENSIONS = (*JPEG, ".png", ".apng", ".bmp", ".gif", ".tif", ".tiff", ".webp", *DICOM)
 MASK_FOLDER, MASK_SUFFIX = "masks", "_mask"
 CLUTTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir")
 CHUNK = 2048
@@ -106,6 +107,8 @@ def by_split(paths: Iterable[Path]) -> dict[str, Path]:
 def by_stem(images: Mapping[str, str]) -> dict[str, str]:
     """Map the names of images without their suffixes to their paths.
 
+    DICOM files are left out where there is an image made of them.
+
     Raises:
         ValueError: If two have the same.
 
@@ -113,6 +116,12 @@ def by_stem(images: Mapping[str, str]) -> dict[str, str]:
         >>> by_stem({"a.png": "images/a.png"})
         {'a': 'images/a.png'}
     """
+    made = {Path(name).stem for name in images if not name.lower().endswith(DICOM)}
+    images = {
+        name: path
+        for name, path in images.items()
+        if not (name.lower().endswith(DICOM) and Path(name).stem in made)
+    }
     stems = collections.Counter(Path(name).stem for name in images)
     repeated = [path for name, path in images.items() if stems[Path(name).stem] > 1]
     rule = "Expected images whose names differ in more than their suffix"

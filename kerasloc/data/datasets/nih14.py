@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from kerasloc.data.class_names import split_names
-from kerasloc.data.datasets import reading
+from kerasloc.data.datasets import reading, sizes
 from kerasloc.data.datasets.files import PathLike, by_split, csv_files, image_files
 from kerasloc.data.problems import check_choice, check_on_error, report_problems
 from kerasloc.data.table import Table
@@ -38,6 +38,7 @@ ENTRIES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
 ONE_HOT = ("train.csv", "val.csv", "test.csv")  # or synonyms, such as Valid.csv
 BOXES = "BBox_List_2017.csv"
+ORIGINAL = {"Image Index": "image", "OriginalImage[Width": "cols", "Height]": "rows"}
 IMAGE, LABEL, PATIENT = "Image Index", "Finding Labels", "Patient ID"
 NESTED = ("images_*/images", "images_*")
 FOLDERS = ("images", *NESTED, "images/images_*", "images/images_*/images")
@@ -56,10 +57,11 @@ def read_nih(
 ) -> Table:
     """Read ChestX-ray14: 14 labels, boxes in pixels of the files, patients.
 
-    Boxes, published for images of 1024 x 1024, are scaled to the size of each file. A
-    box of a finding that the image is not labeled with stays, and so does the label;
-    their number is logged, as is that of images without a row. Images on no list have
-    the split "".
+    Boxes, published for images of 1024 x 1024, are scaled to the size of each file,
+    which must not have the shape of the original turned by a right angle. A box of a
+    finding that the image is not labeled with stays, and so does the label; their
+    number is logged, as is that of images without a row. Images on no list have the
+    split "".
 
     Args:
         root: Folder with the files above.
@@ -75,7 +77,12 @@ def read_nih(
     root = Path(root)
     rows, matrix = _read_labels(root, labels)
     files = image_files(root, image_dir, FOLDERS)
-    boxes = _read_boxes(root / BOXES) if (root / BOXES).is_file() else None
+    boxes = None
+    if (root / BOXES).is_file():
+        boxes = _read_boxes(root / BOXES)
+        boxed = {name: files[name] for name in boxes["image"] if name in files}
+        originals = rows.rename(columns=ORIGINAL).assign(source=rows.index)
+        sizes.original_sizes(sizes.size_frame(originals), boxed)  # for its errors
     table = reading.build_table(
         rows, NIH_CLASSES, matrix, files, boxes, source=root, on_error=on_error
     )

@@ -13,14 +13,15 @@ Reference:
 
 import dataclasses
 import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from kerasloc.data.class_names import split_names
-from kerasloc.data.datasets import reading
-from kerasloc.data.datasets.files import PathLike, image_files
+from kerasloc.data.datasets import reading, sizes
+from kerasloc.data.datasets.files import PathLike, by_stem, image_files
 from kerasloc.data.problems import check_on_error, report_problems
 from kerasloc.data.splits import cut_validation
 from kerasloc.data.table import Table
@@ -37,12 +38,8 @@ OTHER_FINDINGS = split_names(  # of the PhysioNet files only
     "Other disease, Other diseases"
 )
 CORNERS = ["x_min", "y_min", "x_max", "y_max"]
-RESIZE_TABLE = "resize.csv"
 FOLDERS = ("images", "train", "test", "png", "images/train", "images/test")
-RESIZE_REMEDY = (
-    "Write resize.csv beside the images, as utils/dicom_to_png.py does: the columns "
-    "image_id and ratio, the side of the PNG / that of the DICOM image."
-)
+SLACK = 0.02  # of a side, that a box may exceed its image by
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +55,12 @@ def read_vindr(
     """Read VinDr-CXR: 14 labels, the boxes of all radiologists in pixels of the PNG.
 
     An image has a finding if one radiologist reports it; all boxes on it stay. They are
-    scaled from the DICOM image to the file by ``resize.csv`` (``rows`` and ``cols`` of
-    the DICOM image, or ``ratio`` alone) or, without it, by the columns ``width`` and
-    ``height`` of the annotations. Findings of the PhysioNet files that are not among
-    the 14 are left out. Patients are unknown.
+    scaled from the DICOM image, whose size is read from ``resize.csv`` (``rows`` and
+    ``cols``, or ``ratio`` alone), Kaggle's ``train_meta.csv`` (``dim0`` and ``dim1``),
+    both in the root or beside the images, and the columns ``width`` and ``height`` of
+    the annotations; where these contradict each other or the file, it is an error.
+    Files may be squashed to squares, but not with a ``ratio`` alone. Findings of the
+    PhysioNet files that are not among the 14 are left out. Patients are unknown.
 
     Args:
         root: Folder with the csv files, or with the folder ``annotations`` of them.
@@ -86,13 +85,13 @@ def read_vindr(
     labels = np.zeros((len(rows), len(VINDR_CLASSES)), np.float32)
     labels[image[index >= 0], index[index >= 0]] = 1
     images = image_files(root, image_dir, FOLDERS)
-    files = {Path(name).stem: path for name, path in images.items()}
+    files = by_stem(images)
     table = reading.build_table(
         rows.rename(columns={"image_id": "name"}),
         VINDR_CLASSES,
         labels,
         files,
-        _scale(_boxes(findings), root, files),
+        _measured(_boxes(findings), (root, image_dir or root), files, on_error),
         source=root,
         on_error=on_error,
     )
@@ -173,27 +172,38 @@ def _boxes(rows: pd.DataFrame) -> pd.DataFrame:
     return boxes.assign(location=rows.index)
 
 
-def _scale(boxes: pd.DataFrame, root: Path, files: dict[str, str]) -> pd.DataFrame:
-    """Boxes in pixels of the files, or with the size that they were measured in."""
-    size, columns = ["rows", "cols"], ["image_id", "ratio", "rows", "cols"]
-    folders = sorted({Path(path).parent for path in files.values()} | {root})
-    paths = filter(Path.is_file, (folder / RESIZE_TABLE for folder in folders))
-    tables = [reading.read_table(path, ("image_id", "ratio")) for path in paths]
-    resize = pd.concat([pd.DataFrame(columns=columns), *tables])[columns]
-    resize = resize.drop_duplicates("image_id", keep="last").set_index("image_id")
-    resize = reading.to_numbers(resize).reindex(boxes["image"]).set_axis(boxes.index)
-    resize = resize.where(resize > 0)
-    sized = resize[size].notna().all(axis=1)
-    by_ratio = ~sized & resize["ratio"].notna()
-    measured = boxes[size].where(boxes[size] > 0)
-    measured = measured.mask(sized, resize[size]).mask(by_ratio)
-    measured[measured.isna().any(axis=1)] = np.nan
-    unknown = boxes[~by_ratio & measured["rows"].isna() & boxes["image"].isin(files)]
+def _measured(
+    boxes: pd.DataFrame,
+    roots: Iterable[PathLike],
+    files: Mapping[str, str],
+    on_error: str,
+) -> pd.DataFrame:
+    """Boxes with the size of the image that they were measured in."""
+    boxed = {name: files[name] for name in boxes["image"].unique() if name in files}
+    folders = {Path(path).parent for path in files.values()}.union(map(Path, roots))
+    columns = boxes[["image", *sizes.SIZE]].assign(source=boxes["location"])
+    frames = [sizes.read_sizes(sorted(folders)), sizes.size_frame(columns)]
+    original = sizes.original_sizes(pd.concat(frames), boxed)
+    boxes[sizes.SIZE] = original.reindex(boxes["image"]).to_numpy()
+    unknown = boxes[boxes["rows"].isna() & boxes["image"].isin(boxed)]
     unknown = unknown.drop_duplicates("image")
     report_problems(
         (unknown["image"] + " (" + unknown["location"] + ")").tolist(),
-        "Expected the size or ratio of every resized image with boxes",
-        remedy=RESIZE_REMEDY,
+        "Expected the size of the DICOM image of every image with boxes",
+        remedy=sizes.REMEDY,
     )
-    scaled = boxes[reading.XYWH].mul(resize["ratio"].where(by_ratio, 1.0), axis=0)
-    return boxes.assign(**scaled, **measured)[reading.BOX_COLUMNS]
+    x, y, w, h, rows, cols = boxes[[*reading.XYWH, *sizes.SIZE]].to_numpy(float).T
+    inside = (x < cols) & (y < rows)
+    beyond = (x + w > cols * (1 + SLACK)) | (y + h > rows * (1 + SLACK))
+    wrong = boxes[inside & beyond]
+    report_problems(
+        [
+            f"{box.image} ({box.location}): up to {box.x + box.w:g}, {box.y + box.h:g} "
+            f"in {box.cols:g} x {box.rows:g}"
+            for box in wrong.itertuples()
+        ],
+        "Expected boxes (x, y) inside their DICOM image (cols x rows)",
+        on_error,
+        f"Correct the boxes or the size. {sizes.REMEDY}",
+    )
+    return boxes[~(inside & beyond)][reading.BOX_COLUMNS]

@@ -10,6 +10,7 @@ Reference:
 
 import logging
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from kerasloc.data.class_names import split_names
-from kerasloc.data.datasets.files import PathLike, image_files
+from kerasloc.data.datasets.files import PathLike, by_stem, image_files, image_sizes
 from kerasloc.data.datasets.reading import BOX_COLUMNS, build_table, merge_lists
 from kerasloc.data.problems import check_on_error, listing, report_problems
 from kerasloc.data.table import Table
@@ -49,7 +50,8 @@ def read_voc(
     is "val" and ``test`` is "test". Images on no list are left out.
 
     VOC counts pixels from 1 and its corners are part of the box: a box from xmin to
-    xmax becomes x = xmin - 1, w = xmax - xmin + 1.
+    xmax becomes x = xmin - 1, w = xmax - xmin + 1. Boxes are scaled from the size in
+    the annotation to that of the file.
 
     Args:
         root: ``VOCdevkit``, ``VOCdevkit/VOC2012`` or the folder of ``VOCdevkit``.
@@ -80,7 +82,7 @@ def read_voc(
         message = "%d images have no object; all of their labels are 0:\n%s"
         logger.warning(message, len(empty), listing(empty))
     images = image_files(folder, None, ("JPEGImages",))
-    files = {Path(name).stem: path for name, path in images.items()}
+    files = by_stem(images)
     unlisted = len(set(files) - set(splits))
     if unlisted:
         logger.info("%s: %d images are on no list", folder, unlisted)
@@ -88,8 +90,9 @@ def read_voc(
     rows = {"name": names, "split": [splits[name] for name in names]}
     items = pd.DataFrame(
         [(n, f"{n}.xml", *item) for n in names for item in objects[n]],
-        columns=[*BOX_COLUMNS[:-2], "difficult"],
+        columns=[*BOX_COLUMNS[:-2], "difficult", "rows", "cols"],
     )
+    items = _without_turned_sizes(items, files)
     items["difficult"] = items["difficult"].astype(bool) & (not difficult)
     return build_table(
         pd.DataFrame(rows, [f"{name}.xml" for name in names]),
@@ -111,6 +114,8 @@ class VocObject(NamedTuple):
     h: float
     class_index: int
     difficult: bool
+    rows: float = np.nan  # of the image that the box was measured in
+    cols: float = np.nan
 
 
 def read_objects(path: PathLike) -> list[VocObject]:
@@ -127,7 +132,10 @@ def read_objects(path: PathLike) -> list[VocObject]:
         tree = parser.close()
     except ET.ParseError as error:
         raise ValueError(f"no xml: {error}") from error
-    return [_parse_object(element) for element in tree.findall("object")]
+    texts = [tree.findtext(f"size/{name}", "") for name in ("height", "width")]
+    size = pd.to_numeric(pd.Series(texts), errors="coerce")
+    sides = size.where(size > 0).tolist()
+    return [_parse_object(element, *sides) for element in tree.findall("object")]
 
 
 class _NoDocumentType(ET.TreeBuilder):
@@ -138,7 +146,7 @@ class _NoDocumentType(ET.TreeBuilder):
         raise ValueError("a document type (<!DOCTYPE ...>) is not accepted")
 
 
-def _parse_object(element: ET.Element) -> VocObject:
+def _parse_object(element: ET.Element, rows: float, cols: float) -> VocObject:
     name = (element.findtext("name") or "").strip()
     if name not in VOC_CLASSES:
         names = ", ".join(VOC_CLASSES)
@@ -151,7 +159,8 @@ def _parse_object(element: ET.Element) -> VocObject:
         raise ValueError(f"{name}: bndbox has {', '.join(CORNERS)}") from None
     difficult = (element.findtext("difficult") or "0").strip() not in ("0", "")
     size = right - left + 1, bottom - top + 1
-    return VocObject(left - 1, top - 1, *size, VOC_CLASSES.index(name), difficult)
+    index = VOC_CLASSES.index(name)
+    return VocObject(left - 1, top - 1, *size, index, difficult, rows, cols)
 
 
 def _find_folder(root: Path, year: str) -> Path:
@@ -186,6 +195,22 @@ def _read_splits(folder: Path) -> dict[str, str]:
         lists["test"] = lists.pop("val", [])
         logger.info("%s: the val list is the test split", folder)
     return merge_lists(lists, folder)
+
+
+def _without_turned_sizes(
+    items: pd.DataFrame, files: Mapping[str, str]
+) -> pd.DataFrame:
+    """Remove sizes with rows and columns exchanged: EXIF rotations and slips."""
+    names = [name for name in items["image"].unique() if name in files]
+    sizes = pd.DataFrame(image_sizes([files[name] for name in names]), names)
+    of_files = sizes.reindex(items["image"]).to_numpy(float)
+    stated = items[["cols", "rows"]].to_numpy(float)
+    turned = (stated == of_files).all(axis=1) & (stated[:, 0] != stated[:, 1])
+    if turned.any():
+        message = "%d images have the size of their annotation turned, not used:\n%s"
+        images = items["image"][turned].unique()
+        logger.warning(message, len(images), listing(images))
+    return items.assign(**items[["rows", "cols"]].mask(pd.Series(turned, items.index)))
 
 
 def _labels(items: pd.DataFrame, names: list[str], background: bool) -> np.ndarray:

@@ -110,6 +110,17 @@ def test_boxes_are_scaled_to_each_file_and_all_count(root):
     ]
 
 
+def test_a_file_with_the_shape_of_the_turned_original_is_an_error(root):
+    write_boxes(root, f"{A},Cardiomegaly,100,200,300,400")
+    path = root / "Data_Entry_2017.csv"
+    text = path.read_text()
+    path.write_text(text.replace(",9,9,", ",2000,1000,"))
+    assert read_nih(root).boxes[0].tolist() == [0, 50, 50, 150, 100, 1]
+    path.write_text(text.replace(",9,9,", ",1000,2000,"))
+    with pytest.raises(ValueError, match=rf"{A}: 2000 x 1000, its file 256 x 512"):
+        read_nih(root)
+
+
 def test_a_box_without_its_label_stays_and_is_logged(root, caplog):
     write_boxes(root, f"{B},Mass,0,0,8,8")
     table = read_nih(root)

@@ -83,7 +83,110 @@ def test_images_with_boxes_need_a_ratio_or_a_size(root):
     assert boxes[0].tolist() == [0, 50, 30, 100, 10, 3]
 
 
-def test_a_test_share_is_cut_off_with_a_seed(root, picture):
+@pytest.fixture
+def squashed(tmp_path, put):
+    """An image of 1000 rows and 800 columns, squashed to a square, with a box."""
+    (tmp_path / "train.csv").write_text(f"{HEADER}a1,ILD,5,R1,100,250,200,500\n")
+    put(tmp_path / "png" / "a1.png", size=(128, 128))
+    return tmp_path
+
+
+SIZES = {
+    "resize.csv": "image_id,rows,cols\na1,1000,800\n",
+    "png/resize.csv": "image_id,ratio,rows,cols\na1,0.128,1000,800\n",
+    "train_meta.csv": "image_id,dim0,dim1\na1,1000,800\n",
+    "png/train_meta.csv": "image_id,dim0,dim1\nb2,9,9\na1,1000,800\n",
+    "png/test_meta.csv": "image_id,dim0,dim1\na1,1000,800\n",
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_boxes_of_squashed_images_are_scaled_in_each_direction(squashed, name):
+    (squashed / name).write_text(SIZES[name])
+    boxes = read_vindr(squashed, test_share=None).boxes
+    assert boxes.tolist() == [[0, 16, 32, 16, 32, 5]]
+
+
+def test_a_ratio_beside_a_size_does_not_matter(squashed):
+    (squashed / "train_meta.csv").write_text(SIZES["train_meta.csv"])
+    (squashed / "png/resize.csv").write_text("image_id,ratio\na1,0.128\n")
+    assert read_vindr(squashed, test_share=None).boxes[0, 1:3].tolist() == [16, 32]
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({}, r"rows, cols.*train_meta\.csv"),
+        (
+            {"resize.csv": "image_id,ratio\na1,0.128\n"},
+            r"(?s)square.*ratio alone.*a1: 128 x 128.*rows, cols.*train_meta\.csv",
+        ),
+        (
+            {"train_meta.csv": "image_id,dim0,dim1\na1,800,1000\n"}
+            | {"resize.csv": SIZES["resize.csv"]},
+            r"a1: 1000 x 800 \(.*resize\.csv\), 800 x 1000 \(.*train_meta\.csv\)",
+        ),
+        (
+            {"resize.csv": "image_id,ratio\na1,0.128\na1,0.5\n"},
+            r"same ratio.*\n.*a1: 0\.128 \(.*resize\.csv\), 0\.5 \(",
+        ),
+        (
+            {"resize.csv": "image_id,ratio,rows,cols\na1,0.5,1000,800\n"},
+            r"shape.*\n.*a1: 1000 x 800, its file 128 x 128",
+        ),
+        (
+            {"train_meta.csv": "image_id,dim0,dim1\na1,400,300\n"},
+            r"a1 \(line 2 of train\.csv\): up to 200, 500 in 300 x 400",
+        ),
+        ({"resize.csv": "image_id,side\na1,1\n"}, "rows and cols in .*resize"),
+        ({"resize.csv": "image_id,rows,cols\na1,0,800\n"}, r"a1 \(line 2 of train"),
+    ],
+)
+def test_sizes_that_are_missing_or_contradictory_are_errors(squashed, tables, message):
+    for name, text in tables.items():
+        (squashed / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_vindr(squashed, test_share=None)
+
+
+def test_rows_and_columns_of_a_table_that_are_exchanged_are_an_error(root):
+    (root / "images" / "resize.csv").unlink()
+    lines = ["a1,300,200", "c3,600,400"]
+    text = "\n".join(["image_id,dim0,dim1", *lines])
+    (root / "train_meta.csv").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"shape.*\n.*a1: 300 x 200, its file 100 x 150"
+    ):
+        read_vindr(root)
+    (root / "train_meta.csv").write_text(text.replace("dim0,dim1", "dim1,dim0"))
+    assert read_vindr(root, test_share=None).boxes[0].tolist() == [
+        0,
+        50,
+        60,
+        100,
+        20,
+        3,
+    ]
+
+
+def test_a_broken_image_with_a_ratio_is_left_out(root):
+    text = "image_id,ratio\na1,0.5\nb2,0.25\nc3,0.25\n"
+    (root / "images" / "resize.csv").write_text(text)
+    (root / "images" / "c3.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"readable images.*\n.*c3\.png"):
+        read_vindr(root, test_share=None)
+    assert len(read_vindr(root, test_share=None, on_error="skip")) == 2
+
+
+def test_images_that_differ_in_their_suffix_are_an_error_but_dicom_files(root, picture):
+    (root / "images" / "a1.dicom").write_bytes(b"")
+    assert read_vindr(root, test_share=None).paths[0].endswith("a1.png")
+    picture(root / "images" / "a1.tif")
+    with pytest.raises(ValueError, match=r"suffix.*\n.*a1\.png\n.*a1\.tif"):
+        read_vindr(root)
+
+
+def test_a_test_share_is_cut_off_with_a_seed(root, picture, caplog):
     rows = "".join(f"i{n},No finding,14,R1,,,,\n" for n in range(20))
     (root / "train.csv").write_text(HEADER + rows)
     for n in range(20):
@@ -92,6 +195,7 @@ def test_a_test_share_is_cut_off_with_a_seed(root, picture):
     assert cuts[0].count("test") == 6
     assert cuts[0].count("train") == 14
     assert cuts[0] == cuts[1] != cuts[2]
+    assert "6 of 20 images are kept for testing" in caplog.text
 
 
 def test_a_test_file_is_the_test_split(root, picture):

@@ -56,6 +56,21 @@ def test_labels_splits_and_boxes_that_count_from_0_and_hold_their_last_pixel(fol
     assert table.boxes[2:4, 0].tolist() == [1, 1]
 
 
+def test_boxes_of_resized_images_are_scaled(folder, caplog):
+    before = read_voc(folder).boxes
+    path = folder / "Annotations" / "2008_1.xml"
+    size = "<size><width>{}</width><height>{}</height></size></annotation>"
+    cases = ((120, 40, 0.5, 1), (60, 80, 1, 0.5), (0, 0, 1, 1), (40, 60, 1, 1))
+    for width, height, x, y in cases:
+        assert "turned" not in caplog.text
+        text = path.read_text().partition("<size>")[0].removesuffix("</annotation>")
+        path.write_text(text + size.format(width, height))
+        boxes = read_voc(folder).boxes
+        np.testing.assert_allclose(boxes[:2, 1:5], before[:2, 1:5] * [x, y, x, y])
+        np.testing.assert_array_equal(boxes[2:], before[2:])
+    assert "1 images have the size of their annotation turned" in caplog.text
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_the_root_may_be_a_folder_above(folder, depth):
     root = [folder, folder.parent, folder.parent.parent][depth]
