@@ -280,7 +280,7 @@ def report_classes(tables: Mapping[str, Table]) -> None:
         ]
     text = pd.DataFrame(columns, names).to_string(max_rows=SHOWN_CLASSES)
     sizes = ", ".join(f"{len(table)} {split}" for split, table in tables.items())
-    logger.info("Images with and without each class (%s; ?: unknown):\n%s", sizes, text)
+    logger.info("Images with, without, and unknown (?) by class, %s:\n%s", sizes, text)
     if lacking:
         logger.warning(
             "Accuracy, AUROC and average precision of a class mean nothing where all "

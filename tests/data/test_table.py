@@ -182,7 +182,7 @@ def test_images_with_without_and_of_unknown_label_are_counted_by_class(caplog):
     with caplog.at_level("INFO"):
         report_classes(tables)
     counts, warning = caplog.messages
-    assert "3 train, 1 val, 0 none" in counts
+    assert "3 train, 1 val, 0 none:" in counts
     assert [line.split() for line in counts.splitlines()[-2:]] == [
         ["cat", *"2010100"],  # with, without, unknown, and so on
         ["dog", *"1201000"],

@@ -203,3 +203,11 @@ def test_a_broken_box_names_its_line(tool, tmp_path):
     (tmp_path / "boxes.csv").write_text("head\na.png,x,1,2,3\nb.png,x,1,2,?,4\n")
     with pytest.raises(ValueError, match="line 2"):
         tool.read_boxes(tmp_path / "boxes.csv", 1.0)
+
+
+def test_a_row_with_too_few_fields_is_an_error(tool, nih, tmp_path, usage_error):
+    with (tmp_path / "table.csv").open("a") as file:
+        file.write("7_0.png,Lung\n")
+    assert "table.csv, as in its header. Received: line 10 with 2" in " ".join(
+        usage_error(tool, nih).split()
+    )

@@ -49,7 +49,8 @@ INVALID_LABELS = ("-1", "-1.0", "nan")  # as other files write unknown ones
 TYPOS = 0.1  # share of a class's cells up to which others are errors
 LABEL_HINT = "Write classes of these names in a column `label`. "
 GROUP_HINT = (
-    "Rename the column of the patient (or the like) to `group`, which no split cuts."
+    "Rename the column of the patient (or the like) to `group`, to keep its images in "
+    "one split."
 )
 
 logger = logging.getLogger(__name__)
