@@ -8,7 +8,7 @@ from keras import layers, ops
 from kerasloc.cams.core import NOISE, Explainer
 from kerasloc.cams.cutting import Cut
 from kerasloc.cams.graph import DIMENSIONS, call_of, unwrap
-from kerasloc.cams.logits import BeforeActivation
+from kerasloc.cams.logits import BeforeActivation, SignedLogits
 
 POOLINGS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 UNCHANGING = (layers.Dropout, layers.Flatten, layers.Reshape, layers.Identity)
@@ -83,9 +83,12 @@ class EigenCAM(Explainer):
 def _linear_kernel(cut: Cut) -> np.ndarray:
     """Kernel (channels, classes) of a linear head on pooled features, in any order."""
     tensor, kernels, poolings = cut.graph.output, [], 0
+    index, signs = np.arange(cut.classes), np.ones(cut.classes, np.float32)
     while tensor is not cut.features:
         node = call_of(tensor)
-        if _is_linear(node.operation):
+        if isinstance(node.operation, SignedLogits):
+            index, signs = node.operation.index, node.operation.signs
+        elif _is_linear(node.operation):
             kernels.append(unwrap(node.operation).kernel)
         elif _pools(node):
             poolings += 1
@@ -96,10 +99,11 @@ def _linear_kernel(cut: Cut) -> np.ndarray:
         tensor = node.input_tensors[0]
     received = cut.graph.path(call_of(tensor))
     if tensor is cut.features and poolings == 1 and len(kernels) < 2:
-        if not kernels:  # the features are maps of the classes
-            return np.eye(cut.classes, dtype=np.float32)
-        kernel = ops.convert_to_numpy(ops.cast(kernels[0], "float32"))
-        return kernel.reshape(kernel.shape[-2:])
+        if kernels:
+            kernel = ops.convert_to_numpy(ops.cast(kernels[0], "float32"))
+        else:  # the features are maps of the classes
+            kernel = np.eye(cut.features.shape[-1], dtype=np.float32)
+        return kernel.reshape(kernel.shape[-2:])[:, index] * signs
     if tensor is cut.features:
         received = f"{poolings} global poolings and {len(kernels)} linear layers"
     raise ValueError(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import threading
 import weakref
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ from kerasloc.cams.logits import before_activation
 
 # The last graph and cuts of a model, as making them compiles; they go with the model.
 _CUTS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_LOCK = threading.RLock()  # Keras numbers the calls of a layer without one
 
 
 class Cut:
@@ -96,15 +98,16 @@ def cut(
         True
     """
     output = _checked_output(model)
-    if model not in _CUTS or _CUTS[model][0] is not output:  # or with changed layers
-        _CUTS[model] = output, _logit_graph(model, output), {}
-    _, graph, cuts = _CUTS[model]
-    features = graph.features(layer)
-    names = [(name, id(tensor)) for name, tensor in (outputs or {}).items()]
-    key = id(features), *names
-    if key not in cuts:
-        cuts[key] = Cut(graph, features, outputs)
-    return cuts[key]
+    with _LOCK:
+        if model not in _CUTS or _CUTS[model][0] is not output:  # or changed layers
+            _CUTS[model] = output, _logit_graph(model, output), {}
+        _, graph, cuts = _CUTS[model]
+        features = graph.features(layer)
+        names = [(name, id(tensor)) for name, tensor in (outputs or {}).items()]
+        key = id(features), *names
+        if key not in cuts:
+            cuts[key] = Cut(graph, features, outputs)
+        return cuts[key]
 
 
 def _bypasses(image, features, outputs) -> list[keras.KerasTensor]:
