@@ -80,8 +80,12 @@ def csv_files(folder: Path) -> list[Path]:
     return [p for p in paths if p.suffix.lower() == ".csv" and not is_hidden(p.name)]
 
 
-def by_split(paths: Iterable[Path]) -> dict[str, Path]:
+def by_split(paths: Iterable[Path], prefix: str = "") -> dict[str, Path]:
     """Map "train", "val" and "test" to the folders or files whose names mean them.
+
+    Args:
+        paths: Folders or files.
+        prefix: Lower-case start of their names that does not count.
 
     Raises:
         ValueError: If two mean the same.
@@ -92,7 +96,8 @@ def by_split(paths: Iterable[Path]) -> dict[str, Path]:
     """
     matches: dict[str, list[Path]] = {name: [] for name in SPLITS if name}
     for path in sorted(paths):
-        split = split_of(path.name if path.is_dir() else path.stem)
+        name = path.name if path.is_dir() else path.stem
+        split = split_of(name.lower().removeprefix(prefix))
         if split:
             matches[split].append(path)
     for split, same in matches.items():

@@ -34,6 +34,7 @@ from kerasloc.data.table import Table
 from kerasloc.io import read_text
 
 FOLDERS = ("train", "val", "test")
+SHOWN_SUFFIXES = 8
 ANNOTATIONS = "annotations.json"
 SCHEME = """\
   ROOT/
@@ -145,7 +146,9 @@ def _images_by_class(
 def _count_suffixes(paths: Iterable[Path]) -> str:
     """Format the numbers of files of each suffix: "2 .txt, 1 without suffix"."""
     counts = collections.Counter(p.suffix.lower() or "without suffix" for p in paths)
-    return ", ".join(f"{n} {suffix}" for suffix, n in counts.items()) or "no file"
+    texts = [f"{n} {suffix}" for suffix, n in counts.most_common(SHOWN_SUFFIXES)]
+    rest = counts.total() - sum(n for _, n in counts.most_common(SHOWN_SUFFIXES))
+    return ", ".join(texts + [f"{rest} of others"] * (rest > 0)) or "no file"
 
 
 def _by_folder(root: Path, paths: Iterable[Path]) -> list[str]:

@@ -35,7 +35,7 @@ RENAMED = {"Infiltrate": "Infiltration"}  # boxes and labels differ here
 NO_FINDING = "No Finding"
 BOX_SIDE = 1024
 ENTRIES = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
-LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
+LISTS = {"train": "train_val_list", "test": "test_list"}  # starts of the names
 ONE_HOT = ("train.csv", "val.csv", "test.csv")  # or synonyms, such as Valid.csv
 BOXES = "BBox_List_2017.csv"
 ORIGINAL = {"Image Index": "image", "OriginalImage[Width": "cols", "Height]": "rows"}
@@ -181,9 +181,20 @@ def _check_findings(names: Iterable[str], source: Path) -> None:
 
 def _official_splits(root: Path, names: list[str]) -> list[str]:
     """Split of each image by the official lists."""
-    paths = {split: root / file for file, split in LISTS.items()}
-    texts = {k: read_text(p) for k, p in paths.items() if p.is_file()}
-    lists = {split: text.split() for split, text in texts.items()}
+    files = [path for path in root.iterdir() if path.suffix.lower() == ".txt"]
+    lists: dict[str, list[str]] = {}
+    for split, start in LISTS.items():
+        paths = [path for path in files if path.name.lower().startswith(start)]
+        twice = map(str, sorted(paths) if len(paths) > 1 else ())
+        rule = f"Expected one file {start}.txt in {root}"
+        report_problems(twice, rule, remedy="Remove all but one.")
+        for path in paths:
+            lists[split] = read_text(path).split()
+    if not lists:
+        message = (
+            "%s has no train_val_list.txt and no test_list.txt: images are not split"
+        )
+        logger.warning(message, root)
     listed = reading.merge_lists(lists, root)
     splits = [listed.get(name, "") for name in names]
     unlisted, absent = splits.count(""), len(set(listed) - set(names))

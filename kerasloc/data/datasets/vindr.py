@@ -3,7 +3,8 @@
 ``train.csv`` (Kaggle) or ``annotations_train.csv`` (PhysioNet) has one row per
 radiologist and box, or per radiologist without a finding: ``image_id``,
 ``class_name``, ``x_min``, ``y_min``, ``x_max``, ``y_max``, and maybe ``class_id`` and
-``rad_id``. ``test.csv`` or ``annotations_test.csv`` holds the same of test images,
+``rad_id``. ``test.csv`` or ``annotations_test.csv`` holds the same of test images, and
+``val.csv`` (or a synonym, such as ``Valid.csv``) that of validation images, if any;
 ``image_labels_train.csv`` and ``image_labels_test.csv`` one column per finding.
 
 Reference:
@@ -21,7 +22,13 @@ import pandas as pd
 
 from kerasloc.data.class_names import split_names
 from kerasloc.data.datasets import reading, sizes
-from kerasloc.data.datasets.files import PathLike, by_stem, image_files
+from kerasloc.data.datasets.files import (
+    PathLike,
+    by_split,
+    by_stem,
+    csv_files,
+    image_files,
+)
 from kerasloc.data.problems import check_on_error, report_problems
 from kerasloc.data.splits import cut_validation
 from kerasloc.data.table import Table
@@ -37,6 +44,8 @@ OTHER_FINDINGS = split_names(  # of the PhysioNet files only
     "Mediastinal shift, Rib fracture, COPD, Lung tumor, Pneumonia, Tuberculosis, "
     "Other disease, Other diseases"
 )
+PREFIX = "annotations_"
+CELLS = {"": 0, "0": 0, "0.0": 0, "1": 1, "1.0": 1}
 CORNERS = ["x_min", "y_min", "x_max", "y_max"]
 FOLDERS = ("images", "train", "test", "png", "images/train", "images/test")
 SLACK = 0.02  # of a side, that a box may exceed its image by
@@ -75,48 +84,44 @@ def read_vindr(
     """
     check_on_error(on_error)
     root = Path(root)
-    findings = pd.concat([_read_split(root, split) for split in ("train", "test")])
+    files = by_split(csv_files(root) + csv_files(root / "annotations"), PREFIX)
+    if "train" not in files:
+        raise ValueError(
+            f"Expected the labels of VinDr-CXR in train.csv or {PREFIX}train.csv. "
+            f"Received: {root}, which has neither. Name the folder of the csv file."
+        )
+    findings = pd.concat([_read_split(path, k) for k, path in files.items()])
     counts = findings.groupby("image_id")["split"].nunique()
     repeated = sorted(counts.index[counts > 1])
-    rule = f"Expected an image of {root} in one of the train and the test file"
+    rule = f"Expected an image of {root} in one of the files of splits"
     report_problems(repeated, rule, remedy="Remove it from the other.")
     rows = findings[~findings["image_id"].duplicated()][["image_id", "split"]]
     image, index = pd.factorize(findings["image_id"])[0], findings["class_index"]
     labels = np.zeros((len(rows), len(VINDR_CLASSES)), np.float32)
     labels[image[index >= 0], index[index >= 0]] = 1
-    images = image_files(root, image_dir, FOLDERS)
-    files = by_stem(images)
+    images = by_stem(image_files(root, image_dir, FOLDERS))
     table = reading.build_table(
         rows.rename(columns={"image_id": "name"}),
         VINDR_CLASSES,
         labels,
-        files,
-        _measured(_boxes(findings), (root, image_dir or root), files, on_error),
+        images,
+        _measured(_boxes(findings), (root, image_dir or root), images, on_error),
         source=root,
         on_error=on_error,
     )
     if test_share is None or (table.splits == "test").any():
         return table
-    splits = cut_validation(table, test_share, seed).splits
-    message = (
-        "%s lists no test images with labels: %d of %d images are kept for testing"
+    training = dataclasses.replace(
+        table, splits=np.char.replace(table.splits, "val", "")
     )
-    logger.warning(message, root, (splits == "val").sum(), len(splits))
-    return dataclasses.replace(table, splits=np.where(splits == "val", "test", splits))
+    cut = cut_validation(training, test_share, seed).splits == "val"
+    message = "%s lists no labels of test images: %d of %d images are kept for testing"
+    logger.warning(message, root, cut.sum(), len(cut))
+    return dataclasses.replace(table, splits=np.where(cut, "test", table.splits))
 
 
-def _read_split(root: Path, split: str) -> pd.DataFrame | None:
+def _read_split(path: Path, split: str) -> pd.DataFrame | None:
     """Findings of a split and their image; None for test images without labels."""
-    names = (f"{split}.csv", f"annotations_{split}.csv")
-    candidates = (p / name for p in (root, root / "annotations") for name in names)
-    path = next(filter(Path.is_file, candidates), None)
-    if path is None and split == "train":
-        raise ValueError(
-            f"Expected the labels of VinDr-CXR in {' or '.join(names)}. Received: "
-            f"{root}, which has neither. Name the folder of the csv file."
-        )
-    if path is None:
-        return None
     if split == "test" and "class_name" not in reading.read_table(path):
         logger.info("%s has no labels and is not used", path)
         return None
@@ -124,7 +129,8 @@ def _read_split(root: Path, split: str) -> pd.DataFrame | None:
     path = path.with_name(f"image_labels_{split}.csv")  # one column per class
     if path.is_file():
         rows = reading.read_table(path, ("image_id", *VINDR_CLASSES))
-        positive = rows[list(VINDR_CLASSES)].isin(["1", "1.0"]).to_numpy()
+        cells = rows[list(VINDR_CLASSES)]
+        positive = reading.to_labels(cells, CELLS, path, "1, 0 or blank") == 1
         row, index = np.nonzero(np.insert(positive, 0, True, axis=1))  # also the normal
         frames.append(rows[["image_id"]].iloc[row].assign(class_index=index - 1))
     return pd.concat(frames).fillna("").assign(split=split)

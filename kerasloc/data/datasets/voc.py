@@ -18,7 +18,13 @@ import numpy as np
 import pandas as pd
 
 from kerasloc.data.class_names import split_names
-from kerasloc.data.datasets.files import PathLike, by_stem, image_files, image_sizes
+from kerasloc.data.datasets.files import (
+    PathLike,
+    by_split,
+    by_stem,
+    image_files,
+    image_sizes,
+)
 from kerasloc.data.datasets.reading import BOX_COLUMNS, build_table, merge_lists
 from kerasloc.data.problems import check_on_error, listing, report_problems
 from kerasloc.data.table import Table
@@ -179,15 +185,13 @@ def _find_folder(root: Path, year: str) -> Path:
 
 def _read_splits(folder: Path) -> dict[str, str]:
     """Split of each image that is on a list."""
-    lists = {}
-    for name in ("train", "val", "test"):
-        path = folder / "ImageSets" / "Main" / f"{name}.txt"
-        if path.is_file():
-            lines = read_text(path).splitlines()
-            lists[name] = [line.split()[0] for line in lines if line.strip()]
+    lists, parent = {}, folder / "ImageSets" / "Main"
+    for name, path in by_split(parent.glob("*.txt")).items():
+        lines = read_text(path).splitlines()
+        lists[name] = [line.split()[0] for line in lines if line.strip()]
     if not lists:
         raise ValueError(
-            f"Expected train.txt and val.txt in {path.parent}. Received: neither. "
+            f"Expected train.txt and val.txt in {parent}. Received: neither. "
             "Unpack VOC's archive again."
         )
     annotations = {path.stem for path in (folder / "Annotations").glob("*.xml")}

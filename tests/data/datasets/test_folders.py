@@ -99,6 +99,12 @@ def test_all_that_is_not_read_is_named_with_its_count(tree, caplog):
     expected = ["train/cat: 2 .psd", "train/dog/x: 1 .ppm", "train: 1 .png"]
     expected += ["extra: 1 .png", "extra/x: 1 .png", ".: 1 without suffix"]
     assert sorted(line.strip() for line in lines) == sorted(expected)
+    touch(tree, *(f"train/dog/IMG.{n}" for n in range(99)))
+    read_folders(tree)
+    assert (
+        "train/dog: 1 .0, 1 .1, 1 .10, 1 .11, 1 .12, 1 .13, 1 .14, 1 .15, 91 of others"
+        in (caplog.text)
+    )
 
 
 def test_nothing_is_logged_of_a_complete_tree(tree, caplog):

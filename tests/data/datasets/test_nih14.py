@@ -156,9 +156,17 @@ def test_images_on_no_list_are_counted(root, caplog):
     write_lists(root, [A, B], [C, "00000099_000.png"])
     read_nih(root)
     assert "1 images are on no list; 1 on the lists" in caplog.text
-    for name in ("train_val_list.txt", "test_list.txt"):
-        (root / name).unlink()
+    for name in ("train_val_list", "test_list"):
+        (root / f"{name}.txt").rename(root / f"{name}_NIH.txt")
+    assert read_nih(root).splits.tolist() == ["train", "train", "test", ""]
+    (root / "test_list.txt").write_text(C)
+    with pytest.raises(ValueError, match=r"test_list\.txt\n.*test_list_NIH\.txt"):
+        read_nih(root)
+    for path in root.glob("*_list*.txt"):
+        path.unlink()
+    caplog.clear()
     assert set(read_nih(root).splits) == {""}
+    assert "no train_val_list.txt and no test_list.txt" in caplog.text
 
 
 def test_a_patient_on_two_sides_or_an_image_on_two_lists_is_an_error(root):

@@ -207,11 +207,26 @@ def test_a_test_file_is_the_test_split(root, picture):
     assert table.boxes[-1].tolist() == [3, 0, 0, 5, 5, 5]
 
 
+def test_a_validation_file_is_the_validation_split(root, picture, caplog):
+    rows = ROWS + "".join(f"i{n},No finding,14,R1,,,,\n" for n in range(9))
+    (root / "train.csv").write_text(HEADER + rows)
+    (root / "Valid.csv").write_text(HEADER + "d4,ILD,5,R1,,,,\n")
+    for name in ("d4", *(f"i{n}" for n in range(9))):
+        picture(root / "images" / f"{name}.png")
+    splits = read_vindr(root, test_share=0.3).splits.tolist()
+    assert [splits.count(name) for name in ("val", "test")] == [1, splits.count("test")]
+    assert splits[-1] == "val"
+    assert 2 <= splits.count("test") <= 5
+    (root / "annotations_train.csv").write_text(HEADER + rows)
+    with pytest.raises(ValueError, match=r"for train\.(?s:.*)annotations_train\.csv"):
+        read_vindr(root)
+
+
 def test_a_test_file_has_labels_of_other_images(root):
     (root / "test.csv").write_text("image_id,width,height\nd4,5,5\n")
     assert len(read_vindr(root, test_share=None)) == 3  # without labels it is not used
     (root / "test.csv").write_text(f"{HEADER}a1,No finding,14,R1,,,,\n")
-    with pytest.raises(ValueError, match=r"(?s)one of the train and the test file.*a1"):
+    with pytest.raises(ValueError, match=r"(?s)one of the files of splits.*a1"):
         read_vindr(root)
 
 

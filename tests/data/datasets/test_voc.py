@@ -87,6 +87,17 @@ def test_images_on_no_list_and_test_images_without_annotations_are_left_out(fold
     assert read_voc(folder).splits.tolist() == ["train", "train", "val", "test"]
 
 
+def test_lists_have_synonyms(folder):
+    lists = folder / "ImageSets/Main"
+    (lists / "train_val.txt").write_text("2008_9 1\n")  # of the class train
+    (lists / "train.txt").rename(lists / "Training.txt")
+    (lists / "val.txt").rename(lists / "valid.txt")
+    assert read_voc(folder).splits.tolist() == ["train", "train", "test"]
+    (lists / "val.txt").write_text("2008_2\n")
+    with pytest.raises(ValueError, match=r"for val\.(?s:.*)valid\.txt"):
+        read_voc(folder)
+
+
 def test_difficult_objects_leave_a_label_unknown(folder):
     hard = thing("sofa", difficult=1), thing("chair", difficult=1), thing("chair")
     add(folder, "2008_6", *hard)
