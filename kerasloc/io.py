@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: text, csv and json."""
+"""Files that are written whole or not at all: text, csv, json, HDF5 and figures."""
 
 import codecs
 import contextlib
@@ -9,8 +9,12 @@ import math
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PARTIAL = "partial-"
 MARKS = {  # byte order marks, the longer ones first
@@ -38,13 +42,46 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         ['a.txt']
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        named = error.filename not in (None, str(partial), str(path.parent))
+        if named or isinstance(error.__cause__, OSError):
+            raise  # it names a file
+        reason = error.strerror or str(error).splitlines()[0]
+        raise OSError(
+            f"Expected a file that can be written. Received: {path} ({reason}). What "
+            "was there before is unchanged. Free the disk, or write elsewhere."
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error counts
+            partial.unlink(missing_ok=True)
+
+
+class Hdf5File(io.BytesIO):
+    """An HDF5 file in memory, which ``save_weights`` of Keras takes for its path.
+
+    After a failed write, as on a full disk, HDF5 can never close its file, and crashes
+    when the process ends. Memory is written by :meth:`write_to` without it.
+
+    Example:
+        >>> str(Hdf5File("last.weights.h5"))
+        'last.weights.h5'
+    """
+
+    def __init__(self, name: str | os.PathLike):
+        super().__init__()
+        self._name = str(name)
+
+    def __str__(self) -> str:
+        return self._name
+
+    def write_to(self, path: str | os.PathLike) -> None:
+        """Replace a file in one step."""
+        write_bytes(path, self.getbuffer())
 
 
 def remove_partial(folder: str | os.PathLike) -> None:
@@ -62,6 +99,36 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: object) -> None:
     """Replace a json file in one step; see :func:`jsonable`."""
     write_text(path, json.dumps(jsonable(value), indent=2, allow_nan=False))
+
+
+def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
+    """Replace a file in one step."""
+    with atomic_write(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_figure(path: str | os.PathLike, figure: "Figure", dpi: float) -> None:
+    """Replace a picture of a figure in one step."""
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=dpi)
+
+
+def create_array(path: str | os.PathLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Create a ``.npy`` file of float32 numbers as a memory map.
+
+    Its bytes are reserved, as writing to a full disk through a map kills the process.
+
+    Raises:
+        OSError: If they do not fit on the disk.
+    """
+    array = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+    return array
 
 
 def jsonable(value: object) -> object:

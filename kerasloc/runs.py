@@ -41,6 +41,12 @@ LAST_WEIGHTS = "last.weights.h5"
 SAVED_WEIGHTS = "model.weights.h5"  # of a wrapper's save()
 RUN_WEIGHTS = (BEST_WEIGHTS, SAVED_WEIGHTS)
 STATE = "kerasloc_state"
+DIVERGED = (
+    "What was saved before is unchanged. Most often the learning rate is too high: use "
+    "a smaller one (--learning-rate, or --classifier-rate and --explainer-rate) and "
+    "another --results-name; then try --mixed-precision float32, and check the data "
+    "(utils/check_data.py)."
+)
 # Settings that do not change the result of an epoch.
 MAY_CHANGE = ("epochs", "cache", "thresholds")
 
@@ -89,10 +95,21 @@ class Run:
         self._lock = lock
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Release the folder."""
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Release the folder; say what is safe where the block was interrupted."""
         if self._lock is not None:
             self._lock.close()
+        mistake = isinstance(error, ValueError | TypeError)  # the same again
+        if error is not None and not mistake and not hasattr(error, "__notes__"):
+            error.add_note(self._safe())
+
+    def _safe(self) -> str:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            state, phases = self.read_state(), self.folder.glob(f"*/{LAST_WEIGHTS}")
+            if state is not None or any(phases):
+                epoch = "its last epoch" if state is None else f"epoch {state['epoch']}"
+                return f"{self.folder} is safe up to {epoch}; the same command resumes."
+        return f"{self.folder} has no complete epoch; the same command starts it again."
 
     @property
     def history(self) -> list[dict]:
@@ -122,10 +139,12 @@ class Run:
         """Replace last.weights.h5 by the model, its optimizer and the state."""
         import h5py
 
-        with io.atomic_write(self.folder / LAST_WEIGHTS) as partial:
-            model.save_weights(partial)
-            with h5py.File(partial, "a") as file:
-                file.attrs[STATE] = json.dumps(state)
+        check_finite(model)
+        memory = io.Hdf5File(LAST_WEIGHTS)
+        model.save_weights(memory)
+        with h5py.File(memory, "a") as file:
+            file.attrs[STATE] = json.dumps(state)
+        memory.write_to(self.folder / LAST_WEIGHTS)
 
     def load_state(self, model: "keras.Model") -> None:
         """Load last.weights.h5 into a compiled model, optimizer included."""
@@ -186,9 +205,36 @@ def _lock(file: IO, folder: pathlib.Path) -> None:
 
 
 def save_weights(model: "keras.Model", path: PathLike) -> None:
-    """Save ``.weights.h5`` crash-safe; compiled models save their optimizer, too."""
-    with io.atomic_write(path) as partial:
-        model.save_weights(partial)
+    """Save ``.weights.h5`` crash-safe; compiled models save their optimizer, too.
+
+    Raises:
+        ValueError: If a weight is NaN or infinite; the file stays as it was.
+        OSError: If the file cannot be written; it stays as it was.
+    """
+    check_finite(model)
+    memory = io.Hdf5File(path)
+    model.save_weights(memory)
+    memory.write_to(path)
+
+
+def check_finite(model: "keras.Model") -> None:
+    """Raise ValueError if a weight, or one of the optimizer, is NaN or infinite.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> check_finite(model)
+    """
+    from keras import ops
+
+    optimizer = getattr(model, "optimizer", None)
+    weights = [*getattr(model, "weights", ()), *getattr(optimizer, "variables", ())]
+    for variable in weights:
+        if not np.isfinite(ops.convert_to_numpy(variable)).all():
+            raise ValueError(
+                "Expected a finite loss and finite weights. Received: NaN or infinity "
+                f"in {variable.path}. {DIVERGED}"
+            )
 
 
 def weights_of_run(folder: PathLike, checkpoint: str = "best") -> pathlib.Path:

@@ -14,6 +14,7 @@ import logging
 import multiprocessing
 import os
 import pathlib
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -268,7 +269,10 @@ def _pool(workers: int):
     if workers < 2:
         return contextlib.nullcontext()
     context = multiprocessing.get_context("spawn")
-    return concurrent.futures.ProcessPoolExecutor(workers, context)
+    ignored = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and it these
+    return concurrent.futures.ProcessPoolExecutor(
+        workers, context, signal.signal, ignored
+    )
 
 
 def _class_bits(pixels: np.ndarray, boxes: np.ndarray, channels: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from kerasloc.configs import check_rules, field_rules, option
 from kerasloc.data.crf import decode_class_masks
 from kerasloc.data.decode import decode_mask, decode_resized
 from kerasloc.data.table import Table
-from kerasloc.io import atomic_write, write_text
+from kerasloc.io import atomic_write, create_array, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -241,7 +241,7 @@ def load_cache(
         if recorded["key"] == key:
             return np.load(path, mmap_mode="r"), np.array(recorded["sizes"], np.int32)
     with atomic_write(path) as partial:
-        images = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
+        images = create_array(partial, shape)
         sizes = _fill(images, read, f"Caching images in {path}")
         images.flush()
         note.unlink(missing_ok=True)  # never a new note beside old images

@@ -2,12 +2,13 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -196,3 +197,30 @@ def _empty_classes(table: Table) -> list[str]:
         if (table.splits == split).any()
         for name in names[~(table.labels[table.splits == split] == 1).any(axis=0)]
     ]
+
+
+@contextlib.contextmanager
+def naming_files(tables: Iterable[Table], channels: int = 3) -> Iterator[None]:
+    """Name the files when TensorFlow fails to read images of tables inside the block.
+
+    Raises:
+        OSError: If files of the tables cannot be read any more.
+
+    Examples:
+        >>> with naming_files([]):
+        ...     pass
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:  # memory, or the disk of the logs
+        raise
+    except tf.errors.OpError as error:
+        for table in tables:
+            try:
+                check(table, channels=channels)
+            except ValueError as problem:
+                lines = map(str.strip, str(problem).splitlines())
+                raise OSError(" ".join(lines)) from error
+        raise

@@ -20,7 +20,7 @@ from kerasloc.evaluation.samples import (
     read_batches,
     table_of_run,
 )
-from kerasloc.io import write_csv, write_json
+from kerasloc.io import write_csv, write_figure, write_json
 from kerasloc.localizers import Localizer, load
 from kerasloc.runs import read_config
 
@@ -146,7 +146,7 @@ def draw_confusion(
 
     if "confusion" in report:
         figure = confusion_matrix(report["confusion"], class_names)
-        figure.savefig(folder / "confusion.png", dpi=DPI)
+        write_figure(folder / "confusion.png", figure, DPI)
 
 
 def draw_curves(
@@ -164,7 +164,7 @@ def draw_curves(
     ):
         curves = compute(truth, probabilities, names)
         if any(curves["per_class"]):
-            draw(curves).savefig(folder / f"{name}.png", dpi=DPI)
+            write_figure(folder / f"{name}.png", draw(curves), DPI)
 
 
 def draw_pipelines(
@@ -189,4 +189,4 @@ def draw_pipelines(
         high, low, _ = wrapper.generate_cams(image, index)
         figure = pipeline(image, low, high, **options)
         name = network.class_names[index].replace("/", "-")
-        figure.savefig(folder / f"pipeline-{name}-{row}.png", dpi=DPI)
+        write_figure(folder / f"pipeline-{name}-{row}.png", figure, DPI)

@@ -26,7 +26,7 @@ from kerasloc.evaluation.samples import (
     table_of_run,
     target_masks,
 )
-from kerasloc.io import write_json
+from kerasloc.io import write_figure, write_json
 from kerasloc.localizers import Localizer
 from kerasloc.localizers.loading import load_wrapper, newest_run
 
@@ -272,5 +272,5 @@ def write_comparison(
     }
     content = {"rows": table.rows, "curves": curve_bounds(raw), "images": images}
     write_json(folder / "comparison.json", {**settings, **content})
-    morf_figure(raw).savefig(folder / "morf.png", dpi=DPI)
+    write_figure(folder / "morf.png", morf_figure(raw), DPI)
     return table

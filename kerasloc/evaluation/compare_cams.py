@@ -19,7 +19,7 @@ from kerasloc.evaluation.compare import center_maps, class_heatmaps
 from kerasloc.evaluation.configs import CAMS, CENTER, DPI, MODEL, CamComparison
 from kerasloc.evaluation.results import ResultTable, columns_of
 from kerasloc.evaluation.samples import BoxedImages
-from kerasloc.io import write_json
+from kerasloc.io import write_figure, write_json
 from kerasloc.localizers import Localizer
 
 logger = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ def write_cams(
     thresholds = {name: score.threshold for name, score in scores.items()}
     content = {"rows": table.rows, "max_box_acc_v2_thresholds": thresholds}
     write_json(folder / "cams.json", {**settings, **content})
-    method_bars(table.rows, TITLES).savefig(folder / "cams.png", dpi=DPI)
+    write_figure(folder / "cams.png", method_bars(table.rows, TITLES), DPI)
     drawn, classes = samples.draw(SHOWN, seed)
     images, skipped = samples.images[drawn], []
     maps: dict[str, list[np.ndarray]] = {}
@@ -234,5 +234,5 @@ def write_cams(
     boxes = [samples.boxes_of(*pair) for pair in zip(drawn, classes, strict=True)]
     names = [samples.class_names[index] for index in classes]
     page = method_page(images, boxes, maps, names)
-    page.savefig(folder / "maps.png", dpi=90)
+    write_figure(folder / "maps.png", page, 90)
     return table

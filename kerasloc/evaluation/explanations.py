@@ -38,7 +38,7 @@ from kerasloc.evaluation.samples import (
     table_of_run,
     target_areas,
 )
-from kerasloc.io import write_csv, write_json
+from kerasloc.io import write_csv, write_figure, write_json
 from kerasloc.localizers import Localizer, load
 from kerasloc.losses import explanation_loss
 from kerasloc.runs import read_config
@@ -254,8 +254,7 @@ def write_explanations(
     if explanations.curves:
         from kerasloc.plotting import morf_figure
 
-        figure = morf_figure(explanations.curves)
-        figure.savefig(folder / "morf.png", dpi=DPI)
+        write_figure(folder / "morf.png", morf_figure(explanations.curves), DPI)
     draw_confusion(folder, reports["classification"], names)
     logger.info("%s: %d %s images\n%s", folder.parent, len(table), split, results)
     return results

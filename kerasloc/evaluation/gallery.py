@@ -23,7 +23,7 @@ from kerasloc.evaluation.samples import (
     read_batches,
     true_classes,
 )
-from kerasloc.io import write_csv
+from kerasloc.io import atomic_write, write_csv, write_figure
 from kerasloc.localizers import Localizer
 from kerasloc.metrics import locate_point, min_max, resize_maps
 from kerasloc.plotting import (
@@ -271,11 +271,14 @@ def write_pages(
         path.unlink()
     records: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
-        book = stack.enter_context(PdfPages(folder / "heatmaps.pdf")) if pdf else None
+        book = None
+        if pdf:
+            partial = stack.enter_context(atomic_write(folder / "heatmaps.pdf"))
+            book = stack.enter_context(PdfPages(partial))
         chunks = iter(lambda: list(itertools.islice(rows, config.rows_per_page)), [])
         for page, chunk in enumerate(chunks, start=1):
             figure = heatmap_page([row.shown for row in chunk], f"{title}, page {page}")
-            figure.savefig(folder / f"page-{page:03d}.png", dpi=DPI)
+            write_figure(folder / f"page-{page:03d}.png", figure, DPI)
             if book is not None:
                 book.savefig(figure, dpi=2 * DPI)
             for number, row in enumerate(chunk, start=1):

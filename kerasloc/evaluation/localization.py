@@ -22,7 +22,7 @@ from kerasloc.data.table import Table
 from kerasloc.evaluation.configs import EvaluationConfig
 from kerasloc.evaluation.results import ResultTable, columns_of
 from kerasloc.evaluation.samples import read_batches, table_of_run
-from kerasloc.io import write_json
+from kerasloc.io import create_array, write_json
 from kerasloc.localizers import Localizer, load
 from kerasloc.metrics.overlap import ATTENDED, TIOR, TIOU
 from kerasloc.runs import weights_of_run
@@ -102,7 +102,7 @@ def predict_maps(
         if np.prod(shape) > in_memory:
             temporary = stack.enter_context(tempfile.TemporaryDirectory())
             path = pathlib.Path(temporary) / "maps.npy"
-            maps = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+            maps = create_array(path, shape)
         else:
             maps = np.empty(shape, np.float32)
         for batch in read_batches(network, table, fields, batch_size, "Predicting"):

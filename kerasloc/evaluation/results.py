@@ -250,7 +250,7 @@ def draw_history(run: Run) -> None:
     from kerasloc.plotting import history
 
     if run.history:
-        history(run.history).savefig(run.path("figures/history.png"), dpi=DPI)
+        io.write_figure(run.path("figures/history.png"), history(run.history), DPI)
 
 
 def draw_phase(
@@ -270,10 +270,10 @@ def draw_phase(
     folders = [path.parent for path in sorted(run.folder.glob("phase*/history.csv"))]
     rows = {path.name.replace("-", ": ", 1): read_history(path) for path in folders}
     if any(rows.values()):
-        phases_figure(rows).savefig(run.path("figures/phases.png"), dpi=DPI)
+        io.write_figure(run.path("figures/phases.png"), phases_figure(rows), DPI)
     title = f"Explanations after {phase}, validation images"
     page = explanation_page(_explanation_rows(model, network, val), title)
-    page.savefig(run.path(f"figures/explanations-{phase}.png"), dpi=DPI)
+    io.write_figure(run.path(f"figures/explanations-{phase}.png"), page, DPI)
 
 
 def _explanation_rows(model, network: NetworkConfig, val: Table) -> list:

@@ -13,6 +13,7 @@ from kerasloc.data import config as data_config
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.problems import listing
 from kerasloc.data.table import Table
+from kerasloc.data.validate import naming_files
 from kerasloc.evaluation.configs import EvaluationConfig, SampleConfig
 from kerasloc.runs import has_config, read_config
 
@@ -161,8 +162,9 @@ def read_batches(
     config = PipelineConfig(network.im_size, network.channels, batch_size, fields)
     count = -(-len(table) // batch_size)
     data = batches(table, config)
-    for tensors in tqdm(data, title, count, unit="batch", leave=False):
-        yield {name: tensor.numpy() for name, tensor in tensors.items()}
+    with naming_files([table], network.channels):
+        for tensors in tqdm(data, title, count, unit="batch", leave=False):
+            yield {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def boxes_of(padded: np.ndarray, index: int | None = None) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from kerasloc.io import write_text
+from kerasloc.io import atomic_write, write_bytes, write_text
 from kerasloc.plotting.panels import as_rgb, check_heat
 from kerasloc.plotting.style import class_colors
 
@@ -34,7 +34,8 @@ def write_input(path: str | os.PathLike, image: npt.ArrayLike) -> list[int]:
     pixels = np.round(255 * as_rgb(image)).astype(np.uint8)
     gray = (pixels == pixels[..., :1]).all()
     picture = Image.fromarray(pixels[..., 0] if gray else pixels)
-    picture.save(path, quality=QUALITY, optimize=True)
+    with atomic_write(path) as partial:
+        picture.save(partial, quality=QUALITY, optimize=True)
     return list(pixels.shape[:2])
 
 
@@ -64,14 +65,14 @@ def write_maps(
         while len(picture) * len(maps) > MAP_BYTES and len(sides) > 1:
             sides.pop(0)  # for the maps that follow, too
             picture = _map_png(heat, color, sides[0])
-        pathlib.Path(f"{stem}-{name}.png").write_bytes(picture)
+        write_bytes(f"{stem}-{name}.png", picture)
     return ranges
 
 
 def write_mask(path: str | os.PathLike, mask: npt.ArrayLike) -> None:
     """Write a mask (rows, cols) as PNG, white where true and clear elsewhere."""
     picture = _png(np.asarray(mask, np.uint8), "#ffffff", 2)
-    pathlib.Path(path).write_bytes(picture)
+    write_bytes(path, picture)
 
 
 def _map_png(heat: np.ndarray, color: str, side: int) -> bytes:

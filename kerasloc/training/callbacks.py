@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasloc.runs import BEST_WEIGHTS, Run
+from kerasloc.runs import BEST_WEIGHTS, DIVERGED, Run, check_finite
 
 logger = logging.getLogger(__name__)
 
@@ -133,20 +133,34 @@ class EpochDraws(keras.callbacks.Callback):
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """End a training whose loss is not finite, before anything is written.
+    """End a training whose loss or weights are not finite, before anything is written.
 
     Example:
         >>> FiniteLoss().on_epoch_end(0, {"loss": 0.5})
     """
 
+    _epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Remember the epoch."""
+        self._epoch = epoch + 1
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Raise ValueError unless the weights to validate are finite."""
+        try:
+            check_finite(self.model)
+        except ValueError as error:
+            raise ValueError(f"{error} This was in epoch {self._epoch}.") from None
+
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Raise ValueError unless the loss is a finite number."""
-        loss = float((logs or {})["loss"])
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"Expected a finite loss. Received: {loss} in epoch {epoch + 1}. "
-                "Use a smaller --learning-rate and another --results-name."
-            )
+        """Raise ValueError unless the losses are finite numbers."""
+        for name in ("loss", "val_loss"):
+            loss = float((logs or {}).get(name, 0))
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"Expected a finite {name}. Received: {loss} in epoch "
+                    f"{epoch + 1}. {DIVERGED}"
+                )
 
 
 class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):

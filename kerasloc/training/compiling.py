@@ -133,6 +133,7 @@ class AttentionImages(keras.callbacks.Callback):
             for name, maps in self._maps().items():
                 pictures = draw_maps(self._images, maps)
                 tf.summary.image(name, pictures, max_outputs=len(pictures))
+        writer.flush()  # close() says nothing of a full disk
         writer.close()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from kerasloc.configs import NetworkConfig, select_fields
 from kerasloc.data import config as data_config
 from kerasloc.data.table import Table, report_classes
+from kerasloc.data.validate import naming_files
 from kerasloc.evaluation import collect_runs, draw_history, evaluate_run
 from kerasloc.models import families
 from kerasloc.runs import Run, seeded
@@ -150,7 +151,11 @@ def _train(
     config["training"] = dataclasses.asdict(training)
     folder = experiment.folder / experiment.name
     logger.info("Training %s (%s) in %s", network.name, training.name, folder)
-    with Run(folder, config) as run, seeded(training.seed):
+    with (
+        Run(folder, config) as run,
+        seeded(training.seed),
+        naming_files(tables.values(), network.channels),
+    ):
         trainer(run, tables, network, training, strategy=strategy).train()
         draw_history(run)
     return folder
