@@ -113,7 +113,7 @@ def write_figure(path: str | os.PathLike, figure: "Figure", dpi: float) -> None:
         figure.savefig(partial, dpi=dpi)
 
 
-def create_array(path: str | os.PathLike, shape: tuple[int, ...]) -> np.ndarray:
+def create_array(path: str | os.PathLike, shape: tuple[int, ...]) -> np.memmap:
     """Create a ``.npy`` file of float32 numbers as a memory map.
 
     Its bytes are reserved, as writing to a full disk through a map kills the process.
@@ -121,13 +121,13 @@ def create_array(path: str | os.PathLike, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         OSError: If they do not fit on the disk.
     """
-    array = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    if hasattr(os, "posix_fallocate"):
-        with open(path, "r+b") as file:
-            try:
+    try:
+        array = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        if hasattr(os, "posix_fallocate"):
+            with open(path, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(path)) from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return array
 
 

@@ -1,32 +1,25 @@
 """Command lines made from the fields of frozen configurations."""
 
 import argparse
-import contextlib
 import dataclasses
 import functools
 import logging
 import os
-import re
 import signal
 import sys
-import threading
-import time
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kerasloc.configs import option
 from kerasloc.data.config import DataConfig
 from kerasloc.models import families
+from kerasloc.training import ending
 
 logger = logging.getLogger(__name__)
 
-STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
-TWICE = 1.0  # seconds in which some tools send a signal twice
-GRAPH_TRACE = r"Graph execution error:|Detected at node .*(\n\s+.*)*|<stack traces .*>"
-UNSAVED = "files that were written are complete; run the same command again"
 Presets = Mapping[str, Mapping[str, Any]]
 NO_PRESETS: Presets = types.MappingProxyType({})
 
@@ -339,64 +332,15 @@ def run_main(main: Callable[[], Any]) -> None:
     for noisy in ("absl", "tensorflow", "h5py", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        with _signals_as_interrupts():
+        with ending.signals_as_interrupts():
             status = main()
     except KeyboardInterrupt as stop:
-        number = signal.Signals(stop.args[0] if stop.args else signal.SIGINT)
-        notes = _notes(stop) or UNSAVED
-        print(f"stopped by {number.name}; {notes}", file=sys.stderr, flush=True)
+        number = stop.args[0] if stop.args else signal.SIGINT
+        text = f"stopped by {signal.Signals(number).name}; {ending.reason(stop)}"
+        print(text, file=sys.stderr, flush=True)
         sys.exit(128 + number)
-    except (ValueError, TypeError, ImportError, OSError, *_device_errors()) as error:
+    except ending.expected_errors() as error:
         logger.debug("traceback", exc_info=True)
-        sys.exit(f"error: {_reason(error)} {_notes(error)}".rstrip())
+        sys.exit(f"error: {ending.reason(error)}")
     if isinstance(status, int) and status:
         sys.exit(status)
-
-
-def _reason(error: Exception) -> str:
-    """Return the message of an error; of TensorFlow's, the line that says why."""
-    if not isinstance(error, _device_errors()):
-        return str(error)
-    text = re.sub(r"\{\{.*?\}\}\s*|\[Op:.*", "", str(error), flags=re.DOTALL)
-    text = re.sub(GRAPH_TRACE, "", text).strip()
-    return text.splitlines()[0].strip() if text else type(error).__name__
-
-
-def _notes(error: BaseException) -> str:
-    return " ".join(getattr(error, "__notes__", ()))
-
-
-def _device_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of TensorFlow, if it is loaded."""
-    tensorflow = sys.modules.get("tensorflow")
-    return () if tensorflow is None else (tensorflow.errors.OpError,)
-
-
-@contextlib.contextmanager
-def _signals_as_interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt(number) at a signal to stop; a later one kills.
-
-    Signals that are ignored, as SIGHUP below nohup, stay so.
-    """
-    first: list[float] = []
-
-    def stop(number: int, _: Any) -> None:
-        if not first:
-            first.append(time.monotonic())
-            raise KeyboardInterrupt(number)
-        if time.monotonic() - first[0] > TWICE:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    numbers = {getattr(signal, n, None) for n in STOPPING} - {None}
-    if threading.current_thread() is not threading.main_thread():
-        numbers = set()  # only the main thread may
-    before = {n: signal.getsignal(n) for n in numbers}
-    before = {n: old for n, old in before.items() if old != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

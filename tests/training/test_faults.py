@@ -10,13 +10,13 @@ import signal
 import subprocess
 import sys
 
-import h5py
 import keras
 import numpy as np
 import pytest
 
+from kerasloc.io import create_array
 from kerasloc.models import families
-from kerasloc.runs import Run, check_finite, read_history, save_weights
+from kerasloc.runs import Run, read_history, save_weights
 from kerasloc.training import cli
 from tests.training.squares import SquaresTrainer, small_explaining, train_squares
 
@@ -185,6 +185,50 @@ def test_a_full_disk_ends_in_a_line_and_keeps_the_last_epoch(train, tmp_path):
     )
     train("pylon")
     assert [row["epoch"] for row in read_history(folder)] == [1, 2]
+
+
+FULL = """
+import resource, sys
+import keras
+from kerasloc.runs import Run
+from kerasloc.training.cli import run_main
+
+def main():
+    model = keras.Sequential([keras.Input((99,)), keras.layers.Dense(99)])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    with Run(sys.argv[1], {}) as run:
+        run.save_state(model, {"epoch": 1})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, -1))
+        run.save_state(model, {"epoch": 2})
+
+run_main(main)
+"""
+
+
+def test_a_process_with_a_full_disk_does_not_crash(tmp_path):
+    """HDF5 does, at the end of the process, after a write that failed."""
+    result = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 1
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert f"{tmp_path / 'run' / 'last.weights.h5'} (File too large)" in line
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in (tmp_path / "run").glob("*.h5")] == [
+        "last.weights.h5"
+    ]
+
+
+def test_a_memory_map_is_reserved_on_the_disk(tmp_path):
+    with full_disk(), pytest.raises(OSError, match=f"{tmp_path / 'a.npy'}"):
+        create_array(tmp_path / "a.npy", (64, 64))
 
 
 # Images
