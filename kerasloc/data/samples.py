@@ -10,6 +10,7 @@ from kerasloc.data.datasets.files import PathLike
 from kerasloc.data.datasets.folders import read_folders
 from kerasloc.data.synthetic import default_folder
 from kerasloc.data.table import Table
+from kerasloc.processes import check_process
 
 
 def read_image(
@@ -62,6 +63,7 @@ def load_image(
 
     from kerasloc.data.decode import decode, read_orientation, resize
 
+    check_process()
     try:
         with tf.device("CPU:0"):
             image = decode(str(path), read_orientation(path), channels)

@@ -14,6 +14,7 @@ import numpy as np
 
 from kerasloc.data.problems import check_on_error, listing
 from kerasloc.data.table import SPLITS, Table, check_disjoint
+from kerasloc.processes import check_process
 
 BAR_FROM = 200  # files, which take a few seconds
 ROUNDING = 0.01  # pixels that a box may exceed its image by
@@ -76,6 +77,7 @@ def check(
     """
     check_on_error(on_error)
     check_disjoint(table)
+    check_process()
     files = _check_files(table, progress, channels)
     valid = np.array([not file.error for file in files], bool)
     errors = [(row, files[row].error) for row in np.flatnonzero(~valid)]
