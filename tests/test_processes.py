@@ -83,7 +83,7 @@ def test_optimized_wrappers_pickle(precision, x):
 
 
 def test_an_unknown_attribute_of_a_wrapper_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="HalfModel.*heat_maps"):
+    with pytest.raises(AttributeError, match=r"HalfModel.*heat_maps"):
         tiny("half").heat_maps  # noqa: B018
 
 

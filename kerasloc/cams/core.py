@@ -66,7 +66,9 @@ class Explainer(abc.ABC):
         network, layer = self._model, self._layer
         if self._wrapper is not None:
             network = getattr(network, "model", network)
-            layer = getattr(self._wrapper, "cam_layer", None) if layer is None else layer
+            layer = (
+                getattr(self._wrapper, "cam_layer", None) if layer is None else layer
+            )
         return cut(network, layer)
 
     def __getstate__(self) -> dict:
