@@ -66,9 +66,8 @@ class Explainer(abc.ABC):
         network, layer = self._model, self._layer
         if self._wrapper is not None:
             network = getattr(network, "model", network)
-            layer = (
-                getattr(self._wrapper, "cam_layer", None) if layer is None else layer
-            )
+            if layer is None:
+                layer = getattr(self._wrapper, "cam_layer", None)
         return cut(network, layer)
 
     def __getstate__(self) -> dict:

@@ -65,7 +65,7 @@ class Cut:
         """Raise: models that share layers cannot be pickled."""
         raise TypeError(
             "Expected an object that can be pickled. Received: a Cut. Pickle the "
-            "model, or an explainer such as kerasloc.cams.GradCAM(model), and cut again."
+            "model, or an explainer such as kerasloc.cams.GradCAM(model)."
         )
 
     @functools.cached_property
