@@ -105,6 +105,27 @@ def hrcam_golden():
     return HrcamGolden()
 
 
+@pytest.fixture(scope="session")
+def dataset():
+    """Function from an array and elements to a pydicom dataset, 8 or 16 bits."""
+    pydicom = pytest.importorskip("pydicom")
+
+    def make(pixels, kind="MONOCHROME2", **elements):
+        syntax = pydicom.uid.ExplicitVRLittleEndian
+        storage = pydicom.uid.SecondaryCaptureImageStorage
+        data = pydicom.Dataset()
+        data.file_meta = pydicom.dataset.FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = syntax
+        data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = storage
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = "1.2.3"
+        data.set_pixel_data(pixels, kind, pixels.dtype.itemsize * 8)
+        for name, value in elements.items():
+            setattr(data, name, value)
+        return data
+
+    return make
+
+
 @pytest.fixture
 def images():
     return np.random.default_rng(0).random((3, 32, 32, 3), dtype="float32")

@@ -12,7 +12,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "kerasloc"
 FLOORS = (
-    {"checks", "io", "processes"},
+    {"checks", "io"},
     {"configs", "boxes", "maps"},
     {"runs", "layers", "losses"},
     {"backbones", "metrics", "postprocess", "data"},

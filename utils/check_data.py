@@ -5,6 +5,7 @@ Example:
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
 
@@ -23,6 +24,7 @@ The exit status is 1 if something is wrong."""
 def parse(arguments=None):
     """Parse arguments (None: the command line's)."""
     from kerasloc.data.datasets import READERS
+    from kerasloc.data.headers import MAX_PIXELS
     from kerasloc.training.cli import Parser
 
     parser = Parser(
@@ -38,6 +40,10 @@ def parse(arguments=None):
     add("--image-dir", help=text)
     text = "1 (gray) or 3 (default: %(default)s)"
     add("--channels", type=int, default=3, help=text)
+    text = "bits of the levels in 16-bit files, such as 12 (default: 16)"
+    add("--bits", type=int, help=text)
+    text = "largest image or mask, in million pixels (default: %(default)s)"
+    add("--max-megapixels", type=float, default=MAX_PIXELS / 1e6, help=text)
     text = "errors: stop, or skip and count the images (default: %(default)s)"
     add("--on-error", choices=("raise", "skip"), default="raise", help=text)
     text = "nih14: csv files of the labels (default: auto, Data_Entry if it exists)"
@@ -80,7 +86,10 @@ def report(options) -> str:
     with collected_warnings() as texts:
         table = read_dataset(options.dataset, options.data_dir, **settings)
         warnings = list(texts)
-        table, result = check(table, options.on_error, channels=options.channels)
+        table = dataclasses.replace(table, bits=options.bits)
+        limits = {"channels": options.channels}
+        limits["max_pixels"] = int(options.max_megapixels * 1e6)
+        table, result = check(table, options.on_error, **limits)
     lines = [*summary(table), "", f"Files of {options.data_dir}: {result}"]
     lines += ["", "Warnings of the reader:", *warnings] if warnings else []
     return "\n".join(lines)

@@ -12,14 +12,14 @@ import importlib.util
 import multiprocessing
 import os
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
 from tqdm import tqdm
 
 ABOUT = """\
 Writes chest X-rays in DICOM files as 8-bit gray PNG files: rescaled and windowed as the
-file says, MONOCHROME1 inverted, stretched from black to white, equalized, made smaller.
+file says, MONOCHROME1 inverted, stretched from black to white, equalized, made smaller;
+padding is black. Scripts read DICOM files directly, too, equalized, by the same code.
 Beside them resize.csv has the columns image_id, ratio, rows, cols: ratio is PNG side /
 DICOM side, rows and cols are the DICOM's. A stopped run is resumed; for different
 settings choose another --output."""
@@ -29,61 +29,6 @@ example:
 SUFFIXES = (".dcm", ".dicom", ".dic", ".ima", "")
 COLUMNS = ("image_id", "ratio", "rows", "cols")
 TABLE = "resize.csv"
-BINS = 256
-GRAY = ("MONOCHROME1", "MONOCHROME2")
-
-
-def has_decoder(syntax) -> bool:
-    """Check if an installed package decodes a transfer syntax of pydicom."""
-    from pydicom.pixels import get_decoder
-
-    try:
-        return get_decoder(syntax).is_available
-    except NotImplementedError:  # a syntax that pydicom lacks
-        return False
-
-
-def to_gray8(
-    dataset, *, equalize: bool = True, decodes: Callable = has_decoder
-) -> np.ndarray:
-    """Convert the image of a pydicom dataset for display, uint8, (rows, cols).
-
-    Rescaling and the (first) VOI window or table are applied if present, MONOCHROME1
-    is inverted, the minimum becomes 0 and the maximum 255. A flat image becomes 0.
-    """
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
-    from skimage.exposure import equalize_hist
-
-    _check(dataset, decodes)
-    pixels = apply_modality_lut(dataset.pixel_array, dataset)
-    pixels = np.asarray(apply_voi_lut(pixels, dataset), np.float64)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        pixels = -pixels
-    low, high = pixels.min(), pixels.max()
-    if low == high:
-        return np.zeros(pixels.shape, np.uint8)
-    unit = (pixels - low) / (high - low)
-    if equalize:
-        unit = equalize_hist(unit, nbins=BINS)
-    return np.round(unit * 255).astype(np.uint8)
-
-
-def _check(dataset, decodes: Callable) -> None:
-    if "PixelData" not in dataset:
-        raise ValueError("Expected an image. Received: a DICOM file without pixels.")
-    kind, frames = dataset.PhotometricInterpretation, dataset.get("NumberOfFrames", 1)
-    if kind not in GRAY or int(frames or 1) != 1:
-        raise ValueError(
-            f"Expected one frame of {' or '.join(GRAY)}. Received: {frames} "
-            f"frame(s) of {kind}."
-        )
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_compressed and not syntax.is_deflated and not decodes(syntax):
-        raise ValueError(
-            "Expected a compression that an installed package reads. Received: "
-            f"{syntax.name}. Install pylibjpeg, pylibjpeg-libjpeg and "
-            "pylibjpeg-openjpeg with pip (or python-gdcm)."
-        )
 
 
 def shrink(image: np.ndarray, size: int) -> np.ndarray:
@@ -98,18 +43,21 @@ def shrink(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(resized)
 
 
-def convert(path: pathlib.Path, folder: pathlib.Path, size: int, equalize: bool):
+def convert(
+    path: pathlib.Path, folder: pathlib.Path, size: int, equalize: bool, max_pixels: int
+):
     """Convert a file in one step; returns a row and None, or None and the error."""
-    import pydicom
     from PIL import Image
 
-    errors = (ValueError, AttributeError, KeyError, RuntimeError, OSError, EOFError)
+    from kerasloc.data import dicom
+    from kerasloc.data.headers import check_pixels
+
     try:
-        image = to_gray8(pydicom.dcmread(path), equalize=equalize)
-    except pydicom.errors.InvalidDicomError:
-        return None, "is not a DICOM file"
-    except (*errors, NotImplementedError, TypeError) as error:
-        return None, " ".join(str(error).split()) or type(error).__name__
+        with path.open("rb") as file:
+            check_pixels(*dicom.read_size(file), max_pixels)
+        image = dicom.read_gray8(path, equalize=equalize)
+    except (OSError, ValueError) as error:
+        return None, str(error)
     small = shrink(image, size)
     target = folder / f"{path.stem}.png"
     partial = target.with_suffix(".partial")
@@ -206,6 +154,8 @@ def parse(arguments=None):
     add("--no-equalize", action="store_true", help=text)
     text = "number of processes (default: number of cores)"
     add("--workers", **count, default=os.cpu_count() or 1, help=text)
+    text = "largest image, in million pixels (default: %(default)s)"
+    add("--max-megapixels", type=float, metavar="N", default=100.0, help=text)
     text = "list broken files at the end and exit with 1, or only count them "
     text += "(default: %(default)s)"
     add("--on-error", choices=("list", "skip"), default="list", help=text)
@@ -226,9 +176,9 @@ def main(arguments=None) -> int:
     if importlib.util.find_spec("pydicom") is None:
         parser.error("pydicom is missing. Install it: pip install 'kerasloc[dicom]'.")
     folder = options.output
-    work = functools.partial(
-        convert, folder=folder, size=options.size, equalize=not options.no_equalize
-    )
+    settings = {"size": options.size, "equalize": not options.no_equalize}
+    most = int(options.max_megapixels * 1e6)
+    work = functools.partial(convert, folder=folder, max_pixels=most, **settings)
     try:
         paths = find(options.input)
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from keras import ops
 
 from kerasloc.layers import has_accelerator
-from kerasloc.processes import check_process
 
 
 class FeatureGradient:
@@ -39,13 +38,6 @@ class FeatureGradient:
             )
         self._call = makers[backend](head, position % len(head.inputs))
 
-    def __reduce__(self):
-        """Raise: a compiled function cannot be pickled."""
-        raise TypeError(
-            "Expected an object that can be pickled. Received: a FeatureGradient. "
-            "Pickle its head, or an explainer such as kerasloc.cams.GradCAM(model)."
-        )
-
     def __call__(
         self, features: Sequence, classes: npt.ArrayLike
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -55,7 +47,6 @@ class FeatureGradient:
             features: Arrays, one per input of the head.
             classes: Class index per image, (n,); -1 for the highest logit.
         """
-        check_process(keras.backend.backend())
         features = [ops.convert_to_tensor(array) for array in features]
         classes = ops.convert_to_tensor(np.asarray(classes, np.int32))
         outputs, gradient = self._call(features, classes)
@@ -82,7 +73,6 @@ def run(model: keras.Model, images: np.ndarray, *inputs, batch_size: int | None 
         >>> run(keras.Model(image, {"twice": 2 * image}), np.ones((3, 2, 2, 1)))
         {'twice': array([[[[2.], ...
     """
-    check_process(keras.backend.backend())
     if not len(images):
         raise ValueError("Expected at least one image. Received: no images.")
     step = batch_size or images_at_once(images.shape[1:3])

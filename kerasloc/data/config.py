@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from kerasloc.configs import option, select_fields
+from kerasloc.configs import check_rules, option, select_fields
 from kerasloc.data import SyntheticConfig, default_folder, default_polygons, splits
 from kerasloc.data.datasets import READERS, read_dataset
+from kerasloc.data.headers import MAX_PIXELS
+from kerasloc.data.problems import check_bits
 from kerasloc.data.synthetic import MULTI_LABEL
 from kerasloc.data.table import Table, only_classes
 from kerasloc.data.validate import check
 
 PATHS = ("data_dir", "image_dir", "image_sets")
 # fields that describe one data_dir and do not apply to another
-OF_DATA_DIR = (*PATHS[1:], "dataset", "protocol", "uncertain", "classes")
+OF_DATA_DIR = (*PATHS[1:], "dataset", "protocol", "uncertain", "classes", "bits")
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +91,18 @@ class DataConfig:
         None, "Classes of which images have exactly one, single-label (default: all)."
     )
 
+    bits: int | None = option(
+        None,
+        "Bits of the levels in 16-bit files, such as 12 if they end at 4095 "
+        "(default: 16).",
+    )
+    max_megapixels: float = option(
+        MAX_PIXELS / 1e6, "Largest image or mask, in million pixels."
+    )
+
     def __post_init__(self) -> None:
+        check_bits(self.bits)
+        check_rules({"max_megapixels above 0": self.max_megapixels > 0}, self)
         if self.protocol is not None and self.image_sets is not None:
             raise ValueError(
                 "Expected lists that are either read or made. Received: image_sets="
@@ -101,6 +114,11 @@ class DataConfig:
             if (path := getattr(self, name)) is not None:
                 path = pathlib.Path(path).expanduser().resolve()
                 object.__setattr__(self, name, str(path))
+
+    @property
+    def max_pixels(self) -> int:
+        """Largest number of pixels of an image."""
+        return int(self.max_megapixels * 1e6)
 
     @property
     def name(self) -> str:
@@ -182,6 +200,7 @@ def read_table(config: DataConfig, class_names: Sequence[str] | None = None) -> 
         "image_sets": config.image_sets if name == "ham" else None,
     }
     table = read_dataset(name, path, class_names, **options)
+    table = dataclasses.replace(table, bits=config.bits)
     if config.protocol is not None:
         fold = config.fold or 0
         lists = splits.make_lists(table, config.protocol, fold, config.seed)
@@ -205,7 +224,9 @@ def training_tables(
         table = dataclasses.replace(table, splits=np.full(len(table), "train"))
     _check_split(config, table, "train")
     table = table.subset((table.splits == "train") | (table.splits == "val"))
-    table, _ = check(table, on_error=config.on_error, channels=channels)
+    table, _ = check(
+        table, config.on_error, channels=channels, max_pixels=config.max_pixels
+    )
     if not (table.splits == "val").any():
         table = splits.cut_validation(table, config.val_share, config.seed)
         logger.warning(
@@ -231,7 +252,9 @@ def evaluation_table(
     if split == "val" and (table.splits == "train").any():
         return training_tables(config, channels, class_names)["val"]
     _check_split(config, table, split)
-    return check(table.split(split), config.on_error, channels=channels)[0]
+    table = table.split(split)
+    limit = config.max_pixels
+    return check(table, config.on_error, channels=channels, max_pixels=limit)[0]
 
 
 def _check_split(config: DataConfig, table: Table, split: str) -> None:

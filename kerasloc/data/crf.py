@@ -233,6 +233,7 @@ def _file_name(table: Table, row: int, boxes: np.ndarray) -> str:
         boxes.tolist(),
         (SIDES, POSITIONS, INTENSITIES, MARGIN),
         OPTIONS,
+        *([] if table.bits is None else [table.bits]),
     )
     return hashlib.sha256(repr(content).encode()).hexdigest()[:40] + ".png"
 
@@ -245,7 +246,8 @@ def _write_all(table: Table, tasks: dict, progress: bool, workers: int) -> None:
     from kerasloc.data.decode import decode
 
     def read(row):
-        image = decode(str(table.paths[row]), int(table.orientations[row]), 3)
+        turn = int(table.orientations[row])
+        image = decode(str(table.paths[row]), turn, 3, table.bits)
         return _as_pixels(image.numpy())
 
     rows, channels = list(tasks), -(-len(table.class_names) // BITS)

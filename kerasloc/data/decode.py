@@ -1,24 +1,30 @@
 """Images from files as float32 in [0, 1], and masks from boxes, by ``tf`` ops.
 
-TensorFlow reads JPEG, PNG (8 and 16 bit), GIF (its first frame), WebP and 24-bit BMP;
-Pillow reads other BMP and TIFF files, recognized by their first bytes.
+TensorFlow reads JPEG, PNG (8 and 16 bit), WebP and 24-bit BMP; Pillow reads other BMP,
+TIFF and GIF files (the first frame), pydicom DICOM files. The first bytes tell which.
 """
 
 import functools
 import io
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from kerasloc.data import dicom
+from kerasloc.data.headers import format_of, open_image
+from kerasloc.data.problems import damage_as_value_error
+
+CHANNELS = "Images have 1 or 3 channels, or as many as their file."
+DEPTH = 16  # bits of the levels of a deep file
 GRAY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
-ORIENTATION_TAG = 274
-TIFF = (b"II", b"MM")
+IN_PYTHON = (b"II", b"MM", b"GI")  # TIFF and GIF
 
 
-def decode(path: Any, orientation: Any, channels: int) -> tf.Tensor:
+def decode(
+    path: Any, orientation: Any, channels: int, bits: int | None = None
+) -> tf.Tensor:
     """Decode an image file to the upright image, float32 (rows, cols, channels).
 
     16-bit files keep all their levels, alpha is dropped, CMYK becomes RGB, gray and
@@ -26,14 +32,53 @@ def decode(path: Any, orientation: Any, channels: int) -> tf.Tensor:
 
     Args:
         path: Scalar string.
-        orientation: Scalar int, EXIF orientation 1 to 8, see ``read_orientation``.
+        orientation: Scalar int, EXIF orientation 1 to 8, see ``read_header``.
         channels: 1, 3, or the number of channels of the file, alpha included.
+        bits: Bits of the levels of 16-bit files, the largest becomes 1. None: 16.
 
     Raises:
         tf.errors.OpError: If the file cannot be decoded or has other channels.
     """
-    image = _levels(tf.io.read_file(path), 3 if channels == 3 else 0, _unit)
+    finish = functools.partial(_unit, bits=bits)
+    image = _levels(tf.io.read_file(path), 3 if channels == 3 else 0, finish)
     return _with_channels(_upright(image, orientation), channels)
+
+
+def measure(path: str, channels: int) -> tuple[tuple[int, int], int]:
+    """Decode a file for its size before EXIF rotation and its largest deep level.
+
+    Args:
+        path: Path of the file.
+        channels: Number of channels to read it with.
+
+    Returns:
+        Rows and columns, and the largest level of a 16-bit file, -1 of others.
+
+    Raises:
+        tf.errors.OpError: If the file cannot be decoded.
+        ValueError: If the file has other channels.
+    """
+
+    def finish(levels, depth):
+        most = tf.cast(tf.reduce_max(levels), tf.int32)
+        return tf.shape(levels), tf.where(tf.equal(depth, DEPTH), most, -1)
+
+    shape, most = _levels(tf.io.read_file(path), 0, finish)
+    rows, cols, count = shape.numpy().tolist()
+    if channels not in (1, 3, count):
+        raise ValueError(
+            f"{CHANNELS} Received: {count}, where {channels} are expected."
+        )
+    return (rows, cols), int(most)
+
+
+def check_levels(most: int, bits: int) -> None:
+    """Raise a ValueError if the largest level of a 16-bit file has more bits."""
+    if most >= 2**bits:
+        raise ValueError(
+            f"levels up to {most}, where {bits} bits end at {2**bits - 1}. Give the "
+            f"bits of the data, --bits {most.bit_length()} (bits in Python), or none."
+        )
 
 
 def decode_resized(
@@ -42,6 +87,7 @@ def decode_resized(
     channels: int,
     size: tuple[int, int],
     interpolation: str = "bilinear",
+    bits: int | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decode and resize a file, faster than, but for rounding, ``resize(decode(...))``.
 
@@ -52,9 +98,9 @@ def decode_resized(
     lying = orientation >= 5  # transposed when small, which is less work
     target = tf.where(lying, size[::-1], size)
 
-    def shrink(levels, unit):
+    def shrink(levels, depth):
         small = tf.image.resize(levels, target, method=interpolation, antialias=True)
-        return small * unit, tf.shape(levels)[:2]
+        return _unit(small, depth, bits), tf.shape(levels)[:2]
 
     data = tf.io.read_file(path)
     image, file_size = _levels(data, 3 if channels == 3 else 0, shrink)
@@ -96,44 +142,33 @@ def resize(
     return tf.clip_by_value(resized, 0.0, 1.0)
 
 
-def read_orientation(path: str | os.PathLike) -> int:
-    """Read the EXIF orientation of a file, 1 to 8; 1 if it is missing or invalid."""
-    from PIL import Image, UnidentifiedImageError
-    from PIL.Image import DecompressionBombError
-
-    try:
-        with Image.open(path) as image:
-            if image.format == "TIFF":  # Pillow rotates these itself
-                return 1
-            orientation = image.getexif().get(ORIENTATION_TAG, 1)
-    # a bomb is too large for Pillow, not for TensorFlow; decoding reports the rest
-    except (UnidentifiedImageError, SyntaxError, ValueError, DecompressionBombError):
-        return 1
-    return orientation if orientation in range(1, 9) else 1
-
-
 def _levels(data: tf.Tensor, channels: int, finish: Callable) -> Any:
-    """Decode a file and apply ``finish`` to its levels and their factor to [0, 1]."""
+    """Decode a file and apply ``finish`` to its levels and their depth, 8 or 16."""
 
     def decoded(kind):  # read as uint8, 16-bit PNG would be cut to 8 bits
-        if kind == tf.float32:
-            image = tf.numpy_function(_decode_with_pillow, [data, channels], kind)
+        if kind is None:
+            types = (tf.uint16, tf.int32)
+            image, depth = tf.numpy_function(_decode_in_python, [data, channels], types)
         else:
             image = tf.io.decode_image(data, channels, kind, expand_animations=False)
+            depth = 8 * kind.size
         image.set_shape((None, None, channels or None))
-        return finish(image, 1.0 if kind == tf.float32 else 1 / kind.max)
+        return finish(image, depth)
 
-    head = tf.strings.substr(data, 0, 30) + b"\0" * 30
+    head = tf.strings.substr(data, 0, 132) + b"\0" * 132
     start = tf.strings.substr(head, 0, 2)
-    small_bmp = (start == b"BM") & (tf.strings.substr(head, 28, 2) != b"\x18\0")
+    in_python = tf.reduce_any(start == list(IN_PYTHON))
+    in_python |= (start == b"BM") & (tf.strings.substr(head, 28, 2) != b"\x18\0")
+    in_python |= tf.strings.substr(head, 128, 4) == b"DICM"
     deep = (start == b"\x89P") & (tf.strings.substr(head, 24, 1) == b"\x10")
-    kind = tf.where(tf.reduce_any(start == list(TIFF)) | small_bmp, 2, 0)
-    kinds = (tf.uint8, tf.uint16, tf.float32)
+    kinds = (tf.uint8, tf.uint16, None)
     branches = [functools.partial(decoded, kind) for kind in kinds]
-    return tf.switch_case(tf.where(deep, 1, kind), branches)
+    return tf.switch_case(tf.where(in_python, 2, tf.where(deep, 1, 0)), branches)
 
 
-def _unit(levels: tf.Tensor, unit: float) -> tf.Tensor:
+def _unit(levels: tf.Tensor, depth: Any, bits: int | None = None) -> tf.Tensor:
+    """Levels of a depth of 8 or 16 bits, as float32 in [0, 1]."""
+    unit = tf.where(tf.equal(depth, DEPTH), 1 / (2 ** (bits or DEPTH) - 1), 1 / 255)
     return tf.cast(levels, tf.float32) * unit
 
 
@@ -148,8 +183,7 @@ def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     if channels == 1:
         image = tf.cond(count >= 3, luma, lambda: image[..., :1])
     elif channels != 3:
-        message = "Images have 1 or 3 channels, or as many as their file."
-        equal = tf.debugging.assert_equal(count, channels, message=message)
+        equal = tf.debugging.assert_equal(count, channels, message=CHANNELS)
         with tf.control_dependencies([] if equal is None else [equal]):
             image = tf.identity(image)
     image.set_shape((None, None, channels))
@@ -165,28 +199,35 @@ def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(turn >= 2, lambda: tf.reverse(image, [0]), lambda: image)
 
 
-def _decode_with_pillow(data: Any, channels: int) -> np.ndarray:
-    """Decode the bytes of a file that TensorFlow does not read, float32 in [0, 1]."""
-    from PIL import Image
-
+def _decode_in_python(data: Any, channels: int) -> tuple[np.ndarray, np.int32]:
+    """Decode the bytes of a file that TensorFlow does not read: levels and depth."""
     data = np.array(data, object).item()  # bytes in graphs, an array eagerly
-    modes = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA"}
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode in ("I", "F"):
-                raise ValueError("Images have 8 or 16 bits. Received: 32-bit pixels.")
-            deep = image.mode.startswith("I;16")
-            levels = image if deep else image.convert(modes.get(image.mode, "RGB"))
-            pixels = np.atleast_3d(np.asarray(levels).astype(np.float32))
-    except (OSError, SyntaxError, ValueError) as error:
-        message = f"Pillow cannot read it: {error}"
-        raise tf.errors.InvalidArgumentError(None, None, message) from error
-    pixels /= np.float32(65535 if deep else 255)
+        levels, depth = _decode_levels(data)
+    except ValueError as error:
+        raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
+    pixels = np.atleast_3d(levels).astype(np.uint16)
     if channels == 3:
         rows, cols, count = pixels.shape
         colors = pixels[..., : count - (1 - count % 2)]  # without alpha
-        return np.broadcast_to(colors, (rows, cols, 3))
-    return pixels
+        pixels = np.broadcast_to(colors, (rows, cols, 3))
+    return pixels, np.int32(depth)
+
+
+def _decode_levels(data: bytes) -> tuple[np.ndarray, int]:
+    """Levels of the file and their depth, 8 or 16."""
+    if dicom.is_dicom(data):
+        return dicom.read_gray8(data), 8
+    kind = format_of(data)
+    with damage_as_value_error(f"damaged {kind.upper()} file: "):
+        image = open_image(io.BytesIO(data), kind)
+        if image.mode in ("I", "F"):
+            raise ValueError("Images have 8 or 16 bits. Received: 32-bit pixels.")
+        image.load()
+        if image.mode.startswith("I;16"):
+            return np.asarray(image), DEPTH
+        modes = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA"}
+        return np.asarray(image.convert(modes.get(image.mode, "RGB"))), 8
 
 
 def box_masks(boxes: tf.Tensor, size: tuple[int, int], classes: int) -> tf.Tensor:

@@ -22,7 +22,6 @@ from kerasloc.data.crf import decode_class_masks
 from kerasloc.data.decode import decode_mask, decode_resized
 from kerasloc.data.table import Table
 from kerasloc.io import atomic_write, create_array, write_text
-from kerasloc.processes import check_process
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +137,6 @@ def steps(table: Table, config: PipelineConfig) -> int:
 
 def _loader(table: Table, config: PipelineConfig) -> Callable:
     """Function (index, seed) -> element with the fields of the config."""
-    check_process()
     if not len(table):
         raise ValueError("Expected at least one image. Received: an empty table.")
     columns = [table.labels, table.masks, table.orientations]
@@ -182,7 +180,8 @@ def _pixels(table: Table, config: PipelineConfig) -> Callable:
 
     def read(index):
         file = tf.gather(paths, index), tf.gather(orientations, index)
-        return decode_resized(*file, config.channels, config.size, config.interpolation)
+        shape = config.channels, config.size, config.interpolation
+        return decode_resized(*file, *shape, table.bits)
 
     if config.cache is None:
         return read
@@ -263,6 +262,7 @@ def _fill(images: np.ndarray, read: Callable, title: str) -> np.ndarray:
 def _key(table: Table, shape: tuple, interpolation: str) -> str:
     """Hash of everything that the decoded images depend on."""
     result = shape if interpolation == "bilinear" else (*shape, interpolation)
+    result = result if table.bits is None else (*result, table.bits)
     digest = hashlib.sha256(repr(result).encode())
     for path, orientation in zip(table.paths, table.orientations, strict=True):
         stat = os.stat(path)

@@ -1,9 +1,47 @@
 """Problems in data: validation that lists all of them, raised or skipped."""
 
+import contextlib
 import logging
-from collections.abc import Iterable
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+
+DAMAGE = (  # what Pillow and pydicom raise on damaged files
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def damage_as_value_error(title: str = "") -> Iterator[None]:
+    """Turn what a decoder raises on a damaged file into a ValueError of one line.
+
+    Examples:
+        >>> with damage_as_value_error("damaged PNG file: "):
+        ...     [][0]
+        Traceback (most recent call last):
+        ValueError: damaged PNG file: list index out of range
+    """
+    from PIL.Image import DecompressionBombError  # of a frame or tile
+
+    try:
+        yield
+    except (*DAMAGE, DecompressionBombError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{title}{reason}") from error
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
@@ -26,6 +64,12 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
 def check_on_error(on_error: str) -> None:
     """Raise a ValueError unless ``on_error`` is "raise" or "skip"."""
     check_choice("on_error", on_error, ("raise", "skip"))
+
+
+def check_bits(bits: int | None) -> None:
+    """Raise a ValueError unless ``bits`` of the levels of 16-bit files are 1 to 16."""
+    if bits is not None and bits not in range(1, 17):
+        raise ValueError(f"Expected bits from 1 to 16, or None. Received: {bits!r}.")
 
 
 def report_problems(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from kerasloc import boxes as box_rows
 from kerasloc.configs import classes_in_words
-from kerasloc.data.problems import check_choice, listing, report_problems
+from kerasloc.data.problems import check_bits, check_choice, listing, report_problems
 
 SPLITS = ("train", "val", "test", "")
 SYNONYMS = {
@@ -44,6 +44,7 @@ class Table:
         groups: Patient or the like, "" without one, (n,) str.
         orientations: EXIF orientation, 1 to 8, (n,) int32; 1 before
             ``kerasloc.data.check`` reads it.
+        bits: Bits of the levels of 16-bit files, 1 to 16. None: 16.
 
     Raises:
         ValueError: If a length, a shape or a value does not fit.
@@ -65,6 +66,7 @@ class Table:
     splits: np.ndarray
     groups: np.ndarray
     orientations: np.ndarray
+    bits: int | None
 
     def __init__(
         self,
@@ -77,7 +79,9 @@ class Table:
         splits: npt.ArrayLike | None = None,
         groups: npt.ArrayLike | None = None,
         orientations: npt.ArrayLike | None = None,
+        bits: int | None = None,
     ):
+        check_bits(bits)
         count = len(np.atleast_1d(paths))
         orientations = np.ones(count) if orientations is None else orientations
         texts = {"paths": paths, "masks": masks, "splits": splits, "groups": groups}
@@ -86,6 +90,7 @@ class Table:
             "labels": np.asarray(labels, np.float32),
             "boxes": box_rows.as_rows([] if boxes is None else boxes),
             "orientations": np.asarray(orientations, np.int32),
+            "bits": bits,
             **{name: _strings(texts[name], count, name) for name in texts},
         }
         for name, column in columns.items():

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from kerasloc.data.headers import MAX_PIXELS, read_header
 from kerasloc.data.problems import check_on_error, listing
 from kerasloc.data.table import SPLITS, Table, check_disjoint
-from kerasloc.processes import check_process
 
+COMMON_BITS = (8, 10, 12, 14)  # of data in 16-bit files
 BAR_FROM = 200  # files, which take a few seconds
 ROUNDING = 0.01  # pixels that a box may exceed its image by
 
@@ -52,22 +53,30 @@ class _File:
     warnings: tuple[str, ...] = ()
     orientation: int = 1
     digest: str = ""
+    level: int = -1  # largest of a 16-bit file
 
 
 def check(
-    table: Table, on_error: str = "raise", progress: bool = True, channels: int = 3
+    table: Table,
+    on_error: str = "raise",
+    progress: bool = True,
+    channels: int = 3,
+    *,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[Table, CheckReport]:
     """Read every image and mask, and fill in the orientations of the table.
 
-    Errors are missing and broken files, masks of another size than their image, and
-    boxes outside their image. Warnings are boxes that exceed their image, equal files,
-    and classes without an image in a split.
+    Errors are missing, broken and huge files, levels of more than the table's ``bits``,
+    masks of another size than their image, and boxes outside their image. Warnings are
+    boxes that exceed their image, equal files, 16-bit files all of which are dark, and
+    classes without an image in a split.
 
     Args:
         table: Images, with boxes and masks.
         on_error: "raise" stops at errors; "skip" leaves such images out.
         progress: Progress bar for long checks.
         channels: Number of channels that the images are read with.
+        max_pixels: Largest number of pixels of an image.
 
     Returns:
         Table of the valid images, and the report, which is logged, too.
@@ -77,8 +86,7 @@ def check(
     """
     check_on_error(on_error)
     check_disjoint(table)
-    check_process()
-    files = _check_files(table, progress, channels)
+    files = _check_files(table, progress, channels, max_pixels)
     valid = np.array([not file.error for file in files], bool)
     errors = [(row, files[row].error) for row in np.flatnonzero(~valid)]
     if errors and on_error == "raise":
@@ -93,14 +101,17 @@ def check(
     _check_remaining(table, remaining)
     skipped = tuple((str(table.paths[row]), error) for row, error in errors)
     warnings = [text for file in files for text in file.warnings]
-    warnings += _equal_files(table, files) + _empty_classes(remaining)
+    warnings += _dark_files(table, files) + _equal_files(table, files)
+    warnings += _empty_classes(remaining)
     report = CheckReport(len(remaining), skipped, tuple(warnings))
     level = logging.WARNING if report.skipped or report.warnings else logging.INFO
     logger.log(level, "%s", report)
     return remaining, report
 
 
-def _check_files(table: Table, progress: bool, channels: int) -> list[_File]:
+def _check_files(
+    table: Table, progress: bool, channels: int, max_pixels: int
+) -> list[_File]:
     from tqdm import tqdm
 
     boxes = collections.defaultdict(list)
@@ -108,7 +119,8 @@ def _check_files(table: Table, progress: bool, channels: int) -> list[_File]:
         boxes[int(image)].append(box)
 
     def check_row(row):
-        return _check_file(table, row, np.reshape(boxes[row], (-1, 4)), channels)
+        box_rows = np.reshape(boxes[row], (-1, 4))
+        return _check_file(table, row, box_rows, channels, max_pixels)
 
     quiet = not progress or len(table) < BAR_FROM
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -116,30 +128,40 @@ def _check_files(table: Table, progress: bool, channels: int) -> list[_File]:
         return list(tqdm(files, "checking", len(table), unit="image", disable=quiet))
 
 
-def _check_file(table: Table, row: int, boxes: np.ndarray, channels: int) -> _File:
+def _check_file(
+    table: Table, row: int, boxes: np.ndarray, channels: int, max_pixels: int
+) -> _File:
     """Read one image and its mask; ``boxes`` are its rows x, y, w, h."""
     import tensorflow as tf
 
-    from kerasloc.data.decode import decode, decode_mask, read_orientation
+    from kerasloc.data.decode import check_levels, measure
 
     path, mask = str(table.paths[row]), str(table.masks[row])
+    file = path
     try:
+        header = read_header(path, max_pixels)
         with tf.device("CPU:0"):
-            orientation = read_orientation(path)
-            size = decode(path, orientation, channels).shape[:2]
-            mask_size = decode_mask(mask, orientation).shape if mask else size
-    except (OSError, tf.errors.OpError) as error:
-        return _File(_reason(path, mask, error))
+            size, level = measure(path, channels)
+            if table.bits is not None:
+                check_levels(level, table.bits)
+            mask_size, file = size, mask
+            if mask:
+                read_header(mask, max_pixels)
+                mask_size = measure(mask, 3)[0]
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        return _File(_reason(file, f"its mask {mask}: " * (file == mask), error))
+    if header.orientation >= 5:  # which turns a mask, too
+        size, mask_size = size[::-1], mask_size[::-1]
     if mask_size != size:
-        return _File(f"its mask {mask} is {tuple(mask_size)}, the image {tuple(size)}")
+        return _File(f"its mask {mask} is {mask_size}, the image {size}")
     outside, beyond = _boxes_outside(boxes, size)
     if len(outside):
         pixels = f"{size[1]} x {size[0]} pixels"
         return _File(f"the box (x y w h: {outside[0]}) lies outside the {pixels}")
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "md5").hexdigest()
+    with open(path, "rb") as content:
+        digest = hashlib.file_digest(content, "md5").hexdigest()
     warnings = [f"{path} (row {row}): the box ({box}) sticks out" for box in beyond]
-    return _File("", tuple(warnings), orientation, digest)
+    return _File("", tuple(warnings), header.orientation, digest, level)
 
 
 def _boxes_outside(boxes: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
@@ -153,18 +175,17 @@ def _boxes_outside(boxes: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
     return texts[outside], texts[beyond & ~outside]
 
 
-def _reason(path: str, mask: str, error: Exception) -> str:
-    """Explain why an image or its mask cannot be read."""
-    for file, name in ((path, ""), (mask, f"its mask {mask}: ")):
-        if file and not os.path.exists(file):
-            return f"{name}no such file"
-        if file and os.path.isdir(file):
-            return f"{name}a folder, not a file"
-        if file and os.path.getsize(file) == 0:
-            return f"{name}an empty file"
+def _reason(file: str, name: str, error: Exception) -> str:
+    """Explain why a file cannot be read; ``name`` is what precedes the reason."""
+    if not os.path.exists(file):
+        return f"{name}no such file"
+    if os.path.isdir(file):
+        return f"{name}a folder, not a file"
+    if os.path.getsize(file) == 0:
+        return f"{name}an empty file"
     message = getattr(error, "message", None) or str(error)
     message = re.sub(r"\{\{.*?\}\}\s*|\[Op:\w+\].*", "", message, flags=re.DOTALL)
-    return f"cannot be decoded: {message.strip().splitlines()[0]}"
+    return f"{name}cannot be decoded: {message.strip().splitlines()[0]}"
 
 
 def _check_remaining(table: Table, remaining: Table) -> None:
@@ -181,6 +202,19 @@ def _check_remaining(table: Table, remaining: Table) -> None:
             f"Expected an image of every class. Received: no file of {', '.join(lost)} "
             "can be read. Repair the files or leave the class out of the table."
         )
+
+
+def _dark_files(table: Table, files: Sequence[_File]) -> list[str]:
+    """A warning if no level of the 16-bit files has more bits than common data."""
+    most = max((file.level for file in files), default=-1)
+    bits = next((bits for bits in COMMON_BITS if 0 < most < 2**bits), None)
+    if bits is None or table.bits is not None:
+        return []
+    return [
+        f"no 16-bit file is bright, the largest of all levels is {most} of 65535: data "
+        f"of {bits} bits is {16 - bits} bits too dark; read it with --bits {bits} "
+        "(bits in Python), or with --bits 16 if it is dark indeed"
+    ]
 
 
 def _equal_files(table: Table, files: Sequence[_File]) -> list[str]:

@@ -184,7 +184,8 @@ def draw_pipelines(
     network = wrapper.config
     labels = np.nan_to_num(table.labels)
     for row in first_of_each_class(labels)[:count]:
-        image = load_image(table.paths[row], network.im_size, network.channels)
+        shape = network.im_size, network.channels
+        image = load_image(table.paths[row], *shape, bits=table.bits)
         index = int(labels[row].argmax())
         high, low, _ = wrapper.generate_cams(image, index)
         figure = pipeline(image, low, high, **options)

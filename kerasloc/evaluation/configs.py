@@ -50,6 +50,14 @@ class SampleConfig:
         "Broken images: stop, or leave out and count (default: as in training).",
         choices=("raise", "skip"),
     )
+    bits: int | None = option(
+        None,
+        "Bits of the levels in 16-bit files (default: as in training; 16 with "
+        "--data-dir).",
+    )
+    max_megapixels: float | None = option(
+        None, "Largest image, in million pixels (default: as in training)."
+    )
 
     def __post_init__(self) -> None:
         rule = f"a split of {', '.join(SPLITS)}"

@@ -14,7 +14,6 @@ from kerasloc.configs import NetworkConfig
 from kerasloc.localizers.description import Overrides, build, describe_network
 from kerasloc.models import families
 from kerasloc.models.folding import is_folded
-from kerasloc.processes import check_process
 from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
 from kerasloc.weights.torch_match import bare
 
@@ -35,7 +34,6 @@ def load_network(
     Raises:
         ValueError: If the source is missing, of another family or does not match.
     """
-    check_process(keras.backend.backend())
     if source is None and overrides.num_classes is overrides.class_names is None:
         hint = (
             f"Run {_commands(wrapper.family)}; or use {wrapper.__name__}(weights=...)"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from kerasloc.data import config as data_config
-from kerasloc.data import read_folders
+from kerasloc.data import load_image, read_folders
 from kerasloc.data.config import (
     DataConfig,
     check_class_count,
@@ -22,6 +22,7 @@ from kerasloc.data.config import (
     read_table,
     training_tables,
 )
+from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.splits import write_lists
 
 NAMES = ("circle", "star_3_1", "star_5_2")
@@ -378,3 +379,58 @@ def test_options_reach_the_reader_and_ham_reads_its_lists_itself(data, monkeypat
     # there are no such lists, and none are read
     assert len(read_table(DataConfig("/x", dataset="ham", image_sets="/lists")))
     assert calls[1]["image_sets"] == "/lists"
+
+
+# Bits and pixels
+
+
+@pytest.fixture
+def deep(shapes, tmp_path):
+    """Copy of the tiny data, its levels in 12 of 16 bits."""
+    folder = shutil.copytree(shapes, tmp_path / "deep")
+    for path in folder.rglob("*.png"):
+        if "masks" not in path.parts:
+            levels = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
+            Image.fromarray(levels * 16 + levels // 16).save(path)
+    return folder
+
+
+@pytest.mark.parametrize("read", ["train", "val", "test"])
+def test_bits_scale_the_images_of_training_and_evaluation(deep, read):
+    recorded = dataclasses.asdict(DataConfig(str(deep), bits=12))
+    config = data_of_run(recorded, {})
+    assert config.bits == 12
+    if read == "test":
+        table = evaluation_table(config, "test", NAMES, channels=1)
+    else:
+        table = training_tables(config, channels=1)[read]
+    images = next(iter(batches(table, PipelineConfig((32, 32), 1, 64))))["image"]
+    expected = [np.asarray(Image.open(p)) / np.float32(4095) for p in table.paths]
+    np.testing.assert_allclose(images[..., 0], expected, atol=1e-5)
+    image = load_image(table.paths[0], channels=1, bits=table.bits)
+    np.testing.assert_allclose(image[..., 0], expected[0], atol=1e-6)
+
+
+def test_dark_data_names_the_option_and_another_data_dir_has_its_bits(deep, caplog):
+    training_tables(DataConfig(str(deep)))
+    assert "--bits 12" in caplog.text
+    recorded = dataclasses.asdict(DataConfig(str(deep), bits=12))
+    assert data_of_run(recorded, {"data_dir": "/data/x"}).bits is None
+    assert data_of_run(recorded, {"bits": 10}).bits == 10
+    with pytest.raises(ValueError, match=r"above|1023"):
+        training_tables(DataConfig(str(deep), bits=10))
+    for wrong in ({"bits": 0}, {"bits": 17}, {"max_megapixels": 0}):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"(?s){name}.*Received"):
+            DataConfig(str(deep), **wrong)
+
+
+def test_a_limit_of_megapixels_is_that_of_all_images(folder):
+    limit = {"max_megapixels": 32 * 32 / 1e6}
+    training_tables(DataConfig(str(folder), **limit))
+    Image.new("L", (32, 33)).save(next(folder.glob("train/*/*.png")))
+    with pytest.raises(ValueError, match="--max-megapixels"):
+        training_tables(DataConfig(str(folder), **limit))
+    Image.new("L", (32, 33)).save(next(folder.glob("test/*/*.png")))
+    with pytest.raises(ValueError, match="--max-megapixels"):
+        evaluation_table(DataConfig(str(folder), **limit), "test", NAMES)

@@ -9,9 +9,9 @@ from kerasloc.data.decode import (
     decode,
     decode_mask,
     decode_resized,
-    read_orientation,
     resize,
 )
+from kerasloc.data.headers import read_header
 
 LUMA = np.array([0.299, 0.587, 0.114])
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -112,7 +112,7 @@ def with_orientation(pixels, orientation):
 def test_an_image_is_turned_upright(orientation, read, pixels, saved):
     image, exif = with_orientation(pixels, orientation)
     path = saved(image, exif=exif)
-    assert read_orientation(path) == orientation
+    assert read_header(path).orientation == orientation
     upright = np.asarray(ImageOps.exif_transpose(Image.open(path)))
     decoded = read(path, orientation, 3)
     assert decoded.shape == upright.shape
@@ -121,16 +121,14 @@ def test_an_image_is_turned_upright(orientation, read, pixels, saved):
     np.testing.assert_array_equal(mask, (upright > 0).any(axis=-1))
 
 
-def test_a_tiff_is_turned_once_and_an_invalid_orientation_is_1(pixels, saved, tmp_path):
+def test_a_tiff_is_turned_once_and_an_invalid_orientation_is_1(pixels, saved):
     image, exif = with_orientation(pixels, 6)
     path = saved(image, "x.tif", exif=exif)
-    decoded = decode(path, read_orientation(path), 3)
+    decoded = decode(path, read_header(path).orientation, 3)
     np.testing.assert_allclose(decoded, np.rot90(pixels, -1) / 255, atol=1e-6)
     image, exif = with_orientation(pixels, 9)
-    assert read_orientation(saved(image, exif=exif)) == 1
-    assert read_orientation(saved(image)) == 1
-    (tmp_path / "x.jpg").write_text("no image")
-    assert read_orientation(tmp_path / "x.jpg") == 1
+    assert read_header(saved(image, exif=exif)).orientation == 1
+    assert read_header(saved(image)).orientation == 1
 
 
 def test_other_channel_counts_are_those_of_the_file(pixels, saved):
@@ -179,7 +177,7 @@ def test_a_broken_file_is_an_error(name, tmp_path):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode(str(path), 1, channels)
     if name in ("PNG", "TIFF"):
-        with pytest.raises(tf.errors.OpError, match=r"Invalid PNG|Pillow cannot read"):
+        with pytest.raises(tf.errors.OpError, match=r"Invalid PNG|damaged TIFF"):
             in_dataset(str(path), 1, 3)
 
 

@@ -168,6 +168,15 @@ def test_cached_images_equal_the_read_ones(table, tmp_path, kind):
                 np.testing.assert_array_equal(a[name], b[name])
 
 
+def test_bits_are_cached_apart(tmp_path):
+    Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(tmp_path / "x.png")
+    cached = config(cache=str(tmp_path / "cache"))
+    for bits, level in ((None, 4095 / 65535), (12, 1), (14, 4095 / 16383)):
+        table = Table([str(tmp_path / "x.png")], ("a",), [[1]], bits=bits)
+        image = first(batches(table, cached))["image"]
+        np.testing.assert_allclose(image, np.full((1, 8, 8, 3), level), atol=1e-5)
+
+
 def test_changed_file_is_cached_anew(table, tmp_path):
     cached = config(cache=str(tmp_path / "cache"), batch_size=7)
     first(batches(table, cached))

@@ -84,3 +84,20 @@ def test_a_file_that_is_no_image_is_an_error(tmp_path):
         samples.load_image(tmp_path / "x.jpg")
     with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
         samples.load_image(tmp_path / "none.jpg")
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif"])
+@pytest.mark.parametrize("size", [None, 2])
+def test_bits_scale_16_bit_files_and_no_others(tmp_path, name, size):
+    path = tmp_path / name
+    Image.fromarray(np.full((4, 4), 4095, np.uint16)).save(path)
+    for bits, level in ((None, 4095 / 65535), (16, 4095 / 65535), (12, 1)):
+        image = samples.load_image(path, size, bits=bits)
+        np.testing.assert_allclose(image, np.full(image.shape, level), atol=1e-6)
+    with pytest.raises(ValueError, match=rf"{name}.*4095.*10 bits.*1023"):
+        samples.load_image(path, size, 1, bits=10)
+    with pytest.raises(ValueError, match=r"bits.*Received: 0"):
+        samples.load_image(path, bits=0)
+    Image.fromarray(np.full((4, 4), 255, np.uint8)).save(path)
+    image = samples.load_image(path, size, bits=12)
+    np.testing.assert_allclose(image, np.ones(image.shape), atol=1e-6)

@@ -155,3 +155,46 @@ def test_long_checks_have_a_progress_bar(tree, capsys):
     assert "200/200" in capsys.readouterr().err
     check(table, progress=False)
     assert capsys.readouterr().err == ""
+
+
+# 16-bit files
+
+
+def deep_tree(tree, most, kind="png"):
+    """Replace the images by 16-bit ones with levels up to ``most``."""
+    table = read_folders(tree)
+    paths = []
+    for number, path in enumerate(table.paths):
+        values = np.linspace(0, most - number, 48).astype(np.uint16).reshape(6, 8)
+        paths.append(f"{path[:-4]}.{kind}")
+        Image.fromarray(values).save(paths[-1])
+    return dataclasses.replace(table, paths=np.array(paths))
+
+
+@pytest.mark.parametrize("kind", ["png", "tif"])
+@pytest.mark.parametrize(
+    ("most", "bits"), [(4095, 12), (3000, 12), (1023, 10), (16383, 14), (200, 8)]
+)
+def test_dark_16_bit_files_are_a_warning_with_their_bits(tree, kind, most, bits):
+    table = deep_tree(tree, most, kind)
+    _, report = check(table)
+    (warning,) = report.warnings
+    assert f"--bits {bits}" in warning
+    assert f"{most} of 65535" in warning
+    for read in (bits, 16):
+        same, report = check(dataclasses.replace(table, bits=read))
+        assert report.warnings == ()
+        assert same.bits == read
+
+
+@pytest.mark.parametrize("most", [65535, 20000])
+def test_one_bright_16_bit_file_is_no_warning(tree, most):
+    assert check(deep_tree(tree, most))[1].warnings == ()
+
+
+def test_levels_above_the_bits_are_an_error_that_names_the_file(tree):
+    table = dataclasses.replace(deep_tree(tree, 4097), bits=12)
+    with pytest.raises(ValueError, match=r"2 of 6.*\n.*1\.png \(row 0\).*4097.*4095"):
+        check(table)
+    remaining, _ = check(table, on_error="skip")
+    assert len(remaining) == 4

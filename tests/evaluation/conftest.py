@@ -10,7 +10,7 @@ def wrap():
 
     def wrap(model, network, wrapper=MapLocalizer):
         localizer = object.__new__(wrapper)
-        localizer._start(model, network)
+        localizer._hold(model, network)
         return localizer
 
     return wrap

@@ -6,6 +6,7 @@ HELP = {
     "check_data": "python utils/check_data.py --dataset nih14",
     "convert_weights": "python utils/convert_weights.py --family pylon",
     "dicom_to_png": "python utils/dicom_to_png.py --input",
+    "fuzz_images": "python utils/fuzz_images.py --files",
     "make_folders": "python utils/make_folders.py --table",
     "make_splits": "python utils/make_splits.py --dataset nih14",
     "make_synthetic": "python utils/make_synthetic.py --out",

@@ -1,4 +1,4 @@
-"""X-rays from DICOM files: gray levels, sizes in the table, broken files."""
+"""X-rays from DICOM files: sizes in the table, broken files."""
 
 import csv
 import subprocess
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("pydicom")
 
 
 @pytest.fixture(scope="module")
@@ -16,28 +16,12 @@ def tool(load_tool):
     return load_tool("dicom_to_png")
 
 
-def dataset(pixels, kind="MONOCHROME2", **elements):
-    """A dataset of an array, 8 or 16 bits."""
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
-
-    data = pydicom.Dataset()
-    data.file_meta = pydicom.dataset.FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    data.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    data.SOPClassUID, data.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    data.set_pixel_data(pixels, kind, pixels.dtype.itemsize * 8)
-    for name, value in elements.items():
-        setattr(data, name, value)
-    return data
-
-
 def ramp(dtype=np.uint16, top=4000):
     return np.linspace(0, top, 64).reshape(8, 8).astype(dtype)
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, dataset):
     """Three X-rays: wide, small and inverted, one in a subfolder."""
     (tmp_path / "in" / "sub").mkdir(parents=True)
     wide = np.tile(ramp(), (4, 8))
@@ -60,84 +44,10 @@ def words(source, out, *more):
     return [*line, "--workers", "1", *more]
 
 
-# Gray levels
-
-
-@pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 200), (np.uint16, 60000)])
-def test_the_minimum_becomes_black_and_the_maximum_white(tool, dtype, top):
-    pixels = ramp(dtype, top)
-    gray = tool.to_gray8(dataset(pixels), equalize=False)
-    assert gray.dtype == np.uint8
-    np.testing.assert_array_equal(gray, np.round(pixels / pixels.max() * 255))
-
-
-def test_monochrome1_is_inverted(tool):
-    gray = tool.to_gray8(dataset(ramp(), "MONOCHROME1"), equalize=False)
-    normal = tool.to_gray8(dataset(ramp()), equalize=False)
-    np.testing.assert_allclose(gray.astype(int), 255 - normal.astype(int), atol=1)
-    assert gray[0, 0] == 255
-
-
-@pytest.mark.parametrize(
-    ("center", "width", "rescaling"),
-    [(2000, 1000, {}), (3000, 2000, {"RescaleSlope": 2, "RescaleIntercept": -1000})],
-)
-def test_the_window_is_that_of_rescaled_values(tool, center, width, rescaling):
-    elements = {"WindowCenter": center, "WindowWidth": width, **rescaling}
-    gray = tool.to_gray8(dataset(ramp(), **elements), equalize=False)
-    pixels = ramp()
-    assert (gray[pixels < 1499] == 0).all()
-    assert (gray[pixels > 2501] == 255).all()
-    inside = (pixels > 1510) & (pixels < 2490)
-    expected = (pixels[inside] - 1500) / 1000 * 255
-    np.testing.assert_allclose(gray[inside], expected, atol=2)
-
-
-def test_equalizing_spreads_gray_levels_evenly(tool):
-    pixels = (ramp(np.float64, 1) ** 4 * 4000).astype(np.uint16)
-    plain = tool.to_gray8(dataset(pixels), equalize=False)
-    even = tool.to_gray8(dataset(pixels))
-    assert np.median(plain) < 30
-    assert 110 < np.median(even) < 180
-    assert (np.diff(even.ravel().astype(int)) >= 0).all()
-    assert even.max() == 255
-
-
-def test_a_flat_image_is_black(tool):
-    assert not tool.to_gray8(dataset(np.full((4, 4), 7, np.uint16))).any()
-
-
-def test_a_file_of_signed_pixels_is_read(tool):
-    path = pydicom.data.get_testdata_file("CT_small.dcm", download=False)
-    gray = tool.to_gray8(pydicom.dcmread(path))
-    assert gray.shape == (128, 128)
-    assert gray.max() == 255
-
-
-def test_compression_without_a_decoder_is_an_error_with_packages_to_install(tool):
-    path = pydicom.data.get_testdata_file("JPEG2000.dcm", download=False)
-    data = pydicom.dcmread(path)
-    with pytest.raises(ValueError, match=r"JPEG 2000.*Install pylibjpeg"):
-        tool.to_gray8(data, decodes=lambda syntax: False)
-    assert not tool.has_decoder(pydicom.uid.UID("1.2.3"))
-
-
-@pytest.mark.parametrize(
-    ("shape", "kind", "message"),
-    [((4, 4, 3), "RGB", "of RGB"), ((2, 4, 4), "MONOCHROME2", "2 frame")],
-)
-def test_color_and_several_frames_are_an_error(tool, shape, kind, message):
-    with pytest.raises(ValueError, match=message):
-        tool.to_gray8(dataset(np.zeros(shape, np.uint8), kind))
-
-
 def test_the_longest_side_shrinks_and_never_grows(tool):
     image = np.zeros((40, 20), np.uint8)
     assert tool.shrink(image, 20).shape == (20, 10)
     assert tool.shrink(image, 100).shape == (40, 20)
-
-
-# Files
 
 
 def test_the_table_has_ratios_and_sizes(tool, folder, tmp_path, capsys):
@@ -169,7 +79,7 @@ def test_a_stopped_run_is_resumed(tool, folder, tmp_path):
     assert rows(out) == complete
 
 
-def test_broken_files_are_listed_or_counted(tool, folder, tmp_path, capsys):
+def test_broken_files_are_listed_or_counted(tool, folder, dataset, tmp_path, capsys):
     (folder / "text.dcm").write_text("this is no DICOM")
     empty, short = dataset(ramp()), dataset(ramp())
     del empty.PixelData
@@ -187,7 +97,9 @@ def test_broken_files_are_listed_or_counted(tool, folder, tmp_path, capsys):
     assert "left out: 3 broken files" in capsys.readouterr().out
 
 
-def test_wrong_folders_and_numbers_are_an_error(tool, folder, tmp_path, usage_error):
+def test_wrong_folders_and_numbers_are_an_error(
+    tool, folder, dataset, tmp_path, usage_error
+):
     (tmp_path / "none").mkdir()
     dataset(ramp()).save_as(folder / "sub" / "a.dcm", enforce_file_format=True)
     out = tmp_path / "out"

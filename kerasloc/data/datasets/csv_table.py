@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Hashable, Sequence
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,9 @@ def read_csv(
     ]
     if repeated := int(rows["boxes"].map(len).sum()) - len(boxes):
         _warn_once(f"{path}: {repeated} rows repeat a box, which counts once.")
-    columns = {f"{name}s": rows[name] for name in ("mask", "split", "group")}
+    columns: dict[str, Any] = {
+        f"{name}s": rows[name] for name in ("mask", "split", "group")
+    }
     table = Table(
         rows["path"], names, np.stack(rows["labels"].tolist()), boxes, **columns
     )

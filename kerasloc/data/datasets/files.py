@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasloc.data.headers import read_size
 from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import SPLITS, Table, split_of
 
@@ -183,16 +184,16 @@ def locate(
     """Locate images by pairs of a key of ``indices`` and a name in that folder.
 
     Returns:
-        Name "key/path" of each image, and the paths of all that exist by name.
+        Name "key/path" of each image, and the paths of the existing ones by name.
     """
-    files = {
-        f"{key}/{path.relative_to(index.folder).as_posix()}": str(path)
-        for key, index in indices.items()
-        for path in index.paths
-    }
-    names_by_path = {path: name for name, path in files.items()}
-    paths = [(key, image, indices[key].find(image)) for key, image in images]
-    names = [names_by_path.get(str(p), f"{key}/{image}") for key, image, p in paths]
+    names, files = [], {}
+    for key, image in images:
+        path = indices[key].find(image)
+        if path is None:
+            names.append(f"{key}/{image}")
+        else:
+            names.append(f"{key}/{path.relative_to(indices[key].folder).as_posix()}")
+            files[names[-1]] = str(path)
     return names, files
 
 
@@ -290,10 +291,7 @@ def _existing_files(folder: str, names: list[str]) -> list[tuple[str, str]]:
 
 
 def _image_size(path: str) -> tuple[float, float]:
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return read_size(path)
+    except (OSError, ValueError):  # decoding reports it
         return np.nan, np.nan
