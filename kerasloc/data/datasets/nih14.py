@@ -21,7 +21,13 @@ import pandas as pd
 
 from kerasloc.data.class_names import split_names
 from kerasloc.data.datasets import reading, sizes
-from kerasloc.data.datasets.files import PathLike, by_split, csv_files, image_files
+from kerasloc.data.datasets.files import (
+    PathLike,
+    by_split,
+    csv_files,
+    image_files,
+    image_sizes,
+)
 from kerasloc.data.problems import check_choice, check_on_error, report_problems
 from kerasloc.data.table import Table
 from kerasloc.io import read_text
@@ -80,14 +86,28 @@ def read_nih(
     boxes = None
     if (root / BOXES).is_file():
         boxes = _read_boxes(root / BOXES)
-        boxed = {name: files[name] for name in boxes["image"] if name in files}
-        originals = rows.rename(columns=ORIGINAL).assign(source=rows.index)
-        sizes.original_sizes(sizes.size_frame(originals), boxed)  # for its errors
+        _check_not_turned(rows, boxes["image"], files)
     table = reading.build_table(
         rows, NIH_CLASSES, matrix, files, boxes, source=root, on_error=on_error
     )
     reading.report_unlabeled(table)
     return table
+
+
+def _check_not_turned(
+    rows: pd.DataFrame, names: Iterable[str], files: Mapping[str, str]
+) -> None:
+    """Raise if files with boxes have the shape of their original, but turned."""
+    boxed = [name for name in dict.fromkeys(names) if name in files]
+    frame = sizes.size_frame(rows.rename(columns=ORIGINAL)).drop_duplicates("image")
+    original = frame.set_index("image")[sizes.SIZE].reindex(boxed)
+    measured = image_sizes([files[name] for name in boxed])
+    file = pd.DataFrame(measured, boxed, sizes.SIZE)
+    report_problems(
+        original.index[sizes.is_turned(original, file)],
+        "Expected files that are not turned against the original's width and height",
+        remedy="Turn them back, as their boxes are not turned.",
+    )
 
 
 def read_box_list(path: PathLike) -> pd.DataFrame:

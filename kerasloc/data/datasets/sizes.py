@@ -56,8 +56,8 @@ def size_frame(sizes: pd.DataFrame) -> pd.DataFrame:
 def original_sizes(sizes: pd.DataFrame, files: Mapping[str, str]) -> pd.DataFrame:
     """Combine the sizes of originals from several sources, and check their files.
 
-    A file may be squashed to a square, or in a direction; then only rows and cols tell
-    the scale of its boxes. A DICOM file is an original.
+    Files may be squashed to squares, or all of them to another shape; then only rows
+    and cols tell the scale of boxes. A DICOM file is an original.
 
     Args:
         sizes: See :func:`read_sizes`.
@@ -117,18 +117,40 @@ def _unique(sizes: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return different.set_index("image")[columns]
 
 
+def is_turned(original: pd.DataFrame, file: pd.DataFrame) -> pd.Series:
+    """Mask of the files with the shape of their original turned by a right angle.
+
+    Examples:
+        >>> sizes = pd.DataFrame([[100, 200], [200, 100]], columns=SIZE)
+        >>> is_turned(sizes, sizes[::-1].reset_index(drop=True)).tolist()
+        [True, True]
+        >>> is_turned(sizes, sizes / 2).tolist()
+        [False, False]
+    """
+    turned = original.set_axis(SIZE[::-1], axis=1)
+    return _is_alike(turned, file) & ~_is_alike(original, file)
+
+
+def _is_alike(original: pd.DataFrame, file: pd.DataFrame) -> pd.Series:
+    """Mask of the files of the shape of their original, rounded to whole pixels."""
+    difference = file["rows"] * original["cols"] - file["cols"] * original["rows"]
+    return difference.abs() <= original[SIZE].sum(axis=1)
+
+
 def _contradicts(
     original: pd.DataFrame, file: pd.DataFrame, ratio: pd.Series
 ) -> pd.Series:
-    """Mask of the files that cannot be resized originals: transposed, or not by ratio.
+    """Mask of the files that cannot be made of their original: turned, or cropped.
 
-    Sides of files are rounded to whole pixels.
+    Files of the shape of their original can, squares, if the ratio is that of a side,
+    and files that are all of the same size, most of them not of their original's shape.
     """
-    rows, cols, error = original["rows"], original["cols"], original.sum(axis=1)
-    alike = (file["rows"] * cols - file["cols"] * rows).abs() <= error
-    transposed = (file["rows"] * rows - file["cols"] * cols).abs() <= error
+    alike = _is_alike(original, file)
+    fixed = len(file) > 1 and len(file.drop_duplicates()) == 1 and alike.mean() < 0.5
+    squashed = fixed | (file["rows"] == file["cols"])
     off = (original.mul(ratio, axis=0) - file).abs().min(axis=1) > 1
-    return ~alike & (transposed | (ratio.notna() & off)) & rows.notna()
+    wrong = is_turned(original, file) | ~squashed | (ratio.notna() & off)
+    return wrong & ~alike & original["rows"].notna()
 
 
 def _in_words(sizes: pd.DataFrame, name: str) -> str:

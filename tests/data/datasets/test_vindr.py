@@ -138,15 +138,41 @@ def test_a_ratio_beside_a_size_does_not_matter(squashed):
             {"train_meta.csv": "image_id,dim0,dim1\na1,400,300\n"},
             r"a1 \(line 2 of train\.csv\): up to 200, 500 in 300 x 400",
         ),
+        (
+            {"train_meta.csv": "image_id,dim0,dim1\na1,1000,800\n", "size": (96, 128)},
+            r"shape.*\n.*a1: 1000 x 800, its file 128 x 96",
+        ),
         ({"resize.csv": "image_id,side\na1,1\n"}, "rows and cols in .*resize"),
         ({"resize.csv": "image_id,rows,cols\na1,0,800\n"}, r"a1 \(line 2 of train"),
     ],
 )
-def test_sizes_that_are_missing_or_contradictory_are_errors(squashed, tables, message):
+def test_sizes_that_are_missing_or_contradictory_are_errors(
+    squashed, put, tables, message
+):
+    tables = dict(tables)
+    put(squashed / "png" / "a1.png", size=tables.pop("size", (128, 128)))
     for name, text in tables.items():
         (squashed / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         read_vindr(squashed, test_share=None)
+
+
+def test_images_squashed_to_a_shape_are_scaled_in_each_direction(squashed, put):
+    row = "b2,ILD,5,R1,100,250,200,500\n"
+    text = (squashed / "train.csv").read_text()
+    (squashed / "train.csv").write_text(text + row)
+    (squashed / "train_meta.csv").write_text(
+        "image_id,dim0,dim1\na1,1000,800\nb2,500,800\n"
+    )
+    for name in ("a1", "b2"):
+        put(squashed / "png" / f"{name}.png", size=(64, 50))
+    boxes = read_vindr(squashed, test_share=None).boxes
+    assert boxes[:, 1:5].tolist() == [[8, 12.5, 8, 12.5], [8, 25, 8, 25]]
+    put(squashed / "png" / "b2.png", size=(64, 40))  # of the original's shape
+    with pytest.raises(
+        ValueError, match=r"shape(?s:.*)a1: 1000 x 800, its file 50 x 64\n"
+    ):
+        read_vindr(squashed)
 
 
 def test_rows_and_columns_of_a_table_that_are_exchanged_are_an_error(root):
