@@ -6,8 +6,12 @@ import csv
 import io
 import json
 import math
+import numbers
 import os
 import pathlib
+import re
+import types
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PARTIAL = "partial-"
+# What OWASP lists, behind blanks and apostrophes, too; a lone sign is no formula.
+FORMULA = re.compile(r"'*(\s*[=+\-@\uff1d\uff0b\uff0d\uff20].|[\t\r\n])", re.DOTALL)
+# Categories of what is not seen, or moves what is: controls, formats, separators.
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters by category
 MARKS = {  # byte order marks, the longer ones first
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -131,6 +140,26 @@ def create_array(path: str | os.PathLike, shape: tuple[int, ...]) -> np.memmap:
     return array
 
 
+def printable(text: object, keep: str = "") -> str:
+    r"""Write characters that are not seen, or turn the text around, as escapes.
+
+    Args:
+        text: Text, such as the name of a file or class.
+        keep: Characters of it that stay, such as line breaks.
+
+    Examples:
+        >>> printable("mass\u202egnp.png")
+        'mass\\u202egnp.png'
+    """
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if letter not in keep
+        and (unicodedata.category(letter) in HIDDEN or letter in BLANK)
+        else letter
+        for letter in str(text)
+    )
+
+
 def jsonable(value: object) -> object:
     """Convert a value to what json holds; NaN and infinity to None.
 
@@ -150,15 +179,43 @@ def jsonable(value: object) -> object:
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, object]]) -> None:
-    """Replace a csv file in one step; columns are all keys, missing values empty."""
+    """Replace a csv file in one step; columns are all keys, missing values empty.
+
+    Text is written by :func:`as_cell`, which :func:`read_csv` undoes.
+    """
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with (
         atomic_write(path) as partial,
         open(partial, "w", newline="", encoding="utf-8") as file,
     ):
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        # with both characters of line ends, the writer quotes both in text
+        lines = types.SimpleNamespace(write=lambda line: file.write(line[:-2] + "\n"))
+        writer = csv.writer(lines, lineterminator="\r\n")
+        writer.writerow(map(as_cell, columns))
+        writer.writerows([as_cell(row.get(c, "")) for c in columns] for row in rows)
+
+
+def as_cell(value: object) -> object:
+    """Quote what a spreadsheet takes for a formula by an apostrophe; numbers are kept.
+
+    Examples:
+        >>> as_cell("=1+1.png"), as_cell("-lesion"), as_cell(-1.5), as_cell("a-b")
+        ("'=1+1.png", "'-lesion", -1.5, 'a-b')
+    """
+    if value is None or isinstance(value, numbers.Number):
+        return value
+    text = str(value)
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def from_cell(text: str) -> str:
+    """Remove the apostrophe of :func:`as_cell`.
+
+    Examples:
+        >>> from_cell("'-lesion"), from_cell("'a'")
+        ('-lesion', "'a'")
+    """
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def read_csv(path: str | os.PathLike) -> list[dict[str, str]]:
@@ -245,7 +302,7 @@ def _split_fields(path: str | os.PathLike) -> list[tuple[int, list[str]]]:
     lines, start = [], 1
     try:
         for fields in reader:
-            lines += [(start, fields)] if fields else []
+            lines += [(start, [*map(from_cell, fields)])] if fields else []
             start = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(

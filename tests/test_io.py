@@ -1,7 +1,9 @@
 """Files that are written whole or not at all."""
 
+import csv
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -110,3 +112,42 @@ def test_quoted_line_breaks_blank_lines_and_blank_ends_are_no_errors(tmp_path):
     assert io.read_rows(tmp_path / "a.csv") == lines
     (tmp_path / "a.csv").write_text("")
     assert io.read_rows(tmp_path / "a.csv") == io.read_csv(tmp_path / "a.csv") == []
+
+
+FORMULAS = [
+    "=1+1",
+    "+cmd",
+    "-lesion",
+    "@home",
+    "\tx",
+    "\rx",
+    " =1",
+    "\n=1",
+    "'=1",
+    "\uff1d1",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_text_that_a_spreadsheet_takes_for_a_formula_is_quoted_and_read_back(
+    tmp_path, text
+):
+    path = tmp_path / "a.csv"
+    io.write_csv(path, [{"image": text, text: pathlib.PurePath("-a.png")}])
+    with open(path, newline="", encoding="utf-8") as file:
+        header, cells = csv.reader(file)
+    assert header == ["image", f"'{text}"]
+    assert cells == [f"'{text}", "'-a.png"]
+    assert io.read_csv(path) == [{"image": text, text: "-a.png"}]
+
+
+def test_numbers_and_harmless_text_are_not_quoted(tmp_path):
+    values = [-1, -0.5, np.float32(-2), float("-inf"), True, None, "-", "a-b", "'a'"]
+    io.write_csv(tmp_path / "a.csv", [dict(enumerate(values))])
+    line = (tmp_path / "a.csv").read_text().splitlines()[1]
+    assert line == "-1,-0.5,-2.0,-inf,True,,-,a-b,'a'"
+
+
+def test_hidden_characters_are_written_as_escapes():
+    assert io.printable("a\u202eb\u200b\x1b[1m\n") == r"a\u202eb\u200b\x1b[1m\n"
+    assert io.printable("é שלום a\u3000b\n", keep="\n") == "é שלום a\u3000b\n"

@@ -16,6 +16,8 @@ import pathlib
 import numpy as np
 from tqdm import tqdm
 
+from kerasloc.io import as_cell, from_cell
+
 ABOUT = """\
 Writes chest X-rays in DICOM files as 8-bit gray PNG files: rescaled and windowed as the
 file says, MONOCHROME1 inverted, stretched from black to white, equalized, made smaller;
@@ -95,8 +97,9 @@ def finished(folder: pathlib.Path) -> list[tuple[str, ...]]:
     path = folder / TABLE
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        header, *rows = list(csv.reader(file)) or [COLUMNS]
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = [tuple(map(from_cell, line)) for line in csv.reader(file)]
+    header, *rows = lines or [COLUMNS]
     if tuple(header) != COLUMNS:
         raise ValueError(
             f"Expected the columns {', '.join(COLUMNS)} in {path}. Received: "
@@ -109,9 +112,9 @@ def finished(folder: pathlib.Path) -> list[tuple[str, ...]]:
 def run(paths, work, folder: pathlib.Path, workers: int) -> dict[pathlib.Path, str]:
     """Convert files, and append each to the table at once; returns errors by path."""
     done, broken = finished(folder), {}
-    with (folder / TABLE).open("w", newline="") as file:
+    with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerows([COLUMNS, *done])
+        writer.writerows(map(as_cell, row) for row in [COLUMNS, *done])
         names = {row[0] for row in done}
         left = [path for path in paths if path.stem not in names]
         bar = tqdm(total=len(paths), initial=len(paths) - len(left), unit="image")
@@ -120,7 +123,7 @@ def run(paths, work, folder: pathlib.Path, workers: int) -> dict[pathlib.Path, s
                 if row is None:
                     broken[path] = problem
                 else:
-                    writer.writerow(row)
+                    writer.writerow(map(as_cell, row))
                     file.flush()
                 bar.update()
     return broken

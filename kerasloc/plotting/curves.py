@@ -196,7 +196,7 @@ def _draw_classes(ax: Axes, curves, class_names, area: str, drawstyle: str) -> N
             )
     for curve, name, font in lines:
         if curve is not None:
-            label = f"{name}  {curve.area:.3f}" if name != "" else None
+            label = f"{style.plain(name)}  {curve.area:.3f}" if name != "" else None
             ax.plot(curve.x, curve.y, drawstyle=drawstyle, label=label, **font)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.legend(title=area, frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1))
@@ -206,7 +206,7 @@ def _draw_interval(ax: Axes, curves, name: str, color, linestyle: str) -> None:
     mean, low, high = curve_interval(curves)
     steps = np.arange(len(mean))
     ax.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
-    ax.plot(steps, mean, linestyle, color=color, label=name)
+    ax.plot(steps, mean, linestyle, color=color, label=style.plain(name))
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
@@ -231,7 +231,7 @@ def _draw_history(ax: Axes, curves: Mapping[str, list[tuple[int, float]]]) -> No
         dash = "--" if name.startswith("val_") else "-"
         color = colors[name.removeprefix("val_")]
         x, y = zip(*points, strict=True)
-        ax.plot(x, y, dash, marker="o", ms=3, color=color, label=name)
+        ax.plot(x, y, dash, marker="o", ms=3, color=color, label=style.plain(name))
     _count_epochs(ax)
     ax.legend(frameon=False)
 

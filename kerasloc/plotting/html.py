@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from kerasloc.io import atomic_write, write_bytes, write_text
+from kerasloc.io import atomic_write, printable, write_bytes, write_text
 from kerasloc.plotting.panels import as_rgb, check_heat
 from kerasloc.plotting.style import class_colors
 
@@ -194,10 +194,10 @@ def _page(config: ReportConfig, colors: list[str], rows: list[dict]) -> str:
         thresholds = np.broadcast_to(np.asarray(config.thresholds, float), len(colors))
     classes = zip(config.class_names, colors, thresholds, strict=True)
     data = {
-        **{name: getattr(config, name) for name in ("title", "scaling", "attention")},
+        **{k: printable(getattr(config, k)) for k in ("title", "scaling", "attention")},
         "abnormality": ABNORMALITY,
         "classes": [
-            {"name": str(name), "color": color, "threshold": _number(threshold)}
+            {"name": printable(name), "color": color, "threshold": _number(threshold)}
             for name, color, threshold in classes
         ],
         "columns": COLUMNS,
@@ -206,7 +206,7 @@ def _page(config: ReportConfig, colors: list[str], rows: list[dict]) -> str:
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for letter in "<>&":  # no text ends the script element
         text = text.replace(letter, f"\\u{ord(letter):04x}")
-    fields = {"title": html.escape(config.title), "data": text}
+    fields = {"title": html.escape(printable(config.title)), "data": text}
     fields |= {"style": _source("style.css"), "script": _source("page.js")}
     # in one pass: braces in the fields are left alone
     return re.sub(r"{{(\w+)}}", lambda m: fields[m[1]], _source("index.html"))
@@ -237,7 +237,7 @@ def _write_image(
         write_mask(f"{stem}-mask.png", image.mask)
     boxes = np.reshape(image.boxes, (-1, 5))
     return {
-        "name": str(image.name),
+        "name": printable(image.name),
         "size": size,
         "classes": [_class_row(c, *ranges[c.index]) for c in image.classes],
         "boxes": [[*(round(float(v), 4) for v in b[:4]), int(b[4])] for b in boxes],

@@ -13,6 +13,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from kerasloc.io import printable
 from kerasloc.metrics import resize_maps
 from kerasloc.plotting import style
 from kerasloc.plotting.panels import as_rgb, overlay_image
@@ -177,11 +178,14 @@ def method_page(
             style.draw_boxes(ax, boxes[index], color=METHOD_BOX_COLOR, width=1)
             ax.set_axis_off()
     for ax, name in zip(grid[0], ("image", *maps), strict=True):
-        lines = (textwrap.fill(line, METHOD_LETTERS) for line in name.split(": "))
-        ax.set_title("\n".join(lines), fontsize=8)
+        lines = printable(name).split(": ")
+        text = "\n".join(textwrap.fill(line, METHOD_LETTERS) for line in lines)
+        ax.set_title(text, fontsize=8, parse_math=False)
     for ax, name in zip(grid[:, 0], names or (), strict=False):
-        font = {"ha": "right", "va": "center", "fontsize": 8}
-        ax.text(-0.04, 0.5, name, transform=ax.transAxes, rotation=90, **font)
+        font = {"ha": "right", "va": "center", "fontsize": 8, "parse_math": False}
+        ax.text(
+            -0.04, 0.5, printable(name), transform=ax.transAxes, rotation=90, **font
+        )
     return figure
 
 
@@ -250,7 +254,7 @@ def _describe(ax: Axes, row: HeatmapRow) -> None:
 
 def _wrap(text: str, width: int) -> list[str]:
     """At most three lines of a width in letters; underscores count as spaces."""
-    text = text.replace("_", " ") if len(text) > width else text
+    text = printable(text.replace("_", " ") if len(text) > width else text)
     return textwrap.wrap(text, width, max_lines=3, placeholder=" ...")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from kerasloc.plotting.style import BLUE, INK, new_axes, set_title
+from kerasloc.plotting.style import BLUE, INK, new_axes, plain, set_title
 
 COLUMNS = 3  # panels of metrics side by side
 BASELINE_COLOR = "#a9a9b5"
@@ -44,6 +44,7 @@ def confusion_matrix(
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     few = len(names) <= 20
     side = min(max(4.0, 2 + 0.5 * len(names)), 12)
+    names = [plain(name) for name in names]
     figure, (ax,) = new_axes(side + 1, side, theme="white")
     sns.heatmap(
         pd.DataFrame(shares, names, names),
@@ -81,7 +82,7 @@ def method_bars(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) ->
     down = -(-len(metrics) // COLUMNS)
     size = 13, down * (1.2 + 0.26 * len(rows)), (down, COLUMNS)
     figure, axes = new_axes(*size, theme="whitegrid", sharey=True)
-    methods = [row["method"] for row in rows]
+    methods = [plain(row["method"]) for row in rows]
     colors = [BASELINE_COLOR if m.endswith("center") else BLUE for m in methods]
     y = np.arange(len(rows))
     for ax in axes[len(metrics) :]:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerasloc.boxes import as_rows
+from kerasloc.io import printable
 from kerasloc.maps import is_flat, scale_to_unit
 from kerasloc.plotting import style
 from kerasloc.plotting.panels import as_rgb, overlay_image
@@ -252,7 +253,7 @@ def _draw(ax: Axes, panel: _Panel, letters: int) -> None:
     ax.imshow(panel.picture)
     ax.set_axis_off()
     style.draw_boxes(ax, panel.boxes)
-    title = panel.title
+    title = printable(panel.title)
     title = title if len(title) <= letters else title[: letters - 3] + "..."
     bold = style.RELATIVE | {"size": 9.5, "weight": "bold", "color": style.INK}
     ax.annotate(title, (0, 1), (0, 15 if panel.note else 4), **bold)
@@ -267,7 +268,7 @@ def _draw_label(ax: Axes, box: np.ndarray, text: str, rows: int, cols: int) -> N
     x, y, w = box[:3]
     right, inside = x > 0.6 * cols, y < 0.12 * rows
     ax.annotate(
-        text,
+        printable(text),
         (np.clip(x + w if right else x, 0, cols) - 0.5, np.clip(y, 0, rows) - 0.5),
         (-1 if right else 1, -2 if inside else 1.5),
         textcoords="offset points",

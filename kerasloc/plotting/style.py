@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from skimage.color import rgb2lab
 
+from kerasloc.io import printable
+
 INK, SOFT, FAINT = "#2b2b33", "#6b6b76", "#c9c9d1"
 BLUE, GREEN, RED = "#37659e", "#128a3a", "#c8102e"
 BOX_COLOR = "#35e0c1"  # stands out from gray and from every color of a heat map
@@ -97,12 +99,19 @@ def write(figure: Figure, text: str, left: float, top: float, **font: Any) -> No
     """Write plain text at inches from the upper left."""
     wide, tall = figure.get_size_inches()
     font = {"color": INK, **font}
+    text = printable(text)
     figure.text(left / wide, 1 - top / tall, text, parse_math=False, **font)
+
+
+def plain(text: object) -> str:
+    """Text of labels and legends, which have no ``parse_math``."""
+    return printable(text).replace("$", r"\$")
 
 
 def set_title(ax: Axes, title: str, pad: float | None = None) -> None:
     """Write a bold title at the left over axes, in a distance in points."""
-    ax.set_title(title, loc="left", weight="bold", pad=pad)
+    text = printable(title)
+    ax.set_title(text, loc="left", weight="bold", pad=pad, parse_math=False)
 
 
 def draw_boxes(

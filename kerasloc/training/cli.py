@@ -328,7 +328,9 @@ def run_main(main: Callable[[], Any]) -> None:
     """
     # before TensorFlow's import: twice as fast on CPUs where it is off by default
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(ending.PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("absl", "tensorflow", "h5py", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:

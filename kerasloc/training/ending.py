@@ -1,6 +1,7 @@
 """How a script ends early: signals as exceptions, and errors in a line."""
 
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -9,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from kerasloc.io import printable
 
 STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 TWICE = 1.0  # seconds in which some tools send a signal twice
@@ -47,7 +50,21 @@ def reason(error: BaseException) -> str:
     notes = getattr(error, "__notes__", ())
     if not text and not notes:
         return "files that were written are complete; run the same command again."
-    return " ".join(filter(None, [text, *notes]))
+    return printable(" ".join(filter(None, [text, *notes])), keep="\n")
+
+
+class PlainFormatter(logging.Formatter):
+    r"""Format messages, names of files in them without hidden characters.
+
+    Example:
+        >>> record = logging.makeLogRecord({"msg": "a\u202egnp.exe"})
+        >>> PlainFormatter("%(message)s").format(record)
+        'a\\u202egnp.exe'
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record; lines stay."""
+        return printable(super().format(record), keep="\n\t")
 
 
 @contextlib.contextmanager

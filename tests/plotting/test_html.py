@@ -89,7 +89,33 @@ def test_a_name_cannot_end_the_data(tmp_path, report_images):
     assert [tag for tag, _ in Reader(text).tags].count("script") == 2
     data = data_of(tmp_path)
     assert data["images"][0]["name"] == data["title"] == name
-    assert [row["name"] for row in data["classes"]] == [name, "\u2028", "é"]
+    assert [row["name"] for row in data["classes"]] == [name, r"\u2028", "é"]
+
+
+HIDDEN = ["\u202e", "\u2066", "\u200f", "\u061c", "\u200b", "\ufeff", "\x1b", "\x85"]
+HIDDEN += ["\n", "\r", "\0", "\u2029", "\udcff", "\u3164"]
+
+
+@pytest.mark.parametrize("letter", HIDDEN)
+def test_hidden_and_bidirectional_characters_are_shown_as_escapes(
+    tmp_path, report_images, letter
+):
+    name = f"a{letter}gnp.exe"
+    image = dataclasses.replace(report_images[0], name=name)
+    write_report(tmp_path, [image], ReportConfig(name, (name, "b", "c"), None, name))
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    data = data_of(tmp_path)
+    shown = name.encode("unicode_escape").decode()
+    assert f"<title>{shown}</title>" in page
+    names = data["images"][0]["name"], data["classes"][0]["name"], data["scaling"]
+    assert {*names, data["title"]} == {shown}
+
+
+@pytest.mark.parametrize("name", ["שלום.png", "صورة", "図\u3000表", "naïve ☃", "é"])
+def test_letters_of_any_script_stay(tmp_path, report_images, name):
+    image = dataclasses.replace(report_images[0], name=name)
+    write_report(tmp_path, [image], ReportConfig(name, (name, "b", "c")))
+    assert data_of(tmp_path)["images"][0]["name"] == name
 
 
 def test_the_page_is_readable_without_color_or_mouse(report):

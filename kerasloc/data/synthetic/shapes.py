@@ -5,7 +5,6 @@ Images of one object are folders ``train/CLASS``, ``test/CLASS``, ``masks`` and
 ``images`` and ``data.csv`` for ``kerasloc.data.read_csv``.
 """
 
-import csv
 import dataclasses
 import hashlib
 import json
@@ -25,6 +24,7 @@ from kerasloc.data.synthetic.folder import (
     write_classes,
 )
 from kerasloc.data.synthetic.textured import SHAPES, draw, draw_several
+from kerasloc.io import write_csv
 
 SPLIT_NUMBERS = {"train": 0, "test": 1}
 IN_NAME = ("classes", "size", "seed")
@@ -174,7 +174,8 @@ def _images(config: SyntheticConfig) -> Iterator[tuple]:
 
 def _write_csv(folder: Path, config: SyntheticConfig) -> dict:
     """Write images of several objects, and data.csv with labels and boxes."""
-    rows: list[tuple] = [("image", "split", *config.class_names, "box_label", *XYWH)]
+    columns = "image", "split", *config.class_names, "box_label", *XYWH
+    rows: list[dict] = []
     for split, number in _jobs(config):
         picture, masks, shapes = render_several(config, split, number)
         image = f"images/{split}/{number:04d}.png"
@@ -182,7 +183,7 @@ def _write_csv(folder: Path, config: SyntheticConfig) -> dict:
         names = [SHAPES[shape].name for shape in shapes]
         labels = [int(name in names) for name in config.class_names]
         boxes = [(name, *box_around(m)) for name, m in zip(names, masks, strict=True)]
-        rows += [(image, split, *labels, *box) for box in boxes or [("",) * 5]]
-    with (folder / CSV_NAME).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
+        lines = [(image, split, *labels, *box) for box in boxes or [("",) * 5]]
+        rows += [dict(zip(columns, line, strict=True)) for line in lines]
+    write_csv(folder / CSV_NAME, rows)
     return {}
