@@ -162,15 +162,15 @@ def test_images_squashed_to_a_shape_are_scaled_in_each_direction(squashed, put):
     text = (squashed / "train.csv").read_text()
     (squashed / "train.csv").write_text(text + row)
     (squashed / "train_meta.csv").write_text(
-        "image_id,dim0,dim1\na1,1000,800\nb2,500,800\n"
+        "image_id,dim0,dim1\na1,1000,800\nb2,500,400\n"
     )
     for name in ("a1", "b2"):
-        put(squashed / "png" / f"{name}.png", size=(64, 50))
+        put(squashed / "png" / f"{name}.png", size=(80, 50))
     boxes = read_vindr(squashed, test_share=None).boxes
-    assert boxes[:, 1:5].tolist() == [[8, 12.5, 8, 12.5], [8, 25, 8, 25]]
-    put(squashed / "png" / "b2.png", size=(64, 40))  # of the original's shape
+    assert boxes[:, 1:5].tolist() == [[10, 12.5, 10, 12.5], [20, 25, 20, 25]]
+    put(squashed / "png" / "b2.png", size=(80, 100))  # of the original's shape
     with pytest.raises(
-        ValueError, match=r"shape(?s:.*)a1: 1000 x 800, its file 50 x 64\n"
+        ValueError, match=r"shape(?s:.*)a1: 1000 x 800, its file 50 x 80\n"
     ):
         read_vindr(squashed)
 
