@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 
-from kerasloc import io
+from kerasloc import io, untrusted
 from kerasloc.configs import NetworkConfig
 
 if TYPE_CHECKING:  # reading a run's configuration loads no deep-learning library
@@ -150,16 +150,18 @@ class Run:
         """Load last.weights.h5 into a compiled model, optimizer included."""
         # Keras skips the state of an optimizer that has no variables yet.
         model.optimizer.build(model.trainable_variables)
-        model.load_weights(self.folder / LAST_WEIGHTS)
+        path = self.folder / LAST_WEIGHTS
+        with untrusted.reading(path):
+            with untrusted.open_hdf5(path):
+                pass  # Keras opens the file itself, and has no bounds
+            model.load_weights(path)
 
     def read_state(self) -> dict | None:
         """Return the state after the last whole epoch; None before the first."""
-        import h5py
-
         path = self.folder / LAST_WEIGHTS
         if not path.is_file():
             return None
-        with h5py.File(path) as file:
+        with untrusted.reading(path), untrusted.open_hdf5(path) as (file, _):
             return json.loads(file.attrs[STATE])
 
     def _compare(self) -> None:

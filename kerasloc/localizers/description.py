@@ -1,7 +1,9 @@
 """Descriptions of networks from a wrapper's arguments, and networks from those."""
 
+import concurrent.futures
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,9 +12,12 @@ from kerasloc.checks import as_size
 from kerasloc.configs import NetworkConfig
 from kerasloc.models import families
 from kerasloc.models.folding import fold
+from kerasloc.untrusted import RefusedError
 
 if TYPE_CHECKING:
     from kerasloc.localizers.classifier import Classifier
+
+SPARE = 10_000_000  # numbers; names of layers that do not fit are then listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,3 +92,32 @@ def build(config: NetworkConfig) -> keras.Model:
     builder = families.get(config.family).load("build")
     model = builder(config.input_shape, config.num_classes, **config.options)
     return fold(model) if config.folded else model
+
+
+def check_size(build_it: Callable[[], keras.Model], held: int, path: object) -> None:
+    """Raise if a network has many more numbers than the file of its weights.
+
+    The network is built without memory, in a thread of its own: a network's variables
+    wait for their values in the state that Keras keeps per thread.
+
+    Args:
+        build_it: Function that builds the network.
+        held: Number of numbers in the file.
+        path: File, for the error.
+
+    Raises:
+        ValueError: If the network is out of proportion.
+    """
+
+    def count() -> int:
+        with keras.StatelessScope(initialize_variables=False):
+            return sum(math.prod(weight.shape) for weight in build_it().weights)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        needed = pool.submit(count).result()
+    if needed > 2 * held + SPARE:
+        raise RefusedError(
+            f"Expected weights that fit the network. Received: {path} with {held} "
+            f"numbers, which describes a network of {needed}. Use another copy, or "
+            "the run folder of the weights."
+        )

@@ -1,8 +1,9 @@
 """Networks from run folders and weight files, for wrappers and for scripts."""
 
+import dataclasses
 import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -11,9 +12,15 @@ import numpy as np
 from kerasloc import runs
 from kerasloc import weights as weight_files
 from kerasloc.configs import NetworkConfig
-from kerasloc.localizers.description import Overrides, build, describe_network
+from kerasloc.localizers.description import (
+    Overrides,
+    build,
+    check_size,
+    describe_network,
+)
 from kerasloc.models import families
 from kerasloc.models.folding import is_folded
+from kerasloc.untrusted import printable, reading
 from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
 from kerasloc.weights.torch_match import bare
 
@@ -58,9 +65,15 @@ def load_network(
     arrays = weight_files.read_arrays(file)
     folder = path if path.is_dir() else path.parent
     config = describe_network(wrapper, overrides, _stored(wrapper, folder, arrays))
+    _check_size(config, [a for layer in arrays.values() for a in layer.values()], file)
     model = build(config)
     weight_files.assign(model, arrays, source=str(file))
     return model, config
+
+
+def _check_size(config: NetworkConfig, arrays: Iterable[np.ndarray], path) -> None:
+    unfolded = dataclasses.replace(config, folded=False)
+    check_size(lambda: build(unfolded), sum(array.size for array in arrays), path)
 
 
 def load(folder: str | pathlib.Path) -> "Localizer":
@@ -151,8 +164,8 @@ def _stored(wrapper, folder: pathlib.Path, arrays) -> Mapping[str, Any]:
         matches = [name for name in families.names() if _describe(name, arrays)]
         raise ValueError(
             f"Expected weights of the architecture of {wrapper.__name__}. Received: a "
-            f"file with the layers {', '.join(sorted(arrays)[:8])}, ... It looks like: "
-            f"{', '.join(matches) or 'no family of this package'}."
+            f"file with the layers {', '.join(map(printable, sorted(arrays)[:8]))}"
+            f", ... It looks like: {', '.join(matches) or 'no family of this package'}."
         )
     return stored
 
@@ -186,6 +199,7 @@ def _from_torch(wrapper, path: pathlib.Path, overrides: Overrides):
     arrays = weight_files.read_torch(path)
     stored = _stored(wrapper, path.parent, _by_layer(arrays))
     config = describe_network(wrapper, overrides, stored)
+    _check_size(config, arrays.values(), path)
     model = build(config)
     logger.info("%s: %s", path, weight_files.load_torch(model, path))
     return model, config
@@ -204,7 +218,11 @@ def _by_layer(arrays) -> dict:
 
 def _from_keras(wrapper, path: pathlib.Path, overrides: Overrides):
     """Load a saved model and check that the wrapper can use it."""
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    saved, held = weight_files.read_keras(path)
+    with reading(path):
+        check_size(lambda: keras.saving.deserialize_keras_object(saved), held, path)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    weight_files.warn_unless_finite({w.path: w.numpy() for w in model.weights}, path)
     output = getattr(model, "output", None)  # a Sequential model may have none
     outputs = set(output) if isinstance(output, dict) else set()
     if not wrapper.outputs <= outputs:

@@ -154,4 +154,6 @@ def describe(arrays: Arrays) -> dict:
         "layers_per_block": sum(name.startswith("dense_0_") for name in shapes),
         "initial_filters": int(first[-1]),
     }
+    if options["blocks"] * options["layers_per_block"] > len(shapes):
+        return {}  # layers that the file does not have
     return description(classes, int(first[2]), options)

@@ -5,7 +5,12 @@ All arrays of a network match or nothing is changed, and nothing in a file is ex
 
 from kerasloc.runs import RUN_WEIGHTS, find_runs, runs_in, weights_of_run
 from kerasloc.runs import save_weights as save_atomically
-from kerasloc.weights.files import assign, read_arrays
+from kerasloc.weights.files import (
+    assign,
+    read_arrays,
+    read_keras,
+    warn_unless_finite,
+)
 from kerasloc.weights.imagenet import (
     ImageNetFiles,
     find_imagenet,
@@ -26,8 +31,10 @@ __all__ = [
     "load_imagenet",
     "load_torch",
     "read_arrays",
+    "read_keras",
     "read_torch",
     "runs_in",
     "save_atomically",
+    "warn_unless_finite",
     "weights_of_run",
 ]

@@ -3,16 +3,21 @@
 Files are read as arrays; nothing in a file is executed.
 """
 
+import io
+import json
 import os
-import pathlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerasloc.untrusted import open_hdf5, open_zip, printable, read_member, reading
+
 Arrays = Mapping[str, Mapping[str, np.ndarray]]  # by layer and variable
 SHOWN = 12  # names of a problem in an error
+MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}  # of a .keras file
 
 
 def read_arrays(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
@@ -25,54 +30,42 @@ def read_arrays(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
         ValueError: If the file is missing, or not such a file.
 
     Examples:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> head = keras.layers.Dense(2, name="head")
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.weights.h5"
         >>> keras.Sequential([keras.Input((3,)), head]).save_weights(path)
         >>> read_arrays(path)["head"]["0"].shape
         (3, 2)
     """
-    import h5py
-
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise ValueError(f"Expected a weight file. Received: {path}, which is missing.")
-    try:
-        file = h5py.File(path)
-    except OSError as error:
-        raise ValueError(
-            f"Expected an HDF5 weight file. Received: {path} ({error}). It may be cut "
-            "short or of another kind; use another copy."
-        ) from None
-    with file:
-        arrays = _keras3(file) if "layers" in file else _legacy(file)
+    with reading(path) as source, open_hdf5(source) as (file, data):
+        arrays = _keras3(file, data) if "layers" in file else _legacy(file, data)
     if not arrays:
         raise ValueError(f"Expected weights in a file. Received: {path}, without any.")
     return arrays
 
 
-def _keras3(file):
-    arrays = {}
-
-    def visit(path, group):
-        name = group.attrs.get("name")
-        if path.startswith("layers/") and path.endswith("/vars") and len(group):
-            arrays[str(name)] = {key: np.asarray(group[key]) for key in group}
-
-    file.visititems(visit)
+def _keras3(file, datasets):
+    arrays: dict[str, dict] = {}
+    for path, dataset in datasets.items():
+        group, _, key = path.rpartition("/")
+        if path.startswith("layers/") and group.endswith("/vars"):
+            name = str(file[group].attrs.get("name"))
+            arrays.setdefault(name, {})[key] = np.asarray(dataset)
     return arrays
 
 
-def _legacy(file):
-    root = file.get("model_weights", file)
+def _legacy(file, datasets):
+    root = "model_weights/" if "model_weights" in file else ""
     arrays = {}
-    for layer in root:
-        names = root[layer].attrs.get("weight_names", [])
+    for layer in file[root or "/"]:
+        names = file[f"{root}{layer}"].attrs.get("weight_names", [])
         names = [n.decode() if isinstance(n, bytes) else str(n) for n in names]
         if names:
             arrays[layer] = {
-                name.split("/")[-1].split(":")[0]: np.asarray(root[layer][name])
-                for name in names
+                name.split("/")[-1].split(":")[0]: np.asarray(
+                    datasets[f"{root}{layer}/{name}"]
+                )
+                for name in dict.fromkeys(names)
             }
     return arrays
 
@@ -136,7 +129,7 @@ def assign_all(
     """
     if any(problems.values()):
         lists = [
-            f"{len(names)} {title}: {', '.join(names[:SHOWN])}"
+            f"{len(names)} {title}: {', '.join(map(printable, names[:SHOWN]))}"
             + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
             for title, names in problems.items()
             if names
@@ -145,5 +138,41 @@ def assign_all(
             f"Expected weights that fit the network, array by array. Received: {source}"
             f", of which {len(pairs)} arrays match; {'; '.join(lists)}. {advice}"
         )
+    warn_unless_finite({variable.path: array for variable, array in pairs}, source)
     for variable, array in pairs:
         variable.assign(array)
+
+
+def warn_unless_finite(arrays: Mapping[str, np.ndarray], source: object) -> None:
+    """Warn of weights that hold NaN or infinity, as a diverged training leaves them.
+
+    Args:
+        arrays: Arrays by the name of their variable.
+        source: Name of the arrays in the warning.
+
+    Examples:
+        >>> warn_unless_finite({"head/bias": np.zeros(2)}, "a.h5")
+    """
+    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if bad:
+        warnings.warn(
+            f"Expected finite weights. Received: {source}, of which {len(bad)} of "
+            f"{len(arrays)} arrays hold NaN or infinity ({', '.join(bad[:3])}). "
+            "Its predictions are worthless; use another checkpoint.",
+            stacklevel=2,
+        )
+
+
+def read_keras(path: str | os.PathLike) -> tuple[dict, int]:
+    """Read what a `.keras` file describes and how many numbers its weights have.
+
+    Raises:
+        ValueError: If the file is missing, damaged, or holds more than a model.
+    """
+    with reading(path) as source, open_zip(source) as archive:
+        if not set(archive.namelist()) <= MEMBERS:
+            raise ValueError(f"an archive of more than {', '.join(sorted(MEMBERS))}")
+        config = json.loads(read_member(archive, "config.json"))
+        weights = io.BytesIO(read_member(archive, "model.weights.h5"))
+        with open_hdf5(weights) as (_, datasets):
+            return config, sum(dataset.size for dataset in datasets.values())

@@ -1,0 +1,219 @@
+"""Weight files from anywhere: bounds on what they declare, one error for damage.
+
+What a file declares (numbers, objects, unpacked bytes) is compared with its size before
+anything of that size is allocated. Nothing outside the file is ever opened.
+"""
+
+import contextlib
+import io
+import math
+import os
+import pathlib
+import pickle
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import h5py
+
+RATIO = 10  # of unpacked bytes to the file's; packed weights have up to 2
+SLACK = 1 << 20  # bytes that are too few to harm
+MAX_OBJECTS = 20_000  # in an HDF5 file; a ResNet-152 with its optimizer has 3,000
+MAX_DEPTH = 32  # of HDF5 groups
+MAX_CHUNKS = 10_000  # of an HDF5 dataset
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,  # a position before the file's start
+    RuntimeError,  # too deep, encrypted, or a zip method that is not there
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+class RefusedError(ValueError):
+    """A file that asks for what no weight file needs."""
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Raise one kind of error for a file that is missing, damaged or out of bounds.
+
+    Raises:
+        ValueError: In one line that names the file, whatever the block raises.
+
+    Examples:
+        >>> with reading("nowhere.h5"):
+        ...     pass
+        Traceback (most recent call last):
+        ValueError: Expected a weight file. Received: nowhere.h5, which is missing.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"Expected a weight file. Received: {path}, which is missing.")
+    try:
+        yield path
+    except RefusedError:
+        raise
+    except DAMAGE as error:
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        raise ValueError(
+            f"Expected a weight file that is whole. Received: {path}, a damaged file "
+            f"({kind}{printable(error, 200)}). It may be cut short or of another kind; "
+            "use another copy."
+        ) from None
+
+
+def printable(text: object, length: int = 80) -> str:
+    r"""Shorten text of a file to one line for an error.
+
+    Examples:
+        >>> printable("conv1\n\x1b[31m")
+        'conv1 ?[31m'
+    """
+    words = " ".join(str(text)[: 2 * length].split())
+    shown = "".join(c if c.isprintable() else "?" for c in words)
+    return shown if len(shown) <= length else f"{shown[:length]}..."
+
+
+def check_declared(declared: int, size: int) -> None:
+    """Raise if a file of ``size`` bytes declares many more than it can hold.
+
+    Examples:
+        >>> check_declared(10**9, 9000)
+        Traceback (most recent call last):
+        ValueError: 1000000000 bytes declared by a file of 9000
+    """
+    if declared > RATIO * size + SLACK:
+        raise ValueError(f"{declared} bytes declared by a file of {size}")
+
+
+@contextlib.contextmanager
+def open_zip(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive whose unpacked files are in proportion to it."""
+    with zipfile.ZipFile(path) as archive:
+        members, size = archive.infolist(), path.stat().st_size
+        check_declared(sum(member.file_size for member in members), size)
+        if sum(member.compress_size for member in members) > size:
+            raise ValueError("an archive whose files overlap")
+        for member in members:  # other methods unpack without a limit
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{printable(member.filename)} of a rare zip method")
+        yield archive
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read a file of an archive, at most as many bytes as it declares."""
+    with archive.open(name) as file:
+        return file.read(archive.getinfo(name).file_size)
+
+
+@contextlib.contextmanager
+def open_hdf5(
+    source: pathlib.Path | io.BytesIO,
+) -> Iterator[tuple["h5py.File", dict[str, "h5py.Dataset"]]]:
+    """Open an HDF5 file that holds all its numbers itself.
+
+    Yields the file and its datasets by path, after links, external storage, virtual
+    datasets and declared sizes are checked.
+    """
+    import h5py
+
+    with h5py.File(source, "r") as file:
+        datasets = {}
+        for path, item in _objects(file):
+            _check_attributes(path, item)
+            if isinstance(item, h5py.Dataset):
+                datasets[path] = item
+                _check_storage(path, item)
+        check_declared(sum(map(_declared, datasets.values())), file.id.get_filesize())
+        for path, dataset in datasets.items():
+            _check_packed(path, dataset)
+        yield file, datasets
+
+
+def _objects(file: "h5py.File") -> Iterator[tuple[str, Any]]:
+    """Iterate over the objects by path; each has one name, and lies in this file."""
+    import h5py
+
+    groups, seen = [("", file)], {h5py.h5o.get_info(file["/"].id).addr}
+    while groups:
+        prefix, group = groups.pop()
+        for name in group:
+            path = f"{prefix}{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{printable(path)} is a link out of its place")
+            item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen or len(seen) == MAX_OBJECTS:
+                raise ValueError("a cycle, or too many objects")
+            seen.add(address)
+            if isinstance(item, h5py.Group):
+                if path.count("/") == MAX_DEPTH:
+                    raise ValueError("groups that are nested too deep")
+                groups.append((f"{path}/", item))
+            elif not isinstance(item, h5py.Dataset):
+                raise ValueError(f"{printable(path)} is no array")
+            yield path, item
+
+
+def _check_attributes(path: str, item: Any) -> None:
+    """Raise on attributes with more text than the file: its rows may be the same."""
+    import h5py
+
+    for index in range(h5py.h5a.get_num_attrs(item.id)):
+        attribute = h5py.h5a.open(item.id, index=index)
+        if attribute.dtype.kind == "O" and attribute.shape:
+            raise ValueError(f"{printable(path)} has texts of variable length")
+
+
+def _check_storage(path: str, dataset: "h5py.Dataset") -> None:
+    """Raise unless a dataset is of numbers that this file stores."""
+    import h5py
+
+    layout = dataset.id.get_create_plist()
+    if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
+        raise ValueError(f"{printable(path)} lies in another file")
+    if dataset.dtype.kind not in "fiub" and dataset.dtype != "V2":  # bfloat16
+        raise ValueError(f"{printable(path)} of the type {printable(dataset.dtype)}")
+    stored = dataset.id.get_storage_size()
+    if stored < dataset.nbytes and (not stored or not layout.get_nfilters()):
+        raise ValueError(
+            f"{printable(path)} of {dataset.nbytes} bytes, of which {stored} are stored"
+        )
+
+
+def _declared(dataset: "h5py.Dataset") -> int:
+    """Return the bytes that reading takes; a chunk may be larger than its dataset."""
+    return max(dataset.nbytes, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize)
+
+
+def _check_packed(path: str, dataset: "h5py.Dataset") -> None:
+    """Raise on chunks that unpack to more than their size: HDF5 has no limit."""
+    import h5py
+
+    layout = dataset.id.get_create_plist()
+    filters = [layout.get_filter(index)[0] for index in range(layout.get_nfilters())]
+    plain = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+    packed = [name for name in filters if name not in plain]
+    if not packed:
+        return
+    sizes = zip(dataset.shape, dataset.chunks, strict=True)
+    count = math.prod(-(-size // step) for size, step in sizes)
+    if packed != [h5py.h5z.FILTER_DEFLATE] or count > MAX_CHUNKS:
+        raise ValueError(f"{printable(path)} is packed in a rare form")
+    limit = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4  # a checksum
+    for chunk in dataset.iter_chunks():
+        raw = dataset.id.read_direct_chunk([part.start for part in chunk])[1]
+        if len(zlib.decompressobj().decompress(raw, limit + 1)) > limit:
+            raise ValueError(f"{printable(path)} unpacks to more than it declares")
