@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 RATIO = 10  # of unpacked bytes to the file's; packed weights have up to 2
 SLACK = 1 << 20  # bytes that are too few to harm
-MAX_OBJECTS = 20_000  # in an HDF5 file; a ResNet-152 with its optimizer has 3,000
+MAX_OBJECTS = 12_000  # in an HDF5 file; a ResNet-152 with its optimizer has 3,000
 MAX_DEPTH = 32  # of HDF5 groups
 MAX_CHUNKS = 10_000  # of an HDF5 dataset
+MAX_TEXTS = 1 << 27  # bytes of texts, if each takes the whole file
+ATTRIBUTES = ("name", "weight_names", "dtype")  # those that are read
 DAMAGE = (
     ArithmeticError,
     AttributeError,
@@ -46,8 +48,14 @@ class RefusedError(ValueError):
 
 
 @contextlib.contextmanager
-def reading(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Raise one kind of error for a file that is missing, damaged or out of bounds.
+def reading(
+    path: str | os.PathLike, kind: str = "a weight file"
+) -> Iterator[pathlib.Path]:
+    """Raise a ValueError for a file that is missing, damaged or out of bounds.
+
+    Args:
+        path: File.
+        kind: What it should be.
 
     Raises:
         ValueError: In one line that names the file, whatever the block raises.
@@ -60,17 +68,17 @@ def reading(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"Expected a weight file. Received: {path}, which is missing.")
+        raise ValueError(f"Expected {kind}. Received: {path}, which is missing.")
     try:
         yield path
     except RefusedError:
         raise
     except DAMAGE as error:
-        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        title = "" if type(error) is ValueError else f"{type(error).__name__}: "
         raise ValueError(
-            f"Expected a weight file that is whole. Received: {path}, a damaged file "
-            f"({kind}{printable(error, 200)}). It may be cut short or of another kind; "
-            "use another copy."
+            f"Expected {kind} that is whole. Received: {path}, a damaged file "
+            f"({title}{printable(error, 200)}). It may be cut short or of another "
+            "kind; use another copy."
         ) from None
 
 
@@ -100,7 +108,17 @@ def check_declared(declared: int, size: int) -> None:
 
 @contextlib.contextmanager
 def open_zip(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
-    """Open an archive whose unpacked files are in proportion to it."""
+    """Open an archive whose unpacked files are in proportion to it.
+
+    Examples:
+        >>> import tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.zip"
+        >>> with zipfile.ZipFile(path, "w") as archive:
+        ...     archive.writestr("a.txt", "text")
+        >>> with open_zip(path) as archive:
+        ...     read_member(archive, "a.txt")
+        b'text'
+    """
     with zipfile.ZipFile(path) as archive:
         members, size = archive.infolist(), path.stat().st_size
         check_declared(sum(member.file_size for member in members), size)
@@ -126,17 +144,26 @@ def open_hdf5(
 
     Yields the file and its datasets by path, after links, external storage, virtual
     datasets and declared sizes are checked.
+
+    Examples:
+        >>> import h5py
+        >>> memory = io.BytesIO()
+        >>> with h5py.File(memory, "w") as file:
+        ...     file["a/b"] = [1.0, 2.0]
+        >>> with open_hdf5(memory) as (file, datasets):
+        ...     list(datasets)
+        ['a/b']
     """
     import h5py
 
     with h5py.File(source, "r") as file:
-        datasets = {}
+        datasets, size = {}, file.id.get_filesize()
         for path, item in _objects(file):
-            _check_attributes(path, item)
+            _check_attributes(path, item, size)
             if isinstance(item, h5py.Dataset):
                 datasets[path] = item
                 _check_storage(path, item)
-        check_declared(sum(map(_declared, datasets.values())), file.id.get_filesize())
+        check_declared(sum(map(_declared, datasets.values())), size)
         for path, dataset in datasets.items():
             _check_packed(path, dataset)
         yield file, datasets
@@ -167,14 +194,14 @@ def _objects(file: "h5py.File") -> Iterator[tuple[str, Any]]:
             yield path, item
 
 
-def _check_attributes(path: str, item: Any) -> None:
-    """Raise on attributes with more text than the file: its rows may be the same."""
-    import h5py
-
-    for index in range(h5py.h5a.get_num_attrs(item.id)):
-        attribute = h5py.h5a.open(item.id, index=index)
-        if attribute.dtype.kind == "O" and attribute.shape:
-            raise ValueError(f"{printable(path)} has texts of variable length")
+def _check_attributes(path: str, item: Any, size: int) -> None:
+    """Raise on texts that take more than the file: all of them may be the same."""
+    for name in ATTRIBUTES:
+        if name in item.attrs:
+            attribute = item.attrs.get_id(name)
+            count = math.prod(attribute.shape)
+            if attribute.dtype.kind == "O" and count > max(10, MAX_TEXTS // size):
+                raise ValueError(f"{printable(path)} has {count} texts")
 
 
 def _check_storage(path: str, dataset: "h5py.Dataset") -> None:

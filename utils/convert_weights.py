@@ -137,8 +137,15 @@ def read_option(text: str) -> tuple[str, object]:
 
 def load_outputs(options: argparse.Namespace) -> tuple[np.ndarray, dict]:
     """Load the inputs, and the reference's outputs by the package's names."""
-    inputs = np.load(options.inputs, allow_pickle=False)
-    with np.load(options.reference, allow_pickle=False) as file:
+    from kerasloc.untrusted import open_zip, reading
+
+    with reading(options.inputs, "an npy file"):  # no larger than it declares
+        inputs = np.load(options.inputs, mmap_mode="r", allow_pickle=False)
+    with (
+        reading(options.reference, "an npz file") as path,
+        open_zip(path),
+        np.load(path, allow_pickle=False) as file,
+    ):
         outputs = {ALIASES.get(name, name): file[name] for name in file.files}
     return inputs, outputs
 

@@ -107,6 +107,12 @@ def check_size(build_it: Callable[[], keras.Model], held: int, path: object) -> 
 
     Raises:
         ValueError: If the network is out of proportion.
+
+    Examples:
+        >>> layer = keras.layers.Dense(10**9)
+        >>> check_size(lambda: keras.Sequential([keras.Input((9,)), layer]), 90, "a.h5")
+        Traceback (most recent call last):
+        kerasloc.untrusted.RefusedError: ... a.h5 with 90 numbers, ... 10000000000....
     """
 
     def count() -> int:

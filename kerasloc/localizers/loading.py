@@ -63,8 +63,7 @@ def load_network(
         runs.read_network(path)  # names the fault of a folder that is not a run
         file = runs.weights_of_run(path)
     arrays = weight_files.read_arrays(file)
-    folder = path if path.is_dir() else path.parent
-    config = describe_network(wrapper, overrides, _stored(wrapper, folder, arrays))
+    config = describe_network(wrapper, overrides, _stored(wrapper, file, arrays))
     _check_size(config, [a for layer in arrays.values() for a in layer.values()], file)
     model = build(config)
     weight_files.assign(model, arrays, source=str(file))
@@ -149,8 +148,9 @@ def _check_exists(path: pathlib.Path) -> None:
         )
 
 
-def _stored(wrapper, folder: pathlib.Path, arrays) -> Mapping[str, Any]:
+def _stored(wrapper, path: pathlib.Path, arrays) -> Mapping[str, Any]:
     """Return the description beside the weights, or that of their shapes."""
+    folder = path.parent
     if runs.has_config(folder):
         config = runs.read_network(folder)
         if config.family == wrapper.family:
@@ -159,12 +159,14 @@ def _stored(wrapper, folder: pathlib.Path, arrays) -> Mapping[str, Any]:
             f"Expected weights of {wrapper.__name__}. Received: {folder}, of the "
             f"family {config.family!r}. Use kerasloc.load(folder), which chooses."
         )
-    stored = _describe(wrapper.family, arrays)
+    with reading(path):
+        stored = _describe(wrapper.family, arrays)
+        names = () if stored else families.names()
+        matches = [name for name in names if _describe(name, arrays)]
     if not stored:
-        matches = [name for name in families.names() if _describe(name, arrays)]
         raise ValueError(
-            f"Expected weights of the architecture of {wrapper.__name__}. Received: a "
-            f"file with the layers {', '.join(map(printable, sorted(arrays)[:8]))}"
+            f"Expected weights of the architecture of {wrapper.__name__}. Received: "
+            f"{path} with the layers {', '.join(map(printable, sorted(arrays)[:8]))}"
             f", ... It looks like: {', '.join(matches) or 'no family of this package'}."
         )
     return stored
@@ -172,7 +174,10 @@ def _stored(wrapper, folder: pathlib.Path, arrays) -> Mapping[str, Any]:
 
 def _describe(family: str, arrays) -> dict:
     describe = families.get(family).load("describe")
-    return describe(arrays) if describe is not None else {}
+    empty = any(
+        array.size == 0 for layer in arrays.values() for array in layer.values()
+    )
+    return describe(arrays) if describe is not None and not empty else {}
 
 
 def _from_imagenet(wrapper, overrides: Overrides):
@@ -197,7 +202,7 @@ def _from_imagenet(wrapper, overrides: Overrides):
 def _from_torch(wrapper, path: pathlib.Path, overrides: Overrides):
     """Build a network with the weights of a published PyTorch file."""
     arrays = weight_files.read_torch(path)
-    stored = _stored(wrapper, path.parent, _by_layer(arrays))
+    stored = _stored(wrapper, path, _by_layer(arrays))
     config = describe_network(wrapper, overrides, stored)
     _check_size(config, arrays.values(), path)
     model = build(config)
@@ -219,7 +224,7 @@ def _by_layer(arrays) -> dict:
 def _from_keras(wrapper, path: pathlib.Path, overrides: Overrides):
     """Load a saved model and check that the wrapper can use it."""
     saved, held = weight_files.read_keras(path)
-    with reading(path):
+    with reading(path, "a .keras file"):
         check_size(lambda: keras.saving.deserialize_keras_object(saved), held, path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     weight_files.warn_unless_finite({w.path: w.numpy() for w in model.weights}, path)

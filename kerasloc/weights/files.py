@@ -37,7 +37,8 @@ def read_arrays(path: str | os.PathLike) -> dict[str, dict[str, np.ndarray]]:
         >>> read_arrays(path)["head"]["0"].shape
         (3, 2)
     """
-    with reading(path) as source, open_hdf5(source) as (file, data):
+    kind = "an HDF5 weight file"
+    with reading(path, kind) as source, open_hdf5(source) as (file, data):
         arrays = _keras3(file, data) if "layers" in file else _legacy(file, data)
     if not arrays:
         raise ValueError(f"Expected weights in a file. Received: {path}, without any.")
@@ -168,8 +169,13 @@ def read_keras(path: str | os.PathLike) -> tuple[dict, int]:
 
     Raises:
         ValueError: If the file is missing, damaged, or holds more than a model.
+
+    Examples:
+        >>> read_keras("nowhere.keras")
+        Traceback (most recent call last):
+        ValueError: Expected a .keras file. Received: nowhere.keras, which is missing.
     """
-    with reading(path) as source, open_zip(source) as archive:
+    with reading(path, "a .keras file") as source, open_zip(source) as archive:
         if not set(archive.namelist()) <= MEMBERS:
             raise ValueError(f"an archive of more than {', '.join(sorted(MEMBERS))}")
         config = json.loads(read_member(archive, "config.json"))

@@ -57,7 +57,7 @@ def read_torch(path: str | os.PathLike) -> dict[str, np.ndarray]:
         >>> read_torch(path)
         {'w': array([1., 2.], dtype=float32)}
     """
-    with reading(path) as source:
+    with reading(path, "a weight file of torch.save or safetensors") as source:
         if source.suffix == ".safetensors":
             arrays = _read_safetensors(source)
         else:

@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple
 
 from kerasloc.untrusted import RefusedError, printable
 
-MAX_STEPS = 500_000  # a ResNet-152 with its optimizer takes 100,000
+MAX_STEPS = 300_000  # a ResNet-152 with its optimizer takes 100,000
 MAX_SIZES = 64  # axes of a tensor, and arguments of a call
 
 DTYPES = (
@@ -106,7 +106,10 @@ class Unpickler:
             elif name in ("GET", "BINGET", "LONG_BINGET"):
                 stack.append(memo[argument])
             elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-                memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
+                slot = len(memo) if name == "MEMOIZE" else argument
+                if slot > MAX_STEPS:
+                    raise pickle.UnpicklingError(f"the memo slot {slot}")
+                memo[slot] = stack[-1]
             elif name == "MARK":
                 self._marks.append(len(stack))
             elif name == "GLOBAL":
@@ -259,6 +262,12 @@ def _ignored(*_):
     return IGNORED
 
 
+def _bytes(content=b"", *_):
+    if isinstance(content, int):
+        raise pickle.UnpicklingError(f"{content} bytes that the file does not hold")
+    return IGNORED
+
+
 _FUNCTIONS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor"): _tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
@@ -282,11 +291,15 @@ _FUNCTIONS: dict[tuple[str, str], Any] = {
     **{
         (module, kind): _ignored
         for module in ("builtins", "__builtin__")
-        for kind in ("set", "frozenset", "bytearray", "slice", "complex", "tuple")
+        for kind in ("set", "frozenset", "slice", "complex", "tuple")
     },
     **{
         (module, kind): make
         for module in ("builtins", "__builtin__")
-        for kind, make in (("list", lambda *_: []), ("dict", _mapping))
+        for kind, make in (
+            ("list", lambda *_: []),
+            ("dict", _mapping),
+            ("bytearray", _bytes),
+        )
     },
 }

@@ -7,6 +7,7 @@ HELP = {
     "convert_weights": "python utils/convert_weights.py --family pylon",
     "dicom_to_png": "python utils/dicom_to_png.py --input",
     "fuzz_images": "python utils/fuzz_images.py --files",
+    "fuzz_weights": "python utils/fuzz_weights.py --seed 0 --mutations 40",
     "make_folders": "python utils/make_folders.py --table",
     "make_splits": "python utils/make_splits.py --dataset nih14",
     "make_synthetic": "python utils/make_synthetic.py --out",

@@ -1,0 +1,1 @@
+"""Weight files that attack their reader."""
