@@ -106,7 +106,7 @@ class Unpickler:
             elif name in ("GET", "BINGET", "LONG_BINGET"):
                 stack.append(memo[argument])
             elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-                slot = len(memo) if name == "MEMOIZE" else argument
+                slot = len(memo) if argument is None else argument
                 if slot > MAX_STEPS:
                     raise pickle.UnpicklingError(f"the memo slot {slot}")
                 memo[slot] = stack[-1]
