@@ -121,7 +121,8 @@ class ResultTable:
     def write_csv(self, path: str | os.PathLike) -> None:
         """Replace a csv file in one step; NaN is ``nan``."""
         texts = self.frame.select_dtypes(exclude=["number", "bool"])
-        frame = self.frame.assign(**{c: texts[c].map(io.as_cell) for c in texts})
+        frame = self.frame.copy()
+        frame[texts.columns] = texts.map(io.as_cell)
         frame = frame.rename(columns=io.as_cell)
         with io.atomic_write(path) as partial:
             frame.to_csv(partial, index=False, na_rep="nan", lineterminator="\n")

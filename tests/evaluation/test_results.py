@@ -48,6 +48,16 @@ def test_rows_are_python_values_in_the_order_of_the_csv(tmp_path):
     assert pd.read_csv(tmp_path / "new" / "metrics.csv")["point"].tolist() == [0.5, 0.5]
 
 
+def test_names_are_no_formulas_of_a_spreadsheet_and_numbers_stay(tmp_path):
+    rows = [{"class": "=1+1", "iou": -0.5, "@x": 1}, {"class": "a", "iou": np.nan}]
+    ResultTable.from_rows(rows).write_csv(tmp_path / "a.csv")
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines == ["class,iou,'@x", "'=1+1,-0.5,1.0", "a,nan,nan"]
+    assert read(tmp_path / "a.csv")[0]["class"] == "=1+1"
+    ResultTable.from_rows([]).write_csv(tmp_path / "empty.csv")
+    assert not (tmp_path / "empty.csv").read_text().strip()
+
+
 def test_numbers_of_several_runs_have_mean_and_deviation():
     low, high = collect([table_of(0.2, 0.0), table_of(0.4, 1.0)]).rows
     assert low == {

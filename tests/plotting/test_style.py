@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.text import Text
 
 from kerasloc import plotting
 from kerasloc.metrics import roc_curve
@@ -108,3 +109,31 @@ def test_more_classes_than_colors_begin_again():
 def test_a_wrong_number_of_classes_is_an_error(count):
     with pytest.raises(ValueError, match=f"count={count!r}"):
         plotting.class_colors(count)
+
+
+NAME = "a\u202eb $\\frac$"  # turned around, and no formula
+ROW = plotting.HeatmapRow(HEAT, HEAT, [], NAME, 0.5, note=NAME)
+EXPLANATION = plotting.ExplanationRow(HEAT, HEAT, {NAME: 0.5, "b": 0.5}, NAME)
+BAR = {"method": NAME, "iou": 0.5, "iou_low": 0.4, "iou_high": 0.6}
+CURVE = roc_curve([1, 0], [1, 0])
+NAMED = {
+    "confusion_matrix": lambda: plotting.confusion_matrix(
+        [[1, 0], [0, 1]], [NAME, "b"]
+    ),
+    "show": lambda: plotting.show(HEAT, HEAT, [[1, 2, 5, 4, 0]], classes=[NAME]),
+    "morf": lambda: plotting.morf_figure({NAME: HEAT}),
+    "roc": lambda: plotting.roc_figure(CURVE, [NAME]),
+    "heatmap_page": lambda: plotting.heatmap_page([ROW], NAME),
+    "explanation_page": lambda: plotting.explanation_page([EXPLANATION], NAME),
+    "method_page": lambda: plotting.method_page([HEAT], [[]], {NAME: [HEAT]}, [NAME]),
+    "method_bars": lambda: plotting.method_bars([BAR], {"iou": "IoU"}),
+}
+
+
+@pytest.mark.parametrize("figure", NAMED.values(), ids=NAMED)
+def test_names_in_figures_are_plain_text_with_escapes(figure):
+    figure = figure()
+    figure.canvas.draw()
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert any(r"a\u202eb" in text for text in texts)
+    assert not any("\u202e" in text for text in texts)

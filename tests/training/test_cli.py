@@ -303,7 +303,16 @@ def test_a_users_mistake_ends_in_one_line(error):
     assert end.value.code == "error: Sizes are numbers. Received: x."
 
 
-def test_a_bug_keeps_its_traceback_and_an_interruption_explains_itself():
+def test_hidden_characters_in_the_name_of_a_file_are_shown_as_escapes():
+    def main():
+        raise ValueError("Received: a\u202egnp.exe\x1b[2J.\nSee b.png.")
+
+    with pytest.raises(SystemExit) as end:
+        cli.run_main(main)
+    assert end.value.code == ("error: Received: a\\u202egnp.exe\\x1b[2J.\nSee b.png.")
+
+
+def test_a_bug_keeps_its_traceback_and_an_interruption_explains_itself(capsys):
     def interrupted():
         raise KeyboardInterrupt
 
@@ -311,7 +320,8 @@ def test_a_bug_keeps_its_traceback_and_an_interruption_explains_itself():
         cli.run_main(lambda: 1 / 0)
     with pytest.raises(SystemExit) as end:
         cli.run_main(interrupted)
-    assert "the same command resumes" in end.value.code
+    assert end.value.code == 130
+    assert "run the same command again" in capsys.readouterr().err
 
 
 def test_other_libraries_do_not_log():

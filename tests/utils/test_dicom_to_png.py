@@ -79,6 +79,21 @@ def test_a_stopped_run_is_resumed(tool, folder, tmp_path):
     assert rows(out) == complete
 
 
+def test_names_are_no_formulas_of_a_spreadsheet_and_are_read_back(
+    tool, dataset, tmp_path
+):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name in ("=1+1.dcm", "-b.dcm"):
+        dataset(ramp()).save_as(source / name, enforce_file_format=True)
+    for _ in range(2):  # the second has nothing to do
+        assert tool.main(words(source, out)) == 0
+        assert set(rows(out)) == {"'=1+1", "'-b"}
+        assert {row[0] for row in tool.finished(out)} == {"=1+1", "-b"}
+        for path in out.glob("*.png"):
+            path.touch()
+
+
 def test_broken_files_are_listed_or_counted(tool, folder, dataset, tmp_path, capsys):
     (folder / "text.dcm").write_text("this is no DICOM")
     empty, short = dataset(ramp()), dataset(ramp())

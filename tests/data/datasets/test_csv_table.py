@@ -3,6 +3,7 @@ import pytest
 
 from kerasloc.data.class_names import split_names
 from kerasloc.data.datasets.csv_table import read_csv
+from kerasloc.io import write_csv
 
 
 @pytest.fixture
@@ -337,3 +338,15 @@ def test_an_empty_file_is_an_error_that_names_it(csv_file):
             ValueError, match=r"image in .*table\.csv.*Received: 0 rows"
         ):
             read_csv(csv_file(*lines))
+
+
+def test_names_that_a_spreadsheet_takes_for_formulas_are_read_as_written(tmp_path):
+    names = ["-a.png", "@b.png", "'=c.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    rows = [{"image": name, "-mass": 1, "+cyst": n % 2} for n, name in enumerate(names)]
+    write_csv(tmp_path / "table.csv", rows)
+    table = read_csv(tmp_path / "table.csv")
+    assert list(table.paths) == [str(tmp_path / name) for name in names]
+    assert table.class_names == ("-mass", "+cyst")
+    assert table.labels.tolist() == [[1, 0], [1, 1], [1, 0]]
