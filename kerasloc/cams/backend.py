@@ -7,11 +7,18 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from kerasloc.cams.graph import calls, unwrap
 from kerasloc.layers import has_accelerator
+
+HALF_EXPONENT = 15  # of the largest power of 2 in float16
+ENOUGH = 2.0**-8  # peak of a gradient in float16: values down to 1e-5 of it remain
+TRIES = 8  # scales of a gradient
 
 
 class FeatureGradient:
     """Outputs of a head and the gradient of a logit, in one pass.
+
+    Gradients in float16 are of logits times a power of 2, which keeps small ones.
 
     Args:
         head: Model from a list of features to a dict with ``logits`` (n, classes).
@@ -37,6 +44,7 @@ class FeatureGradient:
                 f"gradients. Received: {backend!r}. Set KERAS_BACKEND."
             )
         self._call = makers[backend](head, position % len(head.inputs))
+        self._half = _has_half_precision(head)
 
     def __call__(
         self, features: Sequence, classes: npt.ArrayLike
@@ -48,9 +56,54 @@ class FeatureGradient:
             classes: Class index per image, (n,); -1 for the highest logit.
         """
         features = [ops.convert_to_tensor(array) for array in features]
-        classes = ops.convert_to_tensor(np.asarray(classes, np.int32))
-        outputs, gradient = self._call(features, classes)
+        classes = np.asarray(classes, np.int32)
+        if self._half:
+            return self._scaled(features, classes)
+        return self._run(features, classes, np.zeros_like(classes))
+
+    def _run(self, features, classes, exponents):
+        """Outputs, and the gradient of the logits times 2 ** exponents."""
+        scales = ops.convert_to_tensor(np.exp2(exponents).astype("float32"))
+        outputs, gradient = self._call(features, ops.convert_to_tensor(classes), scales)
         return {key: _array(value) for key, value in outputs.items()}, _array(gradient)
+
+    def _scaled(self, features, classes):
+        """Outputs and gradient by the best scale of each image."""
+        low = np.full_like(classes, -24)
+        high, gradient = np.full_like(classes, 40), None
+        exponents = np.full_like(classes, HALF_EXPONENT)
+        for _ in range(TRIES):
+            outputs, scaled = self._run(features, classes, exponents)
+            axes = tuple(range(1, scaled.ndim))
+            peaks = np.abs(scaled).max(axis=axes)
+            scaled = np.ldexp(scaled, -np.expand_dims(exponents, axes))
+            finite = np.isfinite(peaks)
+            keep = np.expand_dims(finite, axes)
+            gradient = scaled if gradient is None else np.where(keep, scaled, gradient)
+            low = np.where(finite, exponents, low)
+            high = np.where(finite, high, exponents)
+            exponents = _next_exponents(peaks, low, high)
+            if (exponents == low).all():
+                break
+        return outputs, gradient
+
+
+def _next_exponents(peaks, low, high) -> np.ndarray:
+    """Exponents between the last that was finite, if high enough, and too high ones."""
+    _, sizes = np.frexp(np.clip(peaks, 2.0**-24, None))
+    missing = np.where(peaks < ENOUGH, -3 - sizes, 0)
+    lowered = np.maximum(high - 6, (low + high) // 2)
+    raised = np.minimum(low + missing, high - 1)
+    return np.where(np.isfinite(peaks), raised, lowered).astype(low.dtype)
+
+
+def _has_half_precision(head) -> bool:
+    """Test if anything in a model computes in float16."""
+    nodes = calls(head)
+    dtypes = {tensor.dtype for node in nodes for tensor in node.outputs}
+    operations = (unwrap(node.operation) for node in nodes)
+    dtypes |= {getattr(operation, "compute_dtype", None) for operation in operations}
+    return "float16" in dtypes
 
 
 def run(model: keras.Model, images: np.ndarray, *inputs, batch_size: int | None = None):
@@ -167,23 +220,23 @@ def _array(tensor) -> np.ndarray:
     return ops.convert_to_numpy(ops.cast(tensor, "float32"))
 
 
-def _score(outputs, classes):
-    """Sum of the chosen logits: each depends on its image alone."""
-    logits = outputs["logits"]
+def _score(outputs, classes, scales):
+    """Sum of the chosen logits times scales: each depends on its image alone."""
+    logits = ops.cast(outputs["logits"], "float32")
     highest = ops.cast(ops.argmax(logits, axis=-1), "int32")
     chosen = ops.where(classes < 0, highest, classes)
-    return ops.sum(ops.take_along_axis(logits, chosen[:, None], axis=-1))
+    return ops.sum(ops.take_along_axis(logits, chosen[:, None], axis=-1)[:, 0] * scales)
 
 
 def _tensorflow(head, position) -> Callable:
     import tensorflow as tf
 
     @tf.function(reduce_retracing=True)
-    def call(features, classes):
+    def call(features, classes, scales):
         with tf.GradientTape() as tape:
             tape.watch(features[position])
             outputs = head(features, training=False)
-            score = _score(outputs, classes)
+            score = _score(outputs, classes, scales)
         zero = tf.UnconnectedGradients.ZERO
         gradient = tape.gradient(score, features[position], unconnected_gradients=zero)
         return outputs, gradient
@@ -194,18 +247,19 @@ def _tensorflow(head, position) -> Callable:
 def _jax(head, position) -> Callable:
     import jax
 
-    def score(feature, rest, classes, variables):
+    def score(feature, rest, classes, scales, variables):
         features = [*rest[:position], feature, *rest[position:]]
         outputs, _ = head.stateless_call(*variables, features, training=False)
-        return _score(outputs, classes), outputs
+        return _score(outputs, classes, scales), outputs
 
     differentiate = jax.jit(jax.value_and_grad(score, has_aux=True))
 
-    def call(features, classes):
+    def call(features, classes, scales):
         rest = features[:position] + features[position + 1 :]
         pair = head.trainable_variables, head.non_trainable_variables
         variables = [[v.value for v in group] for group in pair]
-        value, gradient = differentiate(features[position], rest, classes, variables)
+        arguments = features[position], rest, classes, scales, variables
+        value, gradient = differentiate(*arguments)
         return value[1], gradient
 
     return call
@@ -214,12 +268,12 @@ def _jax(head, position) -> Callable:
 def _torch(head, position) -> Callable:
     import torch
 
-    def call(features, classes):
+    def call(features, classes, scales):
         with torch.enable_grad():
             features = [tensor.detach() for tensor in features]
             features[position].requires_grad_(True)
             outputs = head(features, training=False)
-            score = _score(outputs, classes)
+            score = _score(outputs, classes, scales)
             gradient = torch.zeros_like(features[position])
             if score.requires_grad:  # else the logits do not depend on the features
                 (gradient,) = torch.autograd.grad(
