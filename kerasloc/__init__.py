@@ -7,6 +7,8 @@ imported when first used, so that ``import kerasloc`` loads no deep-learning lib
 
 import importlib
 
+from kerasloc import processes as processes  # before forks, which it watches
+
 __version__ = "0.1.0"
 
 _PUBLIC = (

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from kerasloc.processes import check_process
+
 OUTSIDE = 1e-6  # keeps the mean outside of a full mask finite
 
 
@@ -22,6 +24,7 @@ class MaskedBinaryCrossentropy(keras.losses.Loss):
         self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor
     ) -> keras.KerasTensor:
         """Compute the loss of each image, (n,)."""
+        check_process(keras.backend.backend())
         labeled = ops.logical_not(ops.isnan(y_true))
         truth = ops.where(labeled, y_true, ops.zeros_like(y_true))
         losses = ops.binary_crossentropy(truth, y_pred, from_logits=True)
@@ -69,6 +72,7 @@ def explanation_loss(
             "Expected beta in [0, 1], gamma >= 0 and budget in [0, 1). "
             f"Received: beta={beta}, gamma={gamma}, budget={budget}."
         )
+    check_process(keras.backend.backend())
     explanation = _pixels(explanation)
     rows = ops.mean(ops.abs(explanation[:, 1:] - explanation[:, :-1]), axis=(1, 2))
     columns = explanation[:, :, 1:] - explanation[:, :, :-1]

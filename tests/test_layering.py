@@ -12,7 +12,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "kerasloc"
 FLOORS = (
-    {"checks", "io", "untrusted"},
+    {"checks", "io", "processes", "untrusted"},
     {"configs", "boxes", "maps"},
     {"runs", "layers", "losses"},
     {"backbones", "metrics", "postprocess", "data"},

@@ -9,6 +9,7 @@ from keras import ops
 
 from kerasloc.cams.graph import calls, unwrap
 from kerasloc.layers import has_accelerator
+from kerasloc.processes import check_process
 
 HALF_EXPONENT = 15  # of the largest power of 2 in float16
 ENOUGH = 2.0**-8  # peak of a gradient in float16: values down to 1e-5 of it remain
@@ -46,6 +47,13 @@ class FeatureGradient:
         self._call = makers[backend](head, position % len(head.inputs))
         self._half = _has_half_precision(head)
 
+    def __reduce__(self):
+        """Raise: a compiled function cannot be pickled."""
+        raise TypeError(
+            "Expected an object that can be pickled. Received: a FeatureGradient. "
+            "Pickle its head, or an explainer such as kerasloc.cams.GradCAM(model)."
+        )
+
     def __call__(
         self, features: Sequence, classes: npt.ArrayLike
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -55,6 +63,7 @@ class FeatureGradient:
             features: Arrays, one per input of the head.
             classes: Class index per image, (n,); -1 for the highest logit.
         """
+        check_process(keras.backend.backend())
         features = [ops.convert_to_tensor(array) for array in features]
         classes = np.asarray(classes, np.int32)
         if self._half:
@@ -126,6 +135,7 @@ def run(model: keras.Model, images: np.ndarray, *inputs, batch_size: int | None 
         >>> run(keras.Model(image, {"twice": 2 * image}), np.ones((3, 2, 2, 1)))
         {'twice': array([[[[2.], ...
     """
+    check_process(keras.backend.backend())
     if not len(images):
         raise ValueError("Expected at least one image. Received: no images.")
     step = batch_size or images_at_once(images.shape[1:3])

@@ -1,6 +1,7 @@
 """Common core of the methods: images in, a model cut at a layer, heat maps out."""
 
 import abc
+import functools
 import sys
 import warnings
 
@@ -9,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from kerasloc.cams.backend import as_batch, images_at_once
-from kerasloc.cams.cutting import cut
+from kerasloc.cams.cutting import Cut, cut
 from kerasloc.cams.graph import call_of
 from kerasloc.checks import Classes, as_size, class_indices
 from kerasloc.metrics import min_max, resize_maps
+from kerasloc.processes import pack_model, unpack_model
 
 NOISE = 1e-5  # rounding noise of features and maps, as a share of their maximum
 SHOWN = 10  # images in a warning
@@ -52,11 +54,28 @@ class Explainer(abc.ABC):
     image_pixels = 40_000  # approximate pixels of the images in a batch on a CPU
 
     def __init__(self, model, layer: str | None = None):
+        self._model, self._layer = model, layer
         self._wrapper = None if isinstance(model, keras.Model) else model
-        network = model if self._wrapper is None else getattr(model, "model", model)
-        if layer is None and self._wrapper is not None:
-            layer = getattr(model, "cam_layer", None)
-        self._cut = cut(network, layer)
+        _ = self._cut  # errors are raised here
+
+    @functools.cached_property
+    def _cut(self) -> Cut:
+        """The cut of the model; made again at the first use of a pickle or copy."""
+        if isinstance(self._model, bytes):
+            self._model = unpack_model(self._model)
+        network, layer = self._model, self._layer
+        if self._wrapper is not None:
+            network = getattr(network, "model", network)
+            if layer is None:
+                layer = getattr(self._wrapper, "cam_layer", None)
+        return cut(network, layer)
+
+    def __getstate__(self) -> dict:
+        """Return what pickles and copies hold: all but the cut."""
+        state = {key: value for key, value in vars(self).items() if key != "_cut"}
+        if isinstance(self._model, keras.Model):
+            state["_model"] = pack_model(self._model)
+        return state
 
     @abc.abstractmethod
     def explain(

@@ -12,6 +12,7 @@ import numpy as np
 from kerasloc.cams.backend import FeatureGradient, run
 from kerasloc.cams.graph import DIMENSIONS, Graph, calls, open_graph
 from kerasloc.cams.logits import before_activation
+from kerasloc.processes import check_process
 
 # The last graph and cuts of a model, as making them compiles; they go with the model.
 _CUTS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -60,6 +61,13 @@ class Cut:
         """Compute the encoder's outputs for images as the model takes them."""
         return keras.tree.flatten(run(self.encoder, images))
 
+    def __reduce__(self):
+        """Raise: models that share layers cannot be pickled."""
+        raise TypeError(
+            "Expected an object that can be pickled. Received: a Cut. Pickle the "
+            "model, or an explainer such as kerasloc.cams.GradCAM(model)."
+        )
+
     @functools.cached_property
     def gradient(self) -> FeatureGradient:
         """The head's outputs with the gradient of a logit."""
@@ -97,6 +105,7 @@ def cut(
         >>> cut(model) is cut(model, "conv")
         True
     """
+    check_process(keras.backend.backend())
     output = _checked_output(model)
     with _LOCK:
         if model not in _CUTS or _CUTS[model][0] is not output:  # or changed layers

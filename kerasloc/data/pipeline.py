@@ -22,6 +22,7 @@ from kerasloc.data.crf import decode_class_masks
 from kerasloc.data.decode import decode_mask, decode_resized
 from kerasloc.data.table import Table
 from kerasloc.io import atomic_write, create_array, write_text
+from kerasloc.processes import check_process
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +138,7 @@ def steps(table: Table, config: PipelineConfig) -> int:
 
 def _loader(table: Table, config: PipelineConfig) -> Callable:
     """Function (index, seed) -> element with the fields of the config."""
+    check_process()
     if not len(table):
         raise ValueError("Expected at least one image. Received: an empty table.")
     columns = [table.labels, table.masks, table.orientations]

@@ -12,6 +12,7 @@ from kerasloc.data.headers import MAX_PIXELS, read_header
 from kerasloc.data.problems import check_bits
 from kerasloc.data.synthetic import default_folder
 from kerasloc.data.table import Table
+from kerasloc.processes import check_process
 
 
 def read_image(
@@ -79,6 +80,7 @@ def load_image(
 
     from kerasloc.data.decode import check_levels, decode, measure, resize
 
+    check_process()
     check_bits(bits)
     shape = None if size is None else checks.as_size(size)
     try:

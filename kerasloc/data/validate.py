@@ -15,6 +15,7 @@ import numpy as np
 from kerasloc.data.headers import MAX_PIXELS, read_header
 from kerasloc.data.problems import check_on_error, listing
 from kerasloc.data.table import SPLITS, Table, check_disjoint
+from kerasloc.processes import check_process
 
 COMMON_BITS = (8, 10, 12, 14)  # of data in 16-bit files
 BAR_FROM = 200  # files, which take a few seconds
@@ -86,6 +87,7 @@ def check(
     """
     check_on_error(on_error)
     check_disjoint(table)
+    check_process()
     files = _check_files(table, progress, channels, max_pixels)
     valid = np.array([not file.error for file in files], bool)
     errors = [(row, files[row].error) for row in np.flatnonzero(~valid)]

@@ -20,6 +20,12 @@ from kerasloc.localizers.description import Overrides, build
 from kerasloc.localizers.loading import load_network
 from kerasloc.models import families
 from kerasloc.models.folding import fold
+from kerasloc.processes import (
+    check_process,
+    is_unsafe_fork,
+    pack_model,
+    unpack_model,
+)
 
 
 class _Signature:
@@ -77,7 +83,32 @@ class Classifier:
             std=std,
             options=options,
         )
-        self._hold(*load_network(type(self), weights, overrides))
+        self._start(*load_network(type(self), weights, overrides))
+
+    def _start(self, model: keras.Model, config: NetworkConfig) -> None:
+        """Hold a network; what is made of it is made again where a pickle is read."""
+        before = set(vars(self))
+        self._hold(model, config)
+        made = set(vars(self)) - before
+        self._made = {name for name in made if name.startswith("_")} | {"_made"}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickles and copies hold: network, description, user's values."""
+        state = {k: v for k, v in vars(self).items() if k not in self._made}
+        return {**state, "model": pack_model(self.model)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the wrapper again, in any process but a fork, where that may hang."""
+        values = {key: value for key, value in state.items() if key != "model"}
+        vars(self).update(values)
+        if not is_unsafe_fork(keras.backend.backend()):
+            self._start(unpack_model(state["model"]), self.config)
+            vars(self).update(values)  # such as a user's cam_layer
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise: there is no such attribute, or no network in this fork."""
+        check_process(keras.backend.backend())
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
 
     def _hold(self, model: keras.Model, config: NetworkConfig) -> None:
         """Store a network; families add the models that they need around it."""
@@ -114,10 +145,11 @@ class Classifier:
             precision: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``, which move
                 results by about a percent; None keeps it.
         """
+        check_process(keras.backend.backend())
         model = self.model if precision is None else self._in_precision(precision)
         model = model if self.config.folded else fold(model)
         wrapper = object.__new__(type(self))
-        wrapper._hold(model, dataclasses.replace(self.config, folded=True))
+        wrapper._start(model, dataclasses.replace(self.config, folded=True))
         return wrapper
 
     def _in_precision(self, precision: str) -> keras.Model:

@@ -20,6 +20,7 @@ from kerasloc.localizers.description import (
 )
 from kerasloc.models import families
 from kerasloc.models.folding import is_folded
+from kerasloc.processes import check_process
 from kerasloc.untrusted import printable, reading
 from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
 from kerasloc.weights.torch_match import bare
@@ -41,6 +42,7 @@ def load_network(
     Raises:
         ValueError: If the source is missing, of another family or does not match.
     """
+    check_process(keras.backend.backend())
     if source is None and overrides.num_classes is overrides.class_names is None:
         hint = (
             f"Run {_commands(wrapper.family)}; or use {wrapper.__name__}(weights=...)"

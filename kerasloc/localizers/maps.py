@@ -42,10 +42,9 @@ class MapLocalizer(Localizer):
     default_multi_label = True
     cam_layer: str | None = STAGES[-1]
 
-    _cut = None  # at the layer of Grad-CAM, when first needed
-
     def _hold(self, model, config):
         super()._hold(model, config)
+        self._cut = None  # at the layer of Grad-CAM, when first needed
         if self.cam_layer not in {layer.name for layer in model.layers}:
             inputs = keras.tree.flatten(producer(model.output["maps"]).input)
             features = next(x for x in inputs if len(x.shape) == 4)  # not a ResNet's

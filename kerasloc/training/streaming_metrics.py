@@ -10,6 +10,7 @@ from keras import ops
 from kerasloc.checks import as_size
 from kerasloc.metrics import points_in_boxes
 from kerasloc.metrics.overlap import ATTENDED, TIOR, TIOU
+from kerasloc.processes import check_process
 
 LARGEST_LOGIT, TINY = 10.0, 1e-7
 PUBLISHED = {"iou": TIOU, "ior": TIOR}
@@ -31,6 +32,7 @@ class KnownLabelAccuracy(keras.metrics.Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None):
         """Count labels and logits, (n, classes); sample weights are ignored."""
+        check_process(keras.backend.backend())
         labeled = ops.cast(ops.logical_not(ops.isnan(y_true)), "float32")
         correct = ops.equal(ops.greater(y_true, 0.5), ops.greater(y_pred, 0))
         return super().update_state(ops.cast(correct, "float32"), labeled)
@@ -126,6 +128,7 @@ class MultiLabelAUROC(_CountedByClass):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count labels 1, 0 or NaN, (n, classes); sample weights are ignored."""
+        check_process(keras.backend.backend())
         logits = ops.cast(y_pred, "float32")
         labels = ops.cast(y_true, "float32")
         if not self.is_counting:
@@ -190,6 +193,7 @@ class PointLocalization(_CountedByClass):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count the pairs of a batch; sample weights are ignored."""
+        check_process(keras.backend.backend())
         maps = ops.cast(y_pred, "float32")
         classes = maps.shape[-1]
         if not self.is_counting:
@@ -259,6 +263,7 @@ class AttentionAccuracy(_CountedByClass):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count the pairs of a batch; sample weights are ignored."""
+        check_process(keras.backend.backend())
         masks, maps = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         pairs = zip(masks.shape, maps.shape, strict=False)
         same = all(None in pair or pair[0] == pair[1] for pair in pairs)

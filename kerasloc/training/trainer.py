@@ -18,6 +18,7 @@ from kerasloc.data import config as data_config
 from kerasloc.data.config import DataConfig
 from kerasloc.data.table import Table
 from kerasloc.models import families
+from kerasloc.processes import check_process
 from kerasloc.runs import Run
 from kerasloc.training import callbacks
 from kerasloc.training.callbacks import FitConfig, Maps
@@ -170,6 +171,7 @@ class Trainer:
 
     def train(self) -> list[dict]:
         """Train, or resume; return the rows of the history."""
+        check_process()
         with scope(self.strategy):
             model = self.build()
             if self.run.read_state() is None:  # a resumed run has its weights

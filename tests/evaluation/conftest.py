@@ -10,7 +10,7 @@ def wrap():
 
     def wrap(model, network, wrapper=MapLocalizer):
         localizer = object.__new__(wrapper)
-        localizer._hold(model, network)
+        localizer._start(model, network)
         return localizer
 
     return wrap

@@ -184,16 +184,16 @@ def locate(
     """Locate images by pairs of a key of ``indices`` and a name in that folder.
 
     Returns:
-        Name "key/path" of each image, and the paths of the existing ones by name.
+        Name "key/path" of each image, and the paths of all that exist by name.
     """
-    names, files = [], {}
-    for key, image in images:
-        path = indices[key].find(image)
-        if path is None:
-            names.append(f"{key}/{image}")
-        else:
-            names.append(f"{key}/{path.relative_to(indices[key].folder).as_posix()}")
-            files[names[-1]] = str(path)
+    files = {
+        f"{key}/{path.relative_to(index.folder).as_posix()}": str(path)
+        for key, index in indices.items()
+        for path in index.paths
+    }
+    names_by_path = {path: name for name, path in files.items()}
+    paths = [(key, image, indices[key].find(image)) for key, image in images]
+    names = [names_by_path.get(str(p), f"{key}/{image}") for key, image, p in paths]
     return names, files
 
 

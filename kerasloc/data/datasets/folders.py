@@ -87,7 +87,8 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
     paths, splits, indices = zip(*rows, strict=True)
     trees["rest"] = _files(path for path in content if path not in folders.values())
     present = [path for tree in trees.values() for ps in tree.values() for path in ps]
-    _report_unused(root, [path for path in present if path not in used.union(paths)])
+    used |= set(paths)
+    _report_unused(root, [path for path in present if path not in used])
     _report_doubtful(root, paths)
     relative = [path.relative_to(root).as_posix() for path in paths]
     absent = sorted({*boxes, *masks}.difference(relative))

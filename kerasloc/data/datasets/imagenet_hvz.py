@@ -8,6 +8,8 @@ Reference:
     approach, Pattern Recognition Letters 133, 2020.
 """
 
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ import pandas as pd
 
 from kerasloc.data.datasets import files, reading
 from kerasloc.data.datasets.files import PathLike, normalize
-from kerasloc.data.problems import check_on_error, report_problems
+from kerasloc.data.problems import check_on_error, listing, report_problems
 from kerasloc.data.table import Table
 
 TABLE = "data.csv"
@@ -23,6 +25,8 @@ IMAGE, LABEL = "imageID", "label"
 TEST_SHARE = 0.149
 VAL_SHARE = 0.2  # of the images that are not for the test
 SEED = 6
+
+logger = logging.getLogger(__name__)
 
 
 def read_imagenet_hvz(
@@ -49,10 +53,7 @@ def read_imagenet_hvz(
     classes = np.unique(labels).tolist()
     indices = {n: files.FileIndex(_label_folder(images, n)) for n in classes}
     names, paths = files.locate(zip(labels, rows[IMAGE], strict=True), indices)
-    for label, index in indices.items():  # also the images without a row
-        for path in index.paths:
-            relative = path.relative_to(index.folder).as_posix()
-            paths.setdefault(f"{label}/{relative}", str(path))
+    _report_unlabeled_folders(images, classes)
     rows = pd.DataFrame({"name": names, "split": _splits(labels)}, rows.index)
     one_hot = labels[:, None] == classes
     table = reading.build_table(
@@ -77,6 +78,20 @@ def _label_folder(parent: Path, label: str) -> Path:
     """The folder of a label, in either spelling of its accents."""
     matches = (p for p in parent.glob("*") if normalize(p.name) == normalize(label))
     return next(matches, parent / label)
+
+
+def _report_unlabeled_folders(images: Path, labels: Iterable[str]) -> None:
+    """Log the numbers of images in folders of no label."""
+    folders = {p: files.files_in(p) for p in sorted(images.glob("*/"))}
+    names = [*map(normalize, labels)]
+    lines = [
+        f"{folder}: {sum(files.is_image(path.name) for path in paths)} images"
+        for folder, paths in folders.items()
+        if paths and normalize(folder.name) not in names
+    ]
+    if lines:
+        message = "%d folders have the name of no label and are not used:\n%s"
+        logger.warning(message, len(lines), listing(lines))
 
 
 def _splits(labels: np.ndarray) -> np.ndarray:

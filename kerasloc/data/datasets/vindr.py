@@ -66,10 +66,10 @@ def read_vindr(
     An image has a finding if one radiologist reports it; all boxes on it stay. They are
     scaled from the DICOM image, whose size is read from ``resize.csv`` (``rows`` and
     ``cols``, or ``ratio`` alone), Kaggle's ``train_meta.csv`` (``dim0`` and ``dim1``),
-    both in the root or beside the images, and the columns ``width`` and ``height`` of
-    the annotations; where these contradict each other or the file, it is an error.
-    Files may be squashed to squares, but not with a ``ratio`` alone. Findings of the
-    PhysioNet files that are not among the 14 are left out. Patients are unknown.
+    both in the root, beside the images or a folder above, and the columns ``width`` and
+    ``height`` of the annotations; where these contradict each other or the file, it is
+    an error. Files may be squashed to squares, but not with a ``ratio`` alone. Findings
+    of the PhysioNet files that are not among the 14 are left out. Patients are unknown.
 
     Args:
         root: Folder with the csv files, or with the folder ``annotations`` of them.
@@ -186,7 +186,8 @@ def _measured(
 ) -> pd.DataFrame:
     """Boxes with the size of the image that they were measured in."""
     boxed = {name: files[name] for name in boxes["image"].unique() if name in files}
-    folders = {Path(path).parent for path in files.values()}.union(map(Path, roots))
+    folders = {Path(path).parent for path in files.values()}
+    folders |= {folder.parent for folder in folders}.union(map(Path, roots))
     columns = boxes[["image", *sizes.SIZE]].assign(source=boxes["location"])
     frames = [sizes.read_sizes(sorted(folders)), sizes.size_frame(columns)]
     original = sizes.original_sizes(pd.concat(frames), boxed)

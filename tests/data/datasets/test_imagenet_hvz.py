@@ -62,6 +62,17 @@ def test_the_split_is_by_class_and_always_the_same(hvz):
     assert read_imagenet_hvz(hvz).splits.tolist() == table.splits.tolist()
 
 
+def test_images_without_a_row_or_a_label_are_counted(hvz, caplog):
+    read_imagenet_hvz(hvz)
+    assert caplog.text == ""
+    for name in ("donkey/a.tif", "donkey/b.png", f"{HORSE}/new.webp"):
+        (hvz / "images" / name).parent.mkdir(exist_ok=True)
+        (hvz / "images" / name).touch()
+    assert len(read_imagenet_hvz(hvz)) == 30
+    assert f"not used:\n  {hvz / 'images' / 'donkey'}: 2 images" in caplog.text
+    assert f"no row has 1 of the images:\n  {HORSE}/new.webp" in caplog.text
+
+
 def test_two_masks_of_an_image_are_an_error(hvz):
     (mask, *_) = sorted((hvz / "masks").rglob("*_mask.JPEG"))
     mask.with_name(mask.name.replace("_mask.JPEG", ".tif")).write_bytes(b"")

@@ -62,6 +62,14 @@ def test_grade_patient_and_mask_of_every_image_are_read(nci):
     assert not any("/masks/" in path for path in table.paths)
 
 
+def test_images_without_a_row_are_counted(nci, caplog):
+    read_nih_nci(nci)
+    assert caplog.text == ""
+    (nci / "part 1" / "pictures" / "x.tif").touch()
+    assert len(read_nih_nci(nci)) == 4 * 30
+    assert "no row has 1 of the images:\n  part 1/pictures/x.tif" in caplog.text
+
+
 def test_shares_are_of_sessions_and_patients_stay_on_one_side(nci):
     table = read_nih_nci(nci, seed=2)
     check_disjoint(table)

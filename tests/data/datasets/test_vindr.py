@@ -107,6 +107,15 @@ def test_boxes_of_squashed_images_are_scaled_in_each_direction(squashed, name):
     assert boxes.tolist() == [[0, 16, 32, 16, 32, 5]]
 
 
+def test_tables_of_sizes_may_lie_with_images_elsewhere(squashed, tmp_path_factory):
+    other = tmp_path_factory.mktemp("disk")
+    (squashed / "png").rename(other / "train")
+    (other / "train_meta.csv").write_text(SIZES["train_meta.csv"])
+    for image_dir in (other, other / "train"):
+        boxes = read_vindr(squashed, image_dir, test_share=None).boxes
+        assert boxes[0, 1:3].tolist() == [16, 32]
+
+
 def test_a_ratio_beside_a_size_does_not_matter(squashed):
     (squashed / "train_meta.csv").write_text(SIZES["train_meta.csv"])
     (squashed / "png/resize.csv").write_text("image_id,ratio\na1,0.128\n")
