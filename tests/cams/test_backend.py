@@ -94,6 +94,7 @@ def test_normalization_and_dropout_are_those_of_inference(pair):
     np.testing.assert_array_equal(after, statistics)
 
 
+@pytest.mark.half_precision
 def test_half_precision_features_give_single_precision_outputs():
     feature = keras.Input((ROWS, COLS, CHANNELS), dtype="bfloat16")
     pooled = layers.GlobalAveragePooling2D(dtype="bfloat16")(feature)

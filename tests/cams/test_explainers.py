@@ -250,6 +250,7 @@ def test_repeated_calls_make_nothing_new(model, x, explain):
     assert len(gc.get_objects()) - before < 50
 
 
+@pytest.mark.half_precision
 @pytest.mark.graphs
 def test_mixed_precision_works(network, x, explain):
     keras.config.set_dtype_policy("mixed_float16")

@@ -87,7 +87,7 @@ LAYERS = {
         "nc,ck->nk", 3, bias_axes="k", activation=f
     ),
     "a convolution": lambda f: pixel(layers.Conv2D(3, 1, activation=f)),
-    "half precision": lambda f: layers.Dense(3, f, dtype="mixed_float16"),
+    "mixed_float16": lambda f: layers.Dense(3, f, dtype="mixed_float16"),
     "a layer of the user": Named,
     "LoRA": with_lora,
     "a wrapper": lambda f: layers.SpectralNormalization(layers.Dense(3, f)),

@@ -90,6 +90,7 @@ def test_optimized_networks_are_saved_and_loaded(optimized, x, expected, tmp_pat
     assert_same(outputs(loaded, x), expected)
 
 
+@pytest.mark.half_precision
 @pytest.mark.slow
 def test_half_precision_answers_nearly_the_same(wrapper, x, expected):
     fast = wrapper.optimize(precision="mixed_bfloat16")

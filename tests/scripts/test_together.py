@@ -51,6 +51,7 @@ def test_labels_that_are_partly_unknown_train_and_evaluate(
         assert set(report["per_class"]) == {"round", "pointed"}
 
 
+@pytest.mark.half_precision
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_mixed_precision_trains_and_evaluates(main, script, shapes, half_words):

@@ -426,6 +426,7 @@ def test_the_second_phase_starts_from_the_best_of_a_frozen_first(
 # Evaluation
 
 
+@pytest.mark.half_precision
 def test_a_run_is_measured_in_full_precision_however_it_was_trained(
     train, pylon_words, small_pylon, results
 ):
