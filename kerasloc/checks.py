@@ -1,6 +1,7 @@
 """Checks of sizes, images and maps, with errors that name rule, input and way out."""
 
 import numbers
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 Size = int | Sequence[int]  # both sides, or (rows, cols)
+COMMON_BITS = (8, 10, 12, 14)  # of data in 16 bits
 SHOWN = 20  # class names in an error
 Classes = int | str | Sequence | np.ndarray | None
 
@@ -75,6 +77,16 @@ def as_images(
     return as_unit_range(batch), single or len(batch) == 1
 
 
+def likely_bits(level: int) -> int | None:
+    """Return the bits of 16-bit data by its largest level; None if black or bright.
+
+    Examples:
+        >>> likely_bits(4000), likely_bits(60000)
+        (12, None)
+    """
+    return next((bits for bits in COMMON_BITS if 0 < level < 2**bits), None)
+
+
 def as_unit_range(images: ArrayLike) -> np.ndarray:
     """Return images as float32 in [0, 1], integers divided by their type's maximum.
 
@@ -87,6 +99,15 @@ def as_unit_range(images: ArrayLike) -> np.ndarray:
         array([0. , 0.2, 1. ], dtype=float32)
     """
     images = np.asarray(images)
+    if images.dtype == np.uint16:
+        level = int(images.max(initial=0))
+        if (likely_bits(level) or 16) <= 12:
+            warnings.warn(
+                f"The uint16 images end at {level} of 65535: data of "
+                f"{likely_bits(level)} bits is too dark. Divide it by its largest "
+                "possible level, such as 4095.",
+                stacklevel=2,
+            )
     if images.dtype in (np.uint8, np.uint16):
         return images.astype(np.float32) / np.iinfo(images.dtype).max
     if images.dtype != bool and images.dtype.kind != "f":

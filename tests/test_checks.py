@@ -84,6 +84,14 @@ def test_another_shape_is_refused_with_both_shapes(shape, expected):
         checks.as_images(np.zeros(shape), expected)
 
 
+@pytest.mark.parametrize("level", [200, 4095])
+def test_dark_uint16_images_are_a_warning(level):
+    with pytest.warns(UserWarning, match=f"{level} of 65535.*4095"):
+        checks.as_unit_range(np.full((2, 2), level, np.uint16))
+    for bright in (0, 4096, 65535):  # no warning
+        checks.as_unit_range(np.full((2, 2), bright, np.uint16))
+
+
 @pytest.mark.parametrize(("kind", "top"), [(np.uint8, 255), (np.uint16, 65535)])
 def test_integers_are_divided_by_their_types_maximum(kind, top):
     unit = checks.as_unit_range(np.array([0, top // 5, top], kind))

@@ -219,7 +219,7 @@ def _decode_levels(data: bytes) -> tuple[np.ndarray, int]:
     if dicom.is_dicom(data):
         return dicom.read_gray8(data), 8
     kind = format_of(data)
-    with damage_as_value_error(f"damaged {kind.upper()} file: "):
+    with damage_as_value_error(f"damaged or unsupported {kind.upper()} file: "):
         image = open_image(io.BytesIO(data), kind)
         if image.mode in ("I", "F"):
             raise ValueError("Images have 8 or 16 bits. Received: 32-bit pixels.")

@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import io
 import os
+import re
 import struct
 import zlib
 from typing import Any, BinaryIO
@@ -18,7 +19,7 @@ from kerasloc.data.problems import DAMAGE, damage_as_value_error
 MAX_PIXELS = 100_000_000
 HEAD = 132  # bytes that tell the format
 ORIENTATION_TAG = 274
-MAX_SCANS = 500  # in a progressive JPEG file, each as long to decode as the image
+MAX_SCANS = 100  # in a progressive JPEG file, each as long to decode as the image
 SIGNATURES = {  # and Pillow's names of the formats
     b"\xff\xd8": "Jpeg",
     b"\x89PNG\r\n\x1a\n": "Png",
@@ -28,6 +29,7 @@ SIGNATURES = {  # and Pillow's names of the formats
     b"MM": "Tiff",
     b"RIFF": "WebP",
 }
+MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # with a length, or the end
 LZW_CODES = 4096
 
 
@@ -63,7 +65,7 @@ def read_header(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> Header
         kind = format_of(file.read(HEAD))
         if kind == "Dicom":
             return Header(*size)
-        with damage_as_value_error(f"damaged {kind.upper()} file: "):
+        with damage_as_value_error(f"damaged or unsupported {kind.upper()} file: "):
             image = open_image(file, kind)
             if kind in CHECKS:
                 file.seek(0)  # in memory, reading ends with the file
@@ -82,7 +84,7 @@ def read_size(path: str | os.PathLike) -> tuple[int, int]:
     with open(path, "rb") as file:
         head = file.read(HEAD)
         kind = format_of(head)
-        with damage_as_value_error(f"damaged {kind.upper()} file: "):
+        with damage_as_value_error(f"damaged or unsupported {kind.upper()} file: "):
             if kind == "WebP":  # Pillow would prepare to decode it
                 return _webp_size(head)
             if kind != "Dicom":
@@ -170,7 +172,14 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
 
 def _check_jpeg(file: BinaryIO) -> dict:
     """Check that decoding a JPEG file does not take hours."""
-    if (scans := file.read().count(b"\xff\xda")) > MAX_SCANS:
+    data, position, scans = file.read(), 2, 0
+    while match := MARKER.search(data, position):
+        position = match.end()
+        if match[1] == b"\xd9":
+            break
+        position += int.from_bytes(data[position : position + 2], "big")
+        scans += match[1] == b"\xda"
+    if scans > MAX_SCANS:
         raise ValueError(f"{scans} scans, above the limit of {MAX_SCANS}")
     return {}
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from kerasloc.checks import likely_bits
 from kerasloc.data.headers import MAX_PIXELS, read_header
 from kerasloc.data.problems import check_on_error, listing
 from kerasloc.data.table import SPLITS, Table, check_disjoint
 from kerasloc.processes import check_process
 
-COMMON_BITS = (8, 10, 12, 14)  # of data in 16-bit files
 BAR_FROM = 200  # files, which take a few seconds
 ROUNDING = 0.01  # pixels that a box may exceed its image by
 
@@ -209,7 +209,7 @@ def _check_remaining(table: Table, remaining: Table) -> None:
 def _dark_files(table: Table, files: Sequence[_File]) -> list[str]:
     """A warning if no level of the 16-bit files has more bits than common data."""
     most = max((file.level for file in files), default=-1)
-    bits = next((bits for bits in COMMON_BITS if 0 < most < 2**bits), None)
+    bits = likely_bits(most)
     if bits is None or table.bits is not None:
         return []
     return [

@@ -177,7 +177,7 @@ def test_a_broken_file_is_an_error(name, tmp_path):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode(str(path), 1, channels)
     if name in ("PNG", "TIFF"):
-        with pytest.raises(tf.errors.OpError, match=r"Invalid PNG|damaged TIFF"):
+        with pytest.raises(tf.errors.OpError, match=r"Invalid PNG|damaged.*TIFF"):
             in_dataset(str(path), 1, 3)
 
 

@@ -6,11 +6,13 @@ import sys
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from kerasloc.data import check, dicom, load_image
 from kerasloc.data.datasets.files import image_sizes
+from kerasloc.data.datasets.reading import box_frame, build_table
 from kerasloc.data.pipeline import PipelineConfig, batches
 from kerasloc.data.table import Table
 
@@ -263,3 +265,12 @@ def test_without_pydicom_both_ways_are_named(saved):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     for text in ("x.dcm", "DICOM", '"kerasloc[dicom]"', "utils/dicom_to_png.py"):
         assert done.stdout.count(text) >= 2, text
+
+
+def test_without_pydicom_images_with_boxes_say_why(saved, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    rows = pd.DataFrame({"name": ["x"]})
+    boxes = box_frame([("x", "line 2", 1, 1, 2, 2, 0)])
+    options = {"source": "boxes.csv", "on_error": "raise"}
+    with pytest.raises(ValueError, match=r"x\.dcm: .*DICOM.*kerasloc\[dicom\]"):
+        build_table(rows, ("a",), [[1]], {"x": saved(ramp())}, boxes, **options)

@@ -138,7 +138,7 @@ FILES = {format: encoded(noise(), format) for format in FORMATS} | {
 }
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of damaged TIFF files
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of damaged.*TIFF files
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_cut_anywhere_is_named(written, kind):
     content = FILES[kind]
@@ -161,7 +161,7 @@ def test_flipped_codes_of_a_gif_are_named(written, kind):
         try:
             read_header(path)
         except ValueError as error:
-            named += "damaged GIF" in str(error)
+            named += "GIF file" in str(error)
             with pytest.raises(ValueError, match=r"x\.png"):
                 load_image(path)
     assert named >= 40  # a code for another of the same length cannot be noticed
@@ -196,7 +196,7 @@ GIFS = {
 
 @pytest.mark.parametrize("kind", GIFS)
 def test_a_gif_with_damaged_blocks_is_named(written, kind):
-    with pytest.raises(ValueError, match="damaged GIF file"):
+    with pytest.raises(ValueError, match=r"damaged.*GIF file"):
         read_header(written(GIFS[kind]))
 
 
@@ -216,10 +216,10 @@ def test_a_png_file_with_a_wrong_checksum_anywhere_is_named(written):
     for start in (content.find(kind) for kind in (b"IHDR", b"pHYs", b"IDAT", b"IEND")):
         damaged = bytearray(content)
         damaged[start + 3] ^= 32
-        with pytest.raises(ValueError, match=r"damaged PNG|Unknown"):
+        with pytest.raises(ValueError, match=r"damaged.*PNG|Unknown"):
             read_header(written(bytes(damaged)))
     huge = content[:33] + b"\x7f\xff\xff\xff" + content[37:]  # length of a chunk
-    with pytest.raises(ValueError, match="damaged PNG"):
+    with pytest.raises(ValueError, match=r"damaged.*PNG"):
         read_header(written(huge))
 
 
@@ -241,6 +241,7 @@ def test_a_jpeg_of_thousands_of_scans_is_named(written):
     many = content[:scan] + content[scan:-2] * MAX_SCANS + content[-2:]
     with pytest.raises(ValueError, match=rf"x\.png.*scans.*{MAX_SCANS}"):
         load_image(written(many))
+    load_image(written(content + b"\xff\xda" * 999))  # behind the end is a film
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"RIFF\0\0\0\0WAVE", b"%!PS-Adobe"])

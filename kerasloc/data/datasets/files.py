@@ -285,6 +285,15 @@ def _same(path: str, other_path: str) -> bool:
     return os.path.realpath(path) == os.path.realpath(other_path)
 
 
+def unreadable(path: str) -> str:
+    """Return a path and why its header cannot be read, one line."""
+    try:
+        read_size(path)
+    except (OSError, ValueError) as error:
+        return f"{path}: {error}"
+    return path
+
+
 def _existing_files(folder: str, names: list[str]) -> list[tuple[str, str]]:
     paths = ((name, os.path.join(folder, name)) for name in names)
     return [(name, path) for name, path in paths if os.path.isfile(path)]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kerasloc.data.datasets.files import PathLike, image_sizes
+from kerasloc.data.datasets.files import PathLike, image_sizes, unreadable
 from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import Table
 from kerasloc.io import read_rows
@@ -171,7 +171,8 @@ def build_table(
     boxed, image = np.unique(located["row"].to_numpy(int), return_inverse=True)
     sizes = image_sizes(paths[boxed])
     broken = boxed[np.isnan(sizes[:, 0])]
-    report_problems(paths[broken], "Expected readable images with boxes", on_error)
+    problems = map(unreadable, paths[broken])
+    report_problems(problems, "Expected readable images with boxes", on_error)
     present[broken] = False
     table = Table(
         paths,
