@@ -264,7 +264,7 @@ def test_the_page_has_the_same_images_of_all_and_the_control_once(
 
     def page(images, boxes, maps, names):
         drawn.update(images=images, boxes=boxes, maps=maps, names=names)
-        return types.SimpleNamespace(savefig=lambda *_, **__: None)
+        return types.SimpleNamespace(savefig=lambda path, **_: path.touch())
 
     monkeypatch.setattr("kerasloc.plotting.method_page", page)
     other = dataclasses.replace(found["own"], images=1 - found["own"].images)
