@@ -6,13 +6,14 @@ import dataclasses
 import itertools
 import logging
 import os
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kerasloc.data.headers import read_size
+from kerasloc.data.headers import read_header
 from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import SPLITS, Table, split_of
 
@@ -274,7 +275,8 @@ def files_below(folders: Iterable[PathLike], names: Iterable[str]) -> dict[str, 
 def image_sizes(paths: Sequence[str]) -> np.ndarray:
     """Read rows and columns of image files from their headers, (n, 2).
 
-    Before any EXIF rotation; NaN where a file cannot be read.
+    Those of the upright image, after any EXIF rotation; NaN where a file cannot be
+    read.
     """
     with concurrent.futures.ThreadPoolExecutor() as pool:
         return np.array(list(pool.map(_image_size, paths)), float).reshape(-1, 2)
@@ -288,7 +290,7 @@ def _same(path: str, other_path: str) -> bool:
 def unreadable(path: str) -> str:
     """Return a path and why its header cannot be read, one line."""
     try:
-        read_size(path)
+        read_header(path, sys.maxsize)
     except (OSError, ValueError) as error:
         return f"{path}: {error}"
     return path
@@ -301,6 +303,8 @@ def _existing_files(folder: str, names: list[str]) -> list[tuple[str, str]]:
 
 def _image_size(path: str) -> tuple[float, float]:
     try:
-        return read_size(path)
+        header = read_header(path, sys.maxsize)
     except (OSError, ValueError):  # decoding reports it
         return np.nan, np.nan
+    lying = header.orientation >= 5
+    return (header.cols, header.rows) if lying else (header.rows, header.cols)

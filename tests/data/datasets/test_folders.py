@@ -1,6 +1,7 @@
 import json
 import logging
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -133,6 +134,15 @@ def test_taken_formats_are_those_of_the_decoder(tmp_path, name, kind, options):
         Image.new("L", (4, 3), 200).save(tmp_path / path, kind, **options)
     table, report = check(read_folders(tmp_path))
     assert (len(table), report.skipped) == (2, ())
+
+
+def test_dicom_files_are_taken(tmp_path, dataset):
+    for path in ("train/cat/a.DCM", "train/dog/x/b.dicom"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+        dataset(pixels).save_as(tmp_path / path, enforce_file_format=True)
+    table, report = check(read_folders(tmp_path))
+    assert (table.class_index.tolist(), report.skipped) == ([0, 1], ())
 
 
 def test_images_in_folders_below_a_class_are_taken_and_masks_are_not(tree, caplog):

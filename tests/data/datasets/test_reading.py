@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from kerasloc.data.datasets.files import image_files, image_sizes
 from kerasloc.data.datasets.reading import box_frame, build_table, read_json, read_table
@@ -39,6 +40,18 @@ def test_sizes_are_rows_and_columns(files):
         image_sizes([*files.values(), "nowhere.png"]), [[10, 20], OF_FILE, OF_FILE]
     )
     assert image_sizes([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(3, [10, 20]), (6, [20, 10])])
+def test_sizes_are_those_of_the_upright_image(tmp_path, orientation, size):
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = str(tmp_path / "a.jpg")
+    Image.new("L", (20, 10)).save(path, exif=exif)
+    assert image_sizes([path]).tolist() == [size]
+    boxes = [("a", 2, 4, 6, 8)]
+    table = build({"a": path}, "raise", "a", boxes, [2 * side for side in size])
+    assert table.boxes[0, 1:5].tolist() == [1, 2, 3, 4]
 
 
 def test_boxes_scale_in_each_direction_by_the_size_they_were_measured_in(files):

@@ -221,6 +221,19 @@ def test_images_that_differ_in_their_suffix_are_an_error_but_dicom_files(root, p
         read_vindr(root)
 
 
+def test_boxes_of_dicom_files_are_in_their_pixels(squashed, dataset):
+    (squashed / "png" / "a1.png").unlink()
+    data = dataset(np.arange(800000, dtype=np.uint16).reshape(1000, 800))
+    data.save_as(squashed / "png" / "a1.dicom", enforce_file_format=True)
+    boxes = [[0, 100, 250, 100, 250, 5]]
+    assert read_vindr(squashed, test_share=None).boxes.tolist() == boxes
+    (squashed / "train_meta.csv").write_text(SIZES["train_meta.csv"])
+    assert read_vindr(squashed, test_share=None).boxes.tolist() == boxes
+    (squashed / "train_meta.csv").write_text("image_id,dim0,dim1\na1,2000,1600\n")
+    with pytest.raises(ValueError, match=r"a1: 2000 x 1600, its file 1000 x 800"):
+        read_vindr(squashed)
+
+
 def test_a_test_share_is_cut_off_with_a_seed(root, picture, caplog):
     rows = "".join(f"i{n},No finding,14,R1,,,,\n" for n in range(20))
     (root / "train.csv").write_text(HEADER + rows)
