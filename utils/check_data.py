@@ -137,7 +137,9 @@ def _class_lines(table) -> list[str]:
 
 def main(arguments=None) -> None:
     """Check a dataset and print the report."""
-    print(report(parse(arguments)))
+    from kerasloc.io import printable
+
+    print(printable(report(parse(arguments)), keep="\n"))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pathlib
 import numpy as np
 from tqdm import tqdm
 
-from kerasloc.io import as_cell, from_cell
+from kerasloc.io import as_cell, from_cell, printable
 
 ABOUT = """\
 Writes chest X-rays in DICOM files as 8-bit gray PNG files: rescaled and windowed as the
@@ -193,7 +193,8 @@ def main(arguments=None) -> int:
         print(f"left out: {len(broken)} broken files")
     elif broken:
         print("broken:")
-        print("\n".join(f"  {path}: {text}" for path, text in sorted(broken.items())))
+        for path, text in sorted(broken.items()):
+            print(printable(f"  {path}: {text}"))
         return 1
     return 0
 
