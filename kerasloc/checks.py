@@ -3,14 +3,23 @@
 import numbers
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+if TYPE_CHECKING:
+    import keras
+
 Size = int | Sequence[int]  # both sides, or (rows, cols)
 COMMON_BITS = (8, 10, 12, 14)  # of data in 16 bits
 SHOWN = 20  # class names in an error
+DIVERGED = (
+    "What was saved before is unchanged. Most often the learning rate is too high: use "
+    "a smaller one (--learning-rate, or --classifier-rate and --explainer-rate) and "
+    "another --results-name; then try --mixed-precision float32, and check the data "
+    "(utils/check_data.py)."
+)
 Classes = int | str | Sequence | np.ndarray | None
 
 
@@ -307,3 +316,23 @@ def _plain(values: Any) -> Any:
     if hasattr(values, "__array__"):
         return np.asarray(values).tolist()
     return list(values) if isinstance(values, (list, tuple)) else values
+
+
+def check_finite(model: "keras.Model") -> None:
+    """Raise ValueError if a weight, or one of the optimizer, is NaN or infinite.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> check_finite(model)
+    """
+    from keras import ops
+
+    optimizer = getattr(model, "optimizer", None)
+    weights = [*getattr(model, "weights", ()), *getattr(optimizer, "variables", ())]
+    for variable in weights:
+        if not np.isfinite(ops.convert_to_numpy(variable)).all():
+            raise ValueError(
+                "Expected a finite loss and finite weights. Received: NaN or infinity "
+                f"in {variable.path}. {DIVERGED}"
+            )

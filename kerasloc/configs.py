@@ -1,7 +1,7 @@
 """Frozen configurations: fields with help texts, rules, and that of a network."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,3 +171,45 @@ def _numbers(name, values, most: int) -> tuple[float, ...]:
             f"Expected one number or {most} for {name}. Received: {values!r}."
         )
     return tuple(numbers.tolist())
+
+
+def setting_changes(
+    before: Mapping, now: Mapping, ignored: Collection[str] = ()
+) -> list[str]:
+    """List the differences in the sections of the later of two configurations.
+
+    The section ``table`` is one of :func:`record_changes`.
+
+    Example:
+        >>> setting_changes({"data": {"seed": 1}}, {"data": {"seed": 2}})
+        ['data.seed: 1 before, 2 now']
+    """
+    return [
+        f"{section}.{key}: {old.get(key)!r} before, {new.get(key)!r} now"
+        for section in now
+        if section != "table"
+        for old, new in [(before.get(section, {}), now[section])]
+        for key in sorted(set(old) | set(new))
+        if old.get(key) != new.get(key) and key not in ignored
+    ]
+
+
+def record_changes(before: Mapping, now: Mapping) -> list[str]:
+    """List the differences of two records of :func:`kerasloc.data.digest.digest`.
+
+    Example:
+        >>> before = {"train": {"files": [4, "7ab3"], "labels": [4, "01fe"]}}
+        >>> now = {"train": {"files": [5, "99c0"], "labels": [4, "8e11"]}}
+        >>> record_changes(before, now)
+        ['train files: 4 before, 5 now', 'train labels: 4, but others']
+    """
+    changes, nothing = [], [0, ""]
+    for split in sorted({*before, *now}):
+        old, new = before.get(split, {}), now.get(split, {})
+        for kind in dict.fromkeys([*old, *new]):
+            (count, digest), after = old.get(kind, nothing), new.get(kind, nothing)
+            if count != after[0]:
+                changes.append(f"{split} {kind}: {count} before, {after[0]} now")
+            elif digest != after[1]:
+                changes.append(f"{split} {kind}: {count}, but others")
+    return changes

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import keras
     from matplotlib.figure import Figure
 
 PARTIAL = "partial-"
@@ -316,3 +317,10 @@ def _without_blank_end(cells: list[str]) -> list[str]:
     """The fields up to the last that is not blank."""
     filled = [number for number, cell in enumerate(cells, 1) if cell.strip()]
     return cells[: max(filled, default=0)]
+
+
+def weights_in_memory(model: "keras.Model", name: str | os.PathLike) -> Hdf5File:
+    """Return the file that ``save_weights`` writes."""
+    memory = Hdf5File(name)
+    model.save_weights(memory)
+    return memory

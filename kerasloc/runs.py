@@ -26,7 +26,8 @@ from typing import IO, TYPE_CHECKING, Self, TypeAlias
 import numpy as np
 
 from kerasloc import io, untrusted
-from kerasloc.configs import NetworkConfig
+from kerasloc.checks import check_finite
+from kerasloc.configs import NetworkConfig, record_changes, setting_changes
 
 if TYPE_CHECKING:  # reading a run's configuration loads no deep-learning library
     import keras
@@ -41,14 +42,9 @@ LAST_WEIGHTS = "last.weights.h5"
 SAVED_WEIGHTS = "model.weights.h5"  # of a wrapper's save()
 RUN_WEIGHTS = (BEST_WEIGHTS, SAVED_WEIGHTS)
 STATE = "kerasloc_state"
-DIVERGED = (
-    "What was saved before is unchanged. Most often the learning rate is too high: use "
-    "a smaller one (--learning-rate, or --classifier-rate and --explainer-rate) and "
-    "another --results-name; then try --mixed-precision float32, and check the data "
-    "(utils/check_data.py)."
-)
 # Settings that do not change the result of an epoch.
 MAY_CHANGE = ("epochs", "cache", "thresholds")
+MOVED = ("data_dir", "image_dir", "image_sets")  # nor do these of the same table
 
 
 class Run:
@@ -56,10 +52,12 @@ class Run:
 
     Args:
         folder: Run folder; resumed where it exists with the same configuration.
-        config: Sections ``network``, ``data`` and ``training``: dicts that json holds.
+        config: Sections ``network``, ``data``, ``training`` and, of a training,
+            ``table`` (:func:`kerasloc.data.digest.digest`): dicts that json holds.
+        allow_changed_data: Whether to resume although the table is another.
 
     Raises:
-        ValueError: If the folder belongs to another configuration or process.
+        ValueError: If the folder belongs to another configuration, table or process.
         OSError: If the folder cannot be written.
 
     Example:
@@ -70,8 +68,11 @@ class Run:
         [{'epoch': 1, 'loss': 0.5}]
     """
 
-    def __init__(self, folder: PathLike, config: Mapping):
+    def __init__(
+        self, folder: PathLike, config: Mapping, *, allow_changed_data: bool = False
+    ):
         self.folder = pathlib.Path(folder)
+        self.allow_changed_data = allow_changed_data
         self.config = json.loads(json.dumps(config))
         self._lock: IO | None = None
 
@@ -105,10 +106,10 @@ class Run:
 
     def _safe(self) -> str:
         with contextlib.suppress(OSError, ValueError, KeyError):
-            state, phases = self.read_state(), self.folder.glob(f"*/{LAST_WEIGHTS}")
-            if state is not None or any(phases):
-                epoch = "its last epoch" if state is None else f"epoch {state['epoch']}"
-                return f"{self.folder} is safe up to {epoch}; the same command resumes."
+            state = self.read_state()
+            if state or any(self.folder.glob(f"*/{LAST_WEIGHTS}")):  # of a phase
+                epoch = f" up to epoch {state['epoch']}" if state else ""
+                return f"{self.folder} is safe{epoch}; the same command resumes."
         return f"{self.folder} has no complete epoch; the same command starts it again."
 
     @property
@@ -140,8 +141,7 @@ class Run:
         import h5py
 
         check_finite(model)
-        memory = io.Hdf5File(LAST_WEIGHTS)
-        model.save_weights(memory)
+        memory = io.weights_in_memory(model, LAST_WEIGHTS)
         with h5py.File(memory, "a") as file:
             file.attrs[STATE] = json.dumps(state)
         memory.write_to(self.folder / LAST_WEIGHTS)
@@ -171,22 +171,33 @@ class Run:
         if not begun or not (self.folder / CONFIG_FILE).is_file():
             return  # nothing is lost, and a mistake in the first command can be fixed
         old = json.loads((self.folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        differences = [
-            f"{section}.{key}: {before.get(key)!r} before, {now.get(key)!r} now"
-            for section in self.config
-            for before, now in [(old.get(section, {}), self.config[section])]
-            for key in sorted(set(before) | set(now))
-            if before.get(key) != now.get(key) and key not in MAY_CHANGE
-        ]
-        if differences:
+        before, table = (config.get("table", {}) for config in (old, self.config))
+        changes = "; ".join(record_changes(before, table)) if before and table else ""
+        comparable = before and table and (self.allow_changed_data or not changes)
+        may_change = {*MAY_CHANGE, *(MOVED if comparable else ())}
+        if differences := setting_changes(old, self.config, may_change):
             raise ValueError(
                 "Expected the configuration that the run started with. Received for "
                 f"{self.folder}: {'; '.join(differences)}. Use another "
                 "--results-name, or delete the folder."
             )
+        if changes and not self.allow_changed_data:
+            raise ValueError(
+                f"Expected the data that {self.folder} started with. Received: "
+                f"{changes}. Restore it, use another --results-name, or go on with "
+                "--allow-changed-data (validation may be cut anew)."
+            )
+        if note := changes or ("no record of it" if table and not before else ""):
+            logger.warning("%s: its data may have changed: %s.", self.folder, note)
         thresholds = old.get("network", {}).get("thresholds")
         if thresholds is not None:  # valid until this run ends and tunes its own
             self.config["network"]["thresholds"] = thresholds
+
+
+def changed_data(folder: PathLike, table: Mapping) -> list[str]:
+    """List how a table differs from that of a run; nothing without a record of it."""
+    before = read_config(folder).get("table")
+    return record_changes(before, table) if before and table else []
 
 
 def _lock(file: IO, folder: pathlib.Path) -> None:
@@ -207,36 +218,13 @@ def _lock(file: IO, folder: pathlib.Path) -> None:
 
 
 def save_weights(model: "keras.Model", path: PathLike) -> None:
-    """Save ``.weights.h5`` crash-safe; compiled models save their optimizer, too.
+    """Save ``.weights.h5`` crash-safe, of compiled models the optimizer, too.
 
     Raises:
-        ValueError: If a weight is NaN or infinite; the file stays as it was.
-        OSError: If the file cannot be written; it stays as it was.
+        ValueError, OSError: If a weight is not finite, or the disk full; it stays.
     """
     check_finite(model)
-    memory = io.Hdf5File(path)
-    model.save_weights(memory)
-    memory.write_to(path)
-
-
-def check_finite(model: "keras.Model") -> None:
-    """Raise ValueError if a weight, or one of the optimizer, is NaN or infinite.
-
-    Example:
-        >>> import keras
-        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-        >>> check_finite(model)
-    """
-    from keras import ops
-
-    optimizer = getattr(model, "optimizer", None)
-    weights = [*getattr(model, "weights", ()), *getattr(optimizer, "variables", ())]
-    for variable in weights:
-        if not np.isfinite(ops.convert_to_numpy(variable)).all():
-            raise ValueError(
-                "Expected a finite loss and finite weights. Received: NaN or infinity "
-                f"in {variable.path}. {DIVERGED}"
-            )
+    io.weights_in_memory(model, path).write_to(path)
 
 
 def weights_of_run(folder: PathLike, checkpoint: str = "best") -> pathlib.Path:

@@ -203,6 +203,61 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         read_config(tmp_path)
 
 
+# The data
+
+TABLE = {"train": {"files": [4, "ab"], "labels": [4, "cd"]}}
+OTHER = {"train": {"files": [5, "ba"], "labels": [4, "dc"]}}
+
+
+def with_table(table, **sections):
+    return {**changed(**sections), "table": table}
+
+
+def begun_on(folder, table=TABLE):
+    with Run(folder, with_table(table) if table else CONFIG):
+        (folder / "last.weights.h5").touch()
+    return folder
+
+
+def test_changed_data_is_refused_and_named(tmp_path):
+    begun_on(tmp_path)
+    with pytest.raises(ValueError, match="allow-changed-data") as error:
+        Run(tmp_path, with_table(OTHER)).__enter__()
+    assert "train files: 4 before, 5 now; train labels: 4, but others" in str(
+        error.value
+    )
+    assert read_config(tmp_path)["table"] == TABLE
+    with Run(tmp_path, with_table(TABLE)):
+        pass
+
+
+def test_changed_data_may_be_allowed_and_is_recorded(tmp_path, caplog):
+    begun_on(tmp_path)
+    with Run(tmp_path, with_table(OTHER), allow_changed_data=True):
+        assert read_config(tmp_path)["table"] == OTHER
+    assert "train files: 4 before, 5 now" in caplog.text
+    assert runs.changed_data(tmp_path, OTHER) == []
+    assert len(runs.changed_data(tmp_path, TABLE)) == 2
+
+
+def test_the_same_data_in_another_folder_resumes(tmp_path):
+    begun_on(tmp_path)
+    moved = {"data_dir": "/moved"}
+    with Run(tmp_path, with_table(TABLE, data=moved)):
+        assert read_config(tmp_path)["data"]["data_dir"] == "/moved"
+    with pytest.raises(ValueError, match=r"data.data_dir: '/moved' before, '/b' now"):
+        Run(tmp_path, with_table(OTHER, data={"data_dir": "/b"})).__enter__()
+
+
+def test_a_run_without_a_record_of_its_data_resumes_with_a_warning(tmp_path, caplog):
+    begun_on(tmp_path, None)
+    assert runs.changed_data(tmp_path, TABLE) == []
+    with Run(tmp_path, with_table(TABLE)):
+        assert "no record of it" in caplog.text
+    with pytest.raises(ValueError, match="train files"):
+        Run(tmp_path, with_table(OTHER)).__enter__()
+
+
 # What it keeps
 
 

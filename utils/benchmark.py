@@ -93,4 +93,6 @@ def main(arguments=None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from kerasloc.training.cli import run_main
+
+    run_main(main)

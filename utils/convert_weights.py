@@ -187,4 +187,6 @@ def channels_last(array, shape, name: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    from kerasloc.training.cli import run_main
+
+    run_main(main)

@@ -6,17 +6,19 @@ Example:
 
 import collections
 import concurrent.futures
+import contextlib
 import csv
 import functools
 import importlib.util
 import multiprocessing
 import os
 import pathlib
+import signal
 
 import numpy as np
 from tqdm import tqdm
 
-from kerasloc.io import as_cell, from_cell, printable
+from kerasloc.io import as_cell, atomic_write, from_cell, printable
 
 ABOUT = """\
 Writes chest X-rays in DICOM files as 8-bit gray PNG files: rescaled and windowed as the
@@ -62,9 +64,8 @@ def convert(
         return None, str(error)
     small = shrink(image, size)
     target = folder / f"{path.stem}.png"
-    partial = target.with_suffix(".partial")
-    Image.fromarray(small).save(partial, "PNG")
-    os.replace(partial, target)
+    with atomic_write(target) as partial:
+        Image.fromarray(small).save(partial, "PNG")
     ratio = max(small.shape) / max(image.shape)
     return (path.stem, f"{ratio:.8g}", *map(str, image.shape)), None
 
@@ -112,14 +113,16 @@ def finished(folder: pathlib.Path) -> list[tuple[str, ...]]:
 def run(paths, work, folder: pathlib.Path, workers: int) -> dict[pathlib.Path, str]:
     """Convert files, and append each to the table at once; returns errors by path."""
     done, broken = finished(folder), {}
-    with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
+    text = {"newline": "", "encoding": "utf-8"}
+    with atomic_write(folder / TABLE) as partial, partial.open("w", **text) as file:
+        csv.writer(file).writerows(map(as_cell, row) for row in [COLUMNS, *done])
+    with (folder / TABLE).open("a", **text) as file:
         writer = csv.writer(file)
-        writer.writerows(map(as_cell, row) for row in [COLUMNS, *done])
         names = {row[0] for row in done}
         left = [path for path in paths if path.stem not in names]
         bar = tqdm(total=len(paths), initial=len(paths) - len(left), unit="image")
-        with bar:
-            for path, (row, problem) in _results(left, work, workers):
+        with bar, contextlib.closing(_results(left, work, workers)) as results:
+            for path, (row, problem) in results:
                 if row is None:
                     broken[path] = problem
                 else:
@@ -135,10 +138,16 @@ def _results(paths, work, workers: int):
         yield from ((path, work(path)) for path in paths)
         return
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+    ignored = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and it these
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, context, signal.signal, ignored
+    ) as pool:
         futures = {pool.submit(work, path): path for path in paths}
-        for future in concurrent.futures.as_completed(futures):
-            yield futures[future], future.result()
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def parse(arguments=None):
@@ -200,4 +209,6 @@ def main(arguments=None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    from kerasloc.training.cli import run_main
+
+    run_main(main)

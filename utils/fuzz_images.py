@@ -341,4 +341,6 @@ def main(arguments=None) -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    raise SystemExit(main())
+    from kerasloc.training.cli import run_main
+
+    run_main(main)

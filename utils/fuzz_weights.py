@@ -216,4 +216,6 @@ def load(path: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from kerasloc.training.cli import run_main
+
+    run_main(main)

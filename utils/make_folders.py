@@ -304,4 +304,6 @@ def settings(options: argparse.Namespace) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    from kerasloc.training.cli import run_main
+
+    run_main(main)

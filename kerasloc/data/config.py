@@ -15,6 +15,7 @@ import numpy as np
 from kerasloc.configs import check_rules, option, select_fields
 from kerasloc.data import SyntheticConfig, default_folder, default_polygons, splits
 from kerasloc.data.datasets import READERS, read_dataset
+from kerasloc.data.digest import digest
 from kerasloc.data.headers import MAX_PIXELS
 from kerasloc.data.problems import check_bits
 from kerasloc.data.synthetic import MULTI_LABEL
@@ -211,15 +212,26 @@ def read_table(config: DataConfig, class_names: Sequence[str] | None = None) -> 
     return table
 
 
+def record_table(config: DataConfig, table: Table) -> dict[str, dict[str, list]]:
+    """Return the record of a table as read; see :func:`kerasloc.data.digest.digest`."""
+    drawn = config.box_share is not None or not (table.splits == "val").any()
+    return digest(table, ordered=drawn)
+
+
 def training_tables(
-    config: DataConfig, channels: int = 3, class_names: Sequence[str] | None = None
+    config: DataConfig,
+    channels: int = 3,
+    class_names: Sequence[str] | None = None,
+    table: Table | None = None,
 ) -> dict[str, Table]:
     """Read and check ``train`` and ``val`` tables; test images are not opened.
+
+    ``table`` is the result of :func:`read_table`, if the data has been read.
 
     Raises:
         ValueError: If files are broken, splits overlap, or there are no train images.
     """
-    table = read_table(config, class_names)
+    table = read_table(config, class_names) if table is None else table
     if not (table.splits != "").any():  # a csv without a split column
         table = dataclasses.replace(table, splits=np.full(len(table), "train"))
     _check_split(config, table, "train")
@@ -241,16 +253,22 @@ def training_tables(
 
 
 def evaluation_table(
-    config: DataConfig, split: str, class_names: Sequence[str], channels: int = 3
+    config: DataConfig,
+    split: str,
+    class_names: Sequence[str],
+    channels: int = 3,
+    table: Table | None = None,
 ) -> Table:
     """Read and check one split: ``test``, or the ``val`` images held out in training.
+
+    ``table`` is the result of :func:`read_table`, if the data has been read.
 
     Raises:
         ValueError: If the split is empty, or files are broken (and not skipped).
     """
-    table = read_table(config, class_names)
+    table = read_table(config, class_names) if table is None else table
     if split == "val" and (table.splits == "train").any():
-        return training_tables(config, channels, class_names)["val"]
+        return training_tables(config, channels, class_names, table)["val"]
     _check_split(config, table, split)
     table = table.split(split)
     limit = config.max_pixels

@@ -1,6 +1,7 @@
 """Images that a trained model is evaluated on, and their batches."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,7 +16,9 @@ from kerasloc.data.problems import listing
 from kerasloc.data.table import Table
 from kerasloc.data.validate import naming_files
 from kerasloc.evaluation.configs import EvaluationConfig, SampleConfig
-from kerasloc.runs import has_config, read_config
+from kerasloc.runs import changed_data, has_config, read_config
+
+logger = logging.getLogger(__name__)
 
 
 def table_of_run(
@@ -29,7 +32,19 @@ def table_of_run(
     recorded = read_config(folder)["data"] if has_config(folder) else {}
     data = data_config.data_of_run(recorded, config.overrides)
     names, channels = network.class_names, network.channels
-    return data_config.evaluation_table(data, config.split, names, channels)
+    table = data_config.read_table(data, names)
+    if recorded and data == data_config.data_of_run(recorded, {}):
+        _warn_of_changes(folder, data_config.record_table(data, table))
+    return data_config.evaluation_table(data, config.split, names, channels, table)
+
+
+def _warn_of_changes(folder: str | os.PathLike, record: Mapping) -> None:
+    if changes := changed_data(folder, record):
+        logger.warning(
+            "The data of %s has changed since its training: %s. Images that it was "
+            "trained on may be among those that are evaluated.",
+            *(folder, "; ".join(changes)),
+        )
 
 
 def expect_best(config: EvaluationConfig) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasloc.runs import BEST_WEIGHTS, DIVERGED, Run, check_finite
+from kerasloc.checks import DIVERGED, check_finite
+from kerasloc.runs import BEST_WEIGHTS, Run
 
 logger = logging.getLogger(__name__)
 

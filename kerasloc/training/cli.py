@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import logging
 import os
-import signal
 import sys
 import tomllib
 import types
@@ -90,6 +89,9 @@ class ExperimentOptions:
         choices=(1, 2),
     )
     evaluation: bool = option(True, "Evaluation on the test images at the end.")
+    allow_changed_data: bool = option(
+        False, "Resuming although the data has changed.", group="training"
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -337,10 +339,8 @@ def run_main(main: Callable[[], Any]) -> None:
         with ending.signals_as_interrupts():
             status = main()
     except KeyboardInterrupt as stop:
-        number = stop.args[0] if stop.args else signal.SIGINT
-        text = f"stopped by {signal.Signals(number).name}; {ending.reason(stop)}"
-        print(text, file=sys.stderr, flush=True)
-        sys.exit(128 + number)
+        print(ending.reason(stop), file=sys.stderr, flush=True)
+        sys.exit(128 + ending.signal_of(stop))
     except ending.expected_errors() as error:
         logger.debug("traceback", exc_info=True)
         sys.exit(f"error: {ending.reason(error)}")

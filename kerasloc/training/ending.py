@@ -14,6 +14,7 @@ from typing import Any
 from kerasloc.io import printable
 
 STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+COMPLETE = "written files are complete; the same command resumes or starts again."
 TWICE = 1.0  # seconds in which some tools send a signal twice
 # what TensorFlow writes around the line that says why
 MARKS = r"\{\{.*?\}\}\s*|\[Op:.*|Graph execution error:|<stack traces .*?>"
@@ -41,16 +42,24 @@ def reason(error: BaseException) -> str:
         >>> reason(error)
         'disk full a/run is safe.'
     """
-    text = str(error)
+    text, notes = str(error), getattr(error, "__notes__", ())
     if isinstance(error, KeyboardInterrupt):
-        text = ""
+        text = f"stopped by {signal.Signals(signal_of(error)).name};"
+        notes = notes or [COMPLETE]
     elif hasattr(error, "node_def"):
         text = re.sub(MARKS, "", re.sub(TRACE, "", text), flags=re.DOTALL).strip()
         text = text.splitlines()[0].strip() if text else type(error).__name__
-    notes = getattr(error, "__notes__", ())
-    if not text and not notes:
-        return "files that were written are complete; run the same command again."
-    return printable(" ".join(filter(None, [text, *notes])), keep="\n")
+    return printable(" ".join([text, *notes]), keep="\n")
+
+
+def signal_of(stop: KeyboardInterrupt) -> int:
+    """Return the number of the signal that stops a process.
+
+    Example:
+        >>> signal_of(KeyboardInterrupt(15))
+        15
+    """
+    return stop.args[0] if stop.args else signal.SIGINT
 
 
 class PlainFormatter(logging.Formatter):

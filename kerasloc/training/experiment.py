@@ -37,8 +37,11 @@ def run_experiment(family: str, options: argparse.Namespace) -> list[pathlib.Pat
     strategy = compiling.select(experiment.options.gpu)
     compiling.set_precision(experiment.training.precision)
     folders = []
-    for fold in by_fold(experiment):
-        tables = data_config.training_tables(fold.data, fold.images.channels)
+    for part in by_fold(experiment):
+        table = data_config.read_table(part.data)
+        record = data_config.record_table(part.data, table)
+        fold, channels = dataclasses.replace(part, table=record), part.images.channels
+        tables = data_config.training_tables(fold.data, channels, table=table)
         data_config.check_class_count(tables["train"], fold.images.num_classes)
         report_classes(tables)
         for run in by_seed(fold):
@@ -148,11 +151,12 @@ def _train(
     trainer, training = experiment.family.load("trainer"), experiment.training
     network: NetworkConfig = trainer.describe(experiment, tables["train"])
     config = {"network": vars(network), "data": dataclasses.asdict(experiment.data)}
-    config["training"] = dataclasses.asdict(training)
+    config |= {"training": dataclasses.asdict(training), "table": {**experiment.table}}
+    allow = experiment.options.allow_changed_data
     folder = experiment.folder / experiment.name
     logger.info("Training %s (%s) in %s", network.name, training.name, folder)
     with (
-        Run(folder, config) as run,
+        Run(folder, config, allow_changed_data=allow) as run,
         seeded(training.seed),
         naming_files(tables.values(), network.channels),
     ):

@@ -97,7 +97,9 @@ class ExplainerTrainer(Trainer):
                 continue
             if number:
                 self._load(model, phases[number - 1])
-            with Run(self.run.folder / phase.folder, self.run.config) as run:
+            allow = self.run.allow_changed_data
+            folder = self.run.folder / phase.folder
+            with Run(folder, self.run.config, allow_changed_data=allow) as run:
                 self._train_phase(run, model, seeded_feed(feed, number), phase, weights)
             self._keep(model, phases[: number + 1])
             self.draw(model, phase)

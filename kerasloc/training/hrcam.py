@@ -6,6 +6,7 @@ Reference:
 """
 
 import dataclasses
+import logging
 import math
 import os
 import pathlib
@@ -21,13 +22,21 @@ from kerasloc.data import config as data_config
 from kerasloc.data.config import DataConfig
 from kerasloc.data.table import Table
 from kerasloc.models import families, hrcam
-from kerasloc.runs import newest_run, read_config, read_network, weights_of_run
+from kerasloc.runs import (
+    changed_data,
+    newest_run,
+    read_config,
+    read_network,
+    weights_of_run,
+)
 from kerasloc.training import compiling
 from kerasloc.training.callbacks import Maps, ReduceLROnPlateau
 from kerasloc.training.compiling import Feed
 from kerasloc.training.configs import FullTraining, HrcamTraining
 from kerasloc.training.trainer import Experiment, FitConfig, Trainer
 from kerasloc.weights import assign, read_arrays
+
+logger = logging.getLogger(__name__)
 
 
 class HalfTrainer(Trainer):
@@ -126,8 +135,13 @@ class FullTrainer(HalfTrainer):
 
     def build(self) -> keras.Model:
         """Build the full model with the half model's weights."""
-        model = super().build()
-        transfer(weights_of_run(self.config.half), model)
+        model, half = super().build(), self.config.half
+        same = read_config(half)["data"] == self.run.config.get("data")
+        changes = changed_data(half, self.run.config.get("table", {}))
+        if same and changes:
+            text = "The data has changed since the training of %s: %s."
+            logger.warning(text, half, "; ".join(changes))
+        transfer(weights_of_run(half), model)
         return model
 
     def compile(self, model: keras.Model, count: int) -> keras.Model:

@@ -81,6 +81,7 @@ class Experiment:
     training: Any  # the family's dataclass
     options: ExperimentOptions
     name: str  # and that of its run when there is one seed
+    table: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # its record
 
     @property
     def folder(self) -> pathlib.Path:

@@ -321,7 +321,15 @@ def test_a_bug_keeps_its_traceback_and_an_interruption_explains_itself(capsys):
     with pytest.raises(SystemExit) as end:
         cli.run_main(interrupted)
     assert end.value.code == 130
-    assert "run the same command again" in capsys.readouterr().err
+    assert "stopped by SIGINT" in (text := capsys.readouterr().err)
+    assert "the same command resumes" in text
+
+
+def test_the_status_of_a_main_is_that_of_the_process():
+    with pytest.raises(SystemExit, match="3"):
+        cli.run_main(lambda: 3)
+    for status in (None, 0, "text", []):
+        cli.run_main(lambda status=status: status)
 
 
 def test_other_libraries_do_not_log():

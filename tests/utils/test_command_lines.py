@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.utils.conftest import UTILS
+
 HELP = {
     "check_data": "python utils/check_data.py --dataset nih14",
     "convert_weights": "python utils/convert_weights.py --family pylon",
@@ -25,6 +27,11 @@ DASHES = [
     ("make_synthetic", "--object-share 0.1 0.15 --most-objects 2"),
     ("memory_usage", "full --im-size 64 --num-classes 3 --batch-size 1 2"),
 ]
+
+
+@pytest.mark.parametrize("name", sorted({command.split()[0] for command in HELP}))
+def test_a_tool_that_is_stopped_ends_in_a_line(name):
+    assert "run_main(main)" in (UTILS / f"{name}.py").read_text()
 
 
 @pytest.fixture

@@ -43,6 +43,11 @@ def make_folder(
         if not _is_complete(folder, settings):  # another process may have been faster
             os.replace(unfinished, folder)
             logger.info("wrote %s", folder)
+    except OSError as error:
+        raise OSError(
+            f"Expected a folder that can be written. Received: {folder} ({error}). "
+            "Nothing was left in it. Free the disk, or write elsewhere."
+        ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
