@@ -1,7 +1,8 @@
 """Images from files as float32 in [0, 1], and masks from boxes, by ``tf`` ops.
 
-TensorFlow reads JPEG, PNG (8 and 16 bit), WebP and 24-bit BMP; Pillow reads other BMP,
-TIFF and GIF files (the first frame), pydicom DICOM files. The first bytes tell which.
+TensorFlow reads JPEG, PNG (8 and 16 bit), plain WebP and 24-bit BMP; Pillow reads other
+BMP and WebP, TIFF and GIF files (the first frame), pydicom DICOM files. The first bytes
+tell which.
 """
 
 import functools
@@ -159,6 +160,8 @@ def _levels(data: tf.Tensor, channels: int, finish: Callable) -> Any:
     start = tf.strings.substr(head, 0, 2)
     in_python = tf.reduce_any(start == list(IN_PYTHON))
     in_python |= (start == b"BM") & (tf.strings.substr(head, 28, 2) != b"\x18\0")
+    # others than plain WebP files are animated or have alpha
+    in_python |= (start == b"RI") & (tf.strings.substr(head, 12, 4) != b"VP8 ")
     in_python |= tf.strings.substr(head, 128, 4) == b"DICM"
     deep = (start == b"\x89P") & (tf.strings.substr(head, 24, 1) == b"\x10")
     kinds = (tf.uint8, tf.uint16, None)

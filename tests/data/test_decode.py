@@ -9,6 +9,7 @@ from kerasloc.data.decode import (
     decode,
     decode_mask,
     decode_resized,
+    measure,
     resize,
 )
 from kerasloc.data.headers import read_header
@@ -50,6 +51,7 @@ KINDS = {
 }
 FILES = [f"{kind}.png" for kind in KINDS] + [f"{kind}.bmp" for kind in [*KINDS][:5]]
 FILES += ["palette.gif", "rgb.tif", "gray.tif"]
+LOSSLESS = {"lossless": True, "exact": True}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -97,6 +99,28 @@ def test_an_animated_gif_is_its_first_frame_and_white_is_1(saved):
         np.testing.assert_array_equal(decode(path, 1, channels), 1)
         white = saved(Image.new("RGB", (2, 2), "white"))
         np.testing.assert_array_equal(decode(white, 1, channels), 1)
+
+
+@pytest.mark.parametrize("options", [{}, LOSSLESS, LOSSLESS | {"save_all": True}])
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("read", [decode, in_dataset])
+def test_webp_files_have_their_colors_also_animated_or_with_alpha(
+    options, alpha, read, saved
+):
+    rows, cols = np.mgrid[:32, :48]
+    pixels = np.stack([rows * 7, cols * 5, rows + cols], axis=-1).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    if alpha:
+        image.putalpha(Image.fromarray((100 + cols).astype(np.uint8)))
+    if "save_all" in options:
+        options = options | {"append_images": [image.rotate(180)]}
+    path = saved(image, "x.webp", **options)
+    levels = 1 if options and "save_all" not in options else 30
+    for channels in (1, 3):
+        decoded = np.asarray(read(path, 1, channels))
+        expected = pixels / 255 if channels == 3 else (pixels / 255 @ LUMA)[..., None]
+        np.testing.assert_allclose(decoded, expected, atol=levels / 255)
+    assert measure(path, 3) == ((32, 48), -1)
 
 
 def with_orientation(pixels, orientation):

@@ -251,6 +251,7 @@ def test_what_cannot_be_read_is_named(dataset, tmp_path, kind):
         check(Table([str(path)], ("cat",), [[1]]))
 
 
+@pytest.mark.slow
 def test_without_pydicom_both_ways_are_named(saved):
     code = (
         "import sys; sys.modules['pydicom'] = None\n"

@@ -98,6 +98,7 @@ def test_the_limit_of_pixels_is_an_option(written):
         check_pixels(5, 0, 5)
 
 
+@pytest.mark.slow
 def test_20_kb_of_13000_x_13000_bits_cost_no_memory(written):
     path = written(encoded(Image.new("1", (13000, 13000)), "PNG", compress_level=9))
     code = (

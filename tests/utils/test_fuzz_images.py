@@ -18,6 +18,7 @@ def test_a_seed_decides_the_damage(tool):
     assert sum(kind != "bomb" for kind in kinds) == 30
 
 
+@pytest.mark.slow
 def test_no_file_is_over_a_limit_unnamed_or_run(tool, capsys, tmp_path):
     assert tool.main(["--files", "9", "--keep", str(tmp_path / "kept")]) == 0
     *_, last = capsys.readouterr().out.splitlines()
@@ -28,6 +29,7 @@ def test_no_file_is_over_a_limit_unnamed_or_run(tool, capsys, tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", [(60.0, -1e12), (1e-6, 1e12)])
 def test_a_file_over_a_limit_of_time_or_memory_is_counted(tool, tmp_path, limits):
     path = tmp_path / "x.png"
