@@ -14,8 +14,10 @@ if TYPE_CHECKING:  # ``import kerasloc`` loads no deep-learning library
 
 THREADS = pathlib.Path("/proc/self/task")  # of this process, on Linux
 # of Keras, and of users' layers that are made again
-_ERRORS = (AttributeError, ImportError, LookupError, NameError)
-_ERRORS += (RuntimeError, TypeError, ValueError)
+_ERRORS = (
+    *(AttributeError, ImportError, LookupError, NameError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 def is_unsafe_fork(backend: str = "tensorflow") -> bool:
