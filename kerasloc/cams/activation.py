@@ -1,5 +1,7 @@
 """Methods of activations alone: CAM of a linear head, and Eigen-CAM."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +11,14 @@ from kerasloc.cams.core import NOISE, Explainer
 from kerasloc.cams.cutting import Cut
 from kerasloc.cams.graph import DIMENSIONS, call_of, unwrap
 from kerasloc.cams.logits import BeforeActivation, SignedLogits
+from kerasloc.cams.tokens import TOKENS, Reshape
 
-POOLINGS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+POOLINGS = (
+    layers.GlobalAveragePooling1D,
+    layers.GlobalAveragePooling2D,
+    layers.GlobalMaxPooling1D,
+    layers.GlobalMaxPooling2D,
+)
 UNCHANGING = (layers.Dropout, layers.Flatten, layers.Reshape, layers.Identity)
 
 
@@ -36,9 +44,15 @@ class CAM(Explainer):
         Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016.
     """
 
-    def __init__(self, model, layer: str | None = None):
-        super().__init__(model, layer)
-        _linear_kernel(self._cut)
+    def __init__(
+        self,
+        model,
+        layer: str | Sequence[str] | None = None,
+        reshape: Reshape = None,
+    ):
+        super().__init__(model, layer, reshape)
+        for halves in self._cuts:
+            _linear_kernel(halves)
 
     def explain(self, images, features, classes):
         """Compute the maps of every class."""
@@ -61,6 +75,8 @@ class EigenCAM(Explainer):
         IJCNN 2020.
     """
 
+    single = "as a component of one layer is no share of the logit"
+
     @staticmethod
     def project(activations: npt.ArrayLike) -> np.ndarray:
         """Compute maps (n, rows, cols) of A, (n, rows, cols, channels)."""
@@ -82,35 +98,69 @@ class EigenCAM(Explainer):
 
 def _linear_kernel(cut: Cut) -> np.ndarray:
     """Kernel (channels, classes) of a linear head on pooled features, in any order."""
-    tensor, kernels, poolings = cut.graph.output, [], 0
-    index, signs = np.arange(cut.classes), np.ones(cut.classes, np.float32)
+    kernel = np.eye(cut.classes, dtype=np.float32)
+    behind = cut.graph.computed_from([cut.features], cut.held)
+    tensor, linear, poolings = cut.graph.output, 0, 0
     while tensor is not cut.features:
         node = call_of(tensor)
-        if isinstance(node.operation, SignedLogits):
-            index, signs = node.operation.index, node.operation.signs
+        inputs = [x for x in node.input_tensors if id(x) in behind]
+        if isinstance(node.operation, SignedLogits) and len(inputs) == 1:
+            kernel = _unsigned(node, inputs[0], kernel)
         elif _is_linear(node.operation):
-            kernels.append(unwrap(node.operation).kernel)
+            weights = ops.cast(unwrap(node.operation).kernel, "float32")
+            weights = ops.convert_to_numpy(weights)
+            kernel = weights.reshape(weights.shape[-2:]) @ kernel
+            linear += 1
         elif _pools(node):
             poolings += 1
+        elif len(inputs) == 1 and len(node.input_tensors) > 1:
+            joined = _joined(node, inputs[0], kernel)
+            if joined is None:
+                break
+            kernel = joined
         elif not _keeps_values(unwrap(node.operation)):
             break
-        if len(node.input_tensors) != 1:
+        if len(inputs) != 1:
             break
-        tensor = node.input_tensors[0]
+        tensor = inputs[0]
     received = cut.graph.path(call_of(tensor))
-    if tensor is cut.features and poolings == 1 and len(kernels) < 2:
-        if kernels:
-            kernel = ops.convert_to_numpy(ops.cast(kernels[0], "float32"))
-        else:  # the features are maps of the classes
-            kernel = np.eye(cut.features.shape[-1], dtype=np.float32)
-        return kernel.reshape(kernel.shape[-2:])[:, index] * signs
+    if tensor is cut.features and poolings == 1 and linear < 2:
+        return kernel
     if tensor is cut.features:
-        received = f"{poolings} global poolings and {len(kernels)} linear layers"
+        received = f"{poolings} global poolings and {linear} linear layers"
     raise ValueError(
         "CAM needs a linear head on globally pooled features, one Dense or 1 x 1 "
         f"convolution. Received: {received} between the layer and the logits. Use the "
         "layer before the pooling, or hirescam, which fits every head."
     )
+
+
+def _unsigned(node, tensor, kernel) -> np.ndarray:
+    """Kernel (channels, classes) of a tensor that signed logits are taken of."""
+    sizes = [int(np.prod(x.shape[1:])) for x in node.input_tensors]
+    index = next(i for i, x in enumerate(node.input_tensors) if x is tensor)
+    before = np.zeros((sum(sizes), kernel.shape[1]), np.float32)
+    np.add.at(before, node.operation.index, node.operation.signs[:, None] * kernel)
+    start = sum(sizes[:index])
+    return before[start : start + sizes[index]]
+
+
+def _joined(node, tensor, kernel) -> np.ndarray | None:
+    """Kernel (channels, classes) of a branch that is joined with the rest linearly."""
+    operation = unwrap(node.operation)
+    kind, inputs = type(operation).__name__, node.input_tensors
+    same = all(x.shape[1:] == tensor.shape[1:] for x in inputs)
+    index = next(i for i, x in enumerate(inputs) if x is tensor)
+    if kind == "Concatenate" and operation.axis in (-1, len(tensor.shape) - 1):
+        start = sum(x.shape[-1] for x in inputs[:index])
+        return kernel[start : start + tensor.shape[-1]]
+    if kind == "Add" and same:
+        return kernel
+    if kind == "Average" and same:
+        return kernel / len(inputs)
+    if kind == "Subtract" and same:
+        return -kernel if index else kernel
+    return None
 
 
 def _is_linear(operation) -> bool:
@@ -133,9 +183,11 @@ def _pools(node) -> bool:
     shape = node.input_tensors[0].shape
     if isinstance(operation, (layers.AveragePooling2D, layers.MaxPooling2D)):
         return tuple(operation.pool_size) == tuple(shape[1:3])
-    axes = getattr(operation, "axis", None)
-    means = type(operation).__name__ in ("Mean", "Max") and len(shape) == DIMENSIONS
-    return means and isinstance(axes, (list, tuple)) and sorted(axes) == [1, 2]
+    axes = getattr(operation, "axis", None) or ()
+    axes = [axes] if isinstance(axes, int) else axes
+    means = type(operation).__name__ in ("Mean", "Max")
+    positions = {DIMENSIONS: [1, 2], TOKENS: [1]}.get(len(shape))
+    return means and sorted(axis % len(shape) for axis in axes) == positions
 
 
 def _keeps_values(layer) -> bool:

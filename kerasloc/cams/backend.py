@@ -167,49 +167,6 @@ def images_at_once(
     return max(2, min(32, pixels // (size[0] * size[1])))
 
 
-def as_batch(x, image: keras.KerasTensor) -> tuple[np.ndarray, bool]:
-    """Convert images to a batch of a model's type and shape.
-
-    Args:
-        x: Batch or image; also the dict or list of the one input, or a tensor.
-        image: Symbolic input of the model.
-
-    Returns:
-        Array (n, rows, cols, channels); True if ``x`` was a single image.
-
-    Raises:
-        TypeError: If ``x`` has no numbers, or a kind that the model does not take.
-        ValueError: If the shape does not fit.
-
-    Examples:
-        >>> batch, single = as_batch(np.zeros((4, 4, 3)), keras.Input((None, None, 3)))
-        >>> batch.shape, batch.dtype, single
-        ((1, 4, 4, 3), dtype('float32'), True)
-    """
-    x = _as_array(x)
-    dtype = keras.backend.standardize_dtype(image.dtype)
-    if x.dtype.kind == "f" and "float" not in dtype:
-        raise TypeError(
-            f"The model takes {dtype}. Received: {x.dtype}, which would be cut off. "
-            f"Use x.astype('{dtype}') for whole numbers, or scale the images before."
-        )
-    if x.dtype.kind in "iub" and "float" in dtype:
-        raise TypeError(
-            f"The model takes {dtype}. Received: {x.dtype}. Use the range that it was "
-            "trained on, such as x / 255; x.astype('float32') if it scales by itself."
-        )
-    single = x.ndim == len(image.shape) - 1
-    batch = x[None] if single else x
-    sides = zip(image.shape[1:], batch.shape[1:], strict=False)
-    fits = batch.ndim == len(image.shape) and all(e in (None, r) for e, r in sides)
-    if not fits or not len(batch):
-        raise ValueError(
-            f"The model takes images {image.shape}. Received: shape {x.shape}. Resize "
-            "them, or convert their channels."
-        )
-    return batch.astype(dtype), single
-
-
 def call_errors() -> tuple[type[Exception], ...]:
     """List the errors of calls on unsuitable tensors.
 
@@ -293,25 +250,3 @@ def _torch(head, position) -> Callable:
         return outputs, gradient
 
     return call
-
-
-def _as_array(x) -> np.ndarray:
-    """Numbers, also of a dict or list of the one input, or of a tensor."""
-    if isinstance(x, dict) and len(x) == 1:
-        (x,) = x.values()
-    elif isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 3:
-        (x,) = x
-    try:
-        x = np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
-    except ValueError:  # NumPy's error for ragged lists
-        raise ValueError(
-            "Expected images of one size in a batch. Received: a list of several "
-            "sizes. Resize them, or explain one image at a time."
-        ) from None
-    if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
-        raise TypeError(
-            "Expected images as an array of numbers, (n, rows, cols, channels). "
-            f"Received: {type(x).__name__ if x.ndim else type(x.item()).__name__}. "
-            "Read files, and take batches of a dataset, first."
-        )
-    return x

@@ -2,22 +2,27 @@
 
 import abc
 import functools
+import math
 import sys
 import warnings
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from kerasloc.cams.backend import as_batch, images_at_once
-from kerasloc.cams.cutting import Cut, cut
+from kerasloc.cams.backend import images_at_once
+from kerasloc.cams.cutting import Cut, cut_at
 from kerasloc.cams.graph import call_of
+from kerasloc.cams.inputs import as_inputs, check_no_labels
+from kerasloc.cams.tokens import Reshape
 from kerasloc.checks import Classes, as_size, class_indices
 from kerasloc.metrics import min_max, resize_maps
 from kerasloc.processes import pack_model, unpack_model
 
 NOISE = 1e-5  # rounding noise of features and maps, as a share of their maximum
 SHOWN = 10  # images in a warning
+SHARED = 8  # images that shares of the logit are measured on
 
 
 class Explainer(abc.ABC):
@@ -27,15 +32,22 @@ class Explainer(abc.ABC):
     :data:`kerasloc.cams.METHODS`.
 
     Args:
-        model: Functional or sequential classifier of images, or a wrapper of this
-            package. A final softmax or sigmoid is left out: methods explain logits.
-        layer: Name of a layer with rows and columns (``base/conv`` of nested models)
-            or of a nested model; by default the wrapper's layer, or the last that all
-            of the output needs.
+        model: Functional or sequential classifier of images, alone or beside tables,
+            or a wrapper of this package. A final softmax or sigmoid is left out:
+            methods explain logits.
+        layer: Name of a layer with rows and columns, or tokens of patches
+            (``base/conv`` of nested models), or of a nested model; several names for
+            the sum of their maps, each for what bypasses the rest. By default the
+            wrapper's layer, or the last that all of the output needs.
+        reshape: Tokens (n, tokens, channels) on the grid of patches: None where the
+            graph shows which token is which patch; ``"tokens"`` in reading order, for
+            rows * cols tokens, or one more, the class token, first; the grid
+            (rows, cols) if these numbers are not the image's shape.
 
     Raises:
         TypeError: If ``model`` is not a model.
-        ValueError: If the model has several inputs or outputs, or no such layer.
+        ValueError: If the model has several images or outputs, or no such layer; if
+            branches join after pooling, or a part is opaque, and there is no default.
 
     Examples:
         >>> class MeanChannel(Explainer):
@@ -52,15 +64,27 @@ class Explainer(abc.ABC):
     """
 
     image_pixels = 40_000  # approximate pixels of the images in a batch on a CPU
+    spread = False  # whether the map's sum, not its mean, is the share of the logit
+    single: str | None = None  # why maps of several layers cannot be summed
 
-    def __init__(self, model, layer: str | None = None):
-        self._model, self._layer = model, layer
+    def __init__(
+        self,
+        model,
+        layer: str | Sequence[str] | None = None,
+        reshape: Reshape = None,
+    ):
+        self._model, self._layer, self._reshape = model, layer, reshape
         self._wrapper = None if isinstance(model, keras.Model) else model
-        _ = self._cut  # errors are raised here
+        if len(self._cuts) > 1 and self.single:  # errors of layers are raised here
+            raise ValueError(
+                f"Expected one layer for {type(self).__name__}, {self.single}. "
+                f"Received: layer={list(layer or ())!r}. Use one of them, or a method "
+                "whose maps add up to logits, such as hirescam."
+            )
 
     @functools.cached_property
-    def _cut(self) -> Cut:
-        """The cut of the model; made again at the first use of a pickle or copy."""
+    def _cuts(self) -> list[Cut]:
+        """Cuts at the layers; made again at the first use of a pickle or copy."""
         if isinstance(self._model, bytes):
             self._model = unpack_model(self._model)
         network, layer = self._model, self._layer
@@ -68,11 +92,18 @@ class Explainer(abc.ABC):
             network = getattr(network, "model", network)
             if layer is None:
                 layer = getattr(self._wrapper, "cam_layer", None)
-        return cut(network, layer)
+        several = isinstance(layer, Sequence) and not isinstance(layer, str)
+        return cut_at(network, layer if several else [layer], self._reshape)
+
+    @functools.cached_property
+    def _cut(self) -> Cut:
+        """The cut that ``explain`` is called for."""
+        return self._cuts[0]
 
     def __getstate__(self) -> dict:
-        """Return what pickles and copies hold: all but the cut."""
-        state = {key: value for key, value in vars(self).items() if key != "_cut"}
+        """Return what pickles and copies hold: all but the cuts."""
+        cuts = ("_cut", "_cuts")
+        state = {key: value for key, value in vars(self).items() if key not in cuts}
         if isinstance(self._model, keras.Model):
             state["_model"] = pack_model(self._model)
         return state
@@ -113,22 +144,50 @@ class Explainer(abc.ABC):
             TypeError: If images are integers and the model takes floats.
             ValueError: If images, classes or the size do not fit.
         """
-        images, single = self._images(x)
-        size = images.shape[1:3] if size is None else as_size(size)
-        maps, nested = self._raw(images, classes)
+        inputs, single = self._inputs(x)
+        size = inputs[0].shape[1:3] if size is None else as_size(size)
+        maps, nested = self._raw(inputs, classes)
         heat = _as_heat(maps, size, normalize)
         return _squeeze(heat, single, nested)
 
     def maps(self, x, classes: Classes = None) -> np.ndarray:
-        """Compute raw maps at the layer's size, before ReLU; NaN where undefined."""
-        images, single = self._images(x)
-        maps, nested = self._raw(images, classes)
+        """Compute raw maps at the layer's size, before ReLU; NaN where undefined.
+
+        Of several layers at the largest size.
+        """
+        inputs, single = self._inputs(x)
+        maps, nested = self._raw(inputs, classes)
         return _squeeze(maps, single, nested)
 
     def __repr__(self):
-        layer = self._cut.graph.path(call_of(self._cut.features))
-        classes, shape = self._cut.classes, tuple(self._cut.features.shape[1:])
-        return f"{type(self).__name__}(layer {layer!r} {shape}, {classes} classes)"
+        layers = [
+            f"{halves.graph.path(call_of(halves.features))!r} "
+            f"{tuple(halves.head.inputs[0].shape[1:])}"
+            for halves in self._cuts
+        ]
+        return (
+            f"{type(self).__name__}(layer {' and '.join(layers)}, "
+            f"{self._cut.classes} classes)"
+        )
+
+    def shares(self, x, classes: Classes = None) -> np.ndarray:
+        """Measure the share of the logit that every layer's features have.
+
+        Features times gradients of the logit, summed; in percent of their absolute
+        sum over the layers, averaged over images and classes.
+        """
+        inputs, _ = self._inputs(x)
+        indices, _ = self._indices(classes, len(inputs[0]))
+        inputs, indices = [array[:SHARED] for array in inputs], indices[:SHARED]
+        totals = np.zeros((len(self._cuts), *indices.shape))
+        for number, halves in enumerate(self._cuts):
+            features = halves.encode(*inputs)
+            for column, index in enumerate(indices.T):
+                _, gradients = halves.gradient(features, index)
+                products = features[0].astype(np.float32) * gradients
+                totals[number, :, column] = products.sum(axis=(1, 2, 3))
+        scale = np.abs(totals).sum(axis=0)
+        return 100 * (totals / np.where(scale > 0, scale, 1)).mean(axis=(1, 2))
 
     def _chosen(self, features, classes):
         """Class indices, those of the highest logits in the place of -1."""
@@ -141,30 +200,61 @@ class Explainer(abc.ABC):
         outputs = self._cut.head.predict_on_batch(features)
         return np.asarray(outputs["logits"], np.float32)
 
-    def _raw(self, images, classes):
-        """Raw maps (n, rows, cols, classes); True if images have lists of them."""
+    def _indices(self, classes, count):
+        """Class indices (n, classes), -1 if predicted; True if images have lists."""
         names = range(self._cut.classes)
         if self._wrapper is not None:
             names = list(self._wrapper.config.class_names)
-        indices, nested = class_indices(classes, len(images), names)
+        return class_indices(classes, count, names)
+
+    def _raw(self, inputs, classes):
+        """Raw maps (n, rows, cols, classes); True if images have lists of them."""
+        images = inputs[0]
+        indices, nested = self._indices(classes, len(images))
         step = images_at_once(images.shape[1:3], self.image_pixels)
         batches = []
         for start in range(0, len(images), step):
-            batch = images[start : start + step]
-            features = self._cut.encode(batch)
+            batch = [array[start : start + step] for array in inputs]
             with np.errstate(over="ignore", invalid="ignore"):  # warned of by _as_heat
-                maps = self.explain(batch, features, indices[start : start + step])
-            batches.append(maps)
+                batches.append(self._of_batch(batch, indices[start : start + step]))
         return np.concatenate(batches), nested
 
-    def _images(self, x):
-        """Images as the network takes them; True if it was one image."""
+    def _of_batch(self, inputs, classes) -> np.ndarray:
+        """Raw maps of a batch, summed over the layers."""
+        maps = []
+        for halves in self._cuts:
+            explainer = object.__new__(type(self))
+            vars(explainer).update(vars(self), _cut=halves)
+            features = halves.encode(*inputs)
+            if len(self._cuts) > 1:  # the same classes for all layers
+                classes = explainer._chosen(features, classes)
+            maps.append(explainer.explain(inputs[0], features, classes))
+        return maps[0] if len(maps) == 1 else _summed(maps, self.spread)
+
+    def _inputs(self, x):
+        """Inputs as the network takes them, first images; True if it was one image."""
         if self._wrapper is None:
-            return as_batch(x, self._cut.graph.image)
+            return as_inputs(x, self._cut.graph.inputs, self._cut.image, self._names)
+        check_no_labels(x)
         images = self._wrapper.prepare(x)
         if not len(images):
             raise ValueError("Expected at least one image. Received: no images.")
-        return images, np.ndim(x) < images.ndim and len(images) == 1
+        return [images], np.ndim(x) < images.ndim and len(images) == 1
+
+
+def _summed(maps, spread):
+    """Sum raw maps of several layers at the largest size.
+
+    Sums over positions are shares of the logit where maps are ``spread``: each is
+    scaled so that its sum stays what it was.
+    """
+    size = tuple(np.max([array.shape[1:3] for array in maps], axis=0))
+    total = 0
+    for array in maps:
+        scale = math.prod(array.shape[1:3]) / math.prod(size) if spread else 1
+        resized = resize_maps(np.moveaxis(array, -1, 1), size)
+        total = total + np.float32(scale) * np.moveaxis(resized, 1, -1)
+    return total
 
 
 def _squeeze(maps, single, nested):

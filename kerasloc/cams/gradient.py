@@ -58,6 +58,8 @@ class GradCAM(GradientExplainer):
         Gradient-based Localization, ICCV 2017, equations 1 and 2.
     """
 
+    spread = True
+
     @staticmethod
     def combine(activations, gradients):
         """Combine features A and gradients G to maps (n, rows, cols)."""
@@ -102,6 +104,8 @@ class XGradCAM(GradientExplainer):
         Explanation of CNNs, BMVC 2020, equation 8.
     """
 
+    spread = True
+
     @staticmethod
     def combine(activations, gradients):
         """Combine features A and gradients G to maps (n, rows, cols)."""
@@ -123,6 +127,8 @@ class HiResCAM(GradientExplainer):
         convolutional neural networks, arXiv:2011.08891, equation 2.
     """
 
+    spread = True
+
     @staticmethod
     def combine(activations, gradients):
         """Combine features A and gradients G to maps (n, rows, cols)."""
@@ -143,6 +149,8 @@ class LayerCAM(GradientExplainer):
         Localization, IEEE TIP 30, 2021, equation 7.
     """
 
+    spread = True
+
     @staticmethod
     def combine(activations, gradients):
         """Combine features A and gradients G to maps (n, rows, cols)."""
@@ -161,6 +169,8 @@ class EigenGradCAM(GradientExplainer):
         Muhammad, Yeasin: Eigen-CAM: Class Activation Map using Principal Components,
         IJCNN 2020; applied to the products with gradients, as packages have it.
     """
+
+    single = "as a component of one layer is no share of the logit"
 
     @staticmethod
     def combine(activations, gradients):

@@ -1,14 +1,16 @@
 """The graph of a model: nested models opened, layers by name.
 
 The only file with private Keras API, checked on Keras 3.15.1: ``_nodes_by_depth`` and
-``_run_through_graph`` of models, ``_keras_history`` of tensors, ``_inbound_nodes``.
+``_run_through_graph`` of models, ``_keras_history`` of tensors, ``_inbound_nodes``,
+``_flatten_layers``, the class of functional models.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 
 import keras
+from keras.src.models import Functional
 
 DIMENSIONS = 4  # images, rows, columns, channels
 
@@ -83,18 +85,19 @@ def calls(model: keras.Model) -> list:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Graph:
-    """A model with one image and one output, nested models opened.
+    """A model with one output, nested models opened.
 
     Examples:
         >>> image = keras.Input((8, 8, 1))
         >>> conv = keras.layers.Conv2D(4, 3, name="conv")
         >>> base = keras.Model(image, conv(image), name="base")
-        >>> pooled = keras.layers.GlobalAveragePooling2D()(base(image))
-        >>> list(open_graph(keras.Model(image, pooled), pooled).spatial())
-        ['base/conv']
+        >>> model = keras.Model(image, keras.ops.max(base(image), (1, 2)))
+        >>> graph = open_graph(model, model.outputs[0])
+        >>> [graph.path(node) for node in graph.nodes][1]
+        'base/conv'
     """
 
-    image: keras.KerasTensor
+    inputs: list[keras.KerasTensor]
     output: keras.KerasTensor
     paths: Mapping[int, str]  # by id of operations in nested models: base/conv1_relu
     nested: Mapping[str, keras.KerasTensor]  # outputs of nested models by path
@@ -102,78 +105,56 @@ class Graph:
     @functools.cached_property
     def nodes(self) -> list:
         """Calls that the output needs, in the order of execution."""
-        return calls(keras.Model(self.image, self.output))
+        return calls(keras.Model(self.inputs, self.output))
+
+    @functools.cached_property
+    def images(self) -> list[keras.KerasTensor]:
+        """Inputs (n, rows, cols, channels) that the output needs."""
+        images = [x for x in self.inputs if len(x.shape) == DIMENSIONS]
+        return [x for x in images if id(self.output) in self.computed_from([x])]
 
     def path(self, node) -> str:
         """Return the path of a call's operation."""
         return self.paths.get(id(node.operation), node.operation.name)
 
-    def spatial(self) -> dict[str, keras.KerasTensor]:
-        """Collect the last outputs of layers with rows and columns by path."""
-        tensors: dict[str, keras.KerasTensor] = {}
-        for node in self.nodes:
-            if not node.is_input and _is_spatial(node.outputs):
-                tensors.pop(self.path(node), None)
-                tensors[self.path(node)] = node.outputs[0]
-        return tensors
+    def computed_from(
+        self,
+        tensors: Iterable[keras.KerasTensor],
+        held: Iterable[keras.KerasTensor] = (),
+    ) -> set[int]:
+        """Collect the ids of tensors and of what follows them, but not through held."""
+        return _computed_from(self.nodes, tensors, held)
 
-    def deepest(self) -> keras.KerasTensor | None:
-        """Return the last tensor with rows and columns that all of the output needs.
-
-        The last of any where branches are joined without rows and columns; or None.
-        """
-        last_use = {id(self.output): len(self.nodes)}
-        for index, node in enumerate(self.nodes):
-            last_use |= {id(tensor): index for tensor in node.input_tensors}
-        last, bottleneck, live, convolved = None, None, set(), False
-        for index, node in enumerate(self.nodes):
-            live |= {id(tensor) for tensor in node.outputs}
-            live = {key for key in live if last_use.get(key, -1) > index}
-            weights = getattr(node.operation, "weights", ())
-            convolved |= any(len(weight.shape) == DIMENSIONS for weight in weights)
-            if not node.is_input and _is_spatial(node.outputs):
-                last = node.outputs[0]
-                bottleneck = last if convolved and live == {id(last)} else bottleneck
-        return last if bottleneck is None else bottleneck
-
-    def features(self, layer: str | None) -> keras.KerasTensor:
-        """Return the symbolic output of a layer.
+    def bypasses(
+        self,
+        features: keras.KerasTensor,
+        outputs: Iterable[keras.KerasTensor],
+        held: Iterable[keras.KerasTensor] = (),
+    ) -> list[keras.KerasTensor] | None:
+        """List the tensors that outputs need besides features, in a stable order.
 
         Args:
-            layer: Name of the layer or nested model, or the end of its path;
-                :meth:`deepest` by default.
+            features: Symbolic output of a layer.
+            outputs: Symbolic tensors of the graph.
+            held: Tensors that do not follow the features, listed where needed.
 
-        Raises:
-            ValueError: If no layer with rows and columns has the name, or several have.
+        Returns:
+            Tensors; None if no output needs the features.
         """
-        deepest = self.deepest()
-        if deepest is None:
-            raise ValueError(
-                "A map needs a layer with rows and columns, (n, rows, cols, channels), "
-                "between image and logits. Received: a model without one."
-            )
-        if layer is None:
-            return deepest
-        spatial = self.spatial()
-        inside = {id(tensor) for tensor in spatial.values()}
-        nested = {key: out for key, out in self.nested.items() if id(out) in inside}
-        candidates = nested | spatial
-        matches = _matching(layer, candidates)
-        if len(matches) == 1:
-            return candidates[matches[0]]
-        outputs = {self.path(node): node.outputs for node in self.nodes}
-        shapes = [str(outputs[name][0].shape) for name in _matching(layer, outputs)]
-        problem = f", whose output is {shapes[0]}" if shapes and not matches else ""
-        if len(matches) > 1:
-            problem = f", which matches {' and '.join(matches)}"
-        raise ValueError(
-            "Expected the name of a layer whose output has rows and columns. "
-            f"Received: {layer!r}{problem}. Use one of: {', '.join(spatial)}."
-        )
+        needed = {id(x): x for x in outputs}
+        nodes = calls(keras.Model(self.inputs, list(needed.values())))
+        behind = _computed_from(nodes, [features], held) - {id(features)}
+        for node in reversed(nodes):
+            if any(id(x) in behind and id(x) in needed for x in node.outputs):
+                needed |= {id(x): x for x in node.input_tensors}
+        if id(features) not in needed:
+            return None
+        behind.add(id(features))
+        return [x for key, x in needed.items() if key not in behind]
 
 
 def open_graph(model: keras.Model, output: keras.KerasTensor) -> Graph:
-    """Open the nested models of a model with one input, up to a symbolic output.
+    """Open the nested models of a model, up to a symbolic output.
 
     Examples:
         >>> model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.ReLU()])
@@ -181,21 +162,35 @@ def open_graph(model: keras.Model, output: keras.KerasTensor) -> Graph:
         >>> open_graph(model, output).output is output  # nothing nested
         True
     """
-    image = model.inputs[0]
+    inputs = list(model.inputs)
     if not any(isinstance(layer, keras.Model) for layer in model.layers):
-        return Graph(image, output, {}, {})
-    plain = keras.Model(image, output)
-    image = keras.Input(batch_shape=image.shape, dtype=image.dtype)
-    opener = _Opener((type(plain).call, keras.Sequential.call))
-    output = opener.run(plain, [image], "")
-    return Graph(image, output, opener.paths, opener.nested)
+        return Graph(inputs, output, {}, {})
+    plain = keras.Model(inputs, output)
+    inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in inputs]
+    opener = _Opener()
+    output = opener.run(plain, inputs, "")
+    return Graph(inputs, output, opener.paths, opener.nested)
+
+
+def has_graph(model: keras.Operation) -> bool:
+    """Test for a functional or built sequential model, whose calls are its graph.
+
+    Examples:
+        >>> has_graph(keras.Sequential([keras.Input((2,)), keras.layers.ReLU()]))
+        True
+    """
+    plain = type(model).call in (Functional.call, keras.Sequential.call)
+    return (
+        isinstance(model, keras.Model)
+        and plain
+        and bool(getattr(model, "inputs", None))
+    )
 
 
 class _Opener:
     """Calls the layers of a model on new tensors, those of nested models one by one."""
 
-    def __init__(self, opened_calls: tuple[Callable, ...]):
-        self.opened_calls = opened_calls  # ``call`` of the model classes to open
+    def __init__(self):
         self.paths: dict[int, str] = {}
         self.nested: dict[str, keras.KerasTensor] = {}
         self._called: dict[str, keras.Operation] = {}  # by name
@@ -207,7 +202,7 @@ class _Opener:
 
     def _call(self, prefix, layer, *args, **kwargs):
         path = f"{prefix}{layer.name}"
-        if isinstance(layer, keras.Model) and type(layer).call in self.opened_calls:
+        if has_graph(layer):
             inner = keras.Model(layer.inputs, layer.outputs)
             inputs = keras.tree.flatten(args[0] if args else kwargs["inputs"])
             outputs = keras.tree.flatten(self.run(inner, inputs, f"{path}/"))
@@ -221,13 +216,23 @@ class _Opener:
         return called(*args, **kwargs)
 
 
-def _is_spatial(outputs) -> bool:
-    if len(outputs) != 1 or len(outputs[0].shape) != DIMENSIONS:
-        return False
-    return tuple(outputs[0].shape[1:3]) != (1, 1)
+def sublayers(layer: keras.Operation) -> list[keras.layers.Layer]:
+    """List the layers that a layer, or the one that an alias stands for, is made of.
+
+    Examples:
+        >>> [x.name for x in sublayers(keras.layers.Bidirectional(keras.layers.GRU(2)))]
+        ['forward_gru', 'gru_cell', 'backward_gru', 'gru_cell']
+    """
+    layer = unwrap(layer)
+    if not isinstance(layer, keras.layers.Layer):
+        return []
+    return list(layer._flatten_layers(include_self=False))
 
 
-def _matching(layer: str, paths) -> list[str]:
-    """Paths that a name stands for: itself, or those that end in it."""
-    ends = [path for path in paths if path.endswith(f"/{layer}")]
-    return [layer] if layer in paths else ends
+def _computed_from(nodes, tensors, held=()) -> set[int]:
+    """Ids of tensors and of what is computed from them, but not through held ones."""
+    ids, stops = {id(x) for x in tensors}, {id(x) for x in held}
+    for node in nodes:
+        if any(id(x) in ids for x in node.input_tensors):
+            ids |= {id(x) for x in node.outputs} - stops
+    return ids

@@ -28,6 +28,7 @@ class ScoreCAM(Explainer):
     """
 
     mask_pixels = 2**19  # predicted together on a CPU: 10 images of 224 pixels
+    single = "as its weights are a softmax over the channels of one layer"
 
     @staticmethod
     def combine(activations: npt.ArrayLike, scores: npt.ArrayLike) -> np.ndarray:
@@ -37,11 +38,13 @@ class ScoreCAM(Explainer):
     def explain(self, images, features, classes):
         """Compute the maps of every class."""
         classes = self._chosen(features, classes)
-        scores = np.stack([*map(self._masked, images, features[0])])
+        tables = self._cut.tables(features)
+        rows = ([array[i : i + 1] for array in tables] for i in range(len(images)))
+        scores = np.stack([*map(self._masked, images, features[0], rows)])
         maps = [self.combine(features[0], _take(scores, ids)) for ids in classes.T]
         return np.stack(maps, axis=-1)
 
-    def _masked(self, image, features) -> np.ndarray:
+    def _masked(self, image, features, tables) -> np.ndarray:
         """Logits (channels, classes) of an image masked by each channel."""
         size, channels = image.shape[:2], features.shape[-1]
         features = np.asarray(features, np.float32)
@@ -49,18 +52,21 @@ class ScoreCAM(Explainer):
         # flat channels make a black image, predicted once for all of them
         live = np.ptp(features, axis=(0, 1)) > 0
         live = np.flatnonzero(live & np.isfinite(features).all(axis=(0, 1)))
-        scores = np.repeat(self._score(np.zeros_like(image)[None]), channels, axis=0)
+        black = self._score(np.zeros_like(image)[None], tables)
+        scores = np.repeat(black, channels, axis=0)
         step = images_at_once(size, self.mask_pixels)
         for start in _progress(range(0, len(live), step), "Score-CAM"):
             batch = live[start : start + step]
             masks = keras.ops.convert_to_numpy(resize(features[None, ..., batch]))
             masks = min_max(np.moveaxis(masks[0], -1, 0))[..., None]
-            scores[batch] = self._score(masks * image)
+            scores[batch] = self._score(masks * image, tables)
         return scores
 
-    def _score(self, images) -> np.ndarray:
-        images = images.astype(self._cut.graph.image.dtype)
-        return np.asarray(self._cut.whole.predict_on_batch(images))
+    def _score(self, images, tables) -> np.ndarray:
+        images = images.astype(self._cut.image.dtype)
+        repeated = [np.repeat(array, len(images), axis=0) for array in tables]
+        inputs = [images, *repeated] if repeated else images
+        return np.asarray(self._cut.whole.predict_on_batch(inputs))
 
 
 class AblationCAM(Explainer):

@@ -104,7 +104,7 @@ def ablated_one_by_one(cut, image: np.ndarray) -> Callable[[int], np.ndarray]:
     features, *rest = cut.encoder.outputs
     factors = keras.Input((1, 1, features.shape[-1]))
     output = cut.head([features * factors, *rest])["logits"]
-    model = keras.Model([cut.graph.image, factors], output)
+    model = keras.Model([cut.image, factors], output)
 
     def logits(count: int) -> np.ndarray:
         outputs = []
