@@ -25,8 +25,8 @@ class BranchError(ValueError):
 
     Examples:
         >>> x = keras.Input((4, 4, 2))
-        >>> str(BranchError({"a": x, "b": x}, [70, 30]))[-51:]
-        "a (4, 4, 2) 70 % of the logit, b (4, 4, 2) 30 % of the logit."
+        >>> str(BranchError({"a": x, "b": x}, [70, 30]))[-61:]
+        'a (4, 4, 2) 70 % of the logit, b (4, 4, 2) 30 % of the logit.'
     """
 
     def __init__(self, layers: Mapping[str, keras.KerasTensor], shares=None):
@@ -35,7 +35,7 @@ class BranchError(ValueError):
         hint = " kerasloc.cam(model, images) lists their shares of the logit."
         if shares is not None:
             pairs = zip(texts, shares, strict=True)
-            texts = [f"{text} {share:.0f} % of the logit" for text, share in pairs]
+            texts = [f"{text} {round(share)} % of the logit" for text, share in pairs]
             hint = ""
         super().__init__(
             "Expected a layer, as branches join after pooling and none has all of the "

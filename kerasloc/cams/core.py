@@ -234,7 +234,7 @@ class Explainer(abc.ABC):
     def _inputs(self, x):
         """Inputs as the network takes them, first images; True if it was one image."""
         if self._wrapper is None:
-            return as_inputs(x, self._cut.graph.inputs, self._cut.image, self._names)
+            return as_inputs(x, self._cut.graph.inputs, self._cut.image)
         check_no_labels(x)
         images = self._wrapper.prepare(x)
         if not len(images):

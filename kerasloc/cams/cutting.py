@@ -186,21 +186,6 @@ def cut_at(
     return cuts
 
 
-def input_names(model: keras.Model) -> list[str]:
-    """List the keys of a model's inputs in their order.
-
-    Examples:
-        >>> image, age = keras.Input((4, 4, 1), name="image"), keras.Input((1,))
-        >>> input_names(keras.Model({"image": image, "age": age}, age))
-        ['age', 'image']
-    """
-    named = getattr(model, "input", None)  # a sequential model may lack it
-    if isinstance(named, Mapping):
-        keys = {id(x): key for key, x in named.items()}
-        return [keys.get(id(x), x.name) for x in model.inputs]
-    return [x.name for x in model.inputs]
-
-
 def _cuts_of(model, reshape) -> tuple[Layers, dict]:
     """Layers of a model, and the cuts that were made of it."""
     output = checked_output(model)

@@ -115,7 +115,8 @@ class Graph:
 
     def path(self, node) -> str:
         """Return the path of a call's operation."""
-        return self.paths.get(id(node.operation), node.operation.name)
+        name = unwrap(node.operation).name
+        return self.paths.get(id(node.operation), name)
 
     def computed_from(
         self,
@@ -166,7 +167,9 @@ def open_graph(model: keras.Model, output: keras.KerasTensor) -> Graph:
     if not any(isinstance(layer, keras.Model) for layer in model.layers):
         return Graph(inputs, output, {}, {})
     plain = keras.Model(inputs, output)
-    inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in inputs]
+    inputs = [
+        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name) for x in inputs
+    ]
     opener = _Opener()
     output = opener.run(plain, inputs, "")
     return Graph(inputs, output, opener.paths, opener.nested)

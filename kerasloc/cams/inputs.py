@@ -10,7 +10,7 @@ Pair = (list, tuple)
 
 
 def as_inputs(
-    x, inputs: Sequence[keras.KerasTensor], image: keras.KerasTensor, names=None
+    x, inputs: Sequence[keras.KerasTensor], image: keras.KerasTensor
 ) -> tuple[list[np.ndarray], bool]:
     """Convert what a model takes to batches of its inputs' types and shapes.
 
@@ -18,7 +18,6 @@ def as_inputs(
         x: Images; of several inputs a list in the order of the model, or a dict.
         inputs: Symbolic inputs of the model.
         image: Input with the images to explain.
-        names: Keys of the dict, one per input; the inputs' names by default.
 
     Returns:
         Arrays with n entries, first the images; True if it was a single image.
@@ -35,7 +34,7 @@ def as_inputs(
         ([(1, 4, 4, 3), (1, 2)], True)
     """
     check_no_labels(x, len(inputs))
-    names = list(names or [tensor.name for tensor in inputs])
+    names = [tensor.name for tensor in inputs]
     if len(inputs) == 1:
         images, single = as_batch(x, image)
         return [images], single
@@ -129,7 +128,7 @@ def _as_rows(x, tensor, name, count, single) -> np.ndarray:
     """Array (count, ...) for an input besides the images."""
     array = np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
     rows = array
-    if single and array.ndim == len(tensor.shape) - 1:
+    if single and array.ndim < len(tensor.shape):
         rows = array[None]
     if rows.ndim == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
         rows = rows[..., None]  # as Keras does

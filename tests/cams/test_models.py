@@ -136,14 +136,6 @@ def test_the_default_layer_is_the_last_that_all_of_the_output_needs(image, x):
     np.testing.assert_array_equal(GradCAM(model).maps(x, 0), expected)
 
 
-def test_branches_alone_have_the_last_as_default(image, x):
-    scaled = layers.Rescaling(2.0)(image)  # all is made of it, but it is the image
-    branches = [pooled()(conv(3, name=name)(scaled)) for name in "ab"]
-    model = keras.Model(image, layers.Dense(3)(layers.Concatenate()(branches)))
-    default = GradCAM(model).maps(x, 0)
-    assert any(np.array_equal(default, GradCAM(model, n).maps(x, 0)) for n in "ab")
-
-
 def test_layers_may_change_between_calls(x):
     model = keras.Sequential([keras.Input(SHAPE), conv(4), pooled(), layers.Dense(4)])
     assert kerasloc.cam(model, x, classes="all").shape == (4, 12, 10, 4)
