@@ -93,7 +93,8 @@ class Explainer(abc.ABC):
             if layer is None:
                 layer = getattr(self._wrapper, "cam_layer", None)
         several = isinstance(layer, Sequence) and not isinstance(layer, str)
-        return cut_at(network, layer if several else [layer], self._reshape)
+        names: list = list(layer or ()) if several else [layer]
+        return cut_at(network, names, self._reshape)
 
     @functools.cached_property
     def _cut(self) -> Cut:
