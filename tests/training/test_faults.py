@@ -278,6 +278,63 @@ def test_a_signal_ends_in_a_line_and_the_status_of_a_shell(
     assert not list(folder.glob("partial-*"))
 
 
+WAITING = """
+import sys, time
+from kerasloc.training.cli import run_main
+
+def main():
+    print("waits", flush=True)
+    try:
+        time.sleep(100)
+    finally:
+        if "busy" in sys.argv:
+            print("waits", flush=True)
+            time.sleep(100)
+
+run_main(main)
+"""
+
+
+@pytest.fixture
+def waiting():
+    """Function from words to a process that waits, and then needs as long to end."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*words):
+            process = subprocess.Popen(
+                [sys.executable, "-c", WAITING, *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdout.readline() == "waits\n"
+            return process
+
+        yield start
+
+
+def test_a_process_that_is_stopped_ends_with_a_line(waiting):
+    process = waiting()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+    (line,) = process.stderr.read().splitlines()
+    assert line.startswith("stopped by SIGTERM; ")
+
+
+def test_a_second_signal_kills_unless_it_follows_at_once(waiting):
+    process = waiting("busy")
+    for _ in range(2):  # as timeout does
+        process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "waits\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == -signal.SIGINT
+
+
 def test_a_signal_that_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as below nohup
     try:
