@@ -7,6 +7,7 @@ anything of that size is allocated. Nothing outside the file is ever opened.
 import contextlib
 import io
 import math
+import mmap
 import os
 import pathlib
 import pickle
@@ -23,8 +24,9 @@ RATIO = 10  # of unpacked bytes to the file's; packed weights have up to 2
 SLACK = 1 << 20  # bytes that are too few to harm
 MAX_OBJECTS = 12_000  # in an HDF5 file; a ResNet-152 with its optimizer has 3,000
 MAX_DEPTH = 32  # of HDF5 groups
-MAX_CHUNKS = 10_000  # of an HDF5 dataset
 MAX_TEXTS = 1 << 27  # bytes of texts, if each takes the whole file
+MAX_ITEMS = 100_000  # texts of an HDF5 file
+TEXTS, LINKS = b"GCOL\x01", (b"FRHP\x00", b"BTHD\x00")  # marks of heaps
 ATTRIBUTES = ("name", "weight_names", "dtype")  # those that are read
 DAMAGE = (
     ArithmeticError,
@@ -156,17 +158,46 @@ def open_hdf5(
     """
     import h5py
 
-    with h5py.File(source, "r") as file:
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, io.BytesIO):
+            _check_heaps(source.getvalue())
+        else:
+            opened = stack.enter_context(source.open("rb"))
+            _check_heaps(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+        file = stack.enter_context(h5py.File(source, "r"))
+        if file.id.get_create_plist().get_sizes() != (8, 8):
+            raise ValueError("offsets of a rare size")
         datasets, size = {}, file.id.get_filesize()
         for path, item in _objects(file):
             _check_attributes(path, item, size)
             if isinstance(item, h5py.Dataset):
                 datasets[path] = item
                 _check_storage(path, item)
-        check_declared(sum(map(_declared, datasets.values())), size)
-        for path, dataset in datasets.items():
-            _check_packed(path, dataset)
+        check_declared(sum(dataset.nbytes for dataset in datasets.values()), size)
         yield file, datasets
+
+
+def _check_heaps(content: bytes | mmap.mmap) -> None:
+    """Raise on what HDF5 (1.14) reads for ever, or ends the process for, if damaged.
+
+    That are heaps of many links, which Keras does not write, and a heap of texts whose
+    items do not lead to its end: after its size it has items of an index (0: the rest
+    is free), a size and bytes, padded to 8.
+    """
+    if any(content.find(mark) >= 0 for mark in LINKS):
+        raise ValueError("groups of a rare form; write them with libver='earliest'")
+    start, count = content.find(TEXTS), 0
+    while start >= 0:
+        end = min(start + struct.unpack_from("<Q", content, start + 8)[0], len(content))
+        position = start + 16
+        while position + 16 <= end:
+            index, size = struct.unpack_from("<H6xQ", content, position)
+            step = 16 + -(-size // 8) * 8 if index else size
+            count += 1
+            if not 16 <= step <= end - position or count > MAX_ITEMS:
+                raise ValueError("texts without an end")
+            position += step
+        start = content.find(TEXTS, start + 1)
 
 
 def _objects(file: "h5py.File") -> Iterator[tuple[str, Any]]:
@@ -208,39 +239,16 @@ def _check_storage(path: str, dataset: "h5py.Dataset") -> None:
     """Raise unless a dataset is of numbers that this file stores."""
     import h5py
 
-    layout = dataset.id.get_create_plist()
-    if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
+    storage = dataset.id.get_create_plist()
+    layout = storage.get_layout()
+    if layout == h5py.h5d.VIRTUAL or storage.get_external_count():
         raise ValueError(f"{printable(path)} lies in another file")
+    if layout == h5py.h5d.CHUNKED:  # unpacks without a limit; damage ends the process
+        raise ValueError(
+            f"{printable(path)} is in chunks; h5repack -l CONTI joins them"
+        )
     if dataset.dtype.kind not in "fiub" and dataset.dtype != "V2":  # bfloat16
         raise ValueError(f"{printable(path)} of the type {printable(dataset.dtype)}")
     stored = dataset.id.get_storage_size()
-    if stored < dataset.nbytes and (not stored or not layout.get_nfilters()):
-        raise ValueError(
-            f"{printable(path)} of {dataset.nbytes} bytes, of which {stored} are stored"
-        )
-
-
-def _declared(dataset: "h5py.Dataset") -> int:
-    """Return the bytes that reading takes; a chunk may be larger than its dataset."""
-    return max(dataset.nbytes, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize)
-
-
-def _check_packed(path: str, dataset: "h5py.Dataset") -> None:
-    """Raise on chunks that unpack to more than their size: HDF5 has no limit."""
-    import h5py
-
-    layout = dataset.id.get_create_plist()
-    filters = [layout.get_filter(index)[0] for index in range(layout.get_nfilters())]
-    plain = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-    packed = [name for name in filters if name not in plain]
-    if not packed:
-        return
-    sizes = zip(dataset.shape, dataset.chunks, strict=True)
-    count = math.prod(-(-size // step) for size, step in sizes)
-    if packed != [h5py.h5z.FILTER_DEFLATE] or count > MAX_CHUNKS:
-        raise ValueError(f"{printable(path)} is packed in a rare form")
-    limit = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4  # a checksum
-    for chunk in dataset.iter_chunks():
-        raw = dataset.id.read_direct_chunk([part.start for part in chunk])[1]
-        if len(zlib.decompressobj().decompress(raw, limit + 1)) > limit:
-            raise ValueError(f"{printable(path)} unpacks to more than it declares")
+    if stored < dataset.nbytes:
+        raise ValueError(f"{printable(path)} of {dataset.nbytes} bytes has {stored}")

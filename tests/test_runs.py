@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -292,6 +294,28 @@ def test_state_lies_with_the_weights_and_the_optimizer(tmp_path, model):
     assert float(model.optimizer.learning_rate) == 0.125
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_state_is_named(tmp_path, model):
+    path = tmp_path / "last.weights.h5"
+    with Run(tmp_path, {}) as run:
+        run.save_state(model, {"epoch": 1})
+        content = path.read_bytes()
+        for damage in (content[:900], content.replace(b"SNOD", b"SNOB"), b""):
+            path.write_bytes(damage)
+            for read in (run.read_state, lambda: run.load_state(model)):
+                with pytest.raises(ValueError, match=rf"{re.escape(str(path))}, a dam"):
+                    read()
+
+
+def test_a_state_in_another_file_is_not_read(tmp_path, model):
+    path = tmp_path / "last.weights.h5"
+    with Run(tmp_path, {}) as run:
+        run.save_state(model, {"epoch": 1})
+        with h5py.File(path, "a") as file:
+            file["layers/x"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
+        with pytest.raises(ValueError, match=r"layers/x is a link"):
+            run.load_state(model)
 
 
 @pytest.mark.parametrize("when", ["while it writes", "before it replaces"])

@@ -119,6 +119,14 @@ def test_nan_differs(tool, files):
     assert "differs" in lines[0]
 
 
+def test_references_that_unpack_to_too_much_are_named(tool, files, usage_error):
+    np.savez_compressed(files.reference, logits=np.zeros(10**7))
+    error = usage_error(tool, words(files))
+    assert f"{files.reference}, a damaged file (80000" in error
+    files.reference.write_bytes(files.reference.read_bytes()[:99])
+    assert f"{files.reference}, a damaged file" in usage_error(tool, words(files))
+
+
 def test_options_reach_the_network(tool, files):
     more = ["--backbone", "resnet18", "--option", "n_up=2", "--option", "norm=x"]
     options = tool.parse(words(files, *more, "--option", "use_pa=false"))[1]

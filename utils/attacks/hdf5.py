@@ -181,8 +181,22 @@ def write_attacks(folder: pathlib.Path, whole: list[pathlib.Path]):
         yield write_keras(
             folder / f"{name}.keras", members | {"model.weights.h5": inner.read_bytes()}
         )
+    path = folder / "texts-endless.weights.h5"
+    path.write_bytes(endless_texts(weights.read_bytes()))
+    yield path
+    path = folder / "many-links.weights.h5"  # damaged ones end the process in HDF5
+    with h5py.File(path, "w", libver="latest") as file:
+        for index in range(12):
+            file[f"layers/{index}"] = np.ones(3)
+    yield path
     for name, content in configs(members).items():
         yield write_keras(folder / f"{name}.keras", content)
+
+
+def endless_texts(content: bytes) -> bytes:
+    """Return a file whose first heap of texts has an item of no size."""
+    start = content.index(b"GCOL") + 16
+    return content[:start] + bytes(16) + content[start + 16 :]
 
 
 def write_keras(path: pathlib.Path, members: dict[str, bytes]) -> pathlib.Path:
