@@ -297,6 +297,7 @@ def test_state_lies_with_the_weights_and_the_optimizer(tmp_path, model):
 
 
 def test_a_damaged_state_is_named(tmp_path, model):
+    model.compile("adam", "mse")
     path = tmp_path / "last.weights.h5"
     with Run(tmp_path, {}) as run:
         run.save_state(model, {"epoch": 1})
@@ -309,6 +310,7 @@ def test_a_damaged_state_is_named(tmp_path, model):
 
 
 def test_a_state_in_another_file_is_not_read(tmp_path, model):
+    model.compile("adam", "mse")
     path = tmp_path / "last.weights.h5"
     with Run(tmp_path, {}) as run:
         run.save_state(model, {"epoch": 1})

@@ -7,6 +7,7 @@ Example:
 import collections
 import itertools
 import json
+import multiprocessing
 import os
 import pathlib
 import random
@@ -58,6 +59,9 @@ def parse(arguments=None):
 def main(arguments=None) -> None:
     """Write, load, count; ends with 1 if there is a fault."""
     options = parse(arguments)
+    import kerasloc
+
+    dir(kerasloc.HalfModel)  # imported once for all processes
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or pathlib.Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +116,12 @@ def files(folder, marker, options):
     for name in ("whole", "attacks", "damaged"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     whole = _written(folder / "whole", pickles.whole())
-    whole += hdf5.write_whole(folder / "whole")
+    whole += [folder / "whole" / name for name in hdf5.WHOLE]
+    # TensorFlow hangs in the forks of a process that has used it
+    arguments = {"target": hdf5.write_whole, "args": (folder / "whole",)}
+    writer = multiprocessing.get_context("fork").Process(**arguments)
+    writer.start()
+    writer.join()
     attacks = itertools.chain(
         _written(folder / "attacks", pickles.attacks(marker)),
         hdf5.write_attacks(folder / "attacks", whole[-3:]),

@@ -26,21 +26,21 @@ def wrapper(**options):
     return kerasloc.HalfModel(**size, **options)
 
 
-def write_whole(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Write whole files of Keras 3 and of the legacy format."""
+WHOLE = ("half.weights.h5", "half.keras", "legacy.h5")
+
+
+def write_whole(folder: pathlib.Path) -> None:
+    """Write the files of names WHOLE."""
     model = wrapper(num_classes=2, im_size=32, channels=1).model
-    paths = [folder / name for name in ("half.weights.h5", "half.keras")]
-    model.save_weights(paths[0])
-    model.save(paths[1])
-    legacy = folder / "legacy.h5"
-    with h5py.File(legacy, "w") as file:
+    model.save_weights(folder / WHOLE[0])
+    model.save(folder / WHOLE[1])
+    with h5py.File(folder / WHOLE[2], "w") as file:
         for layer in model.layers:
             group = file.create_group(layer.name)
             names = [f"{layer.name}/{v.name}:0" for v in layer.weights]
             group.attrs["weight_names"] = np.array(names, "S")
             for name, variable in zip(names, layer.weights, strict=True):
                 group[name] = variable.numpy()
-    return [*paths, legacy]
 
 
 def changes(folder: pathlib.Path) -> dict[str, Callable[[h5py.File], None]]:
