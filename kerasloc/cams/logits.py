@@ -59,7 +59,8 @@ class SignedLogits(keras.layers.Layer):
     def call(self, inputs):
         """Take the logits out of a list of tensors."""
         flat = [ops.reshape(x, (-1, int(np.prod(x.shape[1:])))) for x in inputs]
-        return ops.take(ops.concatenate(flat, axis=-1), self.index, -1) * self.signs
+        logits = ops.take(ops.concatenate(flat, axis=-1), self.index, axis=-1)
+        return ops.multiply(logits, self.signs)
 
 
 class _Scores(NamedTuple):
