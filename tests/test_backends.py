@@ -68,6 +68,39 @@ for method in METHODS:
     assert maps.shape == (4, 14, 14, 2) and np.isfinite(maps).all(), method
     if method in ("gradcam", "hirescam"):
         np.testing.assert_allclose(maps, expected, atol=1e-6)
+
+import threading
+from keras import layers, ops
+
+def classifier(policy, end):
+    keras.config.set_dtype_policy(policy)
+    image = keras.Input((16, 16, 3))
+    y = layers.Conv2D(4, 3, activation="relu")(image)
+    model = keras.Model(image, end(layers.GlobalAveragePooling2D()(y)))
+    keras.config.set_dtype_policy("float32")
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=w.shape) for w in model.weights])
+    return model
+
+def both(z):
+    p = layers.Dense(1, "sigmoid")(z)
+    return layers.Concatenate()([1 - p, p])
+
+def explain(index):
+    barrier.wait()
+    results[index] = kerasloc.cam(new, x, classes=1)
+
+expected = kerasloc.cam(classifier("float32", layers.Dense(1)), x, classes=0)
+half = kerasloc.cam(classifier("mixed_float16", both), x, classes=1)
+np.testing.assert_allclose(half, expected, atol=1e-2)
+new, barrier, results = classifier("float32", both), threading.Barrier(4), [None] * 4
+config, before = new.get_config(), new.predict_on_batch(x)
+threads = [threading.Thread(target=explain, args=(i,)) for i in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+np.testing.assert_allclose(results, [expected] * 4, atol=1e-5)
+np.testing.assert_array_equal(new.predict_on_batch(x), before)
+assert new.get_config() == config
 print("passed")
 """
 

@@ -1,5 +1,7 @@
 """Batches, outputs and gradients of models on TensorFlow, JAX and PyTorch."""
 
+import contextlib
+import threading
 from collections.abc import Callable, Sequence
 
 import keras
@@ -14,6 +16,10 @@ from kerasloc.processes import check_process
 HALF_EXPONENT = 15  # of the largest power of 2 in float16
 ENOUGH = 2.0**-8  # peak of a gradient in float16: values down to 1e-5 of it remain
 TRIES = 8  # scales of a gradient
+# Keras on JAX deletes the memory of the weights while a model predicts.
+_IN_TURN = (
+    threading.RLock() if keras.backend.backend() == "jax" else contextlib.nullcontext()
+)
 
 
 class FeatureGradient:
@@ -73,7 +79,10 @@ class FeatureGradient:
     def _run(self, features, classes, exponents):
         """Outputs, and the gradient of the logits times 2 ** exponents."""
         scales = ops.convert_to_tensor(np.exp2(exponents).astype("float32"))
-        outputs, gradient = self._call(features, ops.convert_to_tensor(classes), scales)
+        with _IN_TURN:
+            outputs, gradient = self._call(
+                features, ops.convert_to_tensor(classes), scales
+            )
         return {key: _array(value) for key, value in outputs.items()}, _array(gradient)
 
     def _scaled(self, features, classes):
@@ -142,8 +151,20 @@ def run(model: keras.Model, images: np.ndarray, *inputs, batch_size: int | None 
     batches = []
     for start in range(0, len(images), step):
         batch = [array[start : start + step] for array in (images, *inputs)]
-        batches.append(model.predict_on_batch(batch if inputs else batch[0]))
+        batches.append(predict(model, batch if inputs else batch[0]))
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *batches)
+
+
+def predict(model: keras.Model, inputs):
+    """Compute the outputs of a model for a batch, from any thread.
+
+    Examples:
+        >>> image = keras.Input((1,))
+        >>> predict(keras.Model(image, 2 * image), np.ones((1, 1)))
+        array([[2.]], dtype=float32)
+    """
+    with _IN_TURN:
+        return model.predict_on_batch(inputs)
 
 
 def images_at_once(

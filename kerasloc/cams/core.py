@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from kerasloc.cams.backend import images_at_once
+from kerasloc.cams.backend import images_at_once, predict
 from kerasloc.cams.cutting import Cut, cut_at
 from kerasloc.cams.graph import call_of
 from kerasloc.cams.inputs import as_inputs, check_no_labels
@@ -198,7 +198,7 @@ class Explainer(abc.ABC):
         return np.where(classes < 0, highest[:, None], classes)
 
     def _logits(self, features) -> np.ndarray:
-        outputs = self._cut.head.predict_on_batch(features)
+        outputs = predict(self._cut.head, features)
         return np.asarray(outputs["logits"], np.float32)
 
     def _indices(self, classes, count):

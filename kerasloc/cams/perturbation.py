@@ -6,7 +6,7 @@ import numpy.typing as npt
 from scipy.special import softmax
 from tqdm import tqdm
 
-from kerasloc.cams.backend import images_at_once
+from kerasloc.cams.backend import images_at_once, predict
 from kerasloc.cams.core import Explainer, weighted_sum
 from kerasloc.layers import AlignedResize
 from kerasloc.metrics import min_max
@@ -66,7 +66,7 @@ class ScoreCAM(Explainer):
         images = images.astype(self._cut.image.dtype)
         repeated = [np.repeat(array, len(images), axis=0) for array in tables]
         inputs = [images, *repeated] if repeated else images
-        return np.asarray(self._cut.whole.predict_on_batch(inputs))
+        return np.asarray(predict(self._cut.whole, inputs))
 
 
 class AblationCAM(Explainer):
