@@ -40,7 +40,7 @@ def read_size(file: BinaryIO) -> tuple[int, int]:
         ValueError: If pydicom is missing, or it is not a DICOM file of an image.
     """
     file.seek(0)
-    with damage_as_value_error():
+    with _damage_as_value_error():
         dataset = _read(file, stop_before_pixels=True)
         if not (dataset.get("Rows") and dataset.get("Columns")):
             raise ValueError("a DICOM file without an image")
@@ -60,7 +60,7 @@ def read_gray8(file: str | os.PathLike | bytes, *, equalize: bool = True) -> np.
             not a DICOM file of one gray image, or damaged.
     """
     source = io.BytesIO(file) if isinstance(file, bytes) else open(file, "rb")  # noqa: SIM115
-    with source, damage_as_value_error():
+    with source, _damage_as_value_error():
         return to_gray8(_read(source), equalize=equalize)
 
 
@@ -112,13 +112,20 @@ def has_decoder(syntax: Any) -> bool:
         return False
 
 
-def _read(file: BinaryIO, **options: Any) -> Any:
-    """Read a dataset, unless its deflated part is a bomb."""
+def _damage_as_value_error() -> contextlib.AbstractContextManager:
+    """Context of reading with pydicom, which must be installed."""
     try:
         import pydicom
     except ImportError as error:
         message = f"a DICOM file, which needs pydicom: {INSTALL}"
         raise ValueError(message) from error
+    return damage_as_value_error("", pydicom.errors.BytesLengthException)
+
+
+def _read(file: BinaryIO, **options: Any) -> Any:
+    """Read a dataset, unless its deflated part is a bomb."""
+    import pydicom
+
     content = file.read()
     if DEFLATED in content:
         start = 144 + int.from_bytes(content[140:144], "little")  # after group 0002

@@ -26,8 +26,12 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def damage_as_value_error(title: str = "") -> Iterator[None]:
+def damage_as_value_error(title: str = "", *more: type[Exception]) -> Iterator[None]:
     """Turn what a decoder raises on a damaged file into a ValueError of one line.
+
+    Args:
+        title: Start of the message.
+        *more: Further types of errors.
 
     Examples:
         >>> with damage_as_value_error("damaged PNG file: "):
@@ -37,9 +41,10 @@ def damage_as_value_error(title: str = "") -> Iterator[None]:
     """
     from PIL.Image import DecompressionBombError  # of a frame or tile
 
+    types: tuple[type[Exception], ...] = (*DAMAGE, *more, DecompressionBombError)
     try:
         yield
-    except (*DAMAGE, DecompressionBombError) as error:
+    except types as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{title}{reason}") from error
 

@@ -233,11 +233,12 @@ def unreadable(dataset):
         "pixels": (as_bytes(empty), "without pixels"),
         "huge": (as_bytes(huge), "400 megapixels.*max-megapixels"),
         "header": (plain[:300], "x.dcm"),
+        "number": (plain[:141], "x.dcm"),
         "bomb": (head[:start] + zeros + deflate.flush(), "when unpacked"),
     }
 
 
-KINDS = ("short", "color", "frames", "pixels", "huge", "header", "bomb")
+KINDS = ("short", "color", "frames", "pixels", "huge", "header", "number", "bomb")
 
 
 @pytest.mark.parametrize("kind", KINDS)
