@@ -1,5 +1,6 @@
 """Branches that join after pooling: no default, and the sum of several layers' maps."""
 
+import pickle
 import re
 
 import keras
@@ -97,6 +98,13 @@ def test_exchanged_branches_have_the_same_map(image, x, explain, method):
     second = keras.Input(SHAPE)
     exchanged = explain(branches(second, "ba"), x, method, ("b", "a"), classes="all")
     np.testing.assert_allclose(exchanged, maps, atol=1e-4)
+
+
+def test_an_explainer_of_several_layers_pickles(image, x):
+    explainer = GradCAM(branches(image), ["a", "b"])
+    again = pickle.loads(pickle.dumps(explainer))
+    assert repr(again) == repr(explainer)
+    np.testing.assert_allclose(again.maps(x, 1), explainer.maps(x, 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - set(ADDITIVE)))
