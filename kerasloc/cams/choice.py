@@ -117,11 +117,11 @@ class Layers:
         tensors: dict[str, keras.KerasTensor] = {}
         repeated: collections.Counter = collections.Counter()
         for node in self.graph.nodes:
-            path, several = self.graph.path(node), len(node.outputs) > 1
+            path, multiple = self.graph.path(node), len(node.outputs) > 1
             for index, x in enumerate(node.outputs):
                 if id(x) not in self._positions:
                     continue
-                name = f"{path}:{index}" if several else path
+                name = f"{path}:{index}" if multiple else path
                 if name in tensors:
                     repeated[name] += 1
                     tensors[f"{name}:{repeated[name]}"] = tensors.pop(name)

@@ -92,8 +92,8 @@ class Explainer(abc.ABC):
             network = getattr(network, "model", network)
             if layer is None:
                 layer = getattr(self._wrapper, "cam_layer", None)
-        several = isinstance(layer, Sequence) and not isinstance(layer, str)
-        names: list = list(layer or ()) if several else [layer]
+        multiple = isinstance(layer, Sequence) and not isinstance(layer, str)
+        names: list = list(layer or ()) if multiple else [layer]
         return cut_at(network, names, self._reshape)
 
     @functools.cached_property

@@ -113,14 +113,14 @@ def check_no_labels(x, inputs: int = 1) -> None:
 
 def _in_order(x, names) -> list:
     """Inputs in the order of the model."""
-    wanted = f"Expected {len(names)} inputs, [{', '.join(names)}] or a dict of them. "
+    rule = f"Expected {len(names)} inputs, [{', '.join(names)}] or a dict of them. "
     if isinstance(x, Mapping):
         if set(x) != set(names):
-            raise ValueError(f"{wanted}Received: a dict of {', '.join(map(str, x))}.")
+            raise ValueError(f"{rule}Received: a dict of {', '.join(map(str, x))}.")
         return [x[name] for name in names]
     if not isinstance(x, Pair) or len(x) != len(names):
         count = f" of {len(x)}" if isinstance(x, Pair) else ""
-        raise ValueError(f"{wanted}Received: {type(x).__name__}{count}.")
+        raise ValueError(f"{rule}Received: {type(x).__name__}{count}.")
     return list(x)
 
 

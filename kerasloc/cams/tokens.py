@@ -189,7 +189,8 @@ def _codes(steps, index, groups) -> np.ndarray | None:
     try:
         for _, node in steps:
             for x in node.input_tensors:
-                count = x.shape[0] or len(masks)
+                fixed = x.shape[0] not in (None, source.shape[0])
+                count = x.shape[0] if fixed else len(masks)
                 if id(x) not in tensors:
                     tensors[id(x)] = np.repeat(_random(rng, x), count, axis=0)
                 tensors[id(x)] = ops.cast(tensors[id(x)], x.dtype)

@@ -44,7 +44,7 @@ class Classifier(layers.Layer):
 
 
 class Encoder(layers.Layer):
-    """Several layers of attention in a layer of their own."""
+    """Several layers of attention in a custom layer."""
 
     def __init__(self, depth, **options):
         super().__init__(**options)

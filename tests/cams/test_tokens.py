@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("op_by_op")
 
 
 class ClassToken(layers.Layer):
-    """A token of its own, before or behind those of patches."""
+    """A class token, before or behind the tokens of patches."""
 
     def __init__(self, last=False, tokens=1):
         super().__init__()
@@ -30,7 +30,7 @@ class ClassToken(layers.Layer):
 
 
 class Embedding(layers.Layer):
-    """Patches to tokens in a layer of its own, which may overlap."""
+    """Patches to tokens in a custom layer; they may overlap."""
 
     def __init__(self, side=SIDE):
         super().__init__()
