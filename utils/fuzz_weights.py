@@ -24,7 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))  # also when loaded as a 
 from attacks import hdf5, pickles
 
 ABOUT = """\
-Writes weight files of all formats: whole ones, ones made to exhaust memory or time, to
+Writes weight files of all formats: intact ones, ones made to exhaust memory or time, to
 read other files or to run code, and damaged copies. Loads each in a process of its own
 and counts: named (a ValueError of one line with the file's name), taken (loaded), other
 errors, over a limit, and run (code of a file was executed). All but the first two are
@@ -43,7 +43,7 @@ def parse(arguments=None):
     add = parser.add_argument
     text = "seed of the damage (default: %(default)s)"
     add("--seed", type=int, default=0, metavar="N", help=text)
-    text = "damaged copies of every whole file (default: %(default)s)"
+    text = "damaged copies of every intact file (default: %(default)s)"
     add("--mutations", type=int, default=40, metavar="N", help=text)
     text = "limit of a refusal's time in seconds (default: %(default)s)"
     add("--seconds", type=float, default=2.0, metavar="S", help=text)
@@ -79,7 +79,7 @@ KINDS = ("named", "taken", "other errors", "over a limit", "run")
 def fuzz(folder: pathlib.Path, options) -> dict[str, collections.Counter]:
     """Load attacks and damaged copies; returns the counts by group."""
     marker = folder / "was-run"
-    counts = {name: collections.Counter() for name in ("whole", "attacks", "damaged")}
+    counts = {name: collections.Counter() for name in ("intact", "attacks", "damaged")}
     for group, path in files(folder, marker, options):
         result = load_apart(path, options)
         result["kind"] = judge(path, result, options)
@@ -113,25 +113,25 @@ def judge(path: pathlib.Path, result: dict, options) -> str:
 
 def files(folder, marker, options):
     """Iterate over groups and paths of files, each written when its turn comes."""
-    for name in ("whole", "attacks", "damaged"):
+    for name in ("intact", "attacks", "damaged"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    whole = _written(folder / "whole", pickles.whole())
-    whole += [folder / "whole" / name for name in hdf5.WHOLE]
+    intact = _written(folder / "intact", pickles.intact())
+    intact += [folder / "intact" / name for name in hdf5.INTACT]
     # TensorFlow hangs in the forks of a process that has used it
-    arguments = {"target": hdf5.write_whole, "args": (folder / "whole",)}
+    arguments = {"target": hdf5.write_intact, "args": (folder / "intact",)}
     writer = multiprocessing.get_context("fork").Process(**arguments)
     writer.start()
     writer.join()
     attacks = itertools.chain(
         _written(folder / "attacks", pickles.attacks(marker)),
-        hdf5.write_attacks(folder / "attacks", whole[-3:]),
+        hdf5.write_attacks(folder / "attacks", intact[-3:]),
     )
-    yield from (("whole", path) for path in whole)
+    yield from (("intact", path) for path in intact)
     for path in attacks:
         if any(text in path.name for text in options.only):
             yield "attacks", path
     random_numbers = random.Random(options.seed)
-    for source in whole:
+    for source in intact:
         for number in range(options.mutations):
             path = folder / "damaged" / f"{number}-{source.name}"
             path.write_bytes(damaged(source.read_bytes(), random_numbers))
@@ -149,17 +149,17 @@ def damaged(content: bytes, random_numbers: random.Random) -> bytes:
     data = bytearray(content)
     kind = random_numbers.choice(["cut", "flip", "flip", "flip", "repeat", "zero"])
     near = min(len(data), random_numbers.choice([200, 4096, len(data)]))
-    place = random_numbers.randrange(near)
-    place = random_numbers.choice([place, len(data) - 1 - place])
+    start = random_numbers.randrange(near)
+    start = random_numbers.choice([start, len(data) - 1 - start])
     if kind == "cut":
-        return bytes(data[:place])
+        return bytes(data[:start])
     if kind == "repeat":
-        return bytes(data[:place] + data[max(0, place - 64) :])
+        return bytes(data[:start] + data[max(0, start - 64) :])
     if kind == "zero":
-        data[place : place + 64] = bytes(len(data[place : place + 64]))
+        data[start : start + 64] = bytes(len(data[start : start + 64]))
         return bytes(data)
     for _ in range(random_numbers.choice([1, 1, 4, 16])):
-        position = min(max(0, place + random_numbers.randint(-64, 64)), len(data) - 1)
+        position = min(max(0, start + random_numbers.randint(-64, 64)), len(data) - 1)
         data[position] ^= random_numbers.randrange(1, 256)
     return bytes(data)
 
@@ -173,7 +173,7 @@ def load_apart(path: pathlib.Path, options) -> dict:
         os.close(receiver)
         _in_child(path, sender)
     os.close(sender)
-    limit = 10 * options.seconds + 30  # a whole file may take its time
+    limit = 10 * options.seconds + 30  # a intact file may take its time
     with os.fdopen(receiver, "rb") as pipe:
         ready, _, _ = select.select([pipe], [], [], limit)
         text = pipe.read() if ready else b""

@@ -42,9 +42,9 @@ def test_no_file_is_run_or_over_a_limit(run_tool):
         )
         for line in result.stdout.splitlines()[-3:]
     }
-    assert counts["whole"]["taken"] == counts["whole"]["files tried"] == "7"
+    assert counts["intact"]["taken"] == counts["intact"]["files tried"] == "7"
     assert counts["attacks"]["named"] == counts["attacks"]["files tried"]
-    for group in ("whole", "attacks", "damaged"):
+    for group in ("intact", "attacks", "damaged"):
         faults = [counts[group][k] for k in ("other errors", "over a limit", "run")]
         assert faults == ["0", "0", "0"]
 
@@ -101,7 +101,7 @@ def test_texts_that_hdf5_would_read_for_ever_are_named(tool, model, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_models_of_keras_that_attack_are_named(tool, tmp_path):
-    tool.hdf5.write_whole(tmp_path)
+    tool.hdf5.write_intact(tmp_path)
     with zipfile.ZipFile(tmp_path / "half.keras") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     for content in tool.hdf5.configs(members).values():

@@ -26,15 +26,15 @@ def wrapper(**options):
     return kerasloc.HalfModel(**size, **options)
 
 
-WHOLE = ("half.weights.h5", "half.keras", "legacy.h5")
+INTACT = ("half.weights.h5", "half.keras", "legacy.h5")
 
 
-def write_whole(folder: pathlib.Path) -> None:
-    """Write the files of names WHOLE."""
+def write_intact(folder: pathlib.Path) -> None:
+    """Write the files of names INTACT."""
     model = wrapper(num_classes=2, im_size=32, channels=1).model
-    model.save_weights(folder / WHOLE[0])
-    model.save(folder / WHOLE[1])
-    with h5py.File(folder / WHOLE[2], "w") as file:
+    model.save_weights(folder / INTACT[0])
+    model.save(folder / INTACT[1])
+    with h5py.File(folder / INTACT[2], "w") as file:
         for layer in model.layers:
             group = file.create_group(layer.name)
             names = [f"{layer.name}/{v.name}:0" for v in layer.weights]
@@ -44,7 +44,7 @@ def write_whole(folder: pathlib.Path) -> None:
 
 
 def changes(folder: pathlib.Path) -> dict[str, Callable[[h5py.File], None]]:
-    """Return changes of a whole `.weights.h5` by the name of the attack.
+    """Return changes of a intact `.weights.h5` by the name of the attack.
 
     ``folder`` gets the file that they try to read.
     """
@@ -52,13 +52,13 @@ def changes(folder: pathlib.Path) -> dict[str, Callable[[h5py.File], None]]:
     secret.write_bytes(b"secret!!" * 100)
     with h5py.File(folder / "secret.h5", "w") as file:
         file["a"] = np.ones((2, 2), np.float32)
-    other = str(folder / "secret.h5")
+    target = str(folder / "secret.h5")
     shape = (2, 2)
     layout = h5py.VirtualLayout(shape, "f4")
-    layout[:] = h5py.VirtualSource(other, "a", shape)
+    layout[:] = h5py.VirtualSource(target, "a", shape)
     endless = h5py.VirtualLayout(shape, "f4", maxshape=(None, 2))
     endless[: h5py.h5s.UNLIMITED] = h5py.VirtualSource(
-        other, "a", shape, maxshape=(None, 2)
+        target, "a", shape, maxshape=(None, 2)
     )[: h5py.h5s.UNLIMITED]
 
     def replaced(make, up=0):
@@ -79,9 +79,9 @@ def changes(folder: pathlib.Path) -> dict[str, Callable[[h5py.File], None]]:
         return replaced(lambda group, name: group.__setitem__(name, value), up)
 
     return {
-        "external-link": link(h5py.ExternalLink(other, "a")),
-        "external-link-group": link(h5py.ExternalLink(other, "/"), 2),
-        "external-link-layers": link(h5py.ExternalLink(other, "/"), 3),
+        "external-link": link(h5py.ExternalLink(target, "a")),
+        "external-link-group": link(h5py.ExternalLink(target, "/"), 2),
+        "external-link-layers": link(h5py.ExternalLink(target, "/"), 3),
         "soft-link": link(h5py.SoftLink("/layers")),
         "soft-link-nowhere": link(h5py.SoftLink("/nowhere")),
         "soft-link-cycle": replaced(
@@ -163,9 +163,9 @@ def many_layers(file):
             group["0"] = np.ones((1, 1, 1, 1), np.float32)
 
 
-def write_attacks(folder: pathlib.Path, whole: list[pathlib.Path]):
+def write_attacks(folder: pathlib.Path, intact: list[pathlib.Path]):
     """Iterate over attacks, each written when its turn comes."""
-    weights, model, _ = whole
+    weights, model, _ = intact
     with zipfile.ZipFile(model) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     for name, change in changes(folder).items():

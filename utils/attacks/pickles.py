@@ -31,8 +31,8 @@ class Command:
         return self.call
 
 
-def whole() -> dict[str, bytes]:
-    """Return whole files by name."""
+def intact() -> dict[str, bytes]:
+    """Return intact files by name."""
     entries = b"".join(
         f"S'{name}'\n".encode() + tensor(shape) for name, shape in SHAPES.items()
     )
