@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RATIO = 10  # of unpacked bytes to the file's; packed weights have up to 2
 SLACK = 1 << 20  # bytes that are too few to harm
-MAX_OBJECTS = 12_000  # in an HDF5 file; a ResNet-152 with its optimizer has 3,000
+MAX_OBJECTS = 8_000  # in an HDF5 file; a ResNet-152 with its optimizer has 3,000
 MAX_DEPTH = 32  # of HDF5 groups
 MAX_TEXTS = 1 << 27  # bytes of texts, if each takes the whole file
 MAX_ITEMS = 100_000  # texts of an HDF5 file

@@ -112,7 +112,7 @@ def changes(folder: pathlib.Path) -> dict[str, Callable[[h5py.File], None]]:
         "lzf": _stored(replaced, np.zeros(10**6, np.int8), compression="lzf"),
         "texts": lambda file: file.__setitem__("layers/x", ["a" * 1000] * 10),
         "text-attribute": lambda file: file[kernel(file)].parent.attrs.__setitem__(
-            "name", ["a" * 100_000] * 3000
+            "name", ["a" * 3000] * 3000
         ),
         "references": lambda file: file.create_dataset(
             "r", data=file["layers"].ref, dtype=h5py.ref_dtype
