@@ -260,7 +260,11 @@ def read_rows(
             f"{header[0]!r}. Save it with commas in place of {separators.pop()!r}."
         )
     size = len(header) if width is None else width
-    rows = [(n, row[:size] + _without_blank_end(row[size:])) for n, row in lines[1:]]
+    rows = [
+        (n, row[:size] + _without_blank_end(row[size:]))
+        for n, row in lines[1:]
+        if len(row) > 1 or row[0].strip() or size == 1
+    ]
     wrong = [f"line {n} with {len(row)}" for n, row in rows if len(row) != size]
     if wrong:
         more = f", and {len(wrong) - 10} more" if len(wrong) > 10 else ""

@@ -107,7 +107,7 @@ def test_rows_that_would_be_misread_are_errors_with_their_lines(
 
 
 def test_quoted_line_breaks_blank_lines_and_blank_ends_are_no_errors(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b'a, "b",\r\n"1\n,", 2\r\n\r\n3,4,,,\r\n')
+    (tmp_path / "a.csv").write_bytes(b'a, "b",\r\n"1\n,", 2\r\n\r\n3,4,,,\r\n  \r\n')
     lines = [(1, ["a", "b"]), (2, ["1\n,", "2"]), (5, ["3", "4"])]
     assert io.read_rows(tmp_path / "a.csv") == lines
     (tmp_path / "a.csv").write_text("")

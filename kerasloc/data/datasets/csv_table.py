@@ -43,7 +43,7 @@ METADATA = """
 FLAGS = """
     ap pa appa frontal lateral frontallateral val valid validation test istrain isval
     istest index row number date year weight height width bmi followup batch source
-    center centre cohort device
+    center centre cohort device modality orientation channels frames
 """
 CELLS = {"": np.nan, "0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
 INVALID_LABELS = ("-1", "-1.0", "nan")  # as other files write unknown ones
@@ -137,8 +137,9 @@ def _warn_once(message: str) -> None:
 def _with_names(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with the names above for columns in other spellings."""
     columns = {spelling(name): name for name in reversed(frame.columns.tolist())}
+    sides = XYWH if set(XYWH) <= set(columns) else []  # X alone may be a class
     names = {}
-    for name in NAMES:
+    for name in (*NAMES, *sides):
         spellings = SPELLINGS.get(name, spelling(name)).split()
         matches = [columns[key] for key in spellings if key in columns]
         if matches and name not in frame:
@@ -163,7 +164,8 @@ def _class_names(
         check_choice(f"every class of {path}", name, class_names or names)
     if not names:
         rule = f"Expected a column label, or one column per class, in {path}"
-        report_problems(unused.values(), rule, remedy="Add labels.")
+        remedy = "Write 1, 0 or blank in them, or class names in a column `label`."
+        report_problems(unused.values(), rule, remedy=remedy)
         raise ValueError(
             f"{rule}. Received: the columns {', '.join(frame.columns)} and no class."
         )
@@ -222,8 +224,10 @@ def _find(folder: Path, name: str) -> str:
     paths = [folder / name, folder / name.replace("\\", "/")]
     if match := next(filter(os.path.isfile, paths), None):
         return str(match)
-    names = (f"{paths[1]}{extension}" for extension in EXTENSIONS)
-    matches = list(filter(os.path.isfile, names))
+    for extensions in (EXTENSIONS, [suffix.upper() for suffix in EXTENSIONS]):
+        names = (f"{paths[1]}{extension}" for extension in extensions)
+        if matches := list(filter(os.path.isfile, names)):
+            break
     if len(matches) > 1:
         raise ValueError(f"there are several: {', '.join(matches)}")
     return matches[0] if matches else ""

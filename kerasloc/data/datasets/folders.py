@@ -28,6 +28,7 @@ from kerasloc.data.datasets.files import (
     files_in,
     is_hidden,
     is_image,
+    parents_below,
 )
 from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import Table
@@ -77,7 +78,8 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
     used = {root / ANNOTATIONS, *(root / mask for mask in masks.values())}
     trees = {split: _files(_visible(path)) for split, path in folders.items()}
     images = {k: _images_by_class(folders[k], tree, used) for k, tree in trees.items()}
-    names = _common_classes(root, images, class_names)
+    by_folder = {folders[split]: classes for split, classes in images.items()}
+    names = _common_classes(root, by_folder, class_names)
     rows = [
         (path, split, index)
         for split, classes in images.items()
@@ -130,7 +132,7 @@ def _images_by_class(
             path
             for path in below
             if is_image(path.name) and path not in used
-            if MASK_FOLDER not in path.relative_to(folder).parts[:-1]
+            if MASK_FOLDER not in parents_below(folder, path)
         ]
         for folder, below in files.items()
     }
@@ -188,10 +190,10 @@ def _report_doubtful(root: Path, paths: Sequence[Path]) -> None:
 
 
 def _common_classes(
-    root: Path, images: Mapping[str, Iterable[str]], class_names: Iterable[str] | None
+    root: Path, images: Mapping[Path, Iterable[str]], class_names: Iterable[str] | None
 ) -> tuple[str, ...]:
     """The class names that all splits (and the caller) have in common."""
-    sources = {str(root / split): set(names) for split, names in images.items()}
+    sources = {str(folder): set(names) for folder, names in images.items()}
     if class_names is not None:
         class_names = tuple(class_names)
         sources["class_names"] = set(class_names)

@@ -68,7 +68,7 @@ def check_columns(path: PathLike, rows: pd.DataFrame, required: Iterable[str]) -
         raise ValueError(
             f"Expected rows with the comma-separated columns {', '.join(required)} in "
             f"{path}. Received: {len(rows)} rows with "
-            f"{', '.join(rows.columns) or 'no columns'}."
+            f"{', '.join(rows.columns) or 'no columns'}. Add or rename what is missing."
         )
 
 

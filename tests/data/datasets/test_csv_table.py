@@ -236,7 +236,8 @@ def test_unknown_labels_are_blank_and_not_what_else_denotes_them(csv_file, cell)
 
 def test_metadata_alone_is_an_error_that_names_it(csv_file):
     with pytest.raises(
-        ValueError, match=r"(?s)label, or one column per class.*Sex.*age"
+        ValueError,
+        match=r"(?s)label, or one column per class.*Sex.*age.*in a column `label`",
     ):
         read_csv(csv_file("image,Sex,age", "a.png,1,0", "b.png,0,1"))
 
@@ -270,12 +271,22 @@ def test_an_image_may_lack_its_extension_where_one_file_has_it(csv_file, tmp_pat
         read_csv(path)
     (tmp_path / "a").touch()
     assert read_csv(path).paths.tolist() == [str(tmp_path / "a")]
+    (tmp_path / "d.PNG").touch()
+    path = csv_file("image_id,label", "d,x")
+    assert read_csv(path).paths[0].lower() == str(tmp_path / "d.png").lower()
 
 
 @pytest.mark.parametrize("names", ["xmin,ymin,xmax,ymax", "x_min,Y_min,XMax,ymax"])
 def test_boxes_may_be_corners(csv_file, names):
     path = csv_file(f"image,label,{names}", "a.png,x,1,2,4,6.5", "b.png,y,,,,")
     assert read_csv(path).boxes.tolist() == [[0, 1, 2, 3, 4.5, 0]]
+
+
+def test_sides_of_boxes_may_be_capitals_and_one_of_them_a_class(csv_file):
+    path = csv_file("image,label,X,Y,W,H", "a.png,x,1,2,3,4.5", "b.png,y,,,,")
+    assert read_csv(path).boxes.tolist() == [[0, 1, 2, 3, 4.5, 0]]
+    path = csv_file("image,X,Y", "a.png,1,0", "b.png,0,1")
+    assert read_csv(path).class_names == ("X", "Y")
 
 
 def test_corners_and_sizes_agree(csv_file):

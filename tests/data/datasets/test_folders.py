@@ -146,7 +146,7 @@ def test_dicom_files_are_taken(tmp_path, dataset):
 
 
 def test_images_in_folders_below_a_class_are_taken_and_masks_are_not(tree, caplog):
-    touch(tree, "train/cat/2019/May/a.tif", "train/cat/masks/a.png")
+    touch(tree, "train/cat/2019/May/a.tif", "train/cat/Masks/a.png")
     touch(tree, "train/cat/seg/b.png")
     content = {"masks": {"train/cat/b.bmp": "train/cat/seg/b.png"}}
     (tree / "annotations.json").write_text(json.dumps(content))
@@ -157,7 +157,7 @@ def test_images_in_folders_below_a_class_are_taken_and_masks_are_not(tree, caplo
     assert table.masks[2] == str(tree / "train/cat/seg/b.png")
     assert "1 images in folders below a class folder" in caplog.text
     assert "train/cat/2019/May: 1 .tif" in caplog.text
-    assert "1 files are not used, 1 .png:\n  train/cat/masks: 1 .png" in caplog.text
+    assert "1 files are not used, 1 .png:\n  train/cat/Masks: 1 .png" in caplog.text
 
 
 def test_images_with_equal_names_are_taken_and_logged(tree, caplog):
@@ -213,6 +213,12 @@ def test_different_classes_are_listed(tree, extra, class_names, message):
     touch(tree, *extra)
     with pytest.raises(ValueError, match=message):
         read_folders(tree, class_names)
+
+
+def test_a_folder_that_lacks_classes_has_its_name_in_the_error(tree):
+    touch(tree, "Validation/cat/1.png")
+    with pytest.raises(ValueError, match=r"/Validation lacks dog"):
+        read_folders(tree)
 
 
 def test_boxes_and_masks_are_read(tree):
