@@ -79,16 +79,16 @@ def reading(
         title = "" if type(error) is ValueError else f"{type(error).__name__}: "
         raise ValueError(
             f"Expected {kind} that is whole. Received: {path}, a damaged file "
-            f"({title}{printable(error, 200)}). It may be cut short or of another "
+            f"({title}{shorten(error, 200)}). It may be cut short or of another "
             "kind; use another copy."
         ) from None
 
 
-def printable(text: object, length: int = 80) -> str:
+def shorten(text: object, length: int = 80) -> str:
     r"""Shorten text of a file to one line for an error.
 
     Examples:
-        >>> printable("conv1\n\x1b[31m")
+        >>> shorten("conv1\n\x1b[31m")
         'conv1 ?[31m'
     """
     words = " ".join(str(text)[: 2 * length].split())
@@ -128,7 +128,7 @@ def open_zip(path: pathlib.Path) -> Iterator[zipfile.ZipFile]:
             raise ValueError("an archive whose files overlap")
         for member in members:  # other methods unpack without a limit
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError(f"{printable(member.filename)} of a rare zip method")
+                raise ValueError(f"{shorten(member.filename)} of a rare zip method")
         yield archive
 
 
@@ -210,7 +210,7 @@ def _objects(file: "h5py.File") -> Iterator[tuple[str, Any]]:
         for name in group:
             path = f"{prefix}{name}"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"{printable(path)} is a link out of its place")
+                raise ValueError(f"{shorten(path)} is a link out of its place")
             item = group[name]
             address = h5py.h5o.get_info(item.id).addr
             if address in seen or len(seen) == MAX_OBJECTS:
@@ -221,7 +221,7 @@ def _objects(file: "h5py.File") -> Iterator[tuple[str, Any]]:
                     raise ValueError("groups that are nested too deep")
                 groups.append((f"{path}/", item))
             elif not isinstance(item, h5py.Dataset):
-                raise ValueError(f"{printable(path)} is no array")
+                raise ValueError(f"{shorten(path)} is no array")
             yield path, item
 
 
@@ -232,7 +232,7 @@ def _check_attributes(path: str, item: Any, size: int) -> None:
             attribute = item.attrs.get_id(name)
             count = math.prod(attribute.shape)
             if attribute.dtype.kind == "O" and count > max(10, MAX_TEXTS // size):
-                raise ValueError(f"{printable(path)} has {count} texts")
+                raise ValueError(f"{shorten(path)} has {count} texts")
 
 
 def _check_storage(path: str, dataset: "h5py.Dataset") -> None:
@@ -242,13 +242,11 @@ def _check_storage(path: str, dataset: "h5py.Dataset") -> None:
     storage = dataset.id.get_create_plist()
     layout = storage.get_layout()
     if layout == h5py.h5d.VIRTUAL or storage.get_external_count():
-        raise ValueError(f"{printable(path)} lies in another file")
+        raise ValueError(f"{shorten(path)} lies in another file")
     if layout == h5py.h5d.CHUNKED:  # unpacks without a limit; damage ends the process
-        raise ValueError(
-            f"{printable(path)} is in chunks; h5repack -l CONTI joins them"
-        )
+        raise ValueError(f"{shorten(path)} is in chunks; h5repack -l CONTI joins them")
     if dataset.dtype.kind not in "fiub" and dataset.dtype != "V2":  # bfloat16
-        raise ValueError(f"{printable(path)} of the type {printable(dataset.dtype)}")
+        raise ValueError(f"{shorten(path)} of the type {shorten(dataset.dtype)}")
     stored = dataset.id.get_storage_size()
     if stored < dataset.nbytes:
-        raise ValueError(f"{printable(path)} of {dataset.nbytes} bytes has {stored}")
+        raise ValueError(f"{shorten(path)} of {dataset.nbytes} bytes has {stored}")

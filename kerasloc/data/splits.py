@@ -3,8 +3,7 @@
 Protocols of :func:`make_lists`, published for the 112,120 images of NIH ChestX-ray14,
 880 of them with boxes:
 
-- "official": the official training and test images; validation images are cut from
-  the training ones.
+- "official": the official training and test images, a share of the former validates.
 - "classification": five folds, each 70 % / 10 % / 20 % of the images with boxes and of
   those without.
 - "no-boxes": test on all images with boxes, train and validate on those without (the
@@ -12,7 +11,7 @@ Protocols of :func:`make_lists`, published for the 112,120 images of NIH ChestX-
 - "localization": five folds, test on 20 % of the images with boxes, train on the other
   80 % and on 50 % of those without; a validation share of either is kept.
 
-A patient is always on one side. As patients move as a whole, shares hold approximately.
+A patient is always on one side; shares hold approximately.
 
 Reference:
     Ouyang et al., Learning hierarchical attention for weakly-supervised chest X-ray
@@ -289,11 +288,10 @@ class _Draw:
         check_disjoint(self.table)
         if "val" in splits:
             return splits
-        logger.warning(
-            "no official validation images: a share of %g of the training images is "
-            "kept for validation (seed %d)",
-            *(self.val_share, self.seed),
+        text = (
+            "no official validation images: a share of %g of training (seed %d) is cut"
         )
+        logger.warning(text, self.val_share, self.seed)
         return np.where(splits == "train", self._split(splits == "train"), splits)
 
     def classification(self) -> np.ndarray:

@@ -21,7 +21,7 @@ from kerasloc.localizers.description import (
 from kerasloc.models import families
 from kerasloc.models.folding import is_folded
 from kerasloc.processes import check_process
-from kerasloc.untrusted import printable, reading
+from kerasloc.untrusted import reading, shorten
 from kerasloc.weights.torch_files import SUFFIXES as TORCH_SUFFIXES
 from kerasloc.weights.torch_match import bare
 
@@ -168,7 +168,7 @@ def _stored(wrapper, path: pathlib.Path, arrays) -> Mapping[str, Any]:
     if not stored:
         raise ValueError(
             f"Expected weights of the architecture of {wrapper.__name__}. Received: "
-            f"{path} with the layers {', '.join(map(printable, sorted(arrays)[:8]))}"
+            f"{path} with the layers {', '.join(map(shorten, sorted(arrays)[:8]))}"
             f", ... It looks like: {', '.join(matches) or 'no family of this package'}."
         )
     return stored

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasloc.untrusted import open_hdf5, open_zip, printable, read_member, reading
+from kerasloc.untrusted import open_hdf5, open_zip, read_member, reading, shorten
 
 Arrays = Mapping[str, Mapping[str, np.ndarray]]  # by layer and variable
 SHOWN = 12  # names of a problem in an error
@@ -130,7 +130,7 @@ def assign_all(
     """
     if any(problems.values()):
         lists = [
-            f"{len(names)} {title}: {', '.join(map(printable, names[:SHOWN]))}"
+            f"{len(names)} {title}: {', '.join(map(shorten, names[:SHOWN]))}"
             + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
             for title, names in problems.items()
             if names

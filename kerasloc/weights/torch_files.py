@@ -18,9 +18,9 @@ from kerasloc.untrusted import (
     MAX_OBJECTS,
     check_declared,
     open_zip,
-    printable,
     read_member,
     reading,
+    shorten,
 )
 from kerasloc.weights.torch_pickle import Tensor, Unpickler
 
@@ -229,9 +229,9 @@ def _entry(name, entry, data, end):
     (start, stop), dtype, shape = (entry[k] for k in ("data_offsets", "dtype", "shape"))
     whole = all(type(size) is int and size >= 0 for size in (start, stop, *shape))
     if dtype not in SAFETENSORS or not (whole and start == end <= stop <= len(data)):
-        raise ValueError(f"{name}: {printable(entry)} of {len(data)} bytes")
+        raise ValueError(f"{name}: {shorten(entry)} of {len(data)} bytes")
     stored = _stored_dtype(SAFETENSORS[dtype])
     if math.prod(shape) * stored.itemsize != stop - start:
-        raise ValueError(f"{name}: {printable(shape)} in {stop - start} bytes")
+        raise ValueError(f"{name}: {shorten(shape)} in {stop - start} bytes")
     numbers = np.frombuffer(data[start:stop], stored).reshape(shape)
     return _decoded(numbers, SAFETENSORS[dtype]), stop

@@ -12,7 +12,7 @@ import pickletools
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
-from kerasloc.untrusted import RefusedError, printable
+from kerasloc.untrusted import RefusedError, shorten
 
 MAX_STEPS = 300_000  # a ResNet-152 with its optimizer takes 100,000
 MAX_SIZES = 64  # axes of a tensor, and arguments of a call
@@ -148,7 +148,7 @@ class Unpickler:
             return _Call(_FUNCTIONS[module, name])
         raise RefusedError(
             f"Expected a weight file that names tensors only. Received: {self.path}"
-            f", which would run {printable(f'{module}.{name}')}. Nothing was run. "
+            f", which would run {shorten(f'{module}.{name}')}. Nothing was run. "
             "Load it where you trust it and save its state_dict() alone."
         )
 
