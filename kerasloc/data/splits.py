@@ -288,9 +288,7 @@ class _Draw:
         check_disjoint(self.table)
         if "val" in splits:
             return splits
-        text = (
-            "no official validation images: a share of %g of training (seed %d) is cut"
-        )
+        text = "no official validation images: %g of training validates (seed %d)"
         logger.warning(text, self.val_share, self.seed)
         return np.where(splits == "train", self._split(splits == "train"), splits)
 
