@@ -50,16 +50,6 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not is_hidden(name)
 
 
-def parents_below(folder: PathLike, path: Path) -> list[str]:
-    """Return the names of the folders between a folder and a file, in lower case.
-
-    Examples:
-        >>> parents_below("train", Path("train/cat/Masks/a.png"))
-        ['cat', 'masks']
-    """
-    return [name.lower() for name in path.relative_to(folder).parts[:-1]]
-
-
 def files_in(folder: PathLike) -> list[Path]:
     """List all visible files below a folder, sorted; an absent one holds none.
 
@@ -165,7 +155,7 @@ class FileIndex:
             path
             for path in files_in(folder)
             if is_image(path.name)
-            if skip not in parents_below(folder, path)
+            if skip not in path.relative_to(folder).parts[:-1]
         ]
         self._paths_by_key: dict[str, set[Path]] = collections.defaultdict(set)
         for path in self.paths:

@@ -28,7 +28,6 @@ from kerasloc.data.datasets.files import (
     files_in,
     is_hidden,
     is_image,
-    parents_below,
 )
 from kerasloc.data.problems import listing, report_problems
 from kerasloc.data.table import Table
@@ -132,7 +131,7 @@ def _images_by_class(
             path
             for path in below
             if is_image(path.name) and path not in used
-            if MASK_FOLDER not in parents_below(folder, path)
+            if MASK_FOLDER not in map(str.lower, path.relative_to(folder).parts[:-1])
         ]
         for folder, below in files.items()
     }
