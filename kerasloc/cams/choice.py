@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kerasloc.cams.backend import call_errors
-from kerasloc.cams.graph import DIMENSIONS, Graph
+from kerasloc.cams.graph import DIMENSIONS, Graph, submodel
 from kerasloc.cams.opaque import attentions, check_opaque, opacity
 from kerasloc.cams.tokens import TOKENS, Layout, Reshape, positions
 
@@ -278,7 +278,7 @@ class Layers:
                 patches = layout.grid.ravel()
                 arrays[index, patches] = rng.normal(size=arrays[index, patches].shape)
             batches.append(arrays.astype(y.dtype))
-        head = keras.Model(tensors, list(outputs))
+        head = submodel(tensors, list(outputs))
         try:
             values = keras.tree.flatten(head(batches, training=False))
         except call_errors():

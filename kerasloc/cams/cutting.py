@@ -11,7 +11,14 @@ import numpy as np
 
 from kerasloc.cams.backend import FeatureGradient, run
 from kerasloc.cams.choice import Layers
-from kerasloc.cams.graph import DIMENSIONS, Graph, call_of, has_graph, open_graph
+from kerasloc.cams.graph import (
+    DIMENSIONS,
+    Graph,
+    call_of,
+    has_graph,
+    open_graph,
+    submodel,
+)
 from kerasloc.cams.logits import before_activation
 from kerasloc.cams.opaque import OPAQUE, opacity
 from kerasloc.cams.tokens import Reshape
@@ -68,7 +75,7 @@ class Cut:
             self.held = ()
             bypasses = graph.bypasses(features, outputs.values()) or []
         rest = [x for x in bypasses if not any(x is table for table in tables)]
-        core = keras.Model([features, *tables, *rest], outputs)
+        core = submodel([features, *tables, *rest], outputs)
         layout = layers.layout(features)
         laid = [features] if layout is None else layout.lay(features)
         self.inputs = [self.image, *tables] if tables else self.image

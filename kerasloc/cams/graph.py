@@ -7,7 +7,7 @@ The only file with private Keras API, checked on Keras 3.15.1: ``_nodes_by_depth
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 from keras.src.models import Functional
@@ -152,6 +152,31 @@ class Graph:
             return None
         behind.add(id(features))
         return [x for key, x in needed.items() if key not in behind]
+
+
+def submodel(
+    inputs: Sequence[keras.KerasTensor],
+    outputs: Sequence[keras.KerasTensor] | Mapping[str, keras.KerasTensor],
+) -> keras.Model:
+    """Make a model between tensors of a graph.
+
+    Keras moves an input of the graph that stands among them to a new call, after which
+    the model that it belongs to could not be saved.
+
+    Examples:
+        >>> image = keras.Input((2, 2, 1))
+        >>> x = keras.layers.ReLU()(image)
+        >>> model = keras.Model(image, keras.ops.add(x, image))
+        >>> len(submodel([x, image], model.outputs).inputs)
+        2
+        >>> call_of(image) is model.layers[0]._inbound_nodes[0]
+        True
+    """
+    histories = [x._keras_history for x in inputs]
+    model = keras.Model(list(inputs), outputs)
+    for x, history in zip(inputs, histories, strict=True):
+        x._keras_history = history
+    return model
 
 
 def open_graph(model: keras.Model, output: keras.KerasTensor) -> Graph:

@@ -1,5 +1,7 @@
 """Models of images and tables, of several images; pairs of images and labels."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -194,3 +196,25 @@ def test_a_layer_of_one_image_holds_the_second_fixed(x, explain, method):
     turned = keras.Model(model.inputs[::-1], model.outputs)
     expected = explain(turned, [x, x[::-1]], method, "of_side", classes=0)
     np.testing.assert_allclose(maps, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("bypass", [False, True])
+def test_a_model_whose_head_takes_an_input_saves_as_before(x, table, bypass, tmp_path):
+    inputs = [keras.Input(SHAPE), keras.Input((3,))]
+    y = layers.Conv2D(2, 3, padding="same", name="last")(inputs[0])
+    if bypass:
+        inputs, y = inputs[:1], layers.Multiply()([y, inputs[0]])
+    scores = layers.Concatenate()([pooled()(y), *inputs[1:]])
+    model = keras.Model(inputs, layers.Dense(2)(scores))
+    images = [x, table][: len(inputs)]
+    config, logits = model.get_config(), np.asarray(model(images))
+    explainer = GradCAM(model, "last")
+    maps = explainer.maps(images if inputs[1:] else x, 1)
+    assert model.get_config() == config
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(images), logits, rtol=1e-5, atol=1e-6)
+    copied = pickle.loads(pickle.dumps(explainer))
+    np.testing.assert_allclose(
+        copied.maps(images if inputs[1:] else x, 1), maps, rtol=1e-5, atol=1e-6
+    )
