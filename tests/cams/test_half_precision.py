@@ -8,6 +8,7 @@ from keras import layers
 from kerasloc.cams import METHODS, FeatureGradient
 from kerasloc.cams.gradient import GradientExplainer
 
+pytestmark = pytest.mark.half_precision
 GRADIENT_METHODS = [k for k, v in METHODS.items() if issubclass(v, GradientExplainer)]
 
 
