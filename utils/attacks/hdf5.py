@@ -44,39 +44,20 @@ def write_intact(folder: pathlib.Path) -> None:
 
 
 def changes(folder: pathlib.Path) -> dict[str, Callable[[h5py.File], None]]:
-    """Return changes of a intact `.weights.h5` by the name of the attack.
+    """Return changes of an intact `.weights.h5` by the name of the attack.
 
-    ``folder`` gets the file that they try to read.
+    ``folder`` gets the files that they try to read.
     """
-    secret = folder / "secret.bin"
+    secret, target = folder / "secret.bin", str(folder / "secret.h5")
     secret.write_bytes(b"secret!!" * 100)
-    with h5py.File(folder / "secret.h5", "w") as file:
+    with h5py.File(target, "w") as file:
         file["a"] = np.ones((2, 2), np.float32)
-    target = str(folder / "secret.h5")
-    shape = (2, 2)
-    layout = h5py.VirtualLayout(shape, "f4")
-    layout[:] = h5py.VirtualSource(target, "a", shape)
-    endless = h5py.VirtualLayout(shape, "f4", maxshape=(None, 2))
-    endless[: h5py.h5s.UNLIMITED] = h5py.VirtualSource(
-        target, "a", shape, maxshape=(None, 2)
-    )[: h5py.h5s.UNLIMITED]
+    return _links(target) | _references(target, str(secret)) | _declared() | _objects()
 
-    def replaced(make, up=0):
-        def change(file):
-            path = "/".join(kernel(file).split("/")[: 4 - up])
-            del file[path]
-            group, _, name = path.rpartition("/")
-            make(file[group or "/"], name)
 
-        return change
-
-    def dataset(shape=(2, 2), **options):
-        return replaced(
-            lambda group, name: group.create_dataset(name, shape, "f4", **options)
-        )
-
+def _links(target: str) -> dict[str, Callable[[h5py.File], None]]:
     def link(value, up=0):
-        return replaced(lambda group, name: group.__setitem__(name, value), up)
+        return _replaced(lambda group, name: group.__setitem__(name, value), up)
 
     return {
         "external-link": link(h5py.ExternalLink(target, "a")),
@@ -84,7 +65,7 @@ def changes(folder: pathlib.Path) -> dict[str, Callable[[h5py.File], None]]:
         "external-link-layers": link(h5py.ExternalLink(target, "/"), 3),
         "soft-link": link(h5py.SoftLink("/layers")),
         "soft-link-nowhere": link(h5py.SoftLink("/nowhere")),
-        "soft-link-cycle": replaced(
+        "soft-link-cycle": _replaced(
             lambda group, name: group.__setitem__(
                 name, h5py.SoftLink(f"{group.name}/{name}")
             )
@@ -97,19 +78,43 @@ def changes(folder: pathlib.Path) -> dict[str, Callable[[h5py.File], None]]:
             file[kernel(file)].parent.__setitem__(str(k), file[kernel(file)])
             for k in range(2, 1000)
         ],
-        "external-storage": dataset(external=[(str(secret), 0, 16)]),
-        "virtual": replaced(lambda g, n: g.create_virtual_dataset(n, layout)),
-        "virtual-endless": replaced(lambda g, n: g.create_virtual_dataset(n, endless)),
-        "unstored": dataset((HUGE,)),
-        "unstored-small": dataset(),
-        "unstored-fill": dataset((HUGE,), fillvalue=3.0),
-        "unstored-chunks": dataset((HUGE,), chunks=(1 << 16,)),
-        "unstored-classes": dataset((16, 10**9), chunks=(16, 1 << 10)),
-        "chunk-huge": dataset((2,), maxshape=(None,), chunks=(1 << 29,)),
-        "bomb": _stored(replaced, np.zeros(10**8, np.int8), compression=9),
-        "bomb-lying": replaced(_lying),
-        "bomb-lying-twice": replaced(_nested),
-        "lzf": _stored(replaced, np.zeros(10**6, np.int8), compression="lzf"),
+    }
+
+
+def _references(target: str, secret: str) -> dict[str, Callable[[h5py.File], None]]:
+    """Datasets whose numbers are in other files."""
+    layout = h5py.VirtualLayout((2, 2), "f4")
+    layout[:] = h5py.VirtualSource(target, "a", (2, 2))
+    endless = h5py.VirtualLayout((2, 2), "f4", maxshape=(None, 2))
+    endless[: h5py.h5s.UNLIMITED] = h5py.VirtualSource(
+        target, "a", (2, 2), maxshape=(None, 2)
+    )[: h5py.h5s.UNLIMITED]
+    return {
+        "external-storage": _dataset(external=[(secret, 0, 16)]),
+        "virtual": _replaced(lambda g, n: g.create_virtual_dataset(n, layout)),
+        "virtual-endless": _replaced(lambda g, n: g.create_virtual_dataset(n, endless)),
+    }
+
+
+def _declared() -> dict[str, Callable[[h5py.File], None]]:
+    """Datasets that are larger than what is stored."""
+    return {
+        "unstored": _dataset((HUGE,)),
+        "unstored-small": _dataset(),
+        "unstored-fill": _dataset((HUGE,), fillvalue=3.0),
+        "unstored-chunks": _dataset((HUGE,), chunks=(1 << 16,)),
+        "unstored-classes": _dataset((16, 10**9), chunks=(16, 1 << 10)),
+        "chunk-huge": _dataset((2,), maxshape=(None,), chunks=(1 << 29,)),
+        "bomb": _stored(np.zeros(10**8, np.int8), compression=9),
+        "bomb-lying": _replaced(_lying),
+        "bomb-lying-twice": _replaced(_nested),
+        "lzf": _stored(np.zeros(10**6, np.int8), compression="lzf"),
+    }
+
+
+def _objects() -> dict[str, Callable[[h5py.File], None]]:
+    """Objects that no weight file has, or too many."""
+    return {
         "texts": lambda file: file.__setitem__("layers/x", ["a" * 1000] * 10),
         "text-attribute": lambda file: file[kernel(file)].parent.attrs.__setitem__(
             "name", ["a" * 3000] * 3000
@@ -127,8 +132,26 @@ def changes(folder: pathlib.Path) -> dict[str, Callable[[h5py.File], None]]:
     }
 
 
-def _stored(replaced, data, **options):
-    return replaced(
+def _replaced(make, up=0):
+    """Change of a file that replaces its kernel, or a group above."""
+
+    def change(file):
+        path = "/".join(kernel(file).split("/")[: 4 - up])
+        del file[path]
+        group, _, name = path.rpartition("/")
+        make(file[group or "/"], name)
+
+    return change
+
+
+def _dataset(shape=(2, 2), **options):
+    return _replaced(
+        lambda group, name: group.create_dataset(name, shape, "f4", **options)
+    )
+
+
+def _stored(data, **options):
+    return _replaced(
         lambda group, name: group.create_dataset(name, data=data, **options)
     )
 
