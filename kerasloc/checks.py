@@ -69,7 +69,13 @@ def as_images(
         >>> images.shape, single
         ((1, 4, 6, 1), True)
     """
-    x = np.asarray(x)
+    try:
+        x = np.asarray(x)
+    except ValueError:  # NumPy's error for ragged lists
+        raise ValueError(
+            f"Expected images alone, of one size. Received: a {type(x).__name__} of "
+            "several shapes. Use x[0] of images and labels; resize images."
+        ) from None
     received = x.shape
     gray = input_shape[-1] == 1
     if gray and (x.ndim == 2 or (x.ndim == 3 and x.shape[-1] != 1)):
@@ -230,6 +236,7 @@ def class_index(value: int | str, names: Sequence) -> int:
         f"Expected a class index from 0 to {len(names) - 1}"
         f"{' or one of the names ' if named else ''}{', '.join(named)}. "
         f"Received: {value!r}."
+        f"{' Use labels.argmax(-1) of one-hot labels.' if np.ndim(value) else ''}"
     )
 
 

@@ -314,7 +314,7 @@ def read_network(folder: PathLike) -> NetworkConfig:
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"Expected a run folder with a {CONFIG_FILE}. Received: {folder}. Use the "
-            "folder of a run, such as results/full/NAME, or a weight file."
+            "folder of a run, such as results/full/NAME; wrappers take weight files."
         ) from None
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(

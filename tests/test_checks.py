@@ -84,6 +84,13 @@ def test_another_shape_is_refused_with_both_shapes(shape, expected):
         checks.as_images(np.zeros(shape), expected)
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize("shape", [(2,), (2, 5), (4, 5, 3)])
+def test_pairs_with_labels_and_images_of_several_sizes_are_named(batch, kind, shape):
+    with pytest.raises(ValueError, match=rf"a {kind.__name__} of several.*x\[0\]"):
+        checks.as_images(kind([batch, np.zeros(shape)]), SHAPE)
+
+
 @pytest.mark.parametrize("level", [200, 4095])
 def test_dark_uint16_images_are_a_warning(level):
     with pytest.warns(UserWarning, match=f"{level} of 65535.*4095"):
@@ -177,6 +184,11 @@ def test_one_hot_labels_are_refused_with_the_way_to_pass_them(kind, container):
         checks.class_indices(labels, 2, range(3))
     with pytest.raises(ValueError, match=r"argmax\(-1\)"):
         checks.class_indices(labels, 3, range(3))
+
+
+def test_rows_of_labels_are_no_index():
+    with pytest.raises(ValueError, match=r"Received: \[0, 1\]..*labels.argmax\(-1\)"):
+        checks.class_list(np.eye(2, dtype=int)[[1, 0]], ["cat", "dog", "all"])
 
 
 @pytest.mark.parametrize("row", [[1, 1], ["dog", 1], [0, 1, 0.0], [1.0, 1.0, 0.0]])

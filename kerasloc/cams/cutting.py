@@ -170,7 +170,7 @@ def cut_at(
     if not texts and list(names) != [None]:
         raise (TypeError if len(names) else ValueError)(
             "Expected the name of a layer, or a list of several. "
-            f"Received: layer={names!r}."
+            f"Received: layer={names!r}. Use layer.name of a layer."
         )
     check_process(keras.backend.backend())
     with _LOCK:

@@ -81,7 +81,7 @@ def report_problems(
     problems: Iterable[str],
     rule: str,
     on_error: str = "raise",
-    remedy: str = 'Fix them, or skip them with on_error="skip".',
+    remedy: str = 'Fix them, or skip them: --on-error skip (on_error="skip").',
 ) -> None:
     """Raise one error for all problems, or log a warning with their number.
 

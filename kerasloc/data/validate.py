@@ -96,7 +96,8 @@ def check(
         raise ValueError(
             f"Expected files that can be read. Received: {len(errors)} of {len(table)} "
             f"that cannot be used:\n{listing(lines)}\n"
-            'Repair or remove them, or leave them out with on_error="skip".'
+            "Repair or remove them, or leave them out with --on-error skip "
+            '(on_error="skip" in Python).'
         )
     orientations = np.array([file.orientation for file in files], np.int32)
     remaining = dataclasses.replace(table, orientations=orientations).subset(valid)

@@ -81,6 +81,7 @@ def evaluate_maps(folder: pathlib.Path, config: EvaluationConfig) -> ResultTable
     content = {"split": config.split, "images": count, "rows": results.rows}
     write_json(target / "evaluation.json", content | reports)
     logger.info("%s: %d %s images\n%s", folder, count, config.split, results)
+    logger.info("Tables are in %s", target)
     return results
 
 

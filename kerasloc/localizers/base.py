@@ -247,7 +247,8 @@ class Localizer(Classifier):
         if listed:
             raise ValueError(
                 "Expected custom_class to be one class, or one per image. Received: "
-                f"{custom_class!r}. Use maps(x, classes) for several classes."
+                f"lists of {indices.shape[1]}. Use maps(x, classes) for several "
+                "classes, labels.argmax(-1) of one-hot labels."
             )
         return indices[:, 0].astype(np.int32)
 

@@ -49,6 +49,10 @@ CELLS = {"": np.nan, "0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
 INVALID_LABELS = ("-1", "-1.0", "nan")  # as other files write unknown ones
 TYPOS = 0.1  # share of a class's cells up to which others are errors
 LABEL_HINT = "Write classes of these names in a column `label`. "
+COLUMN_HINT = (
+    "Write a header, and a row an image: its file in `image` (or `filename`, `path`, "
+    "`image_id`), its class in `label`."
+)
 GROUP_HINT = (
     "Rename the column of the patient (or the like) to `group`, to keep its images in "
     "one split."
@@ -80,7 +84,7 @@ def read_csv(
     path = Path(path)
     folder = path.parent if image_dir is None else Path(image_dir)
     frame = _with_names(read_table(path))
-    check_columns(path, frame, ("image",))
+    check_columns(path, frame, ("image",), COLUMN_HINT)
     for box in BOX_COLUMNS:
         if 0 < len(set(box) & set(frame)) < len(box):
             raise ValueError(

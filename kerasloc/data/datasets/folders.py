@@ -71,6 +71,9 @@ def read_folders(root: PathLike, class_names: Iterable[str] | None = None) -> Ta
         if root.is_dir():
             listed = ", ".join(path.name for path in content[:10])
             received = f"{root} with {listed or 'nothing (an empty folder)'}"
+        tables = [path for path in content if path.suffix.lower() == ".csv"]
+        if tables:
+            received += f" (a csv of labels is a dataset by itself: {tables[0]})"
         rule = "Expected the folder train or test"
         raise ValueError(f"{rule}. Received: {received}. Use the layout:\n{SCHEME}")
     boxes, masks = _read_annotations(root)

@@ -238,7 +238,7 @@ def _tagged(raw: pd.DataFrame, tags: Tags, on_error: str) -> pd.DataFrame:
         ],
         f"Expected boxes of {BOXES} to be of classes that the image has in {TAGS}",
         on_error,
-        'Add the tags, remove the boxes, or skip such boxes with on_error="skip".',
+        'Add the tags, remove the boxes, or --on-error skip (on_error="skip").',
     )
     return raw[tagged]
 

@@ -62,13 +62,18 @@ def read_table(
     return frame.loc[:, ~frame.columns.duplicated()]  # of those without a name
 
 
-def check_columns(path: PathLike, rows: pd.DataFrame, required: Iterable[str]) -> None:
+def check_columns(
+    path: PathLike,
+    rows: pd.DataFrame,
+    required: Iterable[str],
+    remedy: str = "Add or rename what is missing.",
+) -> None:
     """Raise a ValueError unless the table of a file has rows and these columns."""
     if rows.empty or not set(required) <= set(rows):
         raise ValueError(
             f"Expected rows with the comma-separated columns {', '.join(required)} in "
             f"{path}. Received: {len(rows)} rows with "
-            f"{', '.join(rows.columns) or 'no columns'}. Add or rename what is missing."
+            f"{', '.join(rows.columns) or 'no columns'}. {remedy}"
         )
 
 
@@ -232,9 +237,12 @@ def _check_rows(
     if not present.any():
         raise ValueError(
             f"{rule}. Received: {len(missing)} rows, all without:\n{listing(missing)}\n"
-            "Use image_dir to name their folder."
+            "Use --image-dir (image_dir in Python) to name their folder."
         )
-    remedy = 'Use image_dir to name their folder, or skip them with on_error="skip".'
+    remedy = (
+        "Use --image-dir (image_dir) to name their folder, or skip them with "
+        '--on-error skip (on_error="skip").'
+    )
     report_problems(missing, rule, on_error, remedy)
     unused = sorted(set(files) - set(names))
     if unused:

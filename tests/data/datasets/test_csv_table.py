@@ -134,6 +134,13 @@ def test_a_wrong_row_is_named(csv_file, lines, message):
         read_csv(csv_file(*lines))
 
 
+@pytest.mark.parametrize("lines", ["image,label\n", "picture,class\na.png,x\n"])
+def test_without_rows_or_images_the_error_names_the_columns(tmp_path, lines):
+    (tmp_path / "a.csv").write_text(lines)
+    with pytest.raises(ValueError, match=r"Received: .*`filename`.*`label`"):
+        read_csv(tmp_path / "a.csv")
+
+
 def test_all_wrong_rows_are_counted_and_ten_shown(csv_file):
     path = csv_file("image,label", *(f"z{i}.png,x" for i in range(12)))
     with pytest.raises(ValueError, match=r"(?s)Received: 12 .*and 2 more") as error:

@@ -79,6 +79,12 @@ def test_two_folders_of_a_split_are_an_error(tree, second):
         read_folders(tree)
 
 
+def test_a_folder_of_a_csv_names_the_csv(tmp_path):
+    (tmp_path / "labels.CSV").touch()
+    with pytest.raises(ValueError, match=r"csv of labels.*/labels\.CSV"):
+        read_folders(tmp_path)
+
+
 def test_classes_may_be_called_as_splits_are(tmp_path):
     for split in ("train", "test"):
         touch(tmp_path, *(f"{split}/{name}/1.png" for name in ("test", "Val", "train")))
