@@ -17,6 +17,8 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import h5py
 
@@ -24,7 +26,9 @@ RATIO = 10  # of unpacked bytes to the file's; packed weights have up to 2
 SLACK = 1 << 20  # bytes that are too few to harm
 MAX_OBJECTS = 8_000  # in an HDF5 file; a ResNet-152 with its optimizer has 3,000
 MAX_DEPTH = 32  # of HDF5 groups
-MAX_TEXTS = 1 << 27  # bytes of texts, if each takes the whole file
+MAX_TEXTS = 1 << 27  # bytes of an attribute's texts, if each is the longest
+MAX_LENGTH = 1 << 31  # bytes of a text that HDF5 allocates
+BLOCK = 1 << 23  # bytes that are searched at once
 MAX_ITEMS = 100_000  # texts of an HDF5 file
 TEXTS, LINKS = b"GCOL\x01", (b"FRHP\x00", b"BTHD\x00")  # marks of heaps
 ATTRIBUTES = ("name", "weight_names", "dtype")  # those that are read
@@ -160,16 +164,17 @@ def open_hdf5(
 
     with contextlib.ExitStack() as stack:
         if isinstance(source, io.BytesIO):
-            _check_heaps(source.getvalue())
+            longest = _check_heaps(source.getvalue())
         else:
             opened = stack.enter_context(source.open("rb"))
-            _check_heaps(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+            content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+            longest = _check_heaps(content)
         file = stack.enter_context(h5py.File(source, "r"))
         if file.id.get_create_plist().get_sizes() != (8, 8):
             raise ValueError("offsets of a rare size")
         datasets, size = {}, file.id.get_filesize()
         for path, item in _objects(file):
-            _check_attributes(path, item, size)
+            _check_attributes(path, item, longest)
             if isinstance(item, h5py.Dataset):
                 datasets[path] = item
                 _check_storage(path, item)
@@ -177,16 +182,17 @@ def open_hdf5(
         yield file, datasets
 
 
-def _check_heaps(content: bytes | mmap.mmap) -> None:
+def _check_heaps(content: bytes | mmap.mmap) -> int:
     """Raise on what HDF5 (1.14) reads for ever, or ends the process for, if damaged.
 
     That are heaps of many links, which Keras does not write, and a heap of texts whose
     items do not lead to its end: after its size it has items of an index (0: the rest
-    is free), a size and bytes, padded to 8.
+    is free), a size and bytes, padded to 8. Returns the bytes of the longest text.
     """
     if any(content.find(mark) >= 0 for mark in LINKS):
         raise ValueError("groups of a rare form; write them with libver='earliest'")
     start, count = content.find(TEXTS), 0
+    sizes: dict[tuple[int, int], int] = {}  # of the texts by heap and index
     while start >= 0:
         end = min(start + struct.unpack_from("<Q", content, start + 8)[0], len(content))
         position = start + 16
@@ -197,7 +203,34 @@ def _check_heaps(content: bytes | mmap.mmap) -> None:
             if not 16 <= step <= end - position or count > MAX_ITEMS:
                 raise ValueError("texts without an end")
             position += step
+            sizes[start, index] = size if index else 0
         start = content.find(TEXTS, start + 1)
+    _check_lengths(content, sizes)
+    return max(sizes.values(), default=0)
+
+
+def _check_lengths(
+    content: bytes | mmap.mmap, sizes: dict[tuple[int, int], int]
+) -> None:
+    """Raise on a reference to a text whose length is not that of the text in its heap.
+
+    A reference is a length, 4 bytes, the heap's address, 8, and an index, 4. HDF5
+    allocates up to MAX_LENGTH before it notices; larger files may declare as much.
+    """
+    total = len(content)
+    if not sizes or RATIO * total > MAX_LENGTH:
+        return
+    heaps = np.array(sorted({heap for heap, _ in sizes}), np.uint64)
+    for start in range(4, total, BLOCK):
+        for position in range(start, min(start + 8, total - 11)):
+            count = (min(start + BLOCK, total - 4) - position) // 8
+            addresses = np.frombuffer(content, "<u8", count, position)
+            near = np.flatnonzero(addresses - np.uint64(1) < total)
+            for hit in near[np.isin(addresses[near], heaps)].tolist():
+                where = position + 8 * hit
+                length, heap, index = struct.unpack_from("<IQI", content, where - 4)
+                if length > sizes.get((heap, index), length):
+                    raise ValueError(f"a text of {length} bytes that it does not hold")
 
 
 def _objects(file: "h5py.File") -> Iterator[tuple[str, Any]]:
@@ -225,13 +258,13 @@ def _objects(file: "h5py.File") -> Iterator[tuple[str, Any]]:
             yield path, item
 
 
-def _check_attributes(path: str, item: Any, size: int) -> None:
-    """Raise on texts that take more than the file: all of them may be the same."""
+def _check_attributes(path: str, item: Any, longest: int) -> None:
+    """Raise on texts that take too much: all of them may be the longest."""
     for name in ATTRIBUTES:
-        if name in item.attrs:
+        if name in item.attrs and path != "optimizer_weights":  # which is not read
             attribute = item.attrs.get_id(name)
             count = math.prod(attribute.shape)
-            if attribute.dtype.kind == "O" and count > max(10, MAX_TEXTS // size):
+            if attribute.dtype.kind == "O" and count * longest > MAX_TEXTS:
                 raise ValueError(f"{shorten(path)} has {count} texts")
 
 

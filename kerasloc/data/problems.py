@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -47,6 +48,18 @@ def damage_as_value_error(title: str = "", *more: type[Exception]) -> Iterator[N
     except types as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{title}{reason}") from error
+
+
+def decoding_reason(error: Exception) -> str:
+    """Return the line of an error of a decoder, TensorFlow's, too, that says why.
+
+    Examples:
+        >>> decoding_reason(ValueError("{{function_node A}} Invalid PNG. [Op:Decode]"))
+        'Invalid PNG.'
+    """
+    message = getattr(error, "message", None) or str(error)
+    message = re.sub(r"\{\{.*?\}\}\s*|\[Op:\w+\].*", "", message, flags=re.DOTALL)
+    return (message.strip().splitlines() or [type(error).__name__])[0]
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:

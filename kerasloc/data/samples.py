@@ -9,7 +9,7 @@ from kerasloc import checks
 from kerasloc.data.datasets.files import PathLike
 from kerasloc.data.datasets.folders import read_folders
 from kerasloc.data.headers import MAX_PIXELS, read_header
-from kerasloc.data.problems import check_bits
+from kerasloc.data.problems import check_bits, decoding_reason
 from kerasloc.data.synthetic import default_folder
 from kerasloc.data.table import Table
 from kerasloc.processes import check_process
@@ -92,8 +92,7 @@ def load_image(
             image = image if shape is None else resize(image, shape)
     except (ValueError, tf.errors.OpError) as error:
         rule = f"Expected an image with {channels} channels in {path}"
-        reason = getattr(error, "message", None) or str(error)
-        raise ValueError(f"{rule}. Received: {reason}") from error
+        raise ValueError(f"{rule}. Received: {decoding_reason(error)}") from error
     return image.numpy()
 
 

@@ -7,14 +7,13 @@ import dataclasses
 import hashlib
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from kerasloc.checks import likely_bits
 from kerasloc.data.headers import MAX_PIXELS, read_header
-from kerasloc.data.problems import check_on_error, listing
+from kerasloc.data.problems import check_on_error, decoding_reason, listing
 from kerasloc.data.table import SPLITS, Table, check_disjoint
 from kerasloc.processes import check_process
 
@@ -186,9 +185,7 @@ def _reason(file: str, name: str, error: Exception) -> str:
         return f"{name}a folder, not a file"
     if os.path.getsize(file) == 0:
         return f"{name}an empty file"
-    message = getattr(error, "message", None) or str(error)
-    message = re.sub(r"\{\{.*?\}\}\s*|\[Op:\w+\].*", "", message, flags=re.DOTALL)
-    return f"{name}cannot be decoded: {message.strip().splitlines()[0]}"
+    return f"{name}cannot be decoded: {decoding_reason(error)}"
 
 
 def _check_remaining(table: Table, remaining: Table) -> None:

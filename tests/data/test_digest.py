@@ -96,6 +96,22 @@ def test_a_file_of_another_size_is_another_image(table):
     assert record_changes(before, digest(table)) == ["train files: 4, but others"]
 
 
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_swapped_folders_of_files_of_one_size_are_a_change(tmp_path, suffix):
+    for name, color in zip(NAMES, ("red", "lime"), strict=True):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for number in range(2):
+            path = tmp_path / "train" / name / f"{number}.{suffix}"
+            Image.new("RGB", (8, 8), color).save(path)
+    before = digest(read_folders(tmp_path))
+    cat, dog = (tmp_path / "train" / name for name in NAMES)
+    cat.rename(tmp_path / "other")
+    dog.rename(cat)
+    (tmp_path / "other").rename(dog)
+    after = digest(read_folders(tmp_path))
+    assert record_changes(before, after) == ["train files: 4, but others"]
+
+
 def test_order_and_folder_are_no_changes(table, tmp_path):
     before, order = digest(table), [3, 5, 0, 4, 2, 1]
     assert record_changes(before, digest(table.subset(order))) == []

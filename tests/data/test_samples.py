@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -84,6 +87,19 @@ def test_a_file_that_is_no_image_is_an_error(tmp_path):
         samples.load_image(tmp_path / "x.jpg")
     with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
         samples.load_image(tmp_path / "none.jpg")
+
+
+def test_the_error_of_a_damaged_file_is_one_line_without_names_of_operations(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "x.png")
+    content = (tmp_path / "x.png").read_bytes()
+    start = content.index(b"IDAT")
+    (length,) = struct.unpack(">I", content[start - 4 : start])
+    part = b"IDAT" + bytes(length)  # the checksum is right
+    damaged = content[:start] + part + struct.pack(">I", zlib.crc32(part))
+    (tmp_path / "x.png").write_bytes(damaged + content[start + length + 8 :])
+    with pytest.raises(ValueError, match=r"x\.png.* Received: \w") as error:
+        samples.load_image(tmp_path / "x.png")
+    assert not any(text in str(error.value) for text in ("{{", "[Op", "\n"))
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.tif"])

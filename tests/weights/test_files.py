@@ -1,7 +1,9 @@
 """HDF5 weight files; networks and wrappers: localizers/test_hrcam.py."""
 
 import re
+import struct
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -26,6 +28,30 @@ def test_arrays_come_back_by_layer_name_without_the_optimizer(
     arrays = weights.read_arrays(tmp_path / "w.weights.h5")
     assert set(arrays) == {"body", "head"}
     np.testing.assert_array_equal(arrays["body"]["0"], model.get_weights()[0])
+
+
+def test_legacy_files_of_compiled_models_have_the_texts_of_an_optimizer(tmp_path):
+    layers = [keras.layers.Dense(1, name=f"layer_{i}") for i in range(9)]
+    model = keras.Sequential([keras.Input((1,)), *layers])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5", "a") as file:  # of a large model
+        file["padding"] = np.zeros(1 << 22)
+    arrays = weights.read_arrays(tmp_path / "model.h5")
+    np.testing.assert_array_equal(arrays["layer_8"]["bias"], [0])
+
+
+@pytest.mark.parametrize("length", [1000, 1 << 28, (1 << 31) - 1])
+def test_texts_longer_than_their_file_holds_are_refused(model, tmp_path, length):
+    path = tmp_path / "w.weights.h5"
+    model.save_weights(path)
+    content = bytearray(path.read_bytes())
+    heap = struct.pack("<Q", content.find(b"GCOL\x01"))
+    struct.pack_into("<I", content, content.find(heap) - 4, length)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*{length} bytes"):
+        weights.read_arrays(path)
 
 
 def test_files_without_arrays_are_refused_by_name(model, tmp_path):
