@@ -179,7 +179,8 @@ class Layers:
     def _tail(self) -> list:
         """Calls that take positions, or the image, and lose them on the way out."""
         starts = self._positions.keys() | {id(x) for x in self.graph.images}
-        nodes = (n for n in self.graph.nodes if id(n.outputs[0]) in self._lost)
+        nodes = self.graph.nodes
+        nodes = [n for n in nodes if self._lost & {id(x) for x in n.outputs}]
         return [n for n in nodes if any(id(x) in starts for x in n.input_tensors)]
 
     @functools.cached_property
@@ -245,7 +246,7 @@ class Layers:
         if self.layout(last) is None:
             return last
         graph = self.graph
-        outputs = [x for node in users for x in node.outputs]
+        outputs = [x for n in users for x in n.outputs if id(x) in self._lost]
         tokens = [x for x in self._tokens if id(last) in graph.computed_from([x])]
         for x in reversed(tokens):
             if self._decides(x, outputs):
@@ -271,9 +272,8 @@ class Layers:
             arrays = rng.normal(size=(3, *y.shape[1:])).astype("float32")
             arrays[1:] = arrays[0]
             layout = self._positions.get(id(y))
-            if (
-                layout is not None
-            ):  # patches of x in the second, of the rest in the third
+            if layout is not None:
+                # patches of x in the second, of the rest in the third
                 index = 1 if y is x else 2
                 patches = layout.grid.ravel()
                 arrays[index, patches] = rng.normal(size=arrays[index, patches].shape)
@@ -315,10 +315,11 @@ class Layers:
                 "the grid reshape=(rows, cols), or a layer with rows and columns."
             )
         if not last:
+            names = [repr(self.graph.path(node)) for node in self._tail]
             raise ValueError(
                 "A map needs a layer with rows and columns, (n, rows, cols, channels), "
                 "or tokens of patches between image and logits. Received: a model "
-                "without one."
+                f"without one, {', '.join(names)} on the image."
             )
 
     def _check_one_image(self, last) -> None:

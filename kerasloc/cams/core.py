@@ -14,7 +14,7 @@ import numpy.typing as npt
 from kerasloc.cams.backend import images_at_once, predict
 from kerasloc.cams.cutting import Cut, cut_at
 from kerasloc.cams.graph import call_of
-from kerasloc.cams.inputs import as_inputs, check_no_labels
+from kerasloc.cams.inputs import as_inputs, check_no_labels, input_names
 from kerasloc.cams.tokens import Reshape
 from kerasloc.checks import Classes, as_size, class_indices
 from kerasloc.metrics import min_max, resize_maps
@@ -78,7 +78,7 @@ class Explainer(abc.ABC):
         if len(self._cuts) > 1 and self.single:  # errors of layers are raised here
             raise ValueError(
                 f"Expected one layer for {type(self).__name__}, {self.single}. "
-                f"Received: layer={list(layer or ())!r}. Use one of them, or a method "
+                f"Received: layer={layer!r}. Use one of them, or a method "
                 "whose maps add up to logits, such as hirescam."
             )
 
@@ -92,8 +92,7 @@ class Explainer(abc.ABC):
             network = getattr(network, "model", network)
             if layer is None:
                 layer = getattr(self._wrapper, "cam_layer", None)
-        multiple = isinstance(layer, Sequence) and not isinstance(layer, str)
-        names: list = list(layer or ()) if multiple else [layer]
+        names = list(layer) if isinstance(layer, list | tuple | np.ndarray) else [layer]
         return cut_at(network, names, self._reshape)
 
     @functools.cached_property
@@ -235,7 +234,8 @@ class Explainer(abc.ABC):
     def _inputs(self, x):
         """Inputs as the network takes them, first images; True if it was one image."""
         if self._wrapper is None:
-            return as_inputs(x, self._cut.graph.inputs, self._cut.image)
+            inputs = zip(input_names(self._model), self._cut.graph.inputs, strict=True)
+            return as_inputs(x, dict(inputs), self._cut.image)
         check_no_labels(x)
         images = self._wrapper.prepare(x)
         if not len(images):

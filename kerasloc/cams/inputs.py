@@ -1,6 +1,6 @@
 """Arrays that a model takes: images, alone or beside tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -10,13 +10,13 @@ Pair = (list, tuple)
 
 
 def as_inputs(
-    x, inputs: Sequence[keras.KerasTensor], image: keras.KerasTensor
+    x, inputs: Mapping[str, keras.KerasTensor], image: keras.KerasTensor
 ) -> tuple[list[np.ndarray], bool]:
     """Convert what a model takes to batches of its inputs' types and shapes.
 
     Args:
         x: Images; of several inputs a list in the order of the model, or a dict.
-        inputs: Symbolic inputs of the model.
+        inputs: Symbolic inputs of the model by name, in its order.
         image: Input with the images to explain.
 
     Returns:
@@ -29,23 +29,36 @@ def as_inputs(
     Examples:
         >>> image, table = keras.Input((4, 4, 3)), keras.Input((2,))
         >>> x = [np.zeros((4, 4, 3)), [0.5, 1]]
-        >>> arrays, single = as_inputs(x, [image, table], image)
+        >>> arrays, single = as_inputs(x, {"image": image, "table": table}, image)
         >>> [array.shape for array in arrays], single
         ([(1, 4, 4, 3), (1, 2)], True)
     """
     check_no_labels(x, len(inputs))
-    names = [tensor.name for tensor in inputs]
     if len(inputs) == 1:
         images, single = as_batch(x, image)
         return [images], single
-    arrays = _in_order(x, names)
-    index = next(i for i, tensor in enumerate(inputs) if tensor is image)
+    arrays = _in_order(x, list(inputs))
+    index = next(i for i, tensor in enumerate(inputs.values()) if tensor is image)
     images, single = as_batch(arrays[index], image)
     batches = [images]
-    for name, array, tensor in zip(names, arrays, inputs, strict=True):
+    for array, (name, tensor) in zip(arrays, inputs.items(), strict=True):
         if tensor is not image:
             batches.append(_as_rows(array, tensor, name, len(images), single))
     return batches, single
+
+
+def input_names(model: keras.Model) -> list[str]:
+    """List the names of a model's inputs in its order; the keys of a dict of them.
+
+    Examples:
+        >>> x, y = keras.Input((2,), name="x"), keras.Input((2,), name="y")
+        >>> input_names(keras.Model([y, x], x + y))
+        ['y', 'x']
+    """
+    named = getattr(model, "input", None)  # sequential models may have none
+    pairs = named.items() if isinstance(named, Mapping) else ()
+    keys = {id(tensor): key for key, tensor in pairs}
+    return [keys.get(id(tensor), tensor.name) for tensor in model.inputs]
 
 
 def as_batch(x, image: keras.KerasTensor) -> tuple[np.ndarray, bool]:
@@ -126,10 +139,19 @@ def _in_order(x, names) -> list:
 
 def _as_rows(x, tensor, name, count, single) -> np.ndarray:
     """Array (count, ...) for an input besides the images."""
-    array = np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
-    rows = array
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    try:
+        array = np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
+        converted = array if dtype == "string" else array.astype(dtype)
+    except (TypeError, ValueError):  # NumPy's errors for ragged lists and texts
+        raise TypeError(
+            f"The model takes {name!r} {tensor.shape} as {dtype}. Received: "
+            f"{type(x).__name__} that is no table of numbers. Encode texts, and fill "
+            "rows that are too short."
+        ) from None
+    rows = converted
     if single and array.ndim < len(tensor.shape):
-        rows = array[None]
+        rows = rows[None]
     if rows.ndim == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
         rows = rows[..., None]  # as Keras does
     if not _fits(rows, tensor) or len(rows) != count:
@@ -137,16 +159,12 @@ def _as_rows(x, tensor, name, count, single) -> np.ndarray:
             f"The model takes {name!r} {tensor.shape}, with a row for every image. "
             f"Received: shape {array.shape} for {count} images."
         )
-    dtype = keras.backend.standardize_dtype(tensor.dtype)
-    if dtype == "string":
-        return rows
-    converted = rows.astype(dtype)
-    if "float" not in dtype and (converted != rows).any():
+    if "float" not in dtype and (converted != array).any():
         raise TypeError(
-            f"The model takes {name!r} as {dtype}. Received: {rows.dtype}, which would "
-            "be cut off. Use whole numbers."
+            f"The model takes {name!r} as {dtype}. Received: {array.dtype}, which "
+            "would be cut off. Use whole numbers."
         )
-    return converted
+    return rows
 
 
 def _fits(batch, tensor) -> bool:

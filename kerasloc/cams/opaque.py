@@ -1,5 +1,6 @@
 """Opaque layers: models within a model whose layers are not in its graph."""
 
+import inspect
 from collections.abc import Iterable, Mapping
 
 import keras
@@ -55,15 +56,27 @@ def opacity(operation: keras.Operation) -> str | None:
             "it is an exported function without layers. Use the model that was "
             "exported, from its .keras file or code"
         )
+    within = [*sublayers(layer), *_in_function(layer)]
     convolutions = [
         weight
-        for weight in getattr(layer, "weights", ())
+        for inner in (layer, *within)
+        for weight in getattr(inner, "weights", ())
         if len(weight.shape) == DIMENSIONS and tuple(weight.shape[:2]) != (1, 1)
     ]
-    hides = (sublayers(layer) and convolutions) or attentions(layer) > 1
+    hides = (within and convolutions) or attentions(layer) > 1
     if (isinstance(layer, keras.Model) and not has_graph(layer)) or hides:
         return OPAQUE
     return None
+
+
+def _in_function(layer) -> list[keras.Layer]:
+    """Layers that the function of a Lambda calls."""
+    function = getattr(layer, "function", None)
+    if not isinstance(layer, keras.layers.Lambda) or not inspect.isfunction(function):
+        return []
+    variables = inspect.getclosurevars(function)
+    values = [*variables.nonlocals.values(), *variables.globals.values()]
+    return [value for value in values if isinstance(value, keras.Layer)]
 
 
 def attentions(operation: keras.Operation) -> int:

@@ -66,6 +66,25 @@ def test_inputs_come_in_the_order_of_the_model_or_by_name(x, table, explain, met
     np.testing.assert_allclose(single, expected[1], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:When providing")  # Keras, of keys
+@pytest.mark.parametrize("keys", [("a", "b"), ("b", "a")])
+def test_inputs_are_named_by_the_keys_of_the_model(x, table, explain, keys):
+    plain = with_table()
+    named = keras.Model(dict(zip(keys, plain.inputs, strict=True)), plain.outputs[0])
+    nested = [keras.Input(tensor.shape[1:]) for tensor in plain.inputs]
+    nested = keras.Model(dict(zip(keys, nested, strict=True)), plain(nested))
+    inputs = dict(zip(keys, (x, table), strict=True))
+    for model in (named, nested):
+        maps = explain(model, inputs, "gradcam")
+        np.testing.assert_allclose(maps, explain(plain, [x, table], "gradcam"))
+
+
+@pytest.mark.parametrize("rows", [[["a", 1, 2]] * 4, [[1, 2, 3], [4], [5], [6]]])
+def test_tables_that_are_no_numbers_are_named(x, rows):
+    with pytest.raises(TypeError, match=r"'table' \(None, 3\) as float32.*list"):
+        kerasloc.cam(with_table(), [x, rows])
+
+
 def test_batches_and_memory_bounds_do_not_alter_the_maps(x, table):
     class NarrowScoreCAM(ScoreCAM):
         image_pixels = mask_pixels = 1
@@ -152,8 +171,9 @@ def test_a_batch_of_a_dataset_with_labels_is_named(model, x):
 def test_a_wrapper_names_a_pair_too(count):
     wrapper = kerasloc.FPN(num_classes=2, im_size=64, backbone="resnet18")
     pair = np.zeros((*count, 64, 64, 3)), np.zeros(count, int)
-    with pytest.raises(ValueError, match="images and labels"):
-        kerasloc.cam(wrapper, pair)
+    for method in (wrapper.predict, wrapper.maps, lambda x: kerasloc.cam(wrapper, x)):
+        with pytest.raises(ValueError, match="images and labels"):
+            method(pair)
 
 
 def test_a_list_of_images_is_a_batch(model, x, explain):

@@ -102,10 +102,15 @@ def exported(path):
     return layers.TFSMLayer(path, call_endpoint="serve", name="hidden")
 
 
+def called(path):
+    inner = keras.Sequential([layers.Conv2D(4, 3), layers.GlobalMaxPooling2D()])
+    return layers.Lambda(lambda y: inner(y), name="hidden")  # noqa: PLW0108
+
+
 HIDDEN = [lambda path: Network(name="hidden"), lambda path: Classifier(name="hidden")]
 
 
-@pytest.mark.parametrize("hidden", [*HIDDEN, exported])
+@pytest.mark.parametrize("hidden", [*HIDDEN, exported, called])
 def test_an_opaque_classifier_within_a_model_is_named(x, image, hidden, tmp_path):
     layer = hidden(str(tmp_path))
     name = rf"'hidden' \({type(layer).__name__}\).*opaque.*Use"
@@ -140,6 +145,12 @@ def test_an_opaque_network_with_rows_and_columns_is_a_layer(x, image):
     nested = keras.Model(image, keras.Model(image, Network(name="in")(image))(image))
     with pytest.raises(ValueError, match=r"'functional[_\d]*/in' \(Network\).*opaque"):
         GradCAM(nested)
+
+
+def test_a_layer_that_pools_the_image_is_named(image):
+    pool = layers.Lambda(lambda y: ops.mean(y, axis=(1, 2)), name="pool")
+    with pytest.raises(ValueError, match="'pool' on the image"):
+        GradCAM(keras.Model(image, layers.Dense(2)(pool(image))))
 
 
 def test_heads_of_several_layers_are_not_opaque(x, image):

@@ -94,6 +94,8 @@ def block(y, number):
 READ = {
     "first": lambda y: y[:, 0],
     "last": lambda y: y[:, -1],
+    "split": lambda y: ops.split(y, [1], axis=1)[0][:, 0],
+    "split_last": lambda y: ops.split(y, [y.shape[1] - 1], axis=1)[1][:, 0],
     "mean": layers.GlobalAveragePooling1D(),
     "flat": layers.Flatten(),
 }
@@ -169,6 +171,8 @@ def test_the_map_is_at_the_patch_that_decides(embed, token, read):
         (ClassToken(), "mean", "end"),
         (ClassToken(), "first", "before1"),
         (ClassToken(last=True), "last", "before1"),
+        (ClassToken(), "split", "before1"),
+        (ClassToken(last=True), "split_last", "before1"),
     ],
 )
 def test_the_default_is_the_last_layer_where_patches_matter(token, read, layer):
