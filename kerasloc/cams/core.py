@@ -92,7 +92,9 @@ class Explainer(abc.ABC):
             network = getattr(network, "model", network)
             if layer is None:
                 layer = getattr(self._wrapper, "cam_layer", None)
-        names = list(layer) if isinstance(layer, list | tuple | np.ndarray) else [layer]
+        names: list = [layer]
+        if isinstance(layer, (list, tuple, np.ndarray)):
+            names = list(layer)
         return cut_at(network, names, self._reshape)
 
     @functools.cached_property
@@ -234,8 +236,9 @@ class Explainer(abc.ABC):
     def _inputs(self, x):
         """Inputs as the network takes them, first images; True if it was one image."""
         if self._wrapper is None:
-            inputs = zip(input_names(self._model), self._cut.graph.inputs, strict=True)
-            return as_inputs(x, dict(inputs), self._cut.image)
+            cut = self._cut  # opens a pickled model
+            inputs = zip(input_names(self._model), cut.graph.inputs, strict=True)
+            return as_inputs(x, dict(inputs), cut.image)
         check_no_labels(x)
         images = self._wrapper.prepare(x)
         if not len(images):
