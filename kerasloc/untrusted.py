@@ -163,36 +163,39 @@ def open_hdf5(
     import h5py
 
     with contextlib.ExitStack() as stack:
+        content: bytes | mmap.mmap
         if isinstance(source, io.BytesIO):
-            longest = _check_heaps(source.getvalue())
+            content = source.getvalue()
         else:
             opened = stack.enter_context(source.open("rb"))
             content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-            longest = _check_heaps(content)
+        texts = _check_heaps(content)
+        longest = max(texts.values(), default=0)
         file = stack.enter_context(h5py.File(source, "r"))
-        if file.id.get_create_plist().get_sizes() != (8, 8):
-            raise ValueError("offsets of a rare size")
+        if file.id.get_create_plist().get_sizes() != (8, 8) or file.userblock_size:
+            raise ValueError("offsets of a rare size, or of a rare start")
         datasets, size = {}, file.id.get_filesize()
         for path, item in _objects(file):
             _check_attributes(path, item, longest)
             if isinstance(item, h5py.Dataset):
                 datasets[path] = item
                 _check_storage(path, item)
+        _check_lengths(content, texts)
         check_declared(sum(dataset.nbytes for dataset in datasets.values()), size)
         yield file, datasets
 
 
-def _check_heaps(content: bytes | mmap.mmap) -> int:
+def _check_heaps(content: bytes | mmap.mmap) -> dict[tuple[int, int], int]:
     """Raise on what HDF5 (1.14) reads for ever, or ends the process for, if damaged.
 
     That are heaps of many links, which Keras does not write, and a heap of texts whose
     items do not lead to its end: after its size it has items of an index (0: the rest
-    is free), a size and bytes, padded to 8. Returns the bytes of the longest text.
+    is free), a size and bytes, padded to 8. Returns the sizes by heap and index.
     """
     if any(content.find(mark) >= 0 for mark in LINKS):
         raise ValueError("groups of a rare form; write them with libver='earliest'")
     start, count = content.find(TEXTS), 0
-    sizes: dict[tuple[int, int], int] = {}  # of the texts by heap and index
+    sizes = {}
     while start >= 0:
         end = min(start + struct.unpack_from("<Q", content, start + 8)[0], len(content))
         position = start + 16
@@ -205,8 +208,7 @@ def _check_heaps(content: bytes | mmap.mmap) -> int:
             position += step
             sizes[start, index] = size if index else 0
         start = content.find(TEXTS, start + 1)
-    _check_lengths(content, sizes)
-    return max(sizes.values(), default=0)
+    return sizes
 
 
 def _check_lengths(
@@ -223,7 +225,7 @@ def _check_lengths(
     heaps = np.array(sorted({heap for heap, _ in sizes}), np.uint64)
     for start in range(4, total, BLOCK):
         for position in range(start, min(start + 8, total - 11)):
-            count = (min(start + BLOCK, total - 4) - position) // 8
+            count = (min(start + BLOCK + 7, total - 4) - position) // 8
             addresses = np.frombuffer(content, "<u8", count, position)
             near = np.flatnonzero(addresses - np.uint64(1) < total)
             for hit in near[np.isin(addresses[near], heaps)].tolist():

@@ -43,14 +43,20 @@ def test_legacy_files_of_compiled_models_have_the_texts_of_an_optimizer(tmp_path
 
 
 @pytest.mark.parametrize("length", [1000, 1 << 28, (1 << 31) - 1])
-def test_texts_longer_than_their_file_holds_are_refused(model, tmp_path, length):
+@pytest.mark.parametrize("block", [0, 512])
+def test_texts_longer_than_their_file_holds_are_refused(tmp_path, length, block):
     path = tmp_path / "w.weights.h5"
-    model.save_weights(path)
+    with h5py.File(path, "w", userblock_size=block) as file:
+        layer = file.create_group("layers/dense/vars")
+        layer.attrs["name"] = "dense"
+        layer["0"] = np.zeros(2)
     content = bytearray(path.read_bytes())
-    heap = struct.pack("<Q", content.find(b"GCOL\x01"))
+    heap = struct.pack("<Q", content.find(b"GCOL\x01") - block)
     struct.pack_into("<I", content, content.find(heap) - 4, length)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*{length} bytes"):
+    with pytest.raises(
+        ValueError, match=f"{re.escape(str(path))}.*(rare|{length} bytes)"
+    ):
         weights.read_arrays(path)
 
 
