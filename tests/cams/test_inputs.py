@@ -119,6 +119,14 @@ def test_several_tables_of_any_kind_are_taken(x, explain):
         kerasloc.cam(model, [ages, sites + 0.5, x])
 
 
+def test_weights_of_channels_are_no_second_image(x, explain):
+    image, weights = keras.Input(SHAPE), keras.Input((1, 1, 3))
+    y = layers.Multiply(name="weighed")([layers.Conv2D(3, 3)(image), weights])
+    model = keras.Model([image, weights], layers.Dense(2)(pooled()(y)))
+    assert explain(model, [x, np.ones((4, 1, 1, 3))]).shape == (4, 12, 10)
+    assert "weighed" in repr(CAM(model))
+
+
 BAD = [
     (lambda x, t: x, "2 inputs, .image, table.*ndarray"),
     (lambda x, t: [x], "2 inputs.*list of 1"),
