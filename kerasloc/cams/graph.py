@@ -109,7 +109,7 @@ class Graph:
 
     @functools.cached_property
     def images(self) -> list[keras.KerasTensor]:
-        """Inputs (n, rows, cols, channels) that the output needs, of more than a pixel."""
+        """Inputs (n, rows, cols, channels), not (1, 1), that the output needs."""
         images = [x for x in self.inputs if len(x.shape) == DIMENSIONS]
         images = [x for x in images if tuple(x.shape[1:3]) != (1, 1)]
         return [x for x in images if id(self.output) in self.computed_from([x])]
