@@ -1,7 +1,6 @@
 """Run folders: the only module that knows which files a run consists of.
 
-A run is one configuration, one folder and one process at a time. It resumes where it
-stopped. The folder holds::
+A run is one configuration, one folder and one process at a time. The folder holds::
 
     config.json        network, data and training, as requested
     history.csv        one row per epoch

@@ -32,11 +32,10 @@ class BranchError(ValueError):
     def __init__(self, layers: Mapping[str, keras.KerasTensor], shares=None):
         self.layers = dict(layers)
         texts = [f"{name} {tuple(x.shape[1:])}" for name, x in layers.items()]
-        hint = " kerasloc.cam(model, images) lists their shares of the logit."
+        hint = "" if shares is not None else " kerasloc.cam(model, images) lists shares."
         if shares is not None:
             pairs = zip(texts, shares, strict=True)
             texts = [f"{text} {round(share)} % of the logit" for text, share in pairs]
-            hint = ""
         super().__init__(
             "Expected a layer, as branches join after pooling and none has all of the "
             f"evidence. Received: layer=None. Use several, layer={list(layers)}, whose "

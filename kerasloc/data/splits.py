@@ -17,8 +17,7 @@ Reference:
     Ouyang et al., Learning hierarchical attention for weakly-supervised chest X-ray
     abnormality localization and diagnosis, IEEE TMI 40(10), 2021.
 
-scikit-learn's ``StratifiedGroupKFold`` stratifies by one label per image; these
-splits take any number of strata, and unequal shares.
+scikit-learn's ``StratifiedGroupKFold`` takes one stratum per image, and equal shares.
 """
 
 import dataclasses

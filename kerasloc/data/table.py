@@ -1,7 +1,4 @@
-"""The table of a dataset: paths, labels, boxes, masks, splits and groups of its images.
-
-The check, the ``tf.data`` pipeline and the evaluation read this table and nothing else.
-"""
+"""The table of a dataset: paths, labels, boxes, masks, splits and groups of images."""
 
 import dataclasses
 import logging
