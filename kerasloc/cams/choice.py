@@ -32,7 +32,7 @@ class BranchError(ValueError):
     def __init__(self, layers: Mapping[str, keras.KerasTensor], shares=None):
         self.layers = dict(layers)
         texts = [f"{name} {tuple(x.shape[1:])}" for name, x in layers.items()]
-        hint = "" if shares is not None else " kerasloc.cam(model, images) lists shares."
+        hint = " kerasloc.cam(model, x) lists shares." if shares is None else ""
         if shares is not None:
             pairs = zip(texts, shares, strict=True)
             texts = [f"{text} {round(share)} % of the logit" for text, share in pairs]
