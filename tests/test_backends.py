@@ -171,7 +171,7 @@ print("passed")
 """
 CODES = {"hrcam": CODE, "networks": NETWORKS, "maps": MAPS}
 PROGRAMS = [
-    pytest.param(CODE, "tensorflow", id="hrcam"),
+    pytest.param(CODE, "tensorflow", id="hrcam", marks=pytest.mark.half_precision),
     pytest.param(NETWORKS, "tensorflow", id="networks"),
     *[
         pytest.param(code, name, id=f"{key}-{name}", marks=pytest.mark.extras)
