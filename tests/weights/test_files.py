@@ -54,9 +54,9 @@ def test_texts_longer_than_their_file_holds_are_refused(tmp_path, length, block)
     heap = struct.pack("<Q", content.find(b"GCOL\x01") - block)
     struct.pack_into("<I", content, content.find(heap) - 4, length)
     path.write_bytes(content)
-    with pytest.raises(
-        ValueError, match=f"{re.escape(str(path))}.*(rare|{length} bytes)"
-    ):
+    # HDF5 notices small ones itself
+    reason = f"(rare|{length} bytes)" if length > 1000 else "(rare|OSError)"
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*{reason}"):
         weights.read_arrays(path)
 
 
