@@ -260,6 +260,18 @@ def test_an_image_that_is_lost_during_training_is_named(
 # Signals
 
 
+@pytest.fixture
+def usual_signals():
+    """Signals as in a terminal; nohup and background jobs ignore some of them."""
+    usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    usual[signal.SIGINT] = signal.default_int_handler
+    before = {number: signal.signal(number, usual[number]) for number in usual}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_in_a_line_and_the_status_of_a_shell(
     train, tmp_path, capsys, name
@@ -296,7 +308,7 @@ run_main(main)
 
 
 @pytest.fixture
-def waiting():
+def waiting(usual_signals):
     """Function from words to a process that waits, and then needs as long to end."""
     with contextlib.ExitStack() as stack:
 
@@ -343,6 +355,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_a_signal_while_weights_are_written_leaves_the_old_ones(tmp_path):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
