@@ -295,8 +295,8 @@ import sys, time
 from kerasloc.training.cli import run_main
 
 def main():
-    print("waits", flush=True)
     try:
+        print("waits", flush=True)
         time.sleep(100)
     finally:
         if "busy" in sys.argv:
